@@ -1,0 +1,110 @@
+"""The one entry point: `wsvs stage=<name> key=value ...`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from wsvs.core.errors import UserError
+from wsvs.stages import ALL_STAGES, load_stage
+
+OK, MISTAKE, PASSED_OVER = 0, 2, 3  # exit statuses; 1 is left to unexpected errors
+_status: list[int] = []
+
+
+def config_dir() -> Path:
+    """Folder of the shipped configuration: inside the installed package, or beside it in a checkout."""
+    packed = Path(__file__).parent / "conf"
+    return packed if packed.is_dir() else Path(__file__).parents[1] / "conf"
+
+
+def usage() -> str:
+    lines = ["wsvs stage=<name> key=value ...      (--cfg job shows the configuration and runs nothing)", "", "stages:"]
+    for name in ALL_STAGES:
+        lines.append(f"  {name:<10} {_summary_of(name)}")
+    return "\n".join(lines)
+
+
+def _summary_of(stage: str) -> str:
+    """First line of a stage's docstring, read without importing it (torch takes seconds)."""
+    import ast
+
+    source = (Path(__file__).parent / "stages" / f"{stage}.py").read_text()
+    doc = ast.get_docstring(ast.parse(source)) or ""
+    return doc.splitlines()[0].partition(": ")[2]
+
+
+def register_resolvers() -> None:
+    from omegaconf import OmegaConf
+
+    from wsvs.stages._run import resolve_run_id
+
+    OmegaConf.register_new_resolver("run_id", resolve_run_id, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("run_dir", lambda: os.environ.get("WSVS_RUN_DIR", "outputs"), replace=True)
+
+
+def run_stage(cfg) -> None:
+    """Run the stage of a composed configuration."""
+    from wsvs.stages._lightning import close_loggers
+    from wsvs.stages._run import Run
+
+    module = load_stage(cfg.stage)
+    run = Run(cfg)
+    with run.opened(module):
+        try:
+            module.run(run)
+        finally:
+            close_loggers(run)
+    _status.append(PASSED_OVER if run.skipped else OK)
+
+
+def main() -> None:
+    """Console entry. Exit status: 0 done, 1 unexpected error, 2 a mistake to mend, 3 done but items were passed over."""
+    arguments = sys.argv[1:]
+    informs = any(word in ("--help", "-h", "--hydra-help", "--info", "-i") or word.startswith("--info") for word in arguments)
+    if not informs and not any(word.startswith("stage=") for word in arguments):
+        print(usage(), file=sys.stderr)
+        sys.exit(MISTAKE)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must not hide where an unexpected error came from
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    register_resolvers()
+    application = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(run_stage)
+    try:
+        application()
+    except UserError as error:
+        _complain(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        _complain(explain_config_error(error))
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(max(_status, default=OK))
+
+
+def explain_config_error(error: Exception) -> UserError:
+    """Hydra's message without its stack trace; also for a setting that a constructor refuses."""
+    cause = error.__cause__
+    if isinstance(cause, UserError):
+        return cause
+    text = str(cause) if isinstance(cause, ValueError | TypeError) else str(error)
+    return UserError(
+        text.strip(), where="the configuration or its overrides",
+        remedy="wsvs stage=<name> --cfg job shows every key and value; group files are in conf/",
+    )
+
+
+def _complain(error: UserError) -> None:
+    logging.getLogger("wsvs").debug("refused: %s", error)
+    print(f"error: {error.message}", file=sys.stderr)
+    sys.exit(MISTAKE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Files, tables, classes, masks, run directories and errors. Needs neither torch nor a network."""

@@ -1,0 +1,39 @@
+"""The one error type that is shown to a user without a stack trace."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend: a bad file, a missing input, an impossible setting.
+
+    Args:
+        problem: What is wrong, in one sentence.
+        where: Where it came from: a file, a line, a configuration key.
+        remedy: What to do next.
+    """
+
+    def __init__(self, problem: str, *, where: object = None, remedy: str | None = None) -> None:
+        self.problem = problem
+        self.where = None if where is None else str(where)
+        self.remedy = remedy
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        lines = [self.problem]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.remedy:
+            lines.append(f"  next:  {self.remedy}")
+        return "\n".join(lines)
+
+    def __reduce__(self):  # keyword-only arguments are lost by the default when a worker raises it
+        return (_rebuild, (type(self), self.problem, self.where, self.remedy))
+
+
+class BadItem(UserError):
+    """One bad item among many: a long job records it, counts it and goes on."""
+
+
+def _rebuild(kind: type[UserError], problem: str, where: str | None, remedy: str | None) -> UserError:
+    return kind(problem, where=where, remedy=remedy)

@@ -1,0 +1,105 @@
+"""Atomic writes, JSON and JSON lines. A file that exists under its own name is whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wsvs.core.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else remove it.
+
+    Raises:
+        UserError: The disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix is kept: image and video libraries choose the format by it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        mode = os.umask(0)  # mkstemp makes files private; results follow the user's umask
+        os.umask(mode)
+        temporary.chmod(0o666 & ~mode)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def explain_os_error(error: OSError, path: str | Path) -> Exception:
+    """Turn an operating-system error about `path` into a `UserError` where the user can mend it."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if error.errno in full:
+        return UserError(
+            "no space left on the disk", where=path,
+            remedy="free some space and run the same command again: what is finished is kept",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        return UserError(
+            f"cannot write here ({error.strerror})", where=path,
+            remedy="make the folder writable, or choose another with out=DIR",
+        )
+    return error
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Raises `UserError` if the file is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise UserError("file not found", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"not a JSON file: {error}", where=path) from error
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write one JSON object a line and return how many."""
+    count = 0
+    with atomic_path(path) as temporary, temporary.open("w") as stream:
+        for row in rows:
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield one object a line, without holding the file in memory. Raises `UserError` with the line number."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError("file not found", where=path)
+    with path.open() as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"line {number} is not JSON: {error}", where=path) from error

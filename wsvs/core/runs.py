@@ -1,0 +1,134 @@
+"""Run directories: one id for all processes of a run, the latest finished run of a stage, and summary.json.
+
+    outputs/<name>/<stage>/<run_id>/summary.json     written last, only on success
+
+A run counts as finished when its summary exists. The jobs of a sweep lie one folder deeper (<run_id>/<job number>)
+and are therefore never picked as somebody's input by default.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from wsvs import __version__
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_json, write_json
+
+SUMMARY = "summary.json"
+
+
+def run_id() -> str:
+    """One id for every rank and relaunch of a run; exported as WSVS_RUN_ID so that children inherit it.
+
+    WSVS_RUN_ID, else TORCHELASTIC_RUN_ID, else SLURM_JOB_ID, else a time stamp.
+
+    Raises:
+        UserError: torchrun without a rendezvous id: its ranks would each choose a directory of their own.
+    """
+    for variable in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"):
+        value = os.environ.get(variable)
+        if variable == "TORCHELASTIC_RUN_ID" and value == "none":
+            raise UserError(
+                "torchrun gave this run no id, so its ranks cannot share a run directory",
+                where="TORCHELASTIC_RUN_ID", remedy="use torchrun --standalone, or set WSVS_RUN_ID=<some id>",
+            )
+        if value:
+            break
+    else:
+        value = datetime.now().strftime("%Y%m%d-%H%M%S-") + f"{os.getpid() % 10000:04d}"
+    os.environ["WSVS_RUN_ID"] = value
+    return value
+
+
+def find_run(out: str | Path, name: str, stage: str, *, debug: bool = False) -> Path | None:
+    """The run of a stage that finished last (by the time inside its summary), or None.
+
+    Args:
+        debug: Take debug runs too; else they are passed over.
+    """
+    finished = []
+    for path in Path(out, name, stage).glob(f"*/{SUMMARY}"):
+        summary = read_json(path)
+        if debug or not summary.get("debug"):
+            finished.append((summary["finished"], str(path.parent)))
+    return Path(max(finished)[1]) if finished else None
+
+
+def require_run(out: str | Path, name: str, stage: str, given: str | None, *, debug: bool = False) -> Path:
+    """The run to read: the one the user named, else the latest finished.
+
+    Raises:
+        UserError: There is none, or the named one did not finish.
+    """
+    if given:
+        path = Path(given)
+        if not (path / SUMMARY).is_file():
+            raise UserError(
+                f"this is not a finished run of stage {stage}", where=f"inputs.{stage}={given}",
+                remedy=f"it has no {SUMMARY}: finish it, or name another run directory",
+            )
+        return path.resolve()
+    found = find_run(out, name, stage, debug=debug)
+    if found is None:
+        raise UserError(
+            f"no finished run of stage {stage}", where=Path(out, name, stage),
+            remedy=f"run it first: wsvs stage={stage} name={name} ...   or give inputs.{stage}=DIR",
+        )
+    return found.resolve()
+
+
+def read_summary(run: str | Path) -> dict[str, Any]:
+    return read_json(Path(run, SUMMARY))
+
+
+def write_summary(
+    run: str | Path, *, stage: str, started: float, overrides: list[str], inputs: dict[str, str],
+    counts: dict[str, Any], results: dict[str, Any] | None = None, supervision: str | None = None,
+    debug: bool = False,
+) -> None:
+    """Write summary.json. Call it last: its presence says that the run is whole."""
+    now = time.time()
+    write_json(
+        Path(run, SUMMARY),
+        {
+            "stage": stage, "debug": debug, "finished": now, "seconds": round(now - started, 2), "overrides": overrides,
+            "inputs": inputs, "counts": counts, "results": results or {}, "supervision": supervision,
+            "versions": versions(), "git_commit": git_commit(),
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    found = {"wsvs": __version__, "python": platform.python_version()}
+    for package in ("torch", "lightning", "hydra-core", "numpy", "opencv-contrib-python-headless", "av"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the code that runs, with '+' when it has uncommitted changes; None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit + ("+" if _git(root, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()

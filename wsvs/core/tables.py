@@ -1,0 +1,80 @@
+"""Tables that give tags to ids: tsv, csv or json."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from wsvs.core.errors import UserError
+
+Tags = dict[str, tuple[str, ...]]
+
+_HELP = "a table has a heading line and then: id, comma-separated tags (tsv or csv), or is a json object {id: [tags]}"
+
+
+def read_tags(path: str | Path) -> Tags:
+    """Read {id: tags} in the order of the file.
+
+    tsv: first column = id, second = comma-separated tags, first line = heading. csv: the same (quote a list of
+    tags, or put each tag in a column of its own). json: {id: [tag, ...]} or {id: "tag,tag"}.
+
+    Raises:
+        UserError: Missing, empty, unreadable, a row without an id, or an id twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError("table of tags not found", where=path, remedy=_HELP)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = _json_rows(text, path) if path.suffix == ".json" else _delimited_rows(text, path)
+    except UnicodeDecodeError as error:
+        raise UserError(f"table is not UTF-8 text: {error}", where=path, remedy=_HELP) from error
+    table: Tags = {}
+    for line, (name, tags) in rows:
+        if not name:
+            raise UserError("row without an id", where=f"{path}:{line}", remedy=_HELP)
+        if name in table:
+            raise UserError(f"id {name!r} stands twice in the table", where=f"{path}:{line}")
+        table[name] = tuple(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
+    if not table:
+        raise UserError("the table has no rows", where=path, remedy=_HELP)
+    return table
+
+
+def _delimited_rows(text: str, path: Path):
+    delimiter = "," if path.suffix == ".csv" else "\t"
+    for line, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), 1):
+        if line == 1 or not row:  # heading
+            continue
+        if len(row) < 2:
+            raise UserError(f"expected an id and tags, got {row!r}", where=f"{path}:{line}", remedy=_HELP)
+        cells = row[1:] if delimiter == "," else row[1:2]
+        yield line, (row[0].strip(), [tag for cell in cells for tag in cell.split(",")])
+
+
+def _json_rows(text: str, path: Path):
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"not JSON: {error}", where=path, remedy=_HELP) from error
+    if not isinstance(content, dict):
+        raise UserError("a json table must be an object", where=path, remedy=_HELP)
+    for line, (name, tags) in enumerate(content.items(), 1):
+        if not isinstance(tags, str | list):
+            raise UserError(f"tags of {name!r} must be a list or a string", where=path, remedy=_HELP)
+        yield line, (str(name), tags.split(",") if isinstance(tags, str) else [str(tag) for tag in tags])
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """Read one id a line (the first word of each line). Raises `UserError` if missing, empty or with an id twice."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError("list of ids not found", where=path, remedy="one id a line")
+    ids = [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    if not ids:
+        raise UserError("the list of ids is empty", where=path)
+    if len(set(ids)) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise UserError(f"id {twice!r} stands twice in the list", where=path)
+    return ids

@@ -1,0 +1,59 @@
+"""Read still images of any kind as RGB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from wsvs.core.errors import BadItem
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """RGB uint8 (H, W, 3), turned as its EXIF tag says; grey, CMYK, palette and 16-bit are converted.
+
+    Transparent parts become white; of an animation the first picture is taken.
+
+    Raises:
+        BadItem: Missing, empty, truncated or not an image.
+    """
+    remedy = "replace the file, or take its id out of the table"
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                layered = image.convert("RGBA")
+                image = Image.new("RGBA", layered.size, "white")
+                image.alpha_composite(layered)
+            if image.mode.startswith("I") or image.mode == "F":
+                return _from_deep_grey(np.asarray(image))
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise BadItem("image not found", where=path, remedy=remedy) from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise BadItem(f"image cannot be read: {error}", where=path, remedy=remedy) from error
+
+
+def _from_deep_grey(values: np.ndarray) -> np.ndarray:
+    """16-bit and float grey: 16-bit values keep their high byte, floats are taken as [0, 1]."""
+    if np.issubdtype(values.dtype, np.floating):
+        values = values * 255
+    elif values.max(initial=0) > 255:
+        values = values / 257
+    grey = np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def find_image(root: Path, name: str) -> Path | None:
+    """The file of an id: root/id if it is one, else root/id + a known extension."""
+    direct = root / name
+    if direct.suffix.lower() in EXTENSIONS and direct.is_file():
+        return direct
+    for extension in EXTENSIONS:
+        for candidate in (root / f"{name}{extension}", root / f"{name}{extension.upper()}"):
+            if candidate.is_file():
+                return candidate
+    return None

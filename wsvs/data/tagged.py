@@ -1,0 +1,201 @@
+"""Tagged images: which images there are, their tags, and the class list.
+
+Tags come from a table, from folder names, or from VOC XML files. True masks are optional and known to evaluation only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from wsvs.core.classes import Classes
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.tables import Tags, read_ids, read_tags
+from wsvs.data.images import EXTENSIONS, find_image, read_image
+from wsvs.data.transforms import ImageAugmentation
+
+
+@dataclass(frozen=True)
+class TaggedImages:
+    """The set I of weakly annotated images (section 3.1).
+
+    Args:
+        root: Folder of the images.
+        labels: A table (tsv, csv, json), a folder of VOC XML files, or 'folders': root/<class>/<image>.
+        classes: Class names in the order of their labels; by default all tags found, sorted.
+        train, val: Files with one id a line. Without `val`, every tenth training image (chosen by a hash of its id)
+            is held out; without `train`, all images that `val` does not name.
+        unknown_tags: What to do with a tag that is not in `classes`: 'error' or 'drop'.
+        masks: Folder of true masks <id>.png; only `stage=evaluate` reads it.
+    """
+
+    root: str
+    labels: str = "folders"
+    classes: Sequence[str] | None = None
+    train: str | None = None
+    val: str | None = None
+    unknown_tags: Literal["error", "drop"] = "error"
+    masks: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.unknown_tags not in ("error", "drop"):
+            raise ValueError(f"data.unknown_tags must be error or drop, got {self.unknown_tags!r}")
+
+    def prepare(self) -> None:
+        """Make the data if it can be made; here it must exist. Raises `UserError`."""
+        if not Path(self.root).is_dir():
+            raise UserError("folder of images not found", where=f"data.root={self.root}", remedy="check data.root")
+
+    @cached_property
+    def tags(self) -> Tags:
+        """{id: tags} of all images, only tags that are classes."""
+        self.prepare()
+        table = read_image_tags(Path(self.root), self.labels)
+        if self.classes is None:
+            return table
+        classes = Classes(self.classes)
+        if self.unknown_tags == "error":
+            for name, tags in table.items():
+                for tag in tags:
+                    classes.index(tag, where=f"tags of {name!r} in {self.labels}")
+        return {name: tuple(tag for tag in tags if tag in classes) for name, tags in table.items()}
+
+    @cached_property
+    def class_list(self) -> Classes:
+        if self.classes is not None:
+            return Classes(self.classes)
+        found = sorted({tag for tags in self.tags.values() for tag in tags})
+        if not found:
+            raise UserError("no image has a tag", where=self.labels, remedy="give tags, or name data.classes=[...]")
+        return Classes(found)
+
+    @cached_property
+    def splits(self) -> dict[str, list[str]]:
+        """Ids of 'train' and 'val'. Every id has tags and a file. Raises `UserError` naming the first that has not."""
+        val = self._ids(self.val, "data.val") if self.val else None
+        train = self._ids(self.train, "data.train") if self.train else None
+        if train is None:
+            train = [name for name in self.tags if val is None or name not in set(val)]
+        if val is None:
+            val = [name for name in train if _held_out(name)] or train[-1:]
+            train = [name for name in train if name not in set(val)] or train
+        for ids in (train, val):
+            self._check_files(ids)
+        return {"train": train, "val": val}
+
+    def _ids(self, path: str, key: str) -> list[str]:
+        ids = read_ids(path)
+        unknown = [name for name in ids if name not in self.tags]
+        if unknown:
+            raise UserError(
+                f"{len(unknown)} of {len(ids)} ids have no tags, first {unknown[0]!r}", where=f"{key}={path}",
+                remedy=f"add them to {self.labels}, or take them out of the list",
+            )
+        return ids
+
+    def _check_files(self, ids: Sequence[str]) -> None:
+        missing = [name for name in ids if find_image(Path(self.root), name) is None]
+        if missing:
+            raise UserError(
+                f"{len(missing)} of {len(ids)} ids have no image file, first {missing[0]!r}", where=self.root,
+                remedy="add the files, or take these ids out of the table",
+            )
+
+    def path(self, name: str) -> Path:
+        found = find_image(Path(self.root), name)
+        if found is None:
+            raise BadItem(f"id {name!r} has no image file", where=self.root, remedy="add it, or drop the id")
+        return found
+
+
+def _held_out(name: str) -> bool:
+    return hashlib.sha256(name.encode()).digest()[0] % 10 == 0
+
+
+def read_image_tags(root: Path, labels: str) -> Tags:
+    """Tags of all images from folder names, VOC XML or a table."""
+    if labels == "folders":
+        return _folder_tags(root)
+    if Path(labels).is_dir():
+        return _xml_tags(Path(labels))
+    return read_tags(labels)
+
+
+def _folder_tags(root: Path) -> Tags:
+    table: Tags = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        for base, _, files in sorted(os.walk(folder)):
+            for file in sorted(files):
+                if file.lower().endswith(EXTENSIONS):
+                    table[str(Path(base, file).relative_to(root))] = (folder.name,)
+    if not table:
+        raise UserError(
+            "no images in folders", where=root,
+            remedy="expected <data.root>/<class>/<image>, or give a table with data.labels=TABLE",
+        )
+    return table
+
+
+def _xml_tags(folder: Path) -> Tags:
+    """Every <object><name> of VOC annotation files, difficult ones included; parts (head, hand, foot) are not objects."""
+    table: Tags = {}
+    for path in sorted(folder.glob("*.xml")):
+        try:
+            objects = ElementTree.parse(path).getroot().findall("object")
+        except ElementTree.ParseError as error:
+            raise UserError(f"annotation cannot be read: {error}", where=path) from error
+        table[path.stem] = tuple(dict.fromkeys((o.findtext("name") or "").strip() for o in objects))
+    if not table:
+        raise UserError("no VOC annotation (*.xml)", where=folder, remedy="check data.labels")
+    return table
+
+
+class TaggedDataset(Dataset):
+    """Images with their label vectors y.
+
+    An item is {"id", "image" (3, H, W) uint8, "y" (C) float32}, or {"id", "bad": reason} for an unreadable file.
+
+    Args:
+        source: The images.
+        ids: Which of them, in order.
+        augmentation: Random crop; None gives the whole image.
+    """
+
+    def __init__(self, source: TaggedImages, ids: Sequence[str], augmentation: ImageAugmentation | None) -> None:
+        self.source = source
+        self.ids = list(ids)
+        self.augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> dict:
+        name = self.ids[index]
+        try:
+            image = read_image(self.source.path(name))
+        except BadItem as error:
+            return {"id": name, "bad": error.message}
+        if self.augmentation is not None:
+            image = self.augmentation(image, item_rng())
+        y = self.source.class_list.encode(self.source.tags[name])
+        return {"id": name, "image": to_tensor(image), "y": torch.from_numpy(y)}
+
+
+def item_rng() -> np.random.Generator:
+    """A generator seeded from torch's, which the data loader seeds for each worker and epoch."""
+    return np.random.default_rng(int(torch.randint(2**62, ()).item()))
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) uint8 -> (3, H, W) uint8."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

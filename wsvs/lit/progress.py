@@ -1,0 +1,82 @@
+"""Progress with an estimate of the time left: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger("wsvs")
+
+
+class Progress(pl.Callback):
+    """Counts the steps of a fit or a predict loop on rank 0.
+
+    Args:
+        every: Seconds between lines where there is no terminal.
+    """
+
+    def __init__(self, every: float = 30.0) -> None:
+        if every <= 0:
+            raise ValueError(f"callbacks.progress.every must be positive, got {every}")
+        self.every = every
+        self._bar: Bar | None = None
+        self._task: Any = None
+        self._total = self._done = self._first = 0
+        self._begun = self._said = 0.0
+
+    def _start(self, trainer: pl.Trainer, total: float, done: int = 0) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._total = 0 if total == float("inf") else int(total)
+        self._done = self._first = done
+        self._begun = self._said = time.monotonic()
+        if sys.stdout.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                       TextColumn("{task.fields[note]}"))
+            self._bar = Bar(*columns)
+            self._bar.start()
+            self._task = self._bar.add_task("working", total=self._total or None, completed=done, note="")
+
+    def _step(self, trainer: pl.Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._done += 1
+        note = "  ".join(f"{key} {float(value):.3f}" for key, value in trainer.progress_bar_metrics.items())
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, note=note)
+        elif time.monotonic() - self._said > self.every:
+            self._said = time.monotonic()
+            rate = (self._done - self._first) / (self._said - self._begun)
+            left = f", {(self._total - self._done) / rate / 60:.1f} min left" if self._total else ""
+            log.info("%d of %s, %.2f/s%s  %s", self._done, self._total or "?", rate, left, note)
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._start(trainer, trainer.estimated_stepping_batches, trainer.global_step)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        self._step(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._stop()
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._start(trainer, sum(trainer.num_predict_batches))
+
+    def on_predict_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        self._step(trainer)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._stop()

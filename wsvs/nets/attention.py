@@ -1,0 +1,93 @@
+"""Multi-scale class attention (Eq. 2 and section 3.2): several input sizes, maximum over scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wsvs.nets.encoder import Encoder
+
+SCALES = (0.5, 1.0, 1.5, 2.0)
+
+
+def round_size(height: float, width: float, multiple: int) -> tuple[int, int]:
+    """Nearest size whose sides are multiples of `multiple`, at least one of it."""
+    return tuple(max(multiple, round(side / multiple) * multiple) for side in (height, width))  # type: ignore[return-value]
+
+
+def fit_size(height: int, width: int, longest: int, multiple: int) -> tuple[int, int]:
+    """Size with the same shape (up to rounding) whose longest side is `longest`, both multiples of `multiple`."""
+    scale = longest / max(height, width)
+    return round_size(height * scale, width * scale, multiple)
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, with antialiasing when shrinking."""
+    if x.shape[-2:] == size:
+        return x
+    smaller = size[0] < x.shape[-2] or size[1] < x.shape[-1]
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=smaller)
+
+
+def activations(encoder: Encoder, images: Tensor, scales: Sequence[float] = SCALES) -> tuple[list[Tensor], Tensor]:
+    """Raw alpha of all classes at each scale, and the logits at the scale nearest to 1.
+
+    Args:
+        images: RGB in [0, 1], (B, 3, H, W).
+
+    Returns:
+        A list of (B, C, h_s, w_s) in logit units, in the order of `scales`, and (B, C).
+    """
+    if not scales or min(scales) <= 0:
+        raise ValueError(f"attention scales must be positive and not empty, got {list(scales)}")
+    height, width = images.shape[-2:]
+    base = min(scales, key=lambda scale: abs(scale - 1))
+    maps, logits = [], None
+    for scale in scales:
+        features = encoder.features(resize(images, round_size(height * scale, width * scale, encoder.stride)))
+        maps.append(encoder.activation(features))
+        if scale == base and logits is None:
+            logits = encoder.classify(features)
+    assert logits is not None
+    return maps, logits
+
+
+def merge_scales(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Resize raw alpha maps to `size`, take the maximum over scales, keep what is positive, divide by the maximum.
+
+    The maximum over scales comes before the normalisation: W is the same at all scales, so the values compare.
+
+    Args:
+        maps: Raw alpha of the same classes at each scale, (B, K, h_s, w_s).
+
+    Returns:
+        alpha in [0, 1], (B, K, *size); a map without positive evidence is 0.
+    """
+    merged = F.interpolate(maps[0], size=size, mode="bilinear", align_corners=False)
+    for other in maps[1:]:
+        merged = torch.maximum(merged, F.interpolate(other, size=size, mode="bilinear", align_corners=False))
+    merged = merged.relu()
+    return merged / (merged.amax((2, 3), keepdim=True) + 1e-5)
+
+
+def attention(
+    encoder: Encoder, images: Tensor, classes: Tensor, scales: Sequence[float] = SCALES,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """alpha of one class an image.
+
+    Args:
+        images: RGB in [0, 1], (B, 3, H, W).
+        classes: Class number of each image, (B,).
+        size: Output size; that of the images by default.
+
+    Returns:
+        (B, 1, *size) in [0, 1].
+    """
+    maps, _ = activations(encoder, images, scales)
+    rows = torch.arange(len(images), device=images.device)
+    chosen = [alpha[rows, classes][:, None] for alpha in maps]
+    return merge_scales(chosen, size or tuple(images.shape[-2:]))  # type: ignore[arg-type]

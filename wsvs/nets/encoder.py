@@ -1,0 +1,88 @@
+"""The encoder f_enc: class prediction and class activation (section 3.1, Eqs. 1 and 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wsvs.nets.backbones import Features, build_backbone
+
+Trainable = Literal["none", "last", "all"]
+
+_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
+_STD = (0.229, 0.224, 0.225)
+
+
+class Encoder(nn.Module):
+    """Backbone, a new 3x3 convolution + ReLU (F), global average pooling, dropout, fully connected layer (W).
+
+    Input: RGB in [0, 1], (B, 3, H, W); the ImageNet normalisation happens inside. Output: logits (B, C), one
+    independent sigmoid a class, because several classes can stand in one image.
+
+    Args:
+        backbone: Name of a backbone (`wsvs.nets.backbones.BACKBONES`).
+        classes: Class names, without background.
+        hidden: Channels d of the new convolution.
+        dropout: Dropout on the pooled vector, in [0, 1).
+        trainable: Which backbone layers learn: none, those of its last block, or all.
+    """
+
+    def __init__(
+        self, *, backbone: str, classes: Sequence[str], hidden: int = 1024, dropout: float = 0.5,
+        trainable: Trainable = "all",
+    ) -> None:
+        super().__init__()
+        if hidden < 1:
+            raise ValueError(f"model.hidden must be at least 1, got {hidden}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"model.dropout must be in [0, 1), got {dropout}")
+        if trainable not in ("none", "last", "all"):
+            raise ValueError(f"model.trainable must be none, last or all, got {trainable!r}")
+        self.classes = tuple(classes)
+        self.trainable = trainable
+        self.backbone = build_backbone(backbone)
+        self.conv6 = nn.Conv2d(self.backbone.channels, hidden, 3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(hidden, len(self.classes))
+        nn.init.kaiming_normal_(self.conv6.weight, nonlinearity="relu")
+        nn.init.zeros_(self.conv6.bias)
+        nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        start = {"none": len(self.backbone.features), "last": self.backbone.last_block, "all": 0}[self.trainable]
+        for number, layer in enumerate(self.backbone.features):
+            layer.requires_grad_(number >= start)
+
+    @property
+    def stride(self) -> int:
+        return self.backbone.stride
+
+    def trunk(self, images: Tensor, with_pools: bool = False) -> Features:
+        """Backbone features of RGB images in [0, 1]."""
+        return self.backbone((images - self.mean) / self.std, with_pools)
+
+    def features(self, images: Tensor) -> Tensor:
+        """F(x): output of the last convolutional layer, (B, d, h, w)."""
+        return F.relu(self.conv6(self.trunk(images).map))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, C) from F(x): average pooling, dropout, W and its bias."""
+        return self.fc(self.dropout(features.mean((2, 3))))
+
+    def activation(self, features: Tensor) -> Tensor:
+        """alpha^c = F(x) . W . y^c for every class (Eq. 2), in logit units, (B, C, h, w); no bias.
+
+        Its mean over positions plus the bias is the logit.
+        """
+        return F.conv2d(features, self.fc.weight[:, :, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classify(self.features(images))

@@ -1,0 +1,199 @@
+"""The whole network of the paper and how it is described, built and loaded from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from wsvs.core.errors import UserError
+from wsvs.nets.attention import SCALES, activations, fit_size, merge_scales, resize
+from wsvs.nets.decoder import Decoder, Guidance, foreground
+from wsvs.nets.encoder import Encoder, Trainable
+from wsvs.nets.weights import load_backbone_weights
+
+Method = Literal["decoder", "attention", "mean"]
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """Everything that is needed to build the networks again; primitives only, so that checkpoints are plain data.
+
+    Args:
+        backbone: Name of a backbone.
+        classes: Class names, background left out.
+        image_size: Longest side in px at which images enter the network.
+        scales: Attention scales.
+        hidden, dropout, trainable: See `Encoder`.
+        batch_norm, guidance, decoder_width: See `Decoder`.
+    """
+
+    backbone: str
+    classes: tuple[str, ...]
+    image_size: int = 320
+    scales: tuple[float, ...] = SCALES
+    hidden: int = 1024
+    dropout: float = 0.5
+    trainable: Trainable = "all"
+    batch_norm: bool = True
+    guidance: Guidance = "switches"
+    decoder_width: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        if self.image_size < 16:
+            raise ValueError(f"model.image_size must be at least 16, got {self.image_size}")
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"model.scales must be positive and not empty, got {list(self.scales)}")
+
+    def asdict(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def build_encoder(self, weights: str | None = None, sha256: str | None = None) -> Encoder:
+        encoder = Encoder(
+            backbone=self.backbone, classes=self.classes, hidden=self.hidden, dropout=self.dropout,
+            trainable=self.trainable,
+        )
+        if weights:
+            load_backbone_weights(encoder.backbone, weights, sha256)
+        return encoder
+
+    def build_decoder(self, encoder: Encoder) -> Decoder:
+        return Decoder(
+            encoder.backbone, batch_norm=self.batch_norm, guidance=self.guidance, width=self.decoder_width
+        )
+
+
+class SegmentationNet(nn.Module):
+    """Encoder and decoder (section 3.4). `decoder` is None while only the encoder is trained."""
+
+    def __init__(self, config: NetConfig, encoder: Encoder, decoder: Decoder | None) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.decoder = decoder
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.config.classes
+
+    def network_size(self, height: int, width: int) -> tuple[int, int]:
+        """Size at which an image of this shape enters the network."""
+        return fit_size(height, width, self.config.image_size, self.encoder.stride)
+
+    def masks_of(self, images: Tensor, alpha: Tensor) -> Tensor:
+        """f_dec(alpha): foreground probability (B, H, W) of images (B, 3, H, W) under attention (B, 1, any, any)."""
+        if self.decoder is None:
+            raise ValueError("this checkpoint holds no decoder")
+        with torch.no_grad():  # the encoder is frozen wherever the decoder is used
+            features = self.encoder.trunk(images, with_pools=True)
+        return foreground(self.decoder(alpha, features, tuple(images.shape[-2:])))  # type: ignore[arg-type]
+
+    @torch.inference_mode()
+    def probabilities(
+        self, image: Tensor, classes: Sequence[int] | None = None, *, class_threshold: float = 0.6,
+        method: Method = "decoder", flip: bool = False,
+    ) -> tuple[list[int], Tensor, Tensor]:
+        """Foreground probability of each class of one image.
+
+        Args:
+            image: RGB in [0, 1], (3, H, W), any size.
+            classes: Class numbers to look for; None predicts them: sigmoid >= `class_threshold`, else the best one.
+            method: The decoder's probability, the attention itself, or their mean.
+            flip: Average with the mirrored image.
+
+        Returns:
+            Class numbers (K), probabilities (K, h, w) at the network's size, class scores (C) in [0, 1].
+        """
+        x = resize(image[None], self.network_size(*image.shape[-2:]))
+        size = (x.shape[-2], x.shape[-1])
+        raw, logits = activations(self.encoder, x, self.config.scales)
+        scores = logits[0].sigmoid()
+        if classes is None:
+            classes = torch.nonzero(scores >= class_threshold)[:, 0].tolist() or [int(scores.argmax())]
+        if not classes:
+            return [], x.new_zeros(0, *size), scores
+        alpha = merge_scales([scale[:, list(classes)] for scale in raw], size)[0][:, None]
+        parts = []
+        if method in ("attention", "mean"):
+            parts.append(alpha[:, 0])
+        if method in ("decoder", "mean"):
+            # one image under K attentions: its features are computed once and shared
+            features = self.encoder.trunk(x, with_pools=True)
+            parts.append(torch.cat([self._decode(a[None], features, size) for a in alpha]))
+        result = torch.stack(parts).mean(0)
+        if flip:
+            _, mirrored, _ = self.probabilities(image.flip(-1), classes, method=method)
+            result = (result + mirrored.flip(-1)) / 2
+        return list(classes), result, scores
+
+    def _decode(self, alpha: Tensor, features: Any, size: tuple[int, int]) -> Tensor:
+        if self.decoder is None:
+            raise ValueError("this checkpoint holds no decoder: use predict.method=attention")
+        return foreground(self.decoder(alpha, features, size))
+
+
+def label_map(probabilities: Tensor, classes: Sequence[int], size: tuple[int, int], background: float) -> Tensor:
+    """Pixel-wise maximum over classes (section 3.4); background where none exceeds `background`.
+
+    Args:
+        probabilities: (K, h, w) in [0, 1].
+        classes: Their class numbers.
+        size: Output size.
+
+    Returns:
+        (H, W) uint8, class number + 1, or 0.
+    """
+    if not len(classes):
+        return torch.zeros(size, dtype=torch.uint8)
+    full = torch.nn.functional.interpolate(probabilities[None].float(), size=size, mode="bilinear", align_corners=False)
+    best, which = full[0].max(0)
+    labels = torch.tensor([number + 1 for number in classes], dtype=torch.uint8, device=which.device)
+    return torch.where(best > background, labels[which], torch.zeros_like(labels[which])).cpu()
+
+
+def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet:
+    """Networks from a checkpoint of stage encoder, decoder or adapt, ready for inference.
+
+    Raises:
+        UserError: Missing, unreadable, not one of ours, or without the decoder that is needed.
+    """
+    checkpoint = read_checkpoint(path)
+    config = NetConfig(**checkpoint["hyper_parameters"]["net"])
+    encoder = config.build_encoder()
+    state: dict[str, Tensor] = checkpoint["state_dict"]
+    encoder.load_state_dict(_under("net.encoder.", state))
+    decoder = None
+    if any(key.startswith("net.decoder.") for key in state):
+        decoder = config.build_decoder(encoder)
+        decoder.load_state_dict(_under("net.decoder.", state))
+    elif need_decoder:
+        raise UserError(
+            "this checkpoint holds an encoder only", where=path,
+            remedy="give a checkpoint of stage decoder or adapt, or use predict.method=attention",
+        )
+    return SegmentationNet(config, encoder, decoder).eval()
+
+
+def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
+    """Read a checkpoint of ours as data only. Raises `UserError`."""
+    remedy = "give a checkpoint that wsvs wrote: <run>/checkpoints/best.ckpt"
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError("checkpoint not found", where=path, remedy=remedy) from None
+    except Exception as error:  # torch raises many types for damaged files
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"checkpoint cannot be read: {first}", where=path, remedy=remedy) from error
+    if not isinstance(checkpoint, dict) or "net" not in checkpoint.get("hyper_parameters", {}):
+        raise UserError("this is not a checkpoint of wsvs", where=path, remedy=remedy)
+    return checkpoint
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)}

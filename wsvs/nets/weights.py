@@ -1,0 +1,99 @@
+"""Pre-trained weights from a path or a URL with a checksum, loaded as data only."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import atomic_path
+from wsvs.nets.backbones import Backbone
+
+
+def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = None) -> None:
+    """Fill a backbone from a state dict of the whole network, torchvision's key names, any float precision.
+
+    Keys outside `features.` (the ImageNet classifier) and layers after the backbone's last are left out.
+
+    Args:
+        source: A file, or an http(s) URL, which is kept in torch's hub cache.
+        sha256: Expected hex digest; required for a URL.
+
+    Raises:
+        UserError: Not found, wrong checksum, not a state dict, or not of this network.
+    """
+    path = _fetch(source, sha256)
+    if sha256:
+        _check_digest(path, sha256)
+    state = load_tensors(path)
+    wanted = backbone.state_dict()
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(wanted)} tensors are missing, first {missing[0]!r}", where=source,
+            remedy="give a state dict of the chosen model.backbone with torchvision's key names",
+        )
+    for key, value in wanted.items():
+        if key in state and state[key].shape != value.shape:
+            raise UserError(
+                f"{key} has shape {tuple(state[key].shape)}, expected {tuple(value.shape)}", where=source,
+                remedy="these weights are of another network than model.backbone",
+            )
+    backbone.load_state_dict({key: state.get(key, value).to(value.dtype) for key, value in wanted.items()})
+
+
+def load_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read a state dict (also one under the key 'state_dict') without running any pickled code."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError("weights not found", where=path, remedy="check model.weights") from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"weights cannot be read: {first}", where=path, remedy="is the file whole?") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError("this file is not a state dict (name -> tensor)", where=path)
+    return state
+
+
+def _fetch(source: str, sha256: str | None) -> Path:
+    scheme = urlparse(source).scheme
+    if scheme not in ("http", "https"):
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise UserError("weights not found", where=source, remedy="check model.weights: a file or an http(s) URL")
+        return path
+    if not sha256:
+        raise UserError(
+            "weights from a URL need a checksum", where=source, remedy="give model.sha256=<hex digest of the file>"
+        )
+    path = Path(torch.hub.get_dir(), "wsvs", f"{sha256[:16]}-{Path(urlparse(source).path).name}")
+    if not path.is_file():
+        try:
+            with atomic_path(path) as temporary:
+                torch.hub.download_url_to_file(source, str(temporary), progress=False)
+                _check_digest(temporary, sha256, source)
+        except URLError as error:
+            raise UserError(
+                f"weights cannot be downloaded: {error.reason}", where=source,
+                remedy="download the file yourself and give its path as model.weights",
+            ) from error
+    return path
+
+
+def _check_digest(path: Path, sha256: str, source: str | None = None) -> None:
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256.lower():
+        raise UserError(
+            f"checksum of the weights is {found}, expected {sha256}", where=source or path,
+            remedy="the file is damaged or another one: download it again, or mend model.sha256",
+        )

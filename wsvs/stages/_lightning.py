@@ -1,0 +1,131 @@
+"""Build the Lightning parts that the configuration names, and fit or predict with resume."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from wsvs.core.errors import UserError
+from wsvs.data.tagged import TaggedImages
+from wsvs.lit.tracking import BadItems
+from wsvs.nets.model import NetConfig
+from wsvs.stages._run import Run, rank
+
+log = logging.getLogger("wsvs")
+
+
+def build_data(cfg: DictConfig) -> TaggedImages:
+    """The tagged images of the configuration, made first if they are a synthetic world."""
+    data = instantiate(cfg.data, _convert_="all")
+    if rank() == 0:
+        data.prepare()
+    return data
+
+
+def net_config(cfg: DictConfig, classes: Sequence[str]) -> NetConfig:
+    """`NetConfig` from the model section."""
+    model: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
+    for key in ("weights", "sha256", "lr"):
+        model.pop(key)
+    return NetConfig(classes=tuple(classes), **model)
+
+
+def build_trainer(
+    run: Run, *, epochs: int | None = None, steps: int | None = None, monitor: str | None = None, **extra: Any
+) -> pl.Trainer:
+    """`cfg.trainer` with its loggers and callbacks, and the stage's length unless the trainer section overrides it.
+
+    Args:
+        epochs, steps: Length of a training; neither is given for a predict loop.
+        monitor: The metric, the higher the better, that chooses the checkpoint.
+    """
+    cfg = run.cfg
+    _quieten()
+    _check_launcher(cfg)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    given = {key: value for key, value in cfg.trainer.items() if value is not None}
+    if epochs is not None and "max_steps" not in given:
+        given.setdefault("max_epochs", epochs)
+    if steps is not None and "max_epochs" not in given:
+        given.setdefault("max_steps", steps)
+    if steps is not None:
+        given.setdefault("max_epochs", -1)
+    given.setdefault("max_steps", -1)
+    loggers = [instantiate(item, _convert_="all") for item in cfg.logger.values()]
+    callbacks = []
+    for item in cfg.callbacks.values():
+        if item is not None and item._target_.endswith("ModelCheckpoint"):
+            if monitor:
+                callbacks.append(instantiate(item, monitor=monitor, mode="max", _convert_="all"))
+        elif item is not None:
+            callbacks.append(instantiate(item, _convert_="all"))
+    callbacks += extra.pop("callbacks", [])
+    trainer: pl.Trainer = instantiate(
+        OmegaConf.create(given), logger=loggers or False, callbacks=callbacks, default_root_dir=str(run.dir),
+        enable_checkpointing=monitor is not None, enable_progress_bar=False, **extra, _convert_="all",
+    )
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    return trainer
+
+
+def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
+    """Train from the start or from where the run was stopped; bad items are passed over and recorded."""
+    bad = BadItems()
+    trainer.callbacks.append(bad)
+    last = run.dir / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        log.info("goes on from %s", last)
+    try:
+        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "the GPU has not enough memory", where=f"stage {run.stage}",
+            remedy="lower <stage>.batch_size or model.image_size",
+        ) from error
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    for item, reason in sorted(bad.found.items()):
+        run.skip(item, reason)
+    if rank() == 0 and not (run.dir / "checkpoints" / "best.ckpt").is_file():
+        raise UserError(
+            "the training wrote no checkpoint", where=run.dir / "checkpoints",
+            remedy="train longer (at least one validation), and keep callbacks.checkpoint",
+        )
+
+
+def close_loggers(run: Run) -> None:
+    """End a W&B run inside the job, so that the next job of a sweep starts its own."""
+    if "wandb" in run.cfg.logger:
+        import wandb
+
+        wandb.finish()
+
+
+def _check_launcher(cfg: DictConfig) -> None:
+    devices = cfg.trainer.devices
+    several = (isinstance(devices, int) and devices > 1) or cfg.trainer.num_nodes > 1
+    launcher = str(HydraConfig.get().runtime.choices.get("hydra/launcher", "basic"))
+    if several and launcher == "joblib":
+        raise UserError(
+            "the joblib launcher cannot start jobs of several devices", where="hydra/launcher=joblib, trainer.devices",
+            remedy="use trainer.devices=1, or leave out hydra/launcher (jobs run one after the other)",
+        )
+
+
+def _quieten() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in ("does not have many workers", "is a wandb run already in progress", "smaller than the logging interval",
+                 "Checkpoint directory .* exists and is not empty", "`isinstance.treespec, LeafSpec.` is deprecated",
+                 "No positive samples found in target", "No negative samples", "Average precision score for one or more"):
+        warnings.filterwarnings("ignore", message=f".*{text}.*")

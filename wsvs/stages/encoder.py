@@ -1,0 +1,33 @@
+"""Stage encoder: learn classification, and with it attention, from tagged images (section 3.1)."""
+
+from __future__ import annotations
+
+from wsvs.data.tagged_module import TaggedDataModule
+from wsvs.data.transforms import ImageAugmentation
+from wsvs.lit.encoder import EncoderModule
+from wsvs.stages._lightning import build_data, build_trainer, fit, net_config
+from wsvs.stages._run import Run
+
+NEEDS: tuple[str, ...] = ()
+SECTIONS = ("data", "model", "encoder", "trainer")
+
+
+def run(run: Run) -> None:
+    cfg, settings = run.cfg, run.cfg.encoder
+    data = build_data(cfg)
+    splits = data.splits
+    module = EncoderModule(
+        net_config(cfg, data.class_list.names).asdict(), lr=cfg.model.lr or settings.lr,
+        lr_backbone=settings.lr_backbone, schedule=settings.schedule, weights=cfg.model.weights,
+        sha256=cfg.model.sha256,
+    )
+    augmentation = ImageAugmentation(cfg.model.image_size, tuple(settings.scale), settings.jitter)
+    loaders = TaggedDataModule(data, augmentation, batch_size=settings.batch_size, workers=settings.workers)
+    trainer = build_trainer(run, epochs=settings.epochs, monitor="val/map")
+    fit(run, trainer, module, loaders)
+    best = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr]
+    run.finish(
+        counts={"classes": len(data.class_list), "train images": len(splits["train"]), "val images": len(splits["val"])},
+        results={"val/map": best}, wrote=run.dir / "checkpoints" / "best.ckpt",
+        supervision="image tags" + (", ImageNet labels (pre-trained backbone)" if cfg.model.weights else ""),
+    )
