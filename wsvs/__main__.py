@@ -61,9 +61,9 @@ def run_stage(cfg) -> None:
 
 
 def main() -> None:
-    """Console entry. Exit status: 0 done, 1 unexpected error, 2 a mistake to mend, 3 done but items were passed over."""
-    arguments = sys.argv[1:]
-    informs = any(word in ("--help", "-h", "--hydra-help", "--info", "-i") or word.startswith("--info") for word in arguments)
+    """Console entry. Exit status: 0 done, 1 unexpected error, 2 a mistake to mend, 3 done with items passed over."""
+    arguments = sys.argv[1:] = options_first(sys.argv[1:])
+    informs = any(word.startswith(("--help", "-h", "--hydra-help", "--info", "-i", "--version")) for word in arguments)
     if not informs and not any(word.startswith("stage=") for word in arguments):
         print(usage(), file=sys.stderr)
         sys.exit(MISTAKE)
@@ -86,6 +86,12 @@ def main() -> None:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     sys.exit(max(_status, default=OK))
+
+
+def options_first(words: list[str]) -> list[str]:
+    """Hydra wants its options in one piece; here they may stand anywhere among the overrides."""
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+    return [word for word in words if word not in overrides] + overrides
 
 
 def explain_config_error(error: Exception) -> UserError:

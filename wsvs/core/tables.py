@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 from wsvs.core.errors import UserError
 
 Tags = dict[str, tuple[str, ...]]
 
+_TAG_HEADING = re.compile(r"(tags?|labels?|class(es)?)\s*$", re.IGNORECASE)
 _HELP = "a table has a heading line and then: id, comma-separated tags (tsv or csv), or is a json object {id: [tags]}"
 
 
 def read_tags(path: str | Path) -> Tags:
     """Read {id: tags} in the order of the file.
 
-    tsv: first column = id, second = comma-separated tags, first line = heading. csv: the same (quote a list of
-    tags, or put each tag in a column of its own). json: {id: [tag, ...]} or {id: "tag,tag"}.
+    tsv and csv: the first line is a heading and the first column the id. Comma-separated tags stand in the column
+    whose heading ends in tag(s), label(s) or class(es), else in the second; without such a heading a csv may also put
+    each tag in a column of its own. json: {id: [tag, ...]} or {id: "tag,tag"}.
 
     Raises:
         UserError: Missing, empty, unreadable, a row without an id, or an id twice.
@@ -44,13 +47,15 @@ def read_tags(path: str | Path) -> Tags:
 
 def _delimited_rows(text: str, path: Path):
     delimiter = "," if path.suffix == ".csv" else "\t"
+    columns = slice(1, None if delimiter == "," else 2)
     for line, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), 1):
-        if line == 1 or not row:  # heading
-            continue
-        if len(row) < 2:
-            raise UserError(f"expected an id and tags, got {row!r}", where=f"{path}:{line}", remedy=_HELP)
-        cells = row[1:] if delimiter == "," else row[1:2]
-        yield line, (row[0].strip(), [tag for cell in cells for tag in cell.split(",")])
+        if line == 1:
+            named = [k for k, heading in enumerate(row) if k and _TAG_HEADING.search(heading)]
+            columns = slice(named[0], named[0] + 1) if named else columns
+        elif row:
+            if len(row) <= columns.start:
+                raise UserError(f"expected an id and tags, got {row!r}", where=f"{path}:{line}", remedy=_HELP)
+            yield line, (row[0].strip(), [tag for cell in row[columns] for tag in cell.split(",")])
 
 
 def _json_rows(text: str, path: Path):

@@ -147,7 +147,7 @@ def _folder_tags(root: Path) -> Tags:
 
 
 def _xml_tags(folder: Path) -> Tags:
-    """Every <object><name> of VOC annotation files, difficult ones included; parts (head, hand, foot) are not objects."""
+    """Every <object><name> of VOC files, difficult ones included; parts (head, hand, foot) are not objects."""
     table: Tags = {}
     for path in sorted(folder.glob("*.xml")):
         try:
@@ -192,8 +192,9 @@ class TaggedDataset(Dataset):
 
 
 def item_rng() -> np.random.Generator:
-    """A generator seeded from torch's, which the data loader seeds for each worker and epoch."""
-    return np.random.default_rng(int(torch.randint(2**62, ()).item()))
+    """A generator seeded from torch's, which the loader seeds for each worker and epoch, and from the rank."""
+    rank = int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
+    return np.random.default_rng([int(torch.randint(2**62, ()).item()), rank])
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:

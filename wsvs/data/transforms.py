@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from wsvs.core.classes import IGNORE
+
 FILL = (124, 116, 104)  # ImageNet's mean colour: 0 after the encoder's normalisation
 
 
@@ -66,14 +68,23 @@ class ImageAugmentation:
             raise ValueError(f"jitter must be in [0, 1], got {self.jitter}")
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self.with_mask(image, np.zeros(image.shape[:2], np.uint8), rng)[0]
+
+    def with_mask(
+        self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same crop of an image and its (H, W) uint8 labels; outside the image the labels are 255."""
         height, width = image.shape[:2]
         factor = rng.uniform(*self.scale) * self.size / max(height, width)
-        image = resize_image(image, max(1, round(height * factor)), max(1, round(width * factor)))
-        top, left = (_offset(side, self.size, rng) for side in image.shape[:2])
+        height, width = max(1, round(height * factor)), max(1, round(width * factor))
+        image = resize_image(image, height, width)
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        top, left = _offset(height, self.size, rng), _offset(width, self.size, rng)
         image = crop_or_pad(image, top, left, self.size, FILL)
+        mask = crop_or_pad(mask, top, left, self.size, IGNORE)
         if rng.random() < 0.5:
-            image = image[:, ::-1]
-        return np.ascontiguousarray(colour_jitter(image, self.jitter, rng))
+            image, mask = image[:, ::-1], mask[:, ::-1]
+        return colour_jitter(np.ascontiguousarray(image), self.jitter, rng), np.ascontiguousarray(mask)
 
 
 def _offset(side: int, size: int, rng: np.random.Generator) -> int:

@@ -39,7 +39,7 @@ class EncoderModule(pl.LightningModule):
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)
         self.average_precision = MultilabelAveragePrecision(len(config.classes), average="none")
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         encoder = self.net.encoder
         new = [*encoder.conv6.parameters(), *encoder.fc.parameters()]
         groups = [(new, self.hparams["lr"]), (encoder.backbone.parameters(), self.hparams["lr_backbone"])]

@@ -62,7 +62,8 @@ class Decoder(nn.Module):
             below = channels[level - 1] if level else here
             outputs = [here] * (backbone.pool_depths[level] - 1) + [below]
             inputs = [here, *outputs[:-1]]
-            self.blocks.append(nn.Sequential(*(_deconv(i, o, batch_norm) for i, o in zip(inputs, outputs, strict=True))))
+            layers = [_deconv(i, o, batch_norm) for i, o in zip(inputs, outputs, strict=True)]
+            self.blocks.append(nn.Sequential(*layers))
             if guidance == "features":
                 self.laterals.append(nn.Conv2d(backbone.pool_channels[level], here, 1))
         self.score = nn.Conv2d(channels[0], 2, 1)
@@ -72,7 +73,8 @@ class Decoder(nn.Module):
                     nn.init.normal_(module.weight, std=0.01)
                 else:
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, alpha: Tensor, features: Features, size: tuple[int, int]) -> Tensor:
         """Score of background and foreground, (B, 2, *size).

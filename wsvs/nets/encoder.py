@@ -31,6 +31,9 @@ class Encoder(nn.Module):
         trainable: Which backbone layers learn: none, those of its last block, or all.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, *, backbone: str, classes: Sequence[str], hidden: int = 1024, dropout: float = 0.5,
         trainable: Trainable = "all",
@@ -49,9 +52,10 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden, len(self.classes))
         nn.init.kaiming_normal_(self.conv6.weight, nonlinearity="relu")
-        nn.init.zeros_(self.conv6.bias)
         nn.init.normal_(self.fc.weight, std=0.01)
-        nn.init.zeros_(self.fc.bias)
+        for layer in (self.conv6, self.fc):
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self._freeze()

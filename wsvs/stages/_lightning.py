@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -22,6 +23,11 @@ from wsvs.stages._run import Run, rank
 log = logging.getLogger("wsvs")
 
 
+def plain(section: DictConfig) -> dict[str, Any]:
+    """A section of the configuration as resolved primitives."""
+    return cast(dict[str, Any], OmegaConf.to_container(section, resolve=True))
+
+
 def build_data(cfg: DictConfig) -> TaggedImages:
     """The tagged images of the configuration, made first if they are a synthetic world."""
     data = instantiate(cfg.data, _convert_="all")
@@ -32,19 +38,21 @@ def build_data(cfg: DictConfig) -> TaggedImages:
 
 def net_config(cfg: DictConfig, classes: Sequence[str]) -> NetConfig:
     """`NetConfig` from the model section."""
-    model: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
+    model = plain(cfg.model)
     for key in ("weights", "sha256", "lr"):
         model.pop(key)
     return NetConfig(classes=tuple(classes), **model)
 
 
 def build_trainer(
-    run: Run, *, epochs: int | None = None, steps: int | None = None, monitor: str | None = None, **extra: Any
+    run: Run, *, epochs: int | None = None, steps: int | None = None, val_every: int | None = None,
+    monitor: str | None = None, **extra: Any,
 ) -> pl.Trainer:
     """`cfg.trainer` with its loggers and callbacks, and the stage's length unless the trainer section overrides it.
 
     Args:
         epochs, steps: Length of a training; neither is given for a predict loop.
+        val_every: Steps between validations; at the end of every epoch by default.
         monitor: The metric, the higher the better, that chooses the checkpoint.
     """
     cfg = run.cfg
@@ -59,6 +67,11 @@ def build_trainer(
     if steps is not None:
         given.setdefault("max_epochs", -1)
     given.setdefault("max_steps", -1)
+    if val_every is not None:
+        last = given["max_steps"] if given["max_steps"] > 0 else val_every
+        given |= {"val_check_interval": min(val_every, last), "check_val_every_n_epoch": None}
+        if given["val_check_interval"] < 1:
+            raise UserError("val_every must be at least 1", where=f"{run.stage}.val_every")
     loggers = [instantiate(item, _convert_="all") for item in cfg.logger.values()]
     callbacks = []
     for item in cfg.callbacks.values():
@@ -74,14 +87,14 @@ def build_trainer(
     )
     if trainer.is_global_zero:
         for logger in trainer.loggers:
-            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+            logger.log_hyperparams(plain(cfg))
     return trainer
 
 
 def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
     """Train from the start or from where the run was stopped; bad items are passed over and recorded."""
     bad = BadItems()
-    trainer.callbacks.append(bad)
+    trainer.callbacks.append(bad)  # type: ignore[attr-defined]
     last = run.dir / "checkpoints" / "last.ckpt"
     if last.is_file():
         log.info("goes on from %s", last)
@@ -125,7 +138,28 @@ def _check_launcher(cfg: DictConfig) -> None:
 def _quieten() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in ("does not have many workers", "is a wandb run already in progress", "smaller than the logging interval",
-                 "Checkpoint directory .* exists and is not empty", "`isinstance.treespec, LeafSpec.` is deprecated",
-                 "No positive samples found in target", "No negative samples", "Average precision score for one or more"):
+    harmless = (
+        "does not have many workers", "smaller than the logging interval", "exists and is not empty",
+        "across ranks is zero", "Couldn.t infer the batch indices", "No positive samples found in target", "Average precision score for one or more",
+        "`isinstance.treespec, LeafSpec.` is deprecated",
+    )
+    for text in harmless:
         warnings.filterwarnings("ignore", message=f".*{text}.*")
+
+
+def decoder_config(cfg: DictConfig, trained: dict[str, Any]) -> NetConfig:
+    """The trained encoder's description with the decoder and the input sizes that the model section asks for.
+
+    Raises:
+        UserError: The encoder is of another backbone than model.backbone.
+    """
+    if trained["backbone"] != cfg.model.backbone:
+        raise UserError(
+            f"the encoder's backbone is {trained['backbone']}, but model.backbone={cfg.model.backbone}",
+            where="inputs.encoder", remedy=f"give the model the encoder was trained with: model={trained['backbone']}",
+        )
+    asked = net_config(cfg, trained["classes"])
+    return replace(
+        NetConfig(**trained), image_size=asked.image_size, scales=asked.scales, batch_norm=asked.batch_norm,
+        guidance=asked.guidance, decoder_width=asked.decoder_width,
+    )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -96,12 +96,7 @@ class Run:
         """Rank 0 resolves and records; the others read the record, so that all see the same runs."""
         record = self.dir / INPUTS
         if rank() != 0:
-            deadline = time.time() + 120
-            while not record.is_file():
-                if time.time() > deadline:
-                    raise UserError("rank 0 has not written its inputs", where=record, remedy="is the folder shared?")
-                time.sleep(0.2)
-            return {stage: Path(path) for stage, path in read_json(record).items()}
+            return {stage: Path(path) for stage, path in self.wait_for(record).items()}
         if record.is_file():  # a run that is taken up again keeps its inputs
             found = {stage: Path(path) for stage, path in read_json(record).items()}
         else:
@@ -110,6 +105,15 @@ class Run:
         for stage, path in found.items():
             log.info("reads %s: %s", stage, path)
         return found
+
+    def wait_for(self, record: Path, seconds: float = 600.0) -> Any:
+        """Content of a JSON file that rank 0 writes. Raises `UserError` if it does not come."""
+        deadline = time.time() + seconds
+        while not record.is_file():
+            if time.time() > deadline:
+                raise UserError("rank 0 did not write this file", where=record, remedy="do all nodes share the folder?")
+            time.sleep(0.2)
+        return read_json(record)
 
     def checkpoint(self, stage: str) -> Path:
         """Best checkpoint of an input run. Raises `UserError` if the run holds none."""
@@ -156,7 +160,8 @@ def resolve_inputs(cfg: DictConfig, module: ModuleType) -> dict[str, Path]:
 
 def fingerprint(cfg: DictConfig, stage: str, inputs: Mapping[str, Path]) -> str:
     """Digest of all that determines a stage's result: its sections of the configuration, the seed, its inputs."""
-    sections = {key: OmegaConf.to_container(cfg, resolve=False)[key] for key in (*load_stage(stage).SECTIONS, "seed")}
+    whole = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
+    sections = {key: whole[key] for key in (*load_stage(stage).SECTIONS, "seed")}
     text = json.dumps([sections, {k: str(v) for k, v in inputs.items()}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -184,7 +189,7 @@ def _relaunched() -> bool:
 def _prepare_relaunch(directory: Path, overrides: list[str]) -> None:
     """Lightning starts the other ranks with sys.argv: give them this one job, in this directory, and no sweep."""
     sys.argv[1:] = overrides
-    config = HydraConfig.instance().cfg
+    config: Any = HydraConfig.instance().cfg
     if config is not None:
         with read_write(config.hydra):  # Hydra marks this node itself read-only
             config.hydra.run.dir = str(directory)

@@ -1,1 +1,88 @@
-"""x"""
+"""Stage adapt: label the tagged images with the video-trained model and fine-tune on them (section 5.2.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import write_json
+from wsvs.core.masks import read_mask
+from wsvs.data.frames import PseudoLabelDataset
+from wsvs.data.steps import StepDataModule
+from wsvs.data.transforms import ImageAugmentation
+from wsvs.lit.decoder import DecoderModule
+from wsvs.lit.predictor import PredictorModule
+from wsvs.nets.model import load_net
+from wsvs.stages._lightning import build_data, build_trainer, decoder_config, fit
+from wsvs.stages._predict import predict_all
+from wsvs.stages._run import Run, rank
+
+NEEDS = ("decoder",)
+SECTIONS = ("data", "model", "adapt", "trainer")
+
+
+def run(run: Run) -> None:
+    cfg, settings = run.cfg, run.cfg.adapt
+    data = build_data(cfg)
+    checkpoint = str(run.checkpoint("decoder"))
+    net = load_net(checkpoint, need_decoder=True)
+    if tuple(net.classes) != data.class_list.names:
+        raise UserError(
+            "the decoder's classes are not those of data.classes", where=checkpoint,
+            remedy="adapt on the data that the encoder was trained on",
+        )
+    numbers = {name: [data.class_list.index(tag) for tag in tags] for name, tags in data.tags.items()}
+    folder = run.dir / "masks"
+    tagged = {split: [name for name in ids if numbers[name]] for split, ids in data.splits.items()}
+    items = [
+        {"id": name, "file": str(data.path(name)), "classes": numbers[name]} for ids in tagged.values() for name in ids
+    ]
+    labeller = PredictorModule(net, method=settings.method, background=settings.background)
+    labelled = predict_all(run, items, labeller, folder, workers=settings.workers)
+    usable = _usable(run, [item["id"] for item in labelled])
+    ids = {split: [name for name in names if name in usable] for split, names in tagged.items()}
+    if not ids["train"]:
+        raise UserError(
+            "every pseudo-label is empty", where=folder, remedy="lower adapt.background, or train the decoder longer"
+        )
+
+    def dataset(names: list[str], augmentation: ImageAugmentation, fixed: bool) -> PseudoLabelDataset:
+        return PseudoLabelDataset(
+            names, path=data.path, mask=lambda name: folder / f"{name}.png", numbers=numbers.__getitem__,
+            augmentation=augmentation, fixed=fixed,
+        )
+
+    size = cfg.model.image_size
+    loaders = StepDataModule(
+        dataset(ids["train"], ImageAugmentation(size, tuple(settings.scale), settings.jitter), False),
+        dataset((ids["val"] or ids["train"])[: settings.val_items], ImageAugmentation(size, (1, 1), 0), True),
+        batch_size=settings.batch_size, workers=settings.workers,
+    )
+    config = decoder_config(cfg, net.config.asdict())
+    module = DecoderModule(
+        config.asdict(), lr=cfg.model.lr or settings.lr, schedule=settings.schedule, start=checkpoint
+    )
+    trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
+    fit(run, trainer, module, loaders)
+    run.finish(
+        counts={"pseudo-labels": len(labelled), "used for training": len(ids["train"]), "to validate": len(ids["val"])},
+        results={"val/miou": float(trainer.checkpoint_callback.best_model_score)},  # type: ignore[union-attr]
+        wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (pseudo-labels made with them)",
+    )
+
+
+def _usable(run: Run, names: list[str]) -> set[str]:
+    """Ids whose pseudo-label shows something; looked at once and kept in usable.json."""
+    record = run.dir / "usable.json"
+    if rank() == 0 and not record.is_file():
+        shown = []
+        for name in names:
+            try:
+                mask = read_mask(run.dir / "masks" / f"{name}.png")
+            except BadItem as error:
+                run.skip(name, error.message)
+                continue
+            if np.any(mask):
+                shown.append(name)
+        write_json(record, shown)
+    return set(run.wait_for(record))

@@ -1,1 +1,53 @@
-"""x"""
+"""Stage decoder: learn class-agnostic segmentation from the videos' masks (section 3.3, Eq. 6)."""
+
+from __future__ import annotations
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_jsonl
+from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet
+from wsvs.data.steps import StepDataModule
+from wsvs.lit.decoder import DecoderModule, net_of
+from wsvs.stages._lightning import build_trainer, decoder_config, fit
+from wsvs.stages._run import Run
+
+NEEDS = ("encoder", "segment")
+SECTIONS = ("model", "decoder", "trainer")
+
+
+def run(run: Run) -> None:
+    cfg, settings = run.cfg, run.cfg.decoder
+    encoder = str(run.checkpoint("encoder"))
+    segmented = run.inputs["segment"]
+    frames = FrameSet.select(
+        segmented, list(read_jsonl(segmented / "shots.jsonl")), settings.min_area, settings.max_area
+    )
+    if not frames.shots:
+        raise UserError(
+            "no frame has a usable mask", where=segmented / "shots.jsonl",
+            remedy="widen decoder.min_area and decoder.max_area, or look at the masks",
+        )
+    if not (segmented / "frames").is_dir():
+        raise UserError("the segment run kept no frames", where=segmented, remedy="segment with segment.frames=true")
+    train, held = frames.split(settings.holdout)
+    config = decoder_config(cfg, net_of(encoder))
+    crop = FrameCrop(cfg.model.image_size, settings.crop, tuple(settings.coverage), settings.jitter)
+    plain = FrameCrop(cfg.model.image_size, settings.crop, tuple(settings.coverage), jitter=0, mirror=False)
+    classes = config.classes
+    loaders = StepDataModule(
+        FrameDataset(train, classes, crop, length=settings.steps * settings.batch_size),
+        FrameDataset(held if held.shots else train, classes, plain, length=settings.val_items, fixed=True),
+        batch_size=settings.batch_size, workers=settings.workers,
+    )
+    module = DecoderModule(
+        config.asdict(), lr=cfg.model.lr or settings.lr, schedule=settings.schedule, start=encoder
+    )
+    trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
+    fit(run, trainer, module, loaders)
+    run.finish(
+        counts={
+            "frames": len(train), "shots": len(train.shots), "held-out shots": len(held.shots),
+            "classes": len({shot["class"] for shot in train.shots}),
+        },
+        results={"val/miou": float(trainer.checkpoint_callback.best_model_score)},  # type: ignore[union-attr]
+        wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (masks made from videos)",
+    )

@@ -27,7 +27,7 @@ def run(run: Run) -> None:
     fit(run, trainer, module, loaders)
     best = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr]
     run.finish(
-        counts={"classes": len(data.class_list), "train images": len(splits["train"]), "val images": len(splits["val"])},
+        counts={"classes": len(data.class_list), **{f"{name} images": len(ids) for name, ids in splits.items()}},
         results={"val/map": best}, wrote=run.dir / "checkpoints" / "best.ckpt",
         supervision="image tags" + (", ImageNet labels (pre-trained backbone)" if cfg.model.weights else ""),
     )

@@ -1,1 +1,83 @@
-"""x"""
+"""Stage evaluate: score masks, ours or anybody's, against true masks (section 5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_jsonl
+from wsvs.core.tables import read_ids, read_tags
+from wsvs.metrics.evaluate import evaluate_images, evaluate_video
+from wsvs.metrics.shots import evaluate_shots
+from wsvs.metrics.thresholds import scan_thresholds
+from wsvs.metrics.write import write_image_results, write_video_results
+from wsvs.stages._lightning import build_data
+from wsvs.stages._run import Run, rank
+
+NEEDS: tuple[str, ...] = ()
+SECTIONS = ("data", "evaluate", "predictions", "truth")
+
+
+def run(run: Run) -> None:
+    cfg = run.cfg
+    if rank() != 0:
+        return
+    for key in ("predictions", "truth"):
+        if not cfg[key]:
+            raise UserError("nothing to score" if key == "predictions" else "no true masks", where=key,
+                            remedy=f"give {key}=DIR")
+    if cfg.evaluate.kind == "image":
+        _images(run)
+    elif cfg.evaluate.kind == "video":
+        _videos(run)
+    else:
+        raise UserError(
+            f"evaluate.kind must be image or video, got {cfg.evaluate.kind!r}", where="evaluate.kind",
+            remedy="choose one of them",
+        )
+
+
+def _images(run: Run) -> None:
+    cfg, settings = run.cfg, run.cfg.evaluate
+    names = list(settings.names) if settings.names else list(build_data(cfg).class_list.with_background)
+    named = list(settings.classes) if settings.classes else None
+    ids = read_ids(settings.split) if settings.split else None
+    split = settings.split_name or (Path(settings.split).stem if settings.split else Path(cfg.truth).name)
+    results = evaluate_images(cfg.predictions, cfg.truth, names, ids=ids, named=named)
+    scan = None
+    if settings.thresholds:
+        scan = scan_thresholds(cfg.predictions, cfg.truth, names, list(settings.thresholds), ids=ids, named=named)
+    write_image_results(run.dir, results, scan)
+    for item in results.bad:
+        run.skip(item.where or "?", item.message)
+    iou = results.metrics()["iou"]
+    shown: dict[str, Any] = {f"mIoU ({split}, {results.images} images)": results.miou}
+    shown |= {f"IoU {name}": value for name, value in iou.items()}
+    if scan is not None:
+        shown[f"oracle mIoU ({split}), threshold {scan.oracle_threshold:g}"] = scan.oracle_miou
+    run.finish(counts={"images": results.images, "split": split}, results=shown, wrote=run.dir / "metrics.json")
+
+
+def _videos(run: Run) -> None:
+    cfg, settings = run.cfg, run.cfg.evaluate
+    predictions, truth = Path(cfg.predictions), Path(cfg.truth)
+    counts: dict[str, Any] = {}
+    if (predictions / "shots.jsonl").is_file():  # a segment run: only its shots have masks
+        results, counts = evaluate_shots(predictions / "masks", read_jsonl(predictions / "shots.jsonl"), truth)
+    else:
+        table = None
+        if settings.table:
+            table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
+        results = evaluate_video(predictions, truth, table)
+    write_video_results(run.dir, results)
+    for item in results.bad:
+        run.skip(item.where or "?", item.message)
+    metrics = results.metrics()
+    averages = {key: metrics[key] for key in ("frame_average", "video_average", "class_average")}
+    split = settings.split_name or truth.name
+    run.finish(
+        counts={"videos": len(results.scores.by_shot()), **counts, "split": split},
+        results={f"J, {key.replace('_', ' ')}": value for key, value in averages.items() if value is not None},
+        wrote=run.dir / "metrics.json",
+    )

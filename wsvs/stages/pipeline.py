@@ -1,1 +1,173 @@
-"""x"""
+"""Stage pipeline: all stages in their order, passing over what is finished."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch  # noqa: F401  imported once here and inherited by the stages, which are forked
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from wsvs.core import runs
+from wsvs.core.errors import UserError
+from wsvs.stages import STAGES, load_stage
+from wsvs.stages._checks import judge
+from wsvs.stages._lightning import plain
+from wsvs.stages._run import Run, fingerprint, log, rank, resolve_inputs
+
+NEEDS: tuple[str, ...] = ()
+SECTIONS: tuple[str, ...] = ("pipeline",)
+_GOOD = (0, 3)  # done, or done with bad items passed over
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the pipeline. `label` names its run for later steps; `set` are overrides of its own."""
+
+    stage: str
+    label: str
+    set: tuple[str, ...] = ()
+
+
+def run(run: Run) -> None:
+    if rank() != 0:
+        raise UserError(
+            "the pipeline starts its own ranks", where="torchrun or srun with several tasks",
+            remedy="start it once, and give trainer=ddp trainer.devices=N",
+        )
+    shared = [word for word in run.overrides if not word.startswith("stage=")]
+    done: dict[str, Path] = {}
+    passed_over = 0
+    for step in plan(run.cfg):
+        overrides = [f"stage={step.stage}", *shared, *_links(step, done, shared)]
+        cfg = compose(config_name="config", overrides=overrides)
+        found = _finished(cfg, step)
+        if found is None:
+            log.info("--- %s", step.label)
+            found = _launch(run, cfg, step, overrides)
+        else:
+            log.info("--- %s: finished before, in %s", step.label, os.path.relpath(found))
+        done[step.label] = found
+        passed_over += runs.read_summary(found)["counts"]["passed over"]
+    table = Table("step", "seconds", "run")
+    for label, path in done.items():
+        table.add_row(label, f"{runs.read_summary(path)['seconds']:.0f}", os.path.relpath(path))
+    Console().print(table)
+    results = judge(run.cfg.pipeline.checks, done)
+    run.finish(
+        counts={"steps": len(done), "items passed over in the steps": passed_over}, results=results,
+        wrote=list(done.values())[-1] if done else None,
+    )
+    failed = [name for name, verdict in results.items() if verdict.startswith("FAIL")]
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(results)} figures are not as expected: {', '.join(failed)}", where=run.dir,
+            remedy="look at the runs in the table above",
+        )
+
+
+def plan(cfg: DictConfig) -> Iterator[Step]:
+    """The steps that the configuration lists, else every stage once.
+
+    Raises:
+        UserError: A step names no stage or a label stands twice.
+    """
+    if not cfg.pipeline.steps:
+        scored = cfg.truth or OmegaConf.select(cfg, "data.masks")
+        for stage in STAGES:
+            if stage != "evaluate" or scored:
+                yield Step(stage, stage, tuple(_defaults(cfg, stage)))
+        return
+    seen: set[str] = set()
+    for entry in plain(cfg.pipeline)["steps"]:
+        step = Step(entry["stage"], entry.get("label", entry["stage"]), tuple(entry.get("set", ())))
+        if step.stage not in STAGES or step.label in seen:
+            unknown = step.stage not in STAGES
+            raise UserError(
+                f"{step.stage!r} is not a stage" if unknown else f"two steps are called {step.label!r}",
+                where="pipeline.steps", remedy=f"stages: {', '.join(STAGES)}; give repeated ones a label",
+            )
+        seen.add(step.label)
+        yield step
+
+
+def _defaults(cfg: DictConfig, stage: str) -> Iterator[str]:
+    """What the last two stages work on unless the command says so: the tagged images themselves, and their masks."""
+    root, labels = OmegaConf.select(cfg, "data.root"), OmegaConf.select(cfg, "data.labels")
+    if stage == "predict" and not cfg.input:
+        yield f"input={quote(root)}"
+        if not cfg.labels and labels and Path(labels).is_file():
+            yield f"labels={quote(labels)}"
+    if stage == "evaluate":
+        if not cfg.predictions:
+            yield "predictions={predict}"
+        if not cfg.truth:
+            yield f"truth={quote(OmegaConf.select(cfg, 'data.masks'))}"
+
+
+def quote(value: object) -> str:
+    """A value as Hydra's override grammar reads it back unchanged."""
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _links(step: Step, done: dict[str, Path], shared: Sequence[str]) -> list[str]:
+    """Overrides of a step: its own, with {label} replaced by that step's run, and its inputs named outright."""
+    own = list(step.set)
+    for label, path in done.items():
+        own = [word.replace("{" + label + "}", str(path)) for word in own]
+    said = {word.partition("=")[0] for word in (*own, *shared)}
+    inputs = [f"inputs.{name}={quote(done[name])}" for name in STAGES if name in done and f"inputs.{name}" not in said]
+    return [word for word in inputs if word.partition("=")[0] in _INPUT_KEYS] + own
+
+
+_INPUT_KEYS = {f"inputs.{name}" for name in STAGES[:6]}
+
+
+def _finished(cfg: DictConfig, step: Step) -> Path | None:
+    """The latest finished run of this stage that had the same settings and inputs."""
+    inputs = resolve_inputs(cfg, load_stage(step.stage))
+    wanted = fingerprint(cfg, step.stage, inputs)
+    best: tuple[float, Path] | None = None
+    for path in Path(cfg.out, cfg.name, step.stage).glob(f"*/{runs.SUMMARY}"):
+        summary = runs.read_summary(path.parent)
+        if summary["results"].get("fingerprint") == wanted and (best is None or summary["finished"] > best[0]):
+            best = summary["finished"], path.parent.absolute()
+    return best[1] if best else None
+
+
+def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path:
+    """Run a stage as its own command line would, in a forked process: imports are paid once, memory is given back."""
+    name = run.dir.name if step.label == step.stage else f"{run.dir.name}-{step.label}"
+    sys.stdout.flush()
+    process = multiprocessing.get_context("fork").Process(target=_child, args=(overrides, name))
+    process.start()
+    try:
+        process.join()
+    except KeyboardInterrupt:
+        process.join()  # it got the same signal and stops by itself
+        raise
+    if process.exitcode not in _GOOD:
+        raise UserError(
+            f"stage {step.stage} stopped with exit status {process.exitcode}", where=f"step {step.label}",
+            remedy="mend what it says above; the same command goes on from there",
+        )
+    return Path(cfg.out, cfg.name, step.stage, name).absolute()
+
+
+def _child(overrides: list[str], name: str) -> None:
+    from wsvs.__main__ import main
+
+    os.environ["WSVS_RUN_ID"] = name
+    os.environ.pop("WSVS_RUN_DIR", None)
+    sys.argv[1:] = overrides
+    GlobalHydra.instance().clear()
+    main()

@@ -1,1 +1,87 @@
-"""x"""
+"""Stage relevance: score every frame of every clip and keep runs of relevant frames as shots (section 3.2)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_jsonl, write_jsonl
+from wsvs.core.ledger import Ledger
+from wsvs.data.work import ItemDataset
+from wsvs.lit.scorer import ScorerModule, ScoreWriter
+from wsvs.nets.model import load_net
+from wsvs.retrieve.manifest import iter_clips
+from wsvs.stages._run import Run, rank
+from wsvs.stages._work import skip_failed, work_through
+from wsvs.video.relevance import relevant_runs
+
+NEEDS = ("encoder", "retrieve")
+SECTIONS = ("relevance",)
+
+
+def run(run: Run) -> None:
+    settings = run.cfg.relevance
+    net = load_net(run.checkpoint("encoder"))
+    retrieved = run.inputs["retrieve"]
+    clips = [
+        {**clip, "id": clip["clip"], "file": str(retrieved / clip["path"])}
+        for clip in iter_clips(retrieved / "manifest.jsonl")
+    ]
+    for clip in clips:
+        if clip["class"] not in net.classes:
+            raise UserError(
+                f"the encoder does not know class {clip['class']!r}", where=retrieved / "manifest.jsonl",
+                remedy="retrieve for the classes that the encoder was trained on",
+            )
+    ledger = Ledger(run.dir)
+    work_through(
+        run, clips, module=ScorerModule(net, batch_size=settings.batch_size), writer=ScoreWriter(run.dir),
+        finished=lambda clip: ledger.has(clip["id"]), dataset=ItemDataset, workers=0,
+        size=lambda clip: clip["stop"] - clip["start"],
+    )
+    if rank() != 0:
+        return
+    good = skip_failed(run, {clip["id"]: ledger.read(clip["id"]) for clip in clips if ledger.has(clip["id"])})
+    shots = write_jsonl(
+        run.dir / "shots.jsonl", find_shots(run.dir, clips, settings.threshold, settings.min_frames)
+    )
+    kept = list(read_jsonl(run.dir / "shots.jsonl"))
+    frames = sum(record["frames"] for record in good.values())
+    run.finish(
+        counts={
+            "clips": len(clips), "clips with a shot": len({shot["clip"] for shot in kept}), "shots": shots,
+            "frames": frames, "relevant frames": sum(shot["stop"] - shot["start"] for shot in kept),
+            "classes without a shot": len(set(net.classes) - {shot["class"] for shot in kept}),
+        },
+        wrote=run.dir / "shots.jsonl",
+    )
+
+
+def find_shots(
+    folder: Path, clips: list[dict[str, Any]], threshold: float, min_frames: int
+) -> Iterator[dict[str, Any]]:
+    """A record for each run of relevant frames, in the order of the clips.
+
+    {"shot": <clip>_<first frame>, "clip", "class", "file", "start", "stop", "score", ... of the clip}
+    """
+    for clip in clips:
+        path = folder / "scores" / f"{clip['id']}.csv"
+        if not path.is_file():
+            continue
+        scores = read_scores(path)
+        for start, stop in relevant_runs(scores, threshold=threshold, min_frames=min_frames):
+            record = {key: value for key, value in clip.items() if key not in ("id", "path", "start", "stop")}
+            span = {"start": start, "stop": stop, "clip_start": clip["start"]}
+            score = round(float(scores[start:stop].mean()), 4)
+            yield {"shot": f"{clip['id']}_{start:06d}", **record, **span, "score": score}
+
+
+def read_scores(path: Path) -> np.ndarray:
+    """(T,) scores of a clip's frames."""
+    with path.open() as stream:
+        return np.array([float(row["score"]) for row in csv.DictReader(stream)])

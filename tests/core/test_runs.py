@@ -1,0 +1,108 @@
+"""Run directories: whose id, which run is the latest, which runs are never taken."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+import wsvs
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_json, write_json
+from wsvs.core.runs import find_run, read_summary, require_run, run_id, write_summary
+
+VARIABLES = ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, "")  # set first, so that what run_id exports is undone afterwards
+        monkeypatch.delenv(variable)
+
+
+def finish(run: Path, finished: float, **more) -> Path:
+    write_json(run / "summary.json", {"finished": finished, **more})
+    return run
+
+
+def test_first_variable_of_the_three_wins(monkeypatch):
+    for variable, value in reversed(list(zip(VARIABLES, ("own", "elastic", "slurm"), strict=True))):
+        monkeypatch.setenv(variable, value)
+        assert run_id() == value
+        assert os.environ["WSVS_RUN_ID"] == value  # children inherit it
+        monkeypatch.delenv("WSVS_RUN_ID")
+
+
+def test_time_stamp_where_nobody_gives_an_id():
+    first = run_id()
+    assert re.fullmatch(r"\d{8}-\d{6}-\d{4}", first)
+    assert os.environ["WSVS_RUN_ID"] == first
+    time.sleep(1.1)
+    assert run_id() == first  # a rank that starts a second later shares the directory
+
+
+def test_torchrun_without_an_id_is_refused(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(UserError, match="torchrun --standalone"):
+        run_id()
+    assert "WSVS_RUN_ID" not in os.environ
+    monkeypatch.setenv("WSVS_RUN_ID", "mine")
+    assert run_id() == "mine"
+
+
+def test_latest_is_by_the_time_in_the_summary(tmp_path):
+    stage = tmp_path / "voc" / "encoder"
+    newest = finish(stage / "a", 300.0)
+    finish(stage / "c", 100.0)  # neither the name nor the file's date counts
+    old = finish(stage / "b", 200.0)
+    os.utime(old / "summary.json", (10**10, 10**10))
+    assert find_run(tmp_path, "voc", "encoder") == newest
+    assert require_run(tmp_path, "voc", "encoder", None) == newest.resolve()
+
+
+def test_unfinished_runs_sweep_jobs_and_debug_runs_are_never_taken(tmp_path):
+    stage = tmp_path / "voc" / "encoder"
+    (stage / "unfinished").mkdir(parents=True)
+    finish(stage / "sweep" / "0", 900.0)
+    assert find_run(tmp_path, "voc", "encoder") is None
+    only = finish(stage / "plain", 1.0)
+    quick = finish(stage / "quick", 950.0, debug=True)
+    finish(tmp_path / "voc" / "decoder" / "x", 999.0)
+    finish(tmp_path / "other" / "encoder" / "x", 999.0)
+    assert find_run(tmp_path, "voc", "encoder") == only
+    assert find_run(tmp_path, "voc", "encoder", debug=True) == quick
+
+
+def test_no_run_says_how_to_make_one(tmp_path):
+    with pytest.raises(UserError, match="no finished run of stage encoder") as caught:
+        require_run(tmp_path, "voc", "encoder", None)
+    assert caught.value.remedy is not None and "wsvs stage=encoder name=voc" in caught.value.remedy
+
+
+def test_named_run(tmp_path):
+    run = finish(tmp_path / "sweep" / "3", 1.0)  # by name, a sweep's job too
+    assert require_run(tmp_path, "voc", "encoder", str(run)) == run.resolve()
+    (tmp_path / "half").mkdir()
+    for given in (tmp_path / "half", tmp_path / "missing"):
+        with pytest.raises(UserError, match="not a finished run of stage encoder") as caught:
+            require_run(tmp_path, "voc", "encoder", str(given))
+        assert caught.value.where == f"inputs.encoder={given}"
+
+
+def test_summary_records_what_made_the_run(tmp_path):
+    write_summary(
+        tmp_path, stage="segment", started=time.time() - 5, overrides=["name=voc"], inputs={"encoder": "x"},
+        counts={"shots": 3}, supervision="image tags",
+    )
+    summary = read_summary(tmp_path)
+    assert summary["stage"] == "segment" and summary["overrides"] == ["name=voc"] and summary["results"] == {}
+    assert summary["inputs"] == {"encoder": "x"} and summary["counts"] == {"shots": 3}
+    assert 5 <= summary["seconds"] < 60 and abs(summary["finished"] - time.time()) < 60
+    assert summary["versions"]["wsvs"] == wsvs.__version__ and "numpy" in summary["versions"]
+    assert summary["git_commit"] is None or re.fullmatch(r"[0-9a-f]{40}\+?", summary["git_commit"])
+    assert read_json(tmp_path / "summary.json") == summary

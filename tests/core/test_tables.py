@@ -1,0 +1,86 @@
+"""Tables of tags in three formats, and lists of ids."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from wsvs.core.errors import UserError
+from wsvs.core.tables import read_ids, read_tags
+
+EXPECTED = {"b": ("cat", "dog"), "007": ("cat",), "none": ()}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.tsv", "image_id\tlabels\nb\tcat,dog\n007\tcat\nnone\t\n"),
+        ("t.tsv", "\ufeffimage_id\tlabels\textra\nb\t cat, dog,cat \tx\n\n007\tcat\tx\nnone\t\tx\n"),
+        ("t.csv", 'id,labels\nb,"cat,dog"\n007,cat\nnone,\n'),
+        ("t.csv", "id,first,second\nb,cat,dog\n007,cat,\nnone,,\n"),
+        ("t.json", '{"b": ["cat", "dog"], "007": "cat", "none": []}'),
+        ("t.json", '{"b": "cat,dog", "007": ["cat"], "none": ""}'),
+    ],
+)
+def test_formats_agree(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    table = read_tags(tmp_path / name)
+    assert table == EXPECTED
+    assert list(table) == ["b", "007", "none"]  # order of the file, ids are strings
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem", "where"),
+    [
+        ("t.tsv", "id\ttags\na\tcat\n\tdog\n", "row without an id", "t.tsv:3"),
+        ("t.tsv", "id\ttags\na\tcat\na\tdog\n", "id 'a' stands twice", "t.tsv:3"),
+        ("t.tsv", "id\ttags\na cat\n", "expected an id and tags, got", "t.tsv:2"),
+        ("t.tsv", "id\ttags\n", "the table has no rows", "t.tsv"),
+        ("t.tsv", "", "the table has no rows", "t.tsv"),
+        ("t.csv", "id,tags\na\n", "expected an id and tags, got", "t.csv:2"),
+        ("t.json", "{", "not JSON", "t.json"),
+        ("t.json", "[]", "must be an object", "t.json"),
+        ("t.json", '{"a": 3}', "tags of 'a' must be a list or a string", "t.json"),
+        ("t.json", "{}", "the table has no rows", "t.json"),
+    ],
+)
+def test_bad_tables_say_where(tmp_path, name, text, problem, where):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=problem) as caught:
+        read_tags(tmp_path / name)
+    assert caught.value.where == str(tmp_path / where)
+
+
+def test_missing_and_binary_tables(tmp_path):
+    with pytest.raises(UserError, match="table of tags not found"):
+        read_tags(tmp_path / "t.tsv")
+    (tmp_path / "t.tsv").write_bytes(b"id\ttags\n\xff\xfe\tcat\n")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_tags(tmp_path / "t.tsv")
+
+
+def test_ids(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("2007_000032  1\n\n007\n")  # VOC's lists per class have a second column
+    assert read_ids(path) == ["2007_000032", "007"]
+    path.write_text("a\nb\na\n")
+    with pytest.raises(UserError, match="id 'a' stands twice"):
+        read_ids(path)
+    path.write_text("\n")
+    with pytest.raises(UserError, match="list of ids is empty"):
+        read_ids(path)
+    with pytest.raises(UserError, match="list of ids not found"):
+        read_ids(tmp_path / "none.txt")
+
+
+def test_real_lists_and_tags(real_data):
+    ids_file, table_file = (real_data / "data" / name for name in ("voc_lists/train_aug.txt", "voc_animals/labels.tsv"))
+    if not ids_file.is_file() or not table_file.is_file():
+        pytest.skip("no VOC lists in WSVS_REAL_DATA")
+    ids = read_ids(ids_file)
+    assert len(ids) == 10582
+    digest = hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+    assert digest == "855dff350b7f447bf43cb98ea626a32e0d0b3b7c5786e03b2712a21355b635bf"
+    tags = read_tags(table_file)
+    assert len(tags) == 3134 and set(tags) <= set(ids) and tags["2007_000392"] == ("horse", "person")

@@ -1,0 +1,175 @@
+"""The decoder and the whole network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from wsvs.core.errors import UserError
+from wsvs.nets.backbones import build_backbone, vgg16
+from wsvs.nets.decoder import Decoder, foreground, unpool
+from wsvs.nets.model import NetConfig, SegmentationNet, label_map, load_net
+from wsvs.nets.otsu import otsu
+
+
+def small_net(**settings) -> SegmentationNet:
+    torch.manual_seed(0)
+    config = NetConfig(
+        backbone="vgg_small", classes=("a", "b", "c"), image_size=64, hidden=24, scales=(1.0,), **settings
+    )
+    encoder = config.build_encoder()
+    return SegmentationNet(config, encoder, config.build_decoder(encoder)).eval()
+
+
+def test_vgg16_decoder_has_the_published_size():
+    def count(batch_norm: bool) -> int:
+        return sum(p.numel() for p in Decoder(vgg16(), batch_norm=batch_norm).parameters())
+
+    assert count(False) == 7_675_202
+    assert count(True) == 7_675_202 + 5_504
+
+
+@pytest.mark.parametrize("backbone", ["vgg_small", "squeezenet1_1"])
+@pytest.mark.parametrize("guidance", ["switches", "features", "none"])
+def test_output_has_the_size_of_the_image(backbone: str, guidance: str):
+    trunk = build_backbone(backbone).eval()
+    decoder = Decoder(trunk, guidance=guidance).eval()
+    with torch.no_grad():
+        for size in ((64, 64), (96, 64), (72, 104)):
+            score = decoder(torch.rand(2, 1, *size), trunk(torch.rand(2, 3, *size), with_pools=True), size)
+            assert score.shape == (2, 2, *size)
+
+
+def test_unpooling_keeps_maxima_and_zeroes_the_rest():
+    x = torch.rand(2, 3, 6, 8)
+    pooled, switches = torch.nn.functional.max_pool2d(x, 2, 2, return_indices=True)
+    back = unpool(pooled, switches, (6, 8))
+    torch.testing.assert_close(back, torch.nn.functional.max_unpool2d(pooled, switches, 2, 2))
+    kept = back != 0
+    assert kept.sum() == pooled.numel()
+    assert torch.equal(back[kept], x[kept])
+
+
+def test_unpooling_overlapping_windows_keeps_the_larger_value():
+    # 3x3 windows of stride 2 over one row: both windows see the maximum in the middle column
+    switches = torch.tensor([[[[2, 2]]]])
+    back = unpool(torch.tensor([[[[1.0, 5.0]]]]), switches, (1, 5))
+    assert back.flatten().tolist() == [0, 0, 5, 0, 0]
+
+
+def test_no_attention_gives_half_everywhere_without_batch_norm():
+    trunk = build_backbone("vgg_small").eval()
+    decoder = Decoder(trunk, batch_norm=False)
+    with torch.no_grad():
+        score = decoder(torch.zeros(1, 1, 8, 8), trunk(torch.rand(1, 3, 64, 64), with_pools=True), (64, 64))
+    assert torch.equal(foreground(score), torch.full((1, 64, 64), 0.5))
+
+
+def test_gradient_reaches_the_attention():
+    trunk = build_backbone("vgg_small").eval()
+    alpha = torch.rand(2, 1, 8, 8, requires_grad=True)
+    Decoder(trunk)(alpha, trunk(torch.rand(2, 3, 64, 64), with_pools=True), (64, 64))[:, 1].sum().backward()
+    assert alpha.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("wrong", [{"guidance": "edges"}, {"width": 0.0}, {"width": 0.5}])
+def test_decoder_refuses_bad_settings(wrong: dict):
+    with pytest.raises(ValueError, match="model"):
+        Decoder(build_backbone("vgg_small"), **wrong)
+
+
+@pytest.mark.parametrize("guidance", ["switches", "features"])
+def test_decoder_can_fit_one_image(guidance: str):
+    """Over-fit one image: attention on the left part of a disc, mask = the whole disc. IoU > 0.95."""
+    torch.manual_seed(0)
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    disc = ((rows - 32) ** 2 + (columns - 32) ** 2 < 18**2).float()
+    image = 0.2 + 0.6 * disc.expand(1, 3, -1, -1) + 0.02 * torch.rand(1, 3, 64, 64)
+    alpha = (disc * (columns < 28))[None, None]
+    trunk = build_backbone("vgg_small").eval()
+    decoder = Decoder(trunk, guidance=guidance)
+    features = trunk(image, with_pools=True)
+    features = features._replace(map=features.map.detach(), pools=[type(p)(*(t.detach() for t in p)) for p in features.pools])
+    optimiser = torch.optim.Adam(decoder.parameters(), lr=3e-3)
+    for _ in range(150):
+        loss = torch.nn.functional.cross_entropy(decoder(alpha, features, (64, 64)), disc[None].long())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    mask = foreground(decoder(alpha, features, (64, 64)))[0] > 0.5
+    truth = disc > 0
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.95
+
+
+def test_label_map_takes_the_pixelwise_maximum_and_the_background_rule():
+    probabilities = torch.tensor([[[0.9, 0.4]], [[0.6, 0.3]]])
+    assert label_map(probabilities, [4, 1], (1, 2), 0.5).tolist() == [[5, 0]]
+    assert label_map(probabilities, [4, 1], (1, 2), 0.95).tolist() == [[0, 0]]
+    assert label_map(torch.zeros(0, 1, 2), [], (1, 2), 0.5).tolist() == [[0, 0]]
+    assert label_map(probabilities, [4, 1], (3, 7), 0.5).shape == (3, 7)
+
+
+def test_probabilities_of_predicted_and_given_classes():
+    net = small_net()
+    image = torch.rand(3, 50, 75)
+    classes, probabilities, scores = net.probabilities(image, None, class_threshold=0.999)
+    assert classes == [int(scores.argmax())]  # nothing reaches the threshold: the best class
+    assert probabilities.shape == (1, *net.network_size(50, 75))
+    assert net.probabilities(image, [], method="mean")[1].shape[0] == 0
+    given, both, _ = net.probabilities(image, [2, 0])
+    assert given == [2, 0] and both.shape[0] == 2
+    torch.testing.assert_close(net.probabilities(image, [0])[1][0], both[1])
+    attention_only = net.probabilities(image, [2, 0], method="attention")[1]
+    mean = net.probabilities(image, [2, 0], method="mean")[1]
+    torch.testing.assert_close(mean, (attention_only + both) / 2)
+
+
+def test_flip_averages_with_the_mirrored_image():
+    net = small_net()
+    image = torch.rand(3, 64, 64)
+    plain = net.probabilities(image, [1])[1]
+    mirrored = net.probabilities(image.flip(-1), [1])[1].flip(-1)
+    torch.testing.assert_close(net.probabilities(image, [1], flip=True)[1], (plain + mirrored) / 2)
+
+
+def test_checkpoint_is_plain_data_and_builds_the_same_net(tmp_path):
+    net = small_net(guidance="features", decoder_width=0.5)
+    path = tmp_path / "net.ckpt"
+    state = {f"net.{key}": value for key, value in net.state_dict().items()}
+    torch.save({"hyper_parameters": {"net": net.config.asdict()}, "state_dict": state}, path)
+    again = load_net(path, need_decoder=True)
+    image = torch.rand(3, 64, 64)
+    assert again.config == net.config
+    torch.testing.assert_close(again.probabilities(image, [1])[1], net.probabilities(image, [1])[1])
+    torch.save({"hyper_parameters": {"net": net.config.asdict()},
+                "state_dict": {k: v for k, v in state.items() if "decoder" not in k}}, path)
+    assert load_net(path).decoder is None
+    with pytest.raises(UserError, match="encoder only"):
+        load_net(path, need_decoder=True)
+
+
+def test_checkpoints_that_are_none_are_refused(tmp_path):
+    path = tmp_path / "net.ckpt"
+    with pytest.raises(UserError, match="not found"):
+        load_net(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_net(path)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(UserError, match="not a checkpoint"):
+        load_net(path)
+
+
+def test_otsu_against_brute_force():
+    generator = torch.Generator().manual_seed(0)
+    low = 0.1 + 0.05 * torch.rand(300, generator=generator)
+    high = 0.7 + 0.2 * torch.rand(100, generator=generator)
+    values = torch.cat([low, high])
+
+    def between(threshold: float) -> float:
+        below, above = values[values <= threshold], values[values > threshold]
+        return float(len(below) * len(above) * (below.mean() - above.mean()) ** 2)
+
+    best = max((k / 256 for k in range(30, 240)), key=between)
+    assert between(otsu(values)) == pytest.approx(between(best), rel=1e-2)
+    assert otsu(torch.full((4, 4), 0.3)) == 0.5

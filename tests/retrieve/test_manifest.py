@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wsvs.core.errors import UserError
+from wsvs.retrieve.manifest import fail, iter_clips, new_row, safe_name, skip
+
+
+@pytest.mark.parametrize("name", ["tom", "dQw4w9WgXcQ", "-x_7.v2", "a" * 100])
+def test_plain_ids_are_kept(name: str) -> None:
+    assert safe_name(name) == name
+
+
+def test_other_ids_get_a_hash_of_their_own() -> None:
+    ids = ["a b", "a/b", "a\\b", "ä", "", ".", "..", ".hidden", "../../etc", "a" * 101, "a" * 102, "nul\0", "\udcff"]
+    names = [safe_name(name) for name in ids]
+    assert len(set(names)) == len(ids)
+    for name in names:
+        assert name.isascii() and "/" not in name and not name.startswith(".") and 0 < len(name) <= 110
+    assert safe_name("a b").startswith("a_b-")
+
+
+def test_fates_keep_one_line() -> None:
+    row = new_row("v", "cat", "file:///v.mp4", "v")
+    assert skip(row, "too\n  long")["status"] == "skipped: too long"
+    assert fail(row, "cut off")["status"] == "failed: cut off"
+    assert row["status"] is None
+
+
+def test_iter_clips_gives_only_what_was_retrieved(tmp_path: Path) -> None:
+    clips = [{"clip": f"cat/v_{k}", "path": f"clips/cat/v_{k}.mp4", "class": "cat", "start": 0, "stop": 5 + k,
+              "url": "file:///v.mp4", "distractor": False} for k in range(2)]
+    row = {**new_row("v", "cat", "file:///v.mp4", "v"), "frames": 50, "licence": "CC BY"}
+    rows = [{**row, "status": "retrieved", "clips": clips}, fail({**row, "clips": clips}, "gone")]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    found = list(iter_clips(manifest))
+    assert [clip["clip"] for clip in found] == ["cat/v_0", "cat/v_1"]
+    assert found[1] == {
+        **clips[1], "video": "v", "title": "v", "licence": "CC BY", "width": None, "height": None, "fps": None,
+        "frames": 50,
+    }
+
+
+def test_iter_clips_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not found"):
+        list(iter_clips(tmp_path / "none.jsonl"))
+    (tmp_path / "m.jsonl").write_text('{"video": "v"}\n')
+    with pytest.raises(UserError, match="row 1 is not a row of a manifest"):
+        list(iter_clips(tmp_path / "m.jsonl"))
+    (tmp_path / "m.jsonl").write_text("[1]\n")
+    with pytest.raises(UserError, match="row 1"):
+        list(iter_clips(tmp_path / "m.jsonl"))

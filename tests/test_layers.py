@@ -1,0 +1,131 @@
+"""Rules of the code's structure: imports point one way, some layers need no torch, files stay short."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "wsvs"
+
+# Layer -> the layers it may import besides itself.
+MIDDLE = {"core"}
+ALLOWED = {
+    "core": set(),
+    "retrieve": MIDDLE,
+    "video": MIDDLE,
+    "nets": MIDDLE,
+    "metrics": MIDDLE,
+    "data": MIDDLE,
+    "lit": {"core", "retrieve", "video", "nets", "metrics", "data"},
+    "stages": {"core", "retrieve", "video", "nets", "metrics", "data", "lit"},
+    "__main__": {"core", "stages"},
+}
+EXCEPTIONS = {("data", "wsvs.video.reader")}  # frames are read by data loaders
+NO_TORCH = ("core", "retrieve", "video", "metrics")
+TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics", "torchvision"}
+LONGEST_FILE = 350
+
+
+def imports(source: str, package: str) -> set[str]:
+    """Full dotted names that a module of `package` imports, wherever in the module; `from a import b` gives a.b."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def layer_of(name: str) -> str | None:
+    """Layer of a dotted name inside the package, None for the package's own names (wsvs.__version__)."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[0] == "wsvs" and parts[1] in ALLOWED else None
+
+
+def breaches(layer: str, module: str, names: set[str]) -> list[str]:
+    """What a module of a layer imports against the rules."""
+    found = []
+    for name in sorted(names):
+        target = layer_of(name)
+        excepted = any(layer == who and f"{name}.".startswith(f"{what}.") for who, what in EXCEPTIONS)
+        if target not in (None, layer) and target not in ALLOWED[layer] and not excepted:
+            found.append(f"layer {layer} must not import {name}")
+        if layer in NO_TORCH and name.split(".")[0] in TORCH:
+            found.append(f"layer {layer} must not import {name}")
+        if layer == target == "stages" and module != "pipeline":
+            other = name.split(".")[2] if name.count(".") >= 2 else ""
+            if (PACKAGE / "stages" / f"{other}.py").is_file() and not other.startswith("_") and other != module:
+                found.append(f"stage {module} must not import stage {other}: stages meet through files")
+    return found
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_layer_is_known():
+    places = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in modules()}
+    assert places - set(ALLOWED) == {"__init__"}
+    assert len(modules()) > 20
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_one_way(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts == ("wsvs", "__init__"):
+        assert imports(path.read_text(), "wsvs") <= {"__future__.annotations"}
+        return
+    found = imports(path.read_text(), ".".join(parts[:-1]))
+    assert breaches(parts[1], parts[-1], found) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "module", "source", "expected"),
+    [
+        ("core", "files", "from wsvs.video import flow", "layer core must not import wsvs.video.flow"),
+        ("core", "files", "def f():\n    import torch.nn", "layer core must not import torch.nn"),
+        ("video", "flow", "from ..nets import model", "layer video must not import wsvs.nets.model"),
+        ("nets", "model", "import wsvs.lit", "layer nets must not import wsvs.lit"),
+        ("data", "shots", "from wsvs.video import flow", "layer data must not import wsvs.video.flow"),
+        ("data", "shots", "from wsvs.video.reader import read\nimport torch", None),
+        ("data", "shots", "from wsvs.video import reader", None),
+        ("lit", "encoder", "from wsvs.stages import encoder", "layer lit must not import wsvs.stages.encoder"),
+        ("stages", "decoder", "from wsvs.stages import encoder", "stage decoder must not import stage encoder"),
+        ("stages", "decoder", "from wsvs.stages.encoder import run", "stage decoder must not import stage encoder"),
+        ("stages", "decoder", "from wsvs.stages._run import Run\nfrom wsvs.lit import x", None),
+        ("stages", "pipeline", "from wsvs.stages import encoder", None),
+        ("metrics", "video", "from wsvs import __version__\nfrom wsvs.core.files import x\nimport numpy", None),
+    ],
+)
+def test_the_rule_itself(layer, module, source, expected):
+    found = breaches(layer, module, imports(source, f"wsvs.{layer}"))
+    assert found == [] if expected is None else found and found[0].startswith(expected)
+
+
+@pytest.mark.parametrize("layer", NO_TORCH)
+def test_layer_runs_without_torch(layer):
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules()
+        if path.relative_to(PACKAGE).parts[0] == layer
+    ]
+    code = f"import sys, {', '.join(names) or 'wsvs'}; print(sorted({TORCH} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+@pytest.mark.parametrize("folder", ["wsvs", "tests", "benchmarks"])
+def test_files_are_short(folder):
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}

@@ -1,0 +1,236 @@
+"""Training data of the decoder: video frames with the masks of the segment stage, or images with pseudo-labels.
+
+An item is {"id", "image" (3, S, S) uint8, "target" (S, S) int64 in {0, 1, 255}, "class" int64}.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from wsvs.core.classes import IGNORE
+from wsvs.core.errors import BadItem
+from wsvs.core.masks import read_mask
+from wsvs.data.images import read_image
+from wsvs.data.tagged import item_rng, to_tensor
+from wsvs.data.transforms import FILL, ImageAugmentation, colour_jitter, crop_or_pad, resize_image
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """Usable frames of a segment run: those whose mask covers a sensible share of the frame.
+
+    Attributes:
+        run: The segment run.
+        shots: Records with "shot", "class", "start", and "numbers": the usable frame numbers.
+    """
+
+    run: Path
+    shots: list[dict[str, Any]]
+
+    @classmethod
+    def select(cls, run: Path, shots: Sequence[dict[str, Any]], min_area: float, max_area: float) -> FrameSet:
+        """Frames with min_area <= mask share <= max_area; an empty mask teaches nothing about an object."""
+        if not 0 <= min_area < max_area <= 1:
+            raise ValueError(f"decoder areas must satisfy 0 <= min_area < max_area <= 1, got {min_area}, {max_area}")
+        chosen = []
+        for shot in shots:
+            numbers = [
+                shot["start"] + t for t, area in enumerate(shot["areas"]) if area > 0 and min_area <= area <= max_area
+            ]
+            if numbers:
+                chosen.append({**shot, "numbers": numbers})
+        return cls(run, chosen)
+
+    def split(self, share: float) -> tuple[FrameSet, FrameSet]:
+        """(training, held out) by video: every 1/share-th video of each class, so that no video is in both."""
+        if not 0 <= share < 1:
+            raise ValueError(f"decoder.holdout must be in [0, 1), got {share}")
+        held: set[tuple[str, str]] = set()
+        for name in sorted({shot["class"] for shot in self.shots}):
+            videos = sorted({shot["video"] for shot in self.shots if shot["class"] == name})
+            count = min(round(share * len(videos)), len(videos) - 1)
+            step = len(videos) / count if count else 0
+            held |= {(name, videos[int(k * step)]) for k in range(count)}
+        inside = [shot for shot in self.shots if (shot["class"], shot["video"]) in held]
+        outside = [shot for shot in self.shots if (shot["class"], shot["video"]) not in held]
+        return FrameSet(self.run, outside), FrameSet(self.run, inside)
+
+    def __len__(self) -> int:
+        return sum(len(shot["numbers"]) for shot in self.shots)
+
+    def load(self, shot: dict[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frame (h, w, 3) uint8 and mask (h, w) uint8 in {0, 1} at the frame's size. Raises `BadItem`."""
+        image = read_image(self.run / "frames" / shot["shot"] / f"{number:06d}.jpg")
+        mask = (read_mask(self.run / "masks" / shot["shot"] / f"{number:06d}.png") > 0).astype(np.uint8)
+        if mask.shape != image.shape[:2]:
+            mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        return image, mask
+
+
+@dataclass(frozen=True)
+class FrameCrop:
+    """A square crop of a frame for the decoder.
+
+    Args:
+        size: Side in px.
+        crop: 'zoom' takes a window around the mask's bounding box; 'frame' the whole frame, padded to a square.
+        coverage: Range of the box's share of a zoomed window. Objects fill photographs more than video frames; this
+            makes the scales meet.
+        jitter: Colour jitter, 0 to 1.
+        mirror: Random mirroring.
+    """
+
+    size: int
+    crop: Literal["zoom", "frame"] = "zoom"
+    coverage: tuple[float, float] = (0.25, 0.9)
+    jitter: float = 0.3
+    mirror: bool = True
+
+    def __post_init__(self) -> None:
+        if self.crop not in ("zoom", "frame"):
+            raise ValueError(f"decoder.crop must be zoom or frame, got {self.crop!r}")
+        if not 0 < self.coverage[0] <= self.coverage[1] <= 1:
+            raise ValueError(f"decoder.coverage must be (low, high) in (0, 1], got {self.coverage}")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"decoder.jitter must be in [0, 1], got {self.jitter}")
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Image (S, S, 3) uint8 and target (S, S) uint8 in {0, 1, 255}; outside the frame the target is 255."""
+        top, left, side = self._window(mask, rng)
+        image = crop_or_pad(image, top, left, side, FILL)
+        mask = crop_or_pad(mask, top, left, side, IGNORE)
+        image = resize_image(image, self.size, self.size)
+        mask = cv2.resize(mask, (self.size, self.size), interpolation=cv2.INTER_NEAREST)
+        if self.mirror and rng.random() < 0.5:
+            image, mask = image[:, ::-1], mask[:, ::-1]
+        return colour_jitter(np.ascontiguousarray(image), self.jitter, rng), np.ascontiguousarray(mask)
+
+    def _window(self, mask: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int]:
+        """(top, left, side) of the window; it holds the whole bounding box when the box's shape allows."""
+        height, width = mask.shape
+        if self.crop == "frame":
+            return 0, 0, max(height, width)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        share = rng.uniform(*self.coverage)
+        side = int(np.ceil(np.sqrt((y1 - y0) * (x1 - x0) / share)))
+        side = max(side, 16)
+        return self._place(y0, y1, side, height, rng), self._place(x0, x1, side, width, rng), side
+
+    @staticmethod
+    def _place(low: int, high: int, side: int, length: int, rng: np.random.Generator) -> int:
+        """Start of a window of `side` that holds [low, high) if it can, inside the frame if it can."""
+        first, last = sorted((high - side, low))
+        inner_first, inner_last = max(first, 0), min(last, length - side)
+        if inner_first <= inner_last:
+            first, last = inner_first, inner_last
+        return int(rng.integers(first, last + 1))
+
+
+class FrameDataset(Dataset):
+    """Frames of a `FrameSet` under a crop: drawn at random (class, then shot, then frame, each uniformly), or fixed.
+
+    Classes are drawn first because clips and shots are of very uneven number and length.
+
+    Args:
+        frames: The frames.
+        classes: Class names; an item's class is its place among them.
+        crop: The crop.
+        length: Number of items.
+        fixed: Item k is the same at every visit, spread evenly over the frames (for validation).
+    """
+
+    def __init__(
+        self, frames: FrameSet, classes: Sequence[str], crop: FrameCrop, *, length: int, fixed: bool = False
+    ) -> None:
+        self.frames = frames
+        self.classes = tuple(classes)
+        self.crop = crop
+        self.length = length
+        self.fixed = fixed
+        self.by_class: dict[str, list[dict[str, Any]]] = {}
+        for shot in frames.shots:
+            self.by_class.setdefault(shot["class"], []).append(shot)
+        self.names = sorted(self.by_class)
+        self.ends = np.cumsum([len(shot["numbers"]) for shot in frames.shots]).tolist()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        rng = np.random.default_rng(index) if self.fixed else item_rng()
+        shot, number = self._spread(index) if self.fixed else self._draw(rng)
+        try:
+            image, mask = self.frames.load(shot, number)
+        except BadItem as error:
+            return {"id": f"{shot['shot']}/{number:06d}", "bad": error.message}
+        image, target = self.crop(image, mask, rng)
+        return as_item(f"{shot['shot']}/{number:06d}", image, target, self.classes.index(shot["class"]))
+
+    def _draw(self, rng: np.random.Generator) -> tuple[dict[str, Any], int]:
+        shots = self.by_class[self.names[rng.integers(len(self.names))]]
+        shot = shots[rng.integers(len(shots))]
+        return shot, shot["numbers"][rng.integers(len(shot["numbers"]))]
+
+    def _spread(self, index: int) -> tuple[dict[str, Any], int]:
+        place = index * self.ends[-1] // self.length
+        which = bisect.bisect_right(self.ends, place)
+        shot = self.frames.shots[which]
+        return shot, shot["numbers"][place - (self.ends[which] - len(shot["numbers"]))]
+
+
+class PseudoLabelDataset(Dataset):
+    """Tagged images with their pseudo-labels: one random class of the image against all else (section 5.2.1).
+
+    Pixels of the image's other classes are background for it: this is where context between classes enters.
+
+    Args:
+        ids: Images.
+        path: id -> image file.
+        mask: id -> pseudo-label file, labels are class numbers + 1.
+        numbers: id -> class numbers of the image's tags.
+        augmentation: Size, crop, mirror, colour.
+        fixed: Same crop and class at every visit (for validation).
+    """
+
+    def __init__(
+        self, ids: Sequence[str], *, path: Any, mask: Any, numbers: Any, augmentation: ImageAugmentation,
+        fixed: bool = False,
+    ) -> None:
+        self.ids = list(ids)
+        self.path = path
+        self.mask = mask
+        self.numbers = numbers
+        self.augmentation = augmentation
+        self.fixed = fixed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        name = self.ids[index]
+        rng = np.random.default_rng(index) if self.fixed else item_rng()
+        try:
+            image, labels = read_image(self.path(name)), read_mask(self.mask(name))
+        except BadItem as error:
+            return {"id": name, "bad": error.message}
+        number = int(rng.choice(self.numbers(name)))
+        target = np.where(labels == IGNORE, IGNORE, labels == number + 1).astype(np.uint8)
+        image, target = self.augmentation.with_mask(image, target, rng)
+        return as_item(name, image, target, number)
+
+
+def as_item(name: str, image: np.ndarray, target: np.ndarray, number: int) -> dict[str, Any]:
+    return {
+        "id": name, "image": to_tensor(image), "target": torch.from_numpy(target.astype(np.int64)),
+        "class": torch.tensor(number),
+    }

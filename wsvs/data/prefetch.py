@@ -1,0 +1,64 @@
+"""Read ahead in one thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def prefetch(source: Iterable[T], ahead: int = 32) -> Iterator[T]:
+    """Yield what `source` yields, produced by a thread that stays at most `ahead` items in front.
+
+    An exception of the source is raised here; a consumer that stops early stops the thread.
+    """
+    items: queue.Queue = queue.Queue(ahead)
+    stop = threading.Event()
+    end = object()
+
+    def put(item: object) -> None:
+        while not stop.is_set():
+            try:
+                items.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        try:
+            for item in source:
+                put(item)
+                if stop.is_set():
+                    return
+            put(end)
+        except BaseException as error:
+            put((end, error))
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = items.get()
+            if item is end:
+                return
+            if isinstance(item, tuple) and len(item) == 2 and item[0] is end:
+                raise item[1]
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def batched(source: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one shorter."""
+    batch: list[T] = []
+    for item in source:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,283 @@
+"""Pictures and films of the synthetic world: who is where, how it moves, and the true masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wsvs.data.shapes import (
+    Affine,
+    Canvas,
+    Thing,
+    creature,
+    distractor,
+    ground,
+    pick_skin,
+    scale,
+    shift,
+    turn,
+    warp,
+)
+
+Kind = Literal["whole", "leaves", "cut", "other", "nothing"]
+_TRIES = 40
+_EXIT_FRAMES = 8  # a thing that leaves is out of the picture after so many frames
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """Sizes and difficulty of the synthetic world. Shares are of 1, areas are shares of a picture.
+
+    Attributes:
+        seed: Two worlds of one seed are the same.
+        classes: Any of tiger, panda, parrot and zebra, in the order of their labels.
+        images: Number of tagged images.
+        val_share: Share of the images in val.txt.
+        image_sides: Range of an image's width and height in px; multiples of 16 are drawn.
+        image_area: Area of the object in an image of one object; of two, each has 0.6 of that.
+        two_objects: Share of images with two objects of different classes.
+        empty_images: Share of images without any object and so without tags.
+        clips_per_class: Videos per class.
+        video_size: (width, height) of a video in px.
+        video_area: Area of the object in a frame.
+        frames: Range of a video's number of frames.
+        rates: Frame rates to choose from.
+        partial_videos: Share of videos that do not show their class all the time: it comes, goes, or there is a cut.
+        gap: Range of the share of frames that these videos spend without it.
+        irrelevant_videos: Share of videos that do not show their class at all: another class, or none.
+        companions: Share of videos that show a creature of another class beside their own.
+        pauses: Share of videos in which the object stands still for a third of the time.
+        object_speed: Range of an object's speed over the ground in px per frame.
+        camera_speed: Highest speed of the camera in px per frame.
+        distractors: Highest number of things of no class in a picture.
+        head_size: Radius of a head as a share of a body's length: the one part that shows the class.
+        contrast: Least distance in CIE Lab of a body's colour from the mean of the background.
+        noise: Standard deviation of the sensor's noise in grey levels.
+    """
+
+    seed: int = 0
+    classes: tuple[str, ...] = ("tiger", "panda", "parrot")
+    images: int = 240
+    val_share: float = 0.25
+    image_sides: tuple[int, int] = (96, 128)
+    image_area: tuple[float, float] = (0.18, 0.40)
+    two_objects: float = 0.4
+    empty_images: float = 0.1
+    clips_per_class: int = 8
+    video_size: tuple[int, int] = (128, 96)
+    video_area: tuple[float, float] = (0.12, 0.24)
+    frames: tuple[int, int] = (24, 40)
+    rates: tuple[int, ...] = (8, 12, 15, 25)
+    partial_videos: float = 0.35
+    gap: tuple[float, float] = (0.25, 0.40)
+    irrelevant_videos: float = 0.15
+    companions: float = 0.15
+    pauses: float = 0.3
+    object_speed: tuple[float, float] = (1.0, 2.2)
+    camera_speed: float = 0.8
+    distractors: int = 2
+    head_size: float = 0.27
+    contrast: float = 35.0
+    noise: float = 2.5
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its truth: labels 1, 2, ... in the order of the settings' classes, 0 elsewhere."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    labels: np.ndarray  # (H, W) uint8
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video with its truth: where its own class is, and where its head is."""
+
+    frames: list[np.ndarray]  # (H, W, 3) uint8
+    masks: list[np.ndarray]  # (H, W) bool
+    heads: list[np.ndarray]  # (H, W) bool
+    rate: int
+    kind: Kind
+
+
+def paint_image(rng: np.random.Generator, names: Sequence[str], settings: WorldSettings) -> Picture:
+    """An image of creatures of the named classes (none, one, two ...), each well in view."""
+    low, high = settings.image_sides
+    width, height = (int(16 * rng.integers(low // 16, high // 16 + 1)) for _ in range(2))
+    back = ground(rng, height, width)
+    share = rng.uniform(*settings.image_area) * (1 if len(names) < 2 else 0.6)
+    mean = back.mean((0, 1))
+    things: list[Thing] = [distractor(rng) for _ in range(rng.integers(settings.distractors + 1))]
+    things += [creature(rng, n, pick_skin(rng, mean, settings.contrast), settings.head_size) for n in names]
+    phases = rng.uniform(0, 6, len(things))
+    for _ in range(_TRIES):
+        canvas = Canvas(back, 2 * len(things))
+        whole = []
+        for k, thing in enumerate(things):
+            area = share if thing.name else rng.uniform(0.03, 0.08)
+            place = _stand(rng, thing, area * rng.uniform(0.85, 1.15), width, height)
+            thing.draw(canvas, (2 * k + 1, 2 * k + 2), place, phases[k])
+            whole.append(canvas.share[2 * k + 1 :].sum((1, 2)))
+        left = canvas.share[1:].sum((1, 2))
+        if all(left[2 * k + i] >= 0.7 * whole[k][i] for k, t in enumerate(things) if t.name for i in (0, 1)):
+            break
+    labels = np.zeros((height, width), np.uint8)
+    for name in names:
+        labels[_visible(canvas, things, name)[0]] = settings.classes.index(name) + 1
+    return Picture(_expose(rng, canvas.image, settings.noise), labels, tuple(names))
+
+
+def _stand(rng: np.random.Generator, thing: Thing, area: float, width: int, height: int) -> Affine:
+    """A random place inside the picture for a thing of an area, facing either way, a little tilted."""
+    size = np.sqrt(area * width * height / thing.area)
+    extent = thing.high - thing.low
+    size = min(size, 0.97 * width / extent[0], 0.97 * height / extent[1])
+    room = np.maximum((width, height) - size * extent, 0)
+    middle = (np.array([width, height]) - room) / 2 + rng.random(2) * room
+    return place_thing(thing, middle, size, rng.uniform(-0.15, 0.15), facing=int(rng.choice((-1, 1))))
+
+
+def place_thing(thing: Thing, middle: np.ndarray, size: float, angle: float, facing: int) -> Affine:
+    """From units of a thing to pixels, its bounding box being centred at `middle`."""
+    centre = (thing.low + thing.high) / 2
+    return shift(*middle) @ turn(angle) @ scale(facing * size, size) @ shift(*-centre)
+
+
+def _visible(canvas: Canvas, things: Sequence[Thing], name: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) bool twice: pixels of which things of a class fill at least half, and so their heads."""
+    layers = [2 * k + 1 for k, thing in enumerate(things) if thing.name is not None and thing.name == name]
+    heads = sum((canvas.share[layer + 1] for layer in layers), np.zeros_like(canvas.share[0]))
+    whole = sum((canvas.share[layer] for layer in layers), heads.copy())
+    return whole >= 0.5, heads >= 0.5
+
+
+def _expose(rng: np.random.Generator, image: np.ndarray, noise: float) -> np.ndarray:
+    """To uint8, with the noise of a sensor."""
+    grain = rng.standard_normal(image.shape, np.float32) * noise
+    return np.clip(np.round(image + grain), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A thing with its place and its phase of gait in every frame; None where it is away."""
+
+    thing: Thing
+    places: list[Affine | None]
+    phases: np.ndarray
+
+
+def shoot_film(rng: np.random.Generator, name: str, kind: Kind, settings: WorldSettings) -> Film:
+    """A video found under the name of a class.
+
+    'whole' shows a creature of the class all the time, 'leaves' not in its first or last part, 'cut' neither, but
+    with another scene there; 'other' shows a creature of another class, 'nothing' none.
+    """
+    total = int(rng.integers(settings.frames[0], settings.frames[1] + 1))
+    gap, early = round(rng.uniform(*settings.gap) * total), rng.random() < 0.5
+    others = [other for other in settings.classes if other != name]
+    other = (others[rng.integers(len(others))],) if others else ()
+    beside = other if rng.random() < settings.companions else ()
+    takes: list[Iterator[tuple[Canvas, list[Thing]]]]
+    if kind == "cut":
+        takes = [_take(rng, (name, *beside), total - gap, None, settings)]
+        takes.insert(0 if early else 1, _take(rng, other if rng.random() < 0.4 else (), gap, None, settings))
+    elif kind == "leaves":
+        away = (0, gap) if early else (total - gap, total)
+        takes = [_take(rng, (name, *beside), total, away, settings)]
+    else:
+        cast = {"whole": (name, *beside), "other": other, "nothing": ()}[kind]
+        takes = [_take(rng, cast, total, None, settings)]
+    film = Film([], [], [], int(rng.choice(settings.rates)), kind)
+    for take in takes:
+        for canvas, things in take:
+            whole, head = _visible(canvas, things, name)
+            film.frames.append(_expose(rng, canvas.image, settings.noise))
+            film.masks.append(whole)
+            film.heads.append(head)
+    return film
+
+
+def _take(
+    rng: np.random.Generator, names: tuple[str, ...], total: int, away: tuple[int, int] | None,
+    settings: WorldSettings,
+) -> Iterator[tuple[Canvas, list[Thing]]]:
+    """One scene: a panning camera over a ground, creatures (the first in the leading part) and distractors."""
+    frame = np.array(settings.video_size)
+    lead_path = _walk(rng, total, settings)
+    time = np.linspace(0, 2 * np.pi, total)
+    swing = settings.camera_speed * total / (2 * np.pi) * rng.uniform(0.5, 1) * np.sin(time + rng.uniform(0, 6))
+    pan = np.stack([swing, 0.4 * swing * rng.choice((-1, 1))], 1)
+    # The camera follows the leading creature just so far that it stays in the picture.
+    area = rng.uniform(*settings.video_area)
+    room = frame - 1.3 * np.sqrt(area * frame.prod())
+    follow = np.clip(1 - room / np.maximum(np.ptp(lead_path, axis=0), 1e-6), rng.uniform(0, 0.4), 1)
+    camera = follow * lead_path + pan
+    margin = np.ceil(np.ptp(camera, axis=0)).astype(int) + 4
+    back = ground(rng, int(frame[1] + margin[1]), int(frame[0] + margin[0]))
+    mean = back.mean((0, 1))
+    origin = camera.min(0) - 2
+    cast: list[Actor] = []
+    for _ in range(rng.integers(0 if names else 1, max(settings.distractors, 1) + 1)):
+        thing = distractor(rng)
+        path = _walk(rng, total, settings) * rng.uniform(1, 1.5) - camera
+        cast.append(_direct(rng, thing, path, rng.uniform(0.03, 0.07), frame, None))
+    for number, name in reversed(list(enumerate(names))):
+        thing = creature(rng, name, pick_skin(rng, mean, settings.contrast), settings.head_size)
+        path = (_walk(rng, total, settings) if number else lead_path) - camera
+        cast.append(_direct(rng, thing, path, area * (0.7 if number else 1), frame, None if number else away))
+    if rng.random() < 0.5:  # a distractor may pass in front
+        cast = [*cast[1:], cast[0]] if cast and cast[0].thing.name is None else cast
+    things = [actor.thing for actor in cast]
+    for t in range(total):
+        view = warp(back, shift(*(origin - camera[t])), int(frame[0]), int(frame[1]))
+        canvas = Canvas(view, 2 * len(cast))
+        for k, actor in enumerate(cast):
+            if (place := actor.places[t]) is not None:
+                actor.thing.draw(canvas, (2 * k + 1, 2 * k + 2), place, float(actor.phases[t]))
+        yield canvas, things
+
+
+def _walk(rng: np.random.Generator, total: int, settings: WorldSettings) -> np.ndarray:
+    """(total, 2) path over the ground in px: onwards to one side with a slight sway, perhaps with a stop."""
+    speed = rng.uniform(*settings.object_speed) * rng.choice((-1, 1))
+    time = np.arange(total)
+    steps = np.stack([np.full(total, speed), 0.35 * abs(speed) * np.sin(0.25 * time + rng.uniform(0, 6))], 1)
+    if rng.random() < settings.pauses:
+        start = rng.integers(total // 4, total // 2 + 1)
+        steps[start : start + total // 3] = 0
+    return np.cumsum(steps, axis=0)
+
+
+def _direct(
+    rng: np.random.Generator, thing: Thing, path: np.ndarray, area: float, frame: np.ndarray,
+    away: tuple[int, int] | None,
+) -> Actor:
+    """Put a thing on a path in the picture; in the frames `away` it is out of it, having left or yet to come."""
+    total = len(path)
+    size = float(min(np.sqrt(area * frame.prod() / thing.area), (0.95 * frame / (thing.high - thing.low)).min()))
+    extent = size * (thing.high - thing.low)
+    low, high = path.min(0), path.max(0)
+    room = frame - extent - (high - low)
+    start = extent / 2 - low + np.where(room > 0, rng.random(2) * room, room / 2)
+    middle = path + start
+    facing = 1 if path[-1, 0] + 1e-9 >= path[0, 0] else -1
+    zoom = 1 + 0.06 * np.sin(np.linspace(0, 3, total) + rng.uniform(0, 6))
+    if away is not None:
+        time = np.arange(total)
+        gone = time - (away[0] - _EXIT_FRAMES) if away[1] == total else away[1] - 1 + _EXIT_FRAMES - time
+        share = np.clip(gone / _EXIT_FRAMES, 0, 1)
+        outwards = facing if away[1] == total else -facing
+        distance = (frame[0] + extent[0]) / 2 + np.abs(middle[:, 0] - frame[0] / 2)
+        middle = middle + np.stack([outwards * share**2 * distance, np.zeros(total)], 1)
+    gait = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(middle, axis=0), axis=1))])
+    phases = rng.uniform(0, 6) + gait * (2 * np.pi / (0.7 * size))
+    places: list[Affine | None] = [
+        place_thing(thing, middle[t], size * zoom[t], 0.04 * np.sin(phases[t]), facing) for t in range(total)
+    ]
+    if away is not None:
+        places[slice(*away)] = [None] * (away[1] - away[0])
+    return Actor(thing, places, phases)

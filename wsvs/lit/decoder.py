@@ -1,0 +1,109 @@
+"""Training of the decoder on masks from videos (Eq. 6), or on pseudo-labels of images (section 5.2.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wsvs.core.classes import IGNORE
+from wsvs.data.loading import scaled
+from wsvs.lit.optim import check_schedule, configure
+from wsvs.nets.attention import attention
+from wsvs.nets.decoder import Decoder, foreground
+from wsvs.nets.model import NetConfig, SegmentationNet, load_net, read_checkpoint
+
+
+class DecoderModule(pl.LightningModule):
+    """Two-class cross-entropy between f_dec(alpha) and the mask; the encoder is frozen.
+
+    The attention is that of the crop itself, for the item's class, as it will be at prediction: the decoder then
+    never sees an object at a scale of which its attention knows nothing.
+
+    Args:
+        net: `NetConfig` as a dict of primitives.
+        lr: Learning rate.
+        schedule: 'constant' or 'cosine'.
+        start: Checkpoint with the encoder, and with the decoder to go on from if it holds one. Not needed to load
+            a checkpoint of this module, which holds both.
+    """
+
+    def __init__(
+        self, net: dict[str, Any], *, lr: float = 1e-3, schedule: str = "constant", start: str | None = None
+    ) -> None:
+        super().__init__()
+        if lr < 0:
+            raise ValueError(f"the learning rate must not be negative, got {lr}")
+        check_schedule(schedule)
+        self.save_hyperparameters()
+        config = NetConfig(**net)
+        if start is not None:
+            trained = load_net(start)
+            encoder, decoder = trained.encoder, trained.decoder
+        else:
+            encoder, decoder = config.build_encoder(), None
+        self.net = SegmentationNet(config, encoder, decoder or config.build_decoder(encoder))
+        self.net.encoder.requires_grad_(False)
+        self.register_buffer("confusion", torch.zeros(2, 2, dtype=torch.long), persistent=False)
+
+    confusion: Tensor  # (2, 2) pixels by target and prediction
+
+    @property
+    def decoder(self) -> Decoder:
+        assert self.net.decoder is not None
+        return self.net.decoder
+
+    def train(self, mode: bool = True) -> DecoderModule:
+        super().train(mode)
+        self.net.encoder.eval()  # frozen: no dropout, running statistics stay
+        return self
+
+    def configure_optimizers(self) -> Any:
+        steps = self.trainer.estimated_stepping_batches
+        return configure([(self.decoder.parameters(), self.hparams["lr"])], self.hparams["schedule"], steps)
+
+    def score(self, batch: dict[str, Any]) -> Tensor:
+        """f_dec(alpha) of a batch, (B, 2, S, S)."""
+        images = scaled(batch["image"])
+        encoder, config = self.net.encoder, self.net.config
+        with torch.no_grad():
+            features = encoder.trunk(images, with_pools=True)
+            alpha = attention(encoder, images, batch["class"], config.scales)
+        return self.decoder(alpha, features, (images.shape[-2], images.shape[-1]))
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+        if "image" not in batch or (batch["target"] == IGNORE).all():
+            return None
+        score = self.score(batch)
+        loss = F.cross_entropy(score, batch["target"], ignore_index=IGNORE)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(score))
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        if "image" not in batch:
+            return
+        predicted = foreground(self.score(batch)) > 0.5
+        target = batch["target"]
+        known = target != IGNORE
+        index = target[known] * 2 + predicted[known].long()
+        self.confusion += torch.bincount(index, minlength=4).view(2, 2)
+
+    def on_validation_epoch_end(self) -> None:
+        """Agreement with the masks that were made, not with true ones: it only chooses the checkpoint."""
+        total = self.confusion.clone()
+        if self.trainer.world_size > 1:
+            total = self.trainer.strategy.reduce(total, reduce_op="sum")
+        self.confusion.zero_()
+        both = total.diagonal().double()
+        iou = both / (total.sum(0) + total.sum(1) - total.diagonal()).clamp(min=1)
+        self.log("val/iou/background", iou[0].float(), rank_zero_only=False)
+        self.log("val/iou/foreground", iou[1].float(), rank_zero_only=False)
+        self.log("val/miou", iou.mean().float(), prog_bar=True)
+
+
+def net_of(checkpoint: str) -> dict[str, Any]:
+    """The `NetConfig` dict that a checkpoint was trained with."""
+    return dict(read_checkpoint(checkpoint)["hyper_parameters"]["net"])

@@ -1,0 +1,187 @@
+"""Scores of masks on disk against true masks on disk: anybody's masks, ours or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsvs.core.errors import BadItem
+from wsvs.core.masks import read_mask
+from wsvs.metrics.mask_files import (
+    bad_record,
+    find_videos,
+    label_lookup,
+    numbered_frames,
+    read_foreground,
+    read_truth,
+    require_folders,
+    require_some,
+    resize_nearest,
+    resolve_ids,
+    translate,
+)
+from wsvs.metrics.segmentation import ConfusionMatrix, size_text
+from wsvs.metrics.video import VideoScores
+
+Progress = Callable[[Sequence[str]], Iterable[str]]
+"""Wraps the list of what is worked through, to show how far it is: rich.progress.track, for one."""
+
+
+@dataclass
+class ImageResults:
+    """Scores of one mask per image.
+
+    Attributes:
+        matrix: Pixels by true and predicted class, over all images that could be scored.
+        named: Classes whose IoU is averaged.
+        images: How many images were scored.
+        bad: Images that could not be scored, each with its reason. They are *not* in the scores.
+    """
+
+    matrix: ConfusionMatrix
+    named: tuple[str, ...]
+    images: int = 0
+    bad: list[BadItem] = field(default_factory=list)
+
+    @property
+    def miou(self) -> float:
+        return self.matrix.miou(self.named)
+
+    def metrics(self) -> dict[str, Any]:
+        """Content of metrics.json; `complete` is false if an image is missing from the scores."""
+        rows = {row["class"]: row for row in self.matrix.rows()}
+        return {
+            "miou": self.miou, "iou": {name: rows[name]["iou"] for name in self.named},
+            "averaged_over": list(self.named), "absent": [name for name in self.named if rows[name]["absent"]],
+            "pixel_accuracy": self.matrix.pixel_accuracy(), "images": self.images,
+            "complete": not self.bad, "bad": [bad_record(item) for item in self.bad],
+        }
+
+
+@dataclass
+class VideoResults:
+    """Scores of one foreground mask per video frame.
+
+    Attributes:
+        scores: J by frame, shot and class.
+        bad: Frames or videos that could not be scored, each with its reason. They are *not* in the scores.
+    """
+
+    scores: VideoScores
+    bad: list[BadItem] = field(default_factory=list)
+
+    def metrics(self) -> dict[str, Any]:
+        """Content of metrics.json; class averages are null without a class table."""
+        scores, boundary = self.scores, self.scores.boundary_by_shot()
+        return {
+            "class_average": scores.class_average(), "video_average": scores.video_average(),
+            "class_average_pooled": scores.class_average(pooled=True),
+            "video_average_pooled": scores.video_average(pooled=True),
+            "frame_average": scores.frame_average(),
+            "boundary_video_average": float(np.mean(list(boundary.values()))) if boundary else None,
+            "by_class": scores.by_class(), "videos": len(scores.frames),
+            "frames": sum(len(frames) for frames in scores.frames.values()),
+            "complete": not self.bad, "bad": [bad_record(item) for item in self.bad],
+        }
+
+
+def evaluate_images(
+    predictions: str | Path, truth: str | Path, classes: Sequence[str], *, ids: Sequence[str] | None = None,
+    named: Sequence[str] | None = None, prediction_classes: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> ImageResults:
+    """Score <predictions>/<id>.png against <truth>/<id>.png with one confusion matrix over all images.
+
+    Args:
+        predictions, truth: Folders of label masks; 255 in a true mask is void and ignored.
+        classes: Names of the labels 0, 1, ... of the true masks, background first.
+        ids: Images to score (a split); None scores every mask in `truth`.
+        named: Classes to average over; None averages over all. The counts stay over all classes: see
+            `ConfusionMatrix.miou`.
+        prediction_classes: Names of the labels of the predicted masks where they differ from `classes` (a model of
+            six classes against masks of twenty). Each must be one of `classes`.
+        progress: Wraps the ids to show progress.
+
+    Raises:
+        UserError: A folder is missing or empty, or not one image could be scored.
+        ValueError: A class list with a name twice, or names that are not among `classes`.
+    """
+    predictions, truth = Path(predictions), Path(truth)
+    results = ImageResults(ConfusionMatrix(classes), tuple(classes if named is None else named))
+    results.matrix.miou(results.named)  # checks the names before the work
+    lookup = label_lookup(prediction_classes, classes)
+    require_folders(predictions, truth)
+    for image in (progress or iter)(resolve_ids(truth, ids)):
+        try:
+            _add_image(results.matrix, predictions / f"{image}.png", truth / f"{image}.png", lookup)
+            results.images += 1
+        except BadItem as item:
+            results.bad.append(item)
+    require_some(results.images, results.bad)
+    return results
+
+
+def _add_image(matrix: ConfusionMatrix, path: Path, true_path: Path, lookup: np.ndarray | None) -> None:
+    """Add one pair of mask files. Raises `BadItem`, naming the file, for whatever is wrong with them."""
+    true_labels = read_truth(true_path, matrix.names)
+    labels = read_mask(path)
+    if labels.shape != true_labels.shape:
+        raise BadItem(
+            f"prediction is {size_text(labels)} but its true mask is {size_text(true_labels)} (width x height)",
+            where=path, remedy=f"save predictions at the size of the image; the true mask is {true_path}",
+        )
+    try:
+        matrix.add(translate(labels, lookup), true_labels)
+    except ValueError as error:
+        raise BadItem(
+            str(error), where=path, remedy="give every pixel the label of a class, and name the classes in that order"
+        ) from error
+
+
+def evaluate_video(
+    predictions: str | Path, truth: str | Path, table: Mapping[str, str] | None = None, *, boundary: bool = False,
+    progress: Progress | None = None,
+) -> VideoResults:
+    """Score foreground masks <predictions>/<video>/<number>.png against <truth>/<video>/<number>.png (or .jpg).
+
+    Frames are matched by their number, however many zeros it begins with. Every frame with a true mask counts. Any
+    value above 0 is foreground; in JPEG masks, any from 128. A prediction of another size than its true mask is
+    brought to it by nearest neighbour.
+
+    Args:
+        predictions, truth: Folders with one folder of masks per video, which may lie deeper: <class>/<video>/...
+        table: {video: class}, where the videos are folders below `truth`; they alone are scored, and class averages
+            need it. None scores every folder of masks below `truth`, without classes.
+        boundary: Also take the boundary F of every frame.
+        progress: Wraps the videos to show progress.
+
+    Raises:
+        UserError: A folder is missing or empty, or not one frame could be scored.
+    """
+    predictions, truth = Path(predictions), Path(truth)
+    require_folders(predictions, truth)
+    classes = dict.fromkeys(find_videos(truth), "") if table is None else dict(table)
+    results = VideoResults(VideoScores(boundary))
+    for video in (progress or iter)(list(classes)):
+        try:
+            true_frames = numbered_frames(truth / video, "true")
+            frames = numbered_frames(predictions / video, "predicted")
+        except BadItem as item:
+            results.bad.append(item)
+            continue
+        for number, true_path in true_frames.items():
+            try:
+                true_mask = read_foreground(true_path)
+                if number not in frames:
+                    raise BadItem("mask not found", where=predictions / video / f"{true_path.stem}.png")
+                mask = resize_nearest(read_foreground(frames[number]), true_mask.shape)
+            except BadItem as item:
+                results.bad.append(item)
+                continue
+            results.scores.add(video, classes[video], true_path.stem, mask, true_mask)
+    require_some(len(results.scores.frames), results.bad)
+    return results

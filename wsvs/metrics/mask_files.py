@@ -1,0 +1,141 @@
+"""Predicted and true masks on disk: which there are, what they hold, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from wsvs.core.classes import IGNORE
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.masks import read_mask
+
+JPEG_FOREGROUND = 128  # true masks of YouTube-Objects are JPEGs of 0/255: compression blurs the two values
+_JPEG = (".jpg", ".jpeg")
+_MASKS = (".png", *_JPEG)
+
+
+def require_folders(predictions: Path, truth: Path) -> None:
+    """Raises `UserError` where one of the two folders does not exist."""
+    for folder, what in ((predictions, "predicted"), (truth, "true")):
+        if not folder.is_dir():
+            raise UserError(f"folder of {what} masks not found", where=folder, remedy="name an existing folder")
+
+
+def require_some(scored: int, bad: Sequence[BadItem]) -> None:
+    """Raises `UserError` with the first reason if nothing could be scored: a score of nothing is no score."""
+    if not scored and bad:
+        raise UserError(
+            f"nothing could be scored: {len(bad)} bad; the first: {bad[0].problem}", where=bad[0].where,
+            remedy=bad[0].remedy or "predictions and true masks must carry the same names",
+        )
+
+
+def resolve_ids(truth: Path, ids: Sequence[str] | None) -> list[str]:
+    """The given ids, else the stems of all PNGs in `truth`. Raises `UserError` if there is none."""
+    found = sorted(path.stem for path in truth.glob("*.png")) if ids is None else list(ids)
+    if not found:
+        raise UserError("no true mask to score against", where=truth, remedy="true masks are PNGs: <image id>.png")
+    return found
+
+
+def read_truth(path: Path, names: Sequence[str]) -> np.ndarray:
+    """(H, W) uint8 true labels. Raises `BadItem` if unreadable or if a label, other than 255, has no class."""
+    labels = read_mask(path)
+    inside = labels[labels != IGNORE]
+    if inside.size and inside.max() >= len(names):
+        raise BadItem(
+            f"true mask has label {inside.max()}, but the {len(names)} classes are labels 0 to {len(names) - 1}",
+            where=path, remedy="name every class of the true masks, background first",
+        )
+    return labels
+
+
+def label_lookup(prediction_classes: Sequence[str] | None, classes: Sequence[str]) -> np.ndarray | None:
+    """(256,) uint8 table from labels of predictions to labels of the truth, 255 where there is none.
+
+    None if the labels are the same. Raises `ValueError` for a name that is not among `classes`, or a name twice.
+    """
+    if prediction_classes is None:
+        return None
+    unknown = [name for name in prediction_classes if name not in classes]
+    if unknown or len(set(prediction_classes)) < len(prediction_classes):
+        raise ValueError(
+            f"prediction_classes must be different ones of {list(classes)}, got {list(prediction_classes)}"
+        )
+    lookup = np.full(256, IGNORE, np.uint8)
+    lookup[: len(prediction_classes)] = [list(classes).index(name) for name in prediction_classes]
+    return lookup
+
+
+def translate(labels: np.ndarray, lookup: np.ndarray | None) -> np.ndarray:
+    """Labels of predictions to labels of the truth. Raises `ValueError` for a label without a class."""
+    if lookup is None:
+        return labels
+    found = lookup[labels]
+    if (found == IGNORE).any():
+        count = np.count_nonzero(lookup != IGNORE)
+        raise ValueError(
+            f"prediction has label {labels[found == IGNORE].max()}, but its {count} classes are labels 0 to {count - 1}"
+        )
+    return found
+
+
+def find_videos(truth: Path) -> list[str]:
+    """Folders of masks below `truth`, as relative paths. Raises `UserError` if there is none."""
+    found = [
+        Path(place).relative_to(truth).as_posix() for place, _, files in os.walk(truth)
+        if any(Path(name).suffix.lower() in _MASKS for name in files)
+    ]
+    if not found:
+        raise UserError("no true masks here", where=truth, remedy="true masks are <video>/00000.png, or .jpg")
+    return sorted(found)
+
+
+def numbered_frames(folder: Path, what: str) -> dict[int, Path]:
+    """{frame number: mask file} of one video, rising. Raises `BadItem`: no folder, no mask, a name that is no number.
+    """
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    found: dict[int, Path] = {}
+    for path in (path for path in paths if path.suffix.lower() in _MASKS):
+        if not (path.stem.isascii() and path.stem.isdigit()):
+            raise BadItem("a mask's name must be its frame's number", where=path, remedy="rename it, as 00000.png")
+        number = int(path.stem)
+        if number in found:
+            raise BadItem(f"two masks of frame {number}", where=path, remedy=f"keep this or {found[number].name}")
+        found[number] = path
+    if not found:
+        raise BadItem(f"no {what} masks of this video", where=folder)
+    return dict(sorted(found.items()))
+
+
+def read_foreground(path: Path) -> np.ndarray:
+    """(H, W) bool foreground of a mask file: > 0 of a PNG (1-bit, 0/255 or indexed), >= 128 of a JPEG.
+
+    Raises:
+        BadItem: Unreadable, or a colour PNG.
+    """
+    if path.suffix.lower() not in _JPEG:
+        return read_mask(path) > 0
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L")) >= JPEG_FOREGROUND
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BadItem(f"mask cannot be read: {error}", where=path) from error
+
+
+def resize_nearest(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(h, w) bool to the shape (H, W) by nearest neighbour, pixel centres aligned."""
+    if mask.shape == shape:
+        return mask
+    size = (shape[1], shape[0])
+    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).astype(bool)
+
+
+def bad_record(item: BadItem) -> dict[str, str | None]:
+    """A bad item as a row of a JSON file."""
+    return {"where": item.where, "problem": item.problem}

@@ -1,0 +1,287 @@
+"""Videos from a local folder, with their classes from a table or from the folders' names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Protocol, TextIO
+
+from wsvs.core.classes import Classes
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import explain_os_error, read_jsonl, write_jsonl
+from wsvs.core.tables import Tags, read_tags
+from wsvs.retrieve.clips import digest_file, place_clip
+from wsvs.retrieve.manifest import FAILED, MANIFEST, RETRIEVED, SKIPPED, Row, fail, new_row, safe_name, skip
+
+EXTENSIONS = (
+    ".3g2", ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+    ".mts", ".mxf", ".ogv", ".qt", ".ts", ".webm", ".wmv",
+)
+_JOURNAL = "manifest.partial.jsonl"
+Foreign = Literal["skip", "assign"]
+
+
+class VideoFacts(Protocol):
+    """What has to be known of a video, as `wsvs.video.reader.probe` finds it out."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def frames(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video of the source.
+
+    Attributes:
+        id: Path relative to the root without extension (with it where two files differ only in that).
+        path: The file; None if the table names a video that is not there.
+        tags: Class names that the source gives it, known or not.
+        short: The id inside its own class folder.
+    """
+
+    id: str
+    path: Path | None
+    tags: tuple[str, ...]
+    short: str
+
+
+class FolderSource:
+    """Videos below a folder.
+
+    Args:
+        root: The folder, searched with all folders below it. Names that begin with a dot are passed over.
+        labels: Table (tsv, csv or json) of video id and comma-separated class tags, the id being the path relative
+            to `root` with or without extension. Without a table the first folder names the class:
+            root/<class>/<video>.mp4.
+
+    Raises:
+        UserError: No such folder, no video in it, or no video that the table knows.
+    """
+
+    def __init__(self, root: str | Path, labels: str | Path | None = None) -> None:
+        self.root = Path(root).absolute()
+        self.labels = labels
+        if not self.root.is_dir():
+            raise UserError("folder of videos not found", where=self.root, remedy="check retrieve.root")
+        paths = sorted(self._find())
+        if not paths:
+            raise UserError(
+                "no video in this folder", where=self.root,
+                remedy=f"put videos there ({', '.join(EXTENSIONS)})",
+            )
+        self.videos = self._with_table(paths, read_tags(labels)) if labels else self._with_folders(paths)
+
+    def _find(self) -> Iterator[PurePosixPath]:
+        for base, folders, files in os.walk(self.root, followlinks=True):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in files:
+                path = Path(base, name)
+                if path.suffix.lower() in EXTENSIONS and not name.startswith("."):
+                    yield PurePosixPath(path.relative_to(self.root).as_posix())
+
+    def _with_folders(self, paths: list[PurePosixPath]) -> list[Video]:
+        ids = _ids(paths)
+        return [
+            Video(ids[p], self.root / p, p.parts[:1] if len(p.parts) > 1 else (), ids[p].partition("/")[2] or ids[p])
+            for p in paths
+        ]
+
+    def _with_table(self, paths: list[PurePosixPath], table: Tags) -> list[Video]:
+        ids = _ids(paths)
+        named: dict[str, list[PurePosixPath]] = {}
+        for path in paths:
+            for name in {str(path), str(path.with_suffix(""))}:
+                named.setdefault(name, []).append(path)
+        tags: dict[PurePosixPath, tuple[str, ...]] = {}
+        lost = []
+        for name, given in table.items():
+            found = named.get(str(PurePosixPath(name)), [])
+            if not found:
+                lost.append(Video(name, None, given, name))
+            for path in found:
+                tags[path] = tuple(dict.fromkeys(tags.get(path, ()) + given))
+        if not tags:
+            raise UserError(
+                "the table names no video of this folder", where=f"{self.labels} and {self.root}",
+                remedy=f"ids are paths relative to the folder, such as {ids[paths[0]]!r}",
+            )
+        return [Video(ids[p], self.root / p, tags.get(p, ()), ids[p]) for p in paths] + lost
+
+
+def _ids(paths: list[PurePosixPath]) -> dict[PurePosixPath, str]:
+    stems = [str(path.with_suffix("")) for path in paths]
+    count: dict[str, int] = {}
+    for stem in stems:
+        count[stem] = count.get(stem, 0) + 1
+    return {
+        path: stem if count[stem] == 1 else str(path) for path, stem in zip(paths, stems, strict=True)
+    }
+
+
+def retrieve_folder(
+    source: FolderSource, classes: Classes, out_dir: str | Path, *, probe: Callable[[Path], VideoFacts],
+    foreign: Foreign = "skip", progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Make each video a clip of its class and write the manifest.
+
+    A clip is the whole video at out_dir/clips/<class>/<video>_0.<its extension>: a hard link where the file system
+    allows it, else a copy. A video with several tags becomes a candidate of each of these classes; tags that are
+    no classes are ignored. Called again, it goes on where it stopped, and takes over what has not changed.
+
+    Args:
+        source: The videos.
+        classes: The classes to retrieve.
+        out_dir: Where clips and manifest go.
+        probe: Reads size, rate and number of frames of a video, or raises `BadItem` (`wsvs.video.reader.probe`).
+        foreign: Videos with no tag among the classes: 'skip' leaves them out; 'assign' deals them to the classes in
+            turn, marked "distractor", as a web search that returns wrong videos would.
+        progress: Called with (videos done, all) after each candidate.
+
+    Returns:
+        Counts: "candidates", "retrieved", "skipped", "failed", "distractors", "frames", "retrieved_by_class"
+        {class: videos} and "classes_without_video" [class].
+
+    Raises:
+        UserError: The disk is full or cannot be written.
+    """
+    if foreign not in ("skip", "assign"):
+        raise ValueError(f"foreign must be skip or assign, got {foreign!r}")
+    out = Path(out_dir)
+    known = _earlier_rows(out)
+    candidates = _plan(source, classes, foreign)
+    counts = _Counts(classes)
+
+    def rows(journal: TextIO) -> Iterator[Row]:
+        for number, (video, row) in enumerate(candidates, 1):
+            row = _retrieve(video, row, known.get((row["video"], row["class"])), out, probe)
+            journal.write(json.dumps(row) + "\n")
+            journal.flush()
+            counts.add(row)
+            yield row
+            if progress:
+                progress(number, len(candidates))
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / _JOURNAL).open("a") as journal:
+            journal.write("\n")  # the last line of a killed run may be a stump
+            write_jsonl(out / MANIFEST, rows(journal))
+    except OSError as error:
+        raise explain_os_error(error, out) from error
+    (out / _JOURNAL).unlink()
+    return counts.result()
+
+
+class _Counts:
+    def __init__(self, classes: Classes) -> None:
+        self.status = {RETRIEVED: 0, SKIPPED: 0, FAILED: 0}
+        self.by_class = dict.fromkeys(classes, 0)
+        self.own = dict.fromkeys(classes, 0)
+        self.frames = self.distractors = 0
+
+    def add(self, row: Row) -> None:
+        status = row["status"].partition(":")[0]
+        self.status[status] += 1
+        if status == RETRIEVED:
+            self.frames += row["frames"]
+            self.by_class[row["class"]] += 1
+            self.distractors += row["distractor"]
+            self.own[row["class"]] += not row["distractor"]
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "candidates": sum(self.status.values()), **self.status, "distractors": self.distractors,
+            "frames": self.frames, "retrieved_by_class": self.by_class,
+            "classes_without_video": [name for name, count in self.own.items() if count == 0],
+        }
+
+
+def _plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple[Video, Row]]:
+    """Candidates in the order of the source: (video, its row with class, clip and, if it is left out, fate)."""
+    plan = []
+    turn = 0
+    for video in source.videos:
+        row = new_row(video.id, None, (video.path or source.root / video.id).as_uri(), Path(video.id).name)
+        own = [name for name in classes if name in video.tags]
+        if video.path is None:
+            plan += [(video, fail({**row, "class": name}, "no such file below the folder")) for name in own or [None]]
+        elif own:
+            plan += [(video, {**row, "class": name}) for name in own]
+        elif foreign == "assign":
+            plan.append((video, {**row, "class": classes.names[turn % len(classes)], "distractor": True}))
+            turn += 1
+        else:
+            tags = ", ".join(video.tags)
+            plan.append((video, skip(row, f"no class among its tags ({tags})" if tags else "it has no tag")))
+    used: set[tuple[str, str]] = set()
+    for video, row in sorted(plan, key=lambda pair: pair[1]["distractor"]):  # own videos have the first choice
+        if row["status"] is None and video.path is not None:
+            name = safe_name(video.id if row["distractor"] else video.short)
+            while (row["class"], name) in used:
+                name = safe_name(f"{name}/{video.id}")
+            used.add((row["class"], name))
+            clip = f"{row['class']}/{name}_0"
+            row["clips"] = [{
+                "clip": clip, "path": f"clips/{clip}{video.path.suffix}", "class": row["class"], "start": 0,
+                "stop": None, "url": row["url"], "distractor": row["distractor"],
+            }]
+    return plan
+
+
+def _retrieve(
+    video: Video, row: Row, earlier: Row | None, out: Path, probe: Callable[[Path], VideoFacts]
+) -> Row:
+    """The finished row of one candidate, its clip being in place if it is retrieved."""
+    if row["status"] is not None or video.path is None:
+        return row
+    clip = row["clips"][0]
+    target = out / clip["path"]
+    if earlier is not None and _unchanged(video.path, target, earlier, row):
+        return earlier
+    try:
+        facts = probe(video.path)
+        digest, size = digest_file(video.path)
+    except (BadItem, OSError) as error:
+        reason = error.problem if isinstance(error, BadItem) else f"cannot be read ({error.strerror or error})"
+        return fail({**row, "clips": []}, reason)
+    place_clip(video.path, target)
+    return {
+        **row, "status": RETRIEVED, "duration": round(facts.frames / facts.fps, 3), "width": facts.width,
+        "height": facts.height, "fps": facts.fps, "frames": facts.frames, "sha256": digest, "bytes": size,
+        "clips": [{**clip, "stop": facts.frames}],
+    }
+
+
+def _unchanged(path: Path, target: Path, earlier: Row, row: Row) -> bool:
+    """Whether a clip of an earlier call is there, whole, and of the file as it is now."""
+    same = all(earlier[key] == row[key] for key in ("url", "distractor"))
+    if not same or earlier["status"] != RETRIEVED or earlier["clips"][0]["path"] != row["clips"][0]["path"]:
+        return False
+    try:
+        now, then = path.stat(), target.stat()
+    except OSError:
+        return False
+    return now.st_size == then.st_size == earlier["bytes"] and now.st_mtime_ns == then.st_mtime_ns
+
+
+def _earlier_rows(out: Path) -> dict[tuple[str, str | None], Row]:
+    """Rows of a finished and of a killed call, the latter's stump of a last line left out."""
+    found: dict[tuple[str, str | None], Row] = {}
+    if (out / MANIFEST).is_file():
+        found = {(row["video"], row["class"]): row for row in read_jsonl(out / MANIFEST)}
+    if (out / _JOURNAL).is_file():
+        for line in (out / _JOURNAL).read_text().splitlines():
+            with suppress(json.JSONDecodeError):
+                row = json.loads(line)
+                found[row["video"], row["class"]] = row
+    return found

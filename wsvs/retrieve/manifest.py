@@ -1,0 +1,86 @@
+"""The manifest of a retrieval: one JSON line for each candidate video, with its fate and its clips.
+
+    {"video": "park/cat 7", "class": "cat", "url": "file:///...", "licence": null, "title": "cat 7",
+     "duration": 9.6, "width": 640, "height": 360, "fps": 25.0, "frames": 240, "sha256": "...", "bytes": 81234,
+     "status": "retrieved", "distractor": false,
+     "clips": [{"clip": "cat/park_cat_7-1f6e02b1_0", "path": "clips/cat/park_cat_7-1f6e02b1_0.mp4", "class": "cat",
+                "start": 0, "stop": 240, "url": "file:///...", "distractor": false}]}
+
+`status` is "retrieved", "skipped: <reason>" or "failed: <reason>"; what is not known of a video is null. `path` is
+relative to the manifest. `start` and `stop` are frame numbers inside the clip's own file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_jsonl
+
+MANIFEST = "manifest.jsonl"
+RETRIEVED = "retrieved"
+SKIPPED, FAILED = "skipped", "failed"
+_LONGEST_NAME = 100  # file systems allow 255 bytes; later stages add to the name
+
+Row = dict[str, Any]
+
+
+def new_row(video: str, class_name: str | None, url: str, title: str | None = None) -> Row:
+    """A candidate of which nothing is known yet."""
+    return {
+        "video": video, "class": class_name, "url": url, "licence": None, "title": title,
+        "duration": None, "width": None, "height": None, "fps": None, "frames": None, "sha256": None,
+        "bytes": None, "status": None, "distractor": False, "clips": [],
+    }
+
+
+def skip(row: Row, reason: str) -> Row:
+    """The row of a video that was left out on purpose."""
+    return {**row, "status": f"{SKIPPED}: {one_line(reason)}"}
+
+
+def fail(row: Row, reason: str) -> Row:
+    """The row of a video that could not be had."""
+    return {**row, "status": f"{FAILED}: {one_line(reason)}"}
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def safe_name(text: str) -> str:
+    """A file name for any id: letters, digits, '.', '_' and '-' of ASCII stay, all else becomes '_'.
+
+    A name that had to be changed ends in a hash of the id, so that two ids never share a name.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", text)
+    name = re.sub(r"^\.", "_", name)[:_LONGEST_NAME]
+    if name == text and name:
+        return name
+    return f"{name}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def iter_clips(manifest: str | Path) -> Iterator[Row]:
+    """Clips in the order of the manifest, each with what is known of its video.
+
+    A clip is {"clip", "path", "class", "start", "stop", "url", "distractor"} and of its video {"video", "title",
+    "licence", "width", "height", "fps", "frames"}.
+
+    Raises:
+        UserError: No manifest, or a line that is no manifest row.
+    """
+    for number, row in enumerate(read_jsonl(manifest), 1):
+        try:
+            shared = {key: row[key] for key in ("video", "title", "licence", "width", "height", "fps", "frames")}
+            clips = row["clips"] if row["status"] == RETRIEVED else []
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"row {number} is not a row of a manifest (no {error})", where=manifest,
+                remedy="run stage=retrieve again",
+            ) from error
+        for clip in clips:
+            yield {**clip, **shared}

@@ -1,0 +1,170 @@
+"""The appearance term C: two Gaussian mixtures of the superpixels' mean colours, one pair for the whole video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_STEP = 4.0  # levels of RGB that share one sample; 64 steps a channel keep the fit and cost a fifth
+_RIDGE = 1e-3  # added to variances (levels^2) so that a flat region stays invertible
+_PAIRS = ((0, 1), (0, 2), (1, 2))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A Gaussian mixture over RGB: weight (k,), mean (k, 3) and covariance (k, 3, 3) in levels 0-255."""
+
+    weight: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def log_density(self, colours: np.ndarray) -> np.ndarray:
+        """log p of (n, 3) colours, (n,) float64."""
+        return np.logaddexp.reduce(_joint(_monomials(colours - self.mean[0]), self, self.mean[0]), axis=1)
+
+
+def colour_samples(
+    evidence: np.ndarray, foreground: float, background: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Categorise superpixels by thresholds, "with their attention values as sample weights" (section 3.2).
+
+    Args:
+        evidence: (N,) in [0, 1], attention A or inside ratio.
+        foreground: Foreground samples have at least this (and more than 0), with weight `evidence`.
+        background: Background samples have at most this, with weight 1 - `evidence`. Equal to `foreground`, every
+            superpixel is one or the other.
+
+    Returns:
+        Two (N,) weights; 0 means that a superpixel is not used.
+    """
+    is_foreground = (evidence >= foreground) & (evidence > 0)
+    is_background = (evidence <= background) & ~is_foreground
+    return np.where(is_foreground, evidence, 0.0), np.where(is_background, 1.0 - evidence, 0.0)
+
+
+def colour_log_ratio(
+    colours: np.ndarray,
+    foreground_weight: np.ndarray,
+    background_weight: np.ndarray,
+    *,
+    components: tuple[int, int] = (5, 8),
+    seed: int = 0,
+) -> np.ndarray:
+    """log p_fg - log p_bg of every superpixel; C(l = 1) = p_fg / (p_fg + p_bg) is its sigmoid.
+
+    Args:
+        colours: (N, 3) mean RGB, 0-255.
+        foreground_weight, background_weight: (N,) sample weights, 0 for unused.
+        components: Gaussians of the foreground and of the background.
+        seed: Of the mixtures' starting points.
+
+    Returns:
+        (N,) float64; all 0, so that C = 0.5, where one side has fewer distinct colours than Gaussians.
+    """
+    models = [
+        fit_mixture(colours, weight, count, seed=seed)
+        for weight, count in zip((foreground_weight, background_weight), components, strict=True)
+    ]
+    foreground, background = models
+    if foreground is None or background is None:
+        return np.zeros(len(colours))
+    return foreground.log_density(colours) - background.log_density(colours)
+
+
+def fit_mixture(
+    colours: np.ndarray, weights: np.ndarray, components: int, *, iterations: int = 20, seed: int = 0
+) -> Mixture | None:
+    """Weighted maximum likelihood by EM with full covariances, from a k-means++ start.
+
+    Args:
+        colours: (n, 3) RGB, 0-255.
+        weights: (n,) sample weights; samples with 0 are left out.
+        components: Gaussians.
+        iterations: EM rounds.
+        seed: Of the start.
+
+    Returns:
+        The mixture, or None if there are fewer distinct colours than Gaussians.
+    """
+    points, mass = merge_colours(colours[weights > 0], weights[weights > 0])
+    if len(points) < components:
+        return None
+    origin = (mass @ points) / mass.sum()  # near the data, second moments lose no digits
+    monomials = _monomials(points - origin)
+    share = mass[:, None] * _start(points, mass, components, np.random.default_rng(seed))
+    for _ in range(iterations):
+        joint = _joint(monomials, _mixture(share, monomials, origin), origin)
+        joint -= joint.max(axis=1, keepdims=True)
+        share = np.exp(joint)
+        share *= (mass / share.sum(axis=1))[:, None]
+    return _mixture(share, monomials, origin)
+
+
+def merge_colours(colours: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Merge colours that fall into one cell of the RGB cube: weighted means (n, 3) and summed weights (n,)."""
+    cell = (np.asarray(colours, np.float64) / _STEP).astype(np.int32)
+    key = (cell[:, 0] << 16) + (cell[:, 1] << 8) + cell[:, 2]
+    _, where = np.unique(key, return_inverse=True)
+    mass = np.bincount(where, weights)
+    sums = [np.bincount(where, weights * colours[:, channel]) for channel in range(3)]
+    return np.stack(sums, axis=1) / mass[:, None] if len(mass) else np.zeros((0, 3)), mass
+
+
+def _start(points: np.ndarray, mass: np.ndarray, components: int, random: np.random.Generator) -> np.ndarray:
+    """Hard (n, k) assignment to centres drawn by k-means++ (Arthur & Vassilvitskii, SODA 2007), two Lloyd rounds."""
+    centres = points[random.choice(len(points), p=mass / mass.sum())][None]
+    while len(centres) < components:
+        near = _square_distances(points, centres).min(axis=1) * mass
+        centres = np.append(centres, points[random.choice(len(points), p=near / near.sum())][None], axis=0)
+    for _ in range(2):
+        chosen = np.eye(components)[_square_distances(points, centres).argmin(axis=1)] * mass[:, None]
+        total = chosen.sum(axis=0)
+        moved = np.einsum("nk,nd->kd", chosen, points) / np.maximum(total, 1e-12)[:, None]
+        centres = np.where(total[:, None] > 0, moved, centres)
+    return np.eye(components)[_square_distances(points, centres).argmin(axis=1)]
+
+
+def _square_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    return ((points[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2)
+
+
+# A Gaussian's log density is linear in the monomials of degree 2, and its moments are means of them: E and M step are
+# one small product each way. einsum instead of BLAS, whose sums depend on the number of threads.
+
+
+def _monomials(x: np.ndarray) -> np.ndarray:
+    """(n, 3) -> (n, 10): 1, x_a, x_a^2, x_a x_b."""
+    ones = np.ones((len(x), 1))
+    return np.concatenate([ones, x, x**2] + [x[:, [a]] * x[:, [b]] for a, b in _PAIRS], axis=1)
+
+
+def _mixture(share: np.ndarray, monomials: np.ndarray, origin: np.ndarray) -> Mixture:
+    """M step: (n, k) shares of the samples' masses -> mixture. A Gaussian without samples keeps a tiny weight."""
+    moment = np.einsum("nk,nf->kf", share, monomials)
+    total = np.maximum(moment[:, 0], 1e-12)
+    moment /= total[:, None]
+    mean = moment[:, 1:4]
+    covariance = -mean[:, :, None] * mean[:, None, :]
+    for a in range(3):
+        covariance[:, a, a] += moment[:, 4 + a] + _RIDGE
+    for column, (a, b) in enumerate(_PAIRS, start=7):
+        covariance[:, a, b] += moment[:, column]
+        covariance[:, b, a] += moment[:, column]
+    return Mixture(total / total.sum(), mean + origin, covariance)
+
+
+def _joint(monomials: np.ndarray, mixture: Mixture, origin: np.ndarray) -> np.ndarray:
+    """E step: log(weight_k N(x_n | k)) of monomials around `origin`, (n, k)."""
+    precision = np.linalg.inv(mixture.covariance)
+    mean = mixture.mean - origin
+    pull = np.einsum("kab,kb->ka", precision, mean)
+    constant = (
+        np.log(mixture.weight)
+        - 0.5 * np.einsum("ka,ka->k", pull, mean)
+        - 0.5 * np.linalg.slogdet(mixture.covariance)[1]
+        - 1.5 * np.log(2 * np.pi)
+    )
+    squares = -0.5 * precision[:, range(3), range(3)]
+    cross = np.stack([-precision[:, a, b] for a, b in _PAIRS], axis=1)
+    return np.einsum("nf,kf->nk", monomials, np.concatenate([constant[:, None], pull, squares, cross], axis=1))

@@ -1,0 +1,81 @@
+"""Is a video file all there? Asked of the container's own lengths: a decoder just finds fewer frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_ISO_FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot")
+
+
+def missing_bytes(path: str | Path) -> int:
+    """How many bytes the container promises beyond the end of the file; 0 if it is whole or does not tell.
+
+    Known: MP4, MOV, 3GP (ISO/IEC 14496-12 boxes), Matroska and WebM (EBML, RFC 8794) and AVI (RIFF).
+    MPEG streams, FLV and files of live recordings carry no length.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(12)
+        if head[:4] == _EBML:
+            end = _end_of_segment(stream)
+        elif head[:4] == b"RIFF" and head[8:] == b"AVI ":
+            end = _end_of_riff(stream, size)
+        elif head[4:8] in _ISO_FIRST:
+            end = _end_of_boxes(stream, size)
+        else:
+            end = 0
+    return max(0, end - size)
+
+
+def _end_of_boxes(stream: BinaryIO, size: int) -> int:
+    position = 0
+    while position + 8 <= size:
+        stream.seek(position)
+        head = stream.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1 and len(head) == 16:
+            length = int.from_bytes(head[8:], "big")
+        if length < 8 or not head[4:8].isalnum():  # 0: to the end of the file; others: not a box
+            return 0
+        position += length
+    return position
+
+
+def _end_of_riff(stream: BinaryIO, size: int) -> int:
+    position = 0
+    while position + 8 <= size:  # files over 1 GB are a row of RIFF chunks
+        stream.seek(position)
+        head = stream.read(8)
+        length = int.from_bytes(head[4:], "little")
+        if head[:4] != b"RIFF" or length in (0, 0xFFFFFFFF):  # something else, or never filled in
+            return 0
+        position += 8 + length + length % 2
+    return position
+
+
+def _end_of_segment(stream: BinaryIO) -> int:
+    stream.seek(4)
+    length = _ebml_length(stream)
+    if length is None:
+        return 0
+    stream.seek(length, 1)
+    if stream.read(4) != _SEGMENT:
+        return 0
+    length = _ebml_length(stream)
+    return 0 if length is None else stream.tell() + length  # None: the unknown length of a live recording
+
+
+def _ebml_length(stream: BinaryIO) -> int | None:
+    first = stream.read(1)
+    if not first or not first[0]:
+        return None
+    width = 9 - first[0].bit_length()  # leading zero bits tell the bytes that follow
+    rest = stream.read(width - 1)
+    bits = 7 * width
+    value = int.from_bytes(first + rest, "big") & ((1 << bits) - 1)
+    if len(rest) < width - 1 or value == (1 << bits) - 1:
+        return None
+    return value

@@ -1,0 +1,58 @@
+"""Dense optical flow between neighbouring frames (reference [1] of the paper; any dense flow will do)."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+
+DISPreset = Literal["ultrafast", "fast", "medium"]
+
+_PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+_SMALLEST = 16  # px; DIS refuses a frame without room for one 8 px patch and its neighbours
+
+
+class Flow(Protocol):
+    """Anything that says where the pixels of one frame went in the next."""
+
+    def __call__(self, previous_rgb: np.ndarray, next_rgb: np.ndarray) -> np.ndarray:
+        """Two (H, W, 3) uint8 frames -> (H, W, 2) float32 px, [..., 0] = u to the right, [..., 1] = v downwards."""
+        ...
+
+
+class DISFlow:
+    """Dense inverse search (Kroeger et al., ECCV 2016) as in OpenCV.
+
+    The paper uses the flow of Bao et al. (TIP 2014), which exists only as a CUDA binary.
+
+    Raises:
+        ValueError: Unknown preset.
+    """
+
+    def __init__(self, preset: DISPreset = "medium") -> None:
+        if preset not in _PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(_PRESETS)}, got {preset!r}")
+        self.preset = preset
+
+    def __call__(self, previous_rgb: np.ndarray, next_rgb: np.ndarray) -> np.ndarray:
+        if previous_rgb.shape != next_rgb.shape:
+            raise ValueError(f"frames of one video have one size, got {previous_rgb.shape} and {next_rgb.shape}")
+        height, width = previous_rgb.shape[:2]
+        pair = [_grey(frame) for frame in (previous_rgb, next_rgb)]
+        # A new engine for each pair: an old one keeps scales it chose for an earlier, smaller frame.
+        engine = cv2.DISOpticalFlow_create(_PRESETS[self.preset])
+        flow = engine.calc(pair[0], pair[1], None)  # type: ignore[call-overload]
+        return np.ascontiguousarray(flow[:height, :width])
+
+
+def _grey(frame: np.ndarray) -> np.ndarray:
+    grey = frame if frame.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+    below, right = (max(0, _SMALLEST - side) for side in grey.shape)
+    if below or right:
+        grey = cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return grey

@@ -1,0 +1,206 @@
+"""What a video looks like to the energy: a few small arrays per frame, found in one pass over the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import cv2
+import numpy as np
+
+from wsvs.video.flow import DISFlow, Flow
+from wsvs.video.graph import flow_percentage, spatial_edges, temporal_links
+from wsvs.video.inside_outside import inside_map, reliability
+from wsvs.video.settings import SegmentSettings
+from wsvs.video.superpixels import Means, means, slic, superpixel_means
+
+
+@dataclass(frozen=True)
+class FrameGraph:
+    """The graph G = (S, E) of section 3.2 without its weights, for T frames and N superpixels.
+
+    Superpixels are numbered through the video: frame t owns offsets[t] to offsets[t + 1].
+
+    labels (T, H, W) int16 or int32, numbered from 0 in each frame; offsets (T+1,) int64; sizes (N,) int32 px;
+    colours (N, 3) float32 mean RGB; centres (N, 2) float32 (row, column); spatial (E_s, 2) and temporal (E_t, 2) int32
+    edges, sorted; phi_t (E_t,) float64 and links (E_t,) int32, the share and number of pixels that the flow connects;
+    inside (N,) float32 ratio r of pixels inside motion boundaries; psi (N,) float32 reliability of what the flow
+    carries; seconds: time of each step.
+    """
+
+    labels: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    colours: np.ndarray
+    centres: np.ndarray
+    spatial: np.ndarray
+    temporal: np.ndarray
+    phi_t: np.ndarray
+    links: np.ndarray
+    inside: np.ndarray
+    psi: np.ndarray
+    seconds: dict[str, float]
+
+    @property
+    def frames(self) -> int:
+        return len(self.labels)
+
+    @property
+    def nodes(self) -> int:
+        return int(self.offsets[-1])
+
+    def paint(self, values: np.ndarray) -> np.ndarray:
+        """(N,) values of superpixels -> (T, H, W) maps."""
+        painted = np.empty(self.labels.shape, values.dtype)
+        for t, labels in enumerate(self.labels):
+            painted[t] = values[self.offsets[t] : self.offsets[t + 1]][labels]
+        return painted
+
+    def means(self, maps: np.ndarray) -> np.ndarray:
+        """(T, h, w) maps -> (N,) mean over each superpixel; maps of another size are resized bilinearly first."""
+        if len(maps) != self.frames or maps.ndim != 3:
+            raise ValueError(f"maps must be one (h, w) map for each of {self.frames} frames, got {maps.shape}")
+        height, width = self.labels.shape[1:]
+        values = np.empty(self.nodes)
+        for t, labels in enumerate(self.labels):
+            one = np.ascontiguousarray(maps[t], np.float32)
+            if one.shape != (height, width):
+                one = cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR)
+            first, end = self.offsets[t : t + 2]
+            values[first:end] = superpixel_means(labels, one, end - first)
+        return values
+
+
+def working_size(height: int, width: int, longest_edge: int = 400) -> tuple[int, int]:
+    """Size (height, width) at which a frame is segmented: its longer side at most `longest_edge`, never enlarged."""
+    scale = min(1.0, longest_edge / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def describe_frames(
+    frames: Iterable[np.ndarray],
+    settings: SegmentSettings | None = None,
+    *,
+    flow: Flow | None = None,
+    superpixels: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> FrameGraph:
+    """Everything about a video that needs its frames, but no network. Two frames are held at a time.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB, all of one size; shrunk to `working_size` if they are larger.
+        settings: Defaults if None.
+        flow: Replaces the flow that `settings` names.
+        superpixels: Replaces SLIC: frame -> (H, W) labels 0..K-1, all in use.
+
+    Returns:
+        Numpy arrays only, so that a worker process can hand it over.
+
+    Raises:
+        ValueError: No frames, or frames of different sizes or not (H, W, 3) uint8.
+    """
+    settings = settings or SegmentSettings()
+    flow = flow or DISFlow(settings.flow.removeprefix("dis_"))  # type: ignore[arg-type]
+    draft = _Draft()
+    before: np.ndarray | None = None
+    for frame in frames:
+        frame = _fit(frame, settings.longest_edge)
+        if before is not None and before.shape != frame.shape:
+            raise ValueError(f"frames of one video have one size, got {before.shape} and {frame.shape}")
+        with draft.timed("superpixels"):
+            if superpixels is not None:
+                labels = superpixels(frame)
+            else:
+                labels = slic(
+                    frame, count=settings.superpixels, compactness=settings.compactness,
+                    method=settings.superpixel_method,
+                )
+        if before is not None:
+            draft.connect(before, frame, labels, flow, settings)
+        draft.add(frame, labels)
+        before = frame
+    return draft.finish()
+
+
+def _fit(frame: np.ndarray, longest_edge: int) -> np.ndarray:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+        raise ValueError(f"a frame is (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
+    size = working_size(*frame.shape[:2], longest_edge)
+    if size != frame.shape[:2]:
+        frame = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(frame)
+
+
+@dataclass
+class _Draft:
+    """Lists that grow with the frames; `finish` numbers the superpixels through the video."""
+
+    labels: list[np.ndarray] = field(default_factory=list)
+    statistics: list[Means] = field(default_factory=list)
+    spatial: list[np.ndarray] = field(default_factory=list)
+    temporal: list[np.ndarray] = field(default_factory=list)
+    links: list[np.ndarray] = field(default_factory=list)
+    inside: list[np.ndarray] = field(default_factory=list)
+    psi: list[np.ndarray] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        start = perf_counter()
+        yield
+        self.seconds[step] = self.seconds.get(step, 0.0) + perf_counter() - start
+
+    def add(self, frame: np.ndarray, labels: np.ndarray) -> None:
+        """Add a frame's superpixels."""
+        with self.timed("statistics"):
+            self.statistics.append(means(labels, frame))
+        with self.timed("adjacency"):
+            self.spatial.append(spatial_edges(labels))
+        short = len(self.statistics[-1].size) <= np.iinfo(np.int16).max
+        self.labels.append(labels.astype(np.int16 if short else np.int32))
+
+    def connect(
+        self, before: np.ndarray, frame: np.ndarray, labels: np.ndarray, flow: Flow, settings: SegmentSettings
+    ) -> None:
+        """Add what the flow from the last frame added to this one says about the last frame's superpixels."""
+        with self.timed("flow"):
+            moved = flow(before, frame)
+        if moved.shape != (*before.shape[:2], 2) or not np.isfinite(moved).all():
+            raise ValueError(f"flow must be finite and {(*before.shape[:2], 2)}, got {moved.shape}")
+        with self.timed("links"):
+            edges, links = temporal_links(self.labels[-1], labels, moved)
+            self.temporal.append(edges)
+            self.links.append(links)
+        with self.timed("inside-outside"):
+            inside, magnitude = inside_map(moved, grad=settings.grad, angle=settings.angle, cleanup=settings.cleanup)
+            count = len(self.statistics[-1].size)
+            self.inside.append(superpixel_means(self.labels[-1], inside, count))
+            self.psi.append(reliability(superpixel_means(self.labels[-1], magnitude, count)))
+
+    def finish(self) -> FrameGraph:
+        """Number the superpixels through the video."""
+        if not self.labels:
+            raise ValueError("a video has at least one frame, got none")
+        counts = [len(one.size) for one in self.statistics]
+        offsets = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
+        spatial = [edges + np.int32(first) for edges, first in zip(self.spatial, offsets, strict=False)]
+        temporal = [np.zeros((0, 2), np.int32)] + [
+            edges + offsets[t : t + 2].astype(np.int32) for t, edges in enumerate(self.temporal)
+        ]
+        edges, links = np.concatenate(temporal), np.concatenate([np.zeros(0, np.int32), *self.links])
+        last = np.zeros(counts[-1], np.float32)  # no flow leaves the last frame
+        return FrameGraph(
+            labels=np.stack(self.labels),
+            offsets=offsets,
+            sizes=np.concatenate([one.size for one in self.statistics]),
+            colours=np.concatenate([one.colour for one in self.statistics]),
+            centres=np.concatenate([one.centre for one in self.statistics]),
+            spatial=np.concatenate(spatial),
+            temporal=edges,
+            phi_t=flow_percentage(edges, links, int(offsets[-1])),
+            links=links,
+            inside=np.concatenate([*self.inside, last], dtype=np.float32),
+            psi=np.concatenate([*self.psi, last + 1], dtype=np.float32),
+            seconds=self.seconds,
+        )

@@ -1,0 +1,178 @@
+"""Object segmentation of one relevant video: the energy of Eq. (3)-(5) and its minimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import cv2
+import numpy as np
+
+from wsvs.video.appearance import colour_log_ratio, colour_samples
+from wsvs.video.frame_graph import FrameGraph, describe_frames, working_size
+from wsvs.video.graph import graph_cut, spatial_weights, temporal_weights
+from wsvs.video.inside_outside import accumulate, motion_term
+from wsvs.video.settings import SegmentSettings
+from wsvs.video.superpixels import superpixel_means
+
+__all__ = [
+    "FrameGraph", "SegmentSettings", "Segmentation", "describe_frames", "segment", "superpixel_means", "unary_costs",
+    "working_size",
+]
+
+# Without attention the colour models start from the motion (Papazoglou & Ferrari, ICCV 2013, and their release):
+_INSIDE, _OUTSIDE = 0.2, 0.05  # inside ratios that make a sample of the foreground and of the background
+_ROUNDS = 4  # times the colours are learned anew from the labels
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The labels l_i^t of a video's superpixels and what spoke for them.
+
+    labels (N,) bool; attention, motion, appearance (N,) float64: A, M, C of the label 1, before weights, A before
+    clipping and 0 everywhere if there was none; energies: "attention", "motion", "appearance", "spatial", "temporal",
+    "total"; rounds: graph cuts made; seconds: time of each step, those of `graph` included.
+    """
+
+    graph: FrameGraph
+    labels: np.ndarray
+    attention: np.ndarray
+    motion: np.ndarray
+    appearance: np.ndarray
+    energies: dict[str, float]
+    rounds: int
+    seconds: dict[str, float]
+
+    def masks(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """The object in every frame, (T, H, W) bool; enlarged to `size` (height, width) by nearest neighbour."""
+        masks = self.graph.paint(self.labels)
+        if size is None or size == masks.shape[1:]:
+            return masks
+        resized = [
+            cv2.resize(mask.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT) for mask in masks
+        ]
+        return np.stack(resized).view(bool)
+
+
+def segment(
+    graph: FrameGraph, attention: np.ndarray | None = None, settings: SegmentSettings | None = None
+) -> Segmentation:
+    """Find the labels that minimise E(L) = E_u(L) + E_p(L), Eq. (3).
+
+    Args:
+        graph: From `describe_frames`.
+        attention: Multi-scale attention in [0, 1], (T, h, w) maps of any size or (N,) means over superpixels. None:
+            lambda_a counts as 0, and colours are learned as by Papazoglou & Ferrari, from what moves, then anew from
+            the labels, at least 4 times.
+        settings: Defaults if None.
+
+    Raises:
+        ValueError: Attention of a wrong shape or outside [0, 1], or neither attention nor motion nor colour to go by.
+    """
+    settings = settings or SegmentSettings()
+    if attention is None:
+        settings = replace(settings, lambda_a=0.0)
+    seconds = dict(graph.seconds)
+    start = perf_counter()
+    a = _attention_term(graph, attention)
+    rho = accumulate(graph.inside, graph.psi, graph.temporal, graph.links, graph.offsets)
+    m = motion_term(rho, graph.offsets, settings.floor_m)
+    edges = np.concatenate([graph.spatial, graph.temporal])
+    spatial = settings.alpha_s * spatial_weights(graph.colours, graph.centres, graph.spatial)
+    temporal = settings.alpha_t * temporal_weights(graph.colours, graph.temporal, graph.phi_t)
+    weights = np.concatenate([spatial, temporal])
+    seconds["terms"] = perf_counter() - start
+
+    guided = settings.lambda_a > 0
+    if guided:
+        peak = a.max()
+        samples = colour_samples(a, settings.fg_threshold * peak, settings.bg_threshold * peak)
+    else:
+        samples = colour_samples(graph.inside.astype(np.float64), _INSIDE, _OUTSIDE)
+    again = 0 if settings.lambda_c == 0 else settings.reestimate if guided else max(settings.reestimate, _ROUNDS)
+    seconds["appearance"] = seconds["cut"] = 0.0
+    labels: np.ndarray | None = None
+    for rounds in range(1, again + 2):
+        start = perf_counter()
+        log_ratio = _colours(graph, samples, settings)
+        costs = unary_costs(a, m, log_ratio, settings)
+        middle = perf_counter()
+        before, labels = labels, graph_cut(*_total(costs), edges, weights, settings.solver)
+        seconds["appearance"] += middle - start
+        seconds["cut"] += perf_counter() - middle
+        if labels.all() or not labels.any() or (before is not None and (labels == before).all()):
+            break
+        samples = labels.astype(np.float64), (~labels).astype(np.float64)
+    assert labels is not None
+    return Segmentation(
+        graph=graph,
+        labels=labels,
+        attention=a,
+        motion=m,
+        appearance=1 / (1 + np.exp(-np.clip(log_ratio, -700, 700))),
+        energies=_energies(labels, costs, graph, spatial, temporal),
+        rounds=rounds,
+        seconds=seconds,
+    )
+
+
+def _attention_term(graph: FrameGraph, attention: np.ndarray | None) -> np.ndarray:
+    """A_i^t: the attention "aggregat[ed] ... within the superpixel", (N,) float64."""
+    if attention is None:
+        return np.zeros(graph.nodes)
+    attention = np.asarray(attention)
+    a = attention.astype(np.float64) if attention.shape == (graph.nodes,) else graph.means(attention)
+    if not ((a >= 0) & (a <= 1 + 1e-6)).all():
+        raise ValueError(f"attention must lie in [0, 1], got {a.min():g} to {a.max():g}")
+    return np.minimum(a, 1.0)
+
+
+def _colours(
+    graph: FrameGraph, samples: tuple[np.ndarray, np.ndarray], settings: SegmentSettings
+) -> np.ndarray:
+    if settings.lambda_c == 0:
+        return np.zeros(graph.nodes)
+    components = (settings.fg_components, settings.bg_components)
+    return colour_log_ratio(graph.colours, *samples, components=components, seed=settings.seed)
+
+
+def unary_costs(
+    a: np.ndarray, m: np.ndarray, log_ratio: np.ndarray, settings: SegmentSettings
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The three parts of Eq. (4) for the labels 1 and 0: name -> (cost_fg, cost_bg), (N,) each.
+
+    Args:
+        a, m: (N,) A and M of the label 1.
+        log_ratio: (N,) log of C(1) / C(0); kept as such, for C itself rounds to 0 or 1 far from both models.
+        settings: Weights, and the clip of A.
+    """
+    a = np.clip(a, settings.clip_a, 1 - settings.clip_a)
+    with np.errstate(divide="ignore"):
+        parts = {
+            "attention": (settings.lambda_a, -np.log(a), -np.log1p(-a)),
+            "motion": (settings.lambda_m, -np.log(m), -np.log1p(-m)),
+            "appearance": (settings.lambda_c, np.logaddexp(0, -log_ratio), np.logaddexp(0, log_ratio)),
+        }
+    nothing = np.zeros(len(m))
+    return {
+        name: (weight * fg, weight * bg) if weight else (nothing, nothing) for name, (weight, fg, bg) in parts.items()
+    }
+
+
+def _total(costs: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    foreground, background = zip(*costs.values(), strict=True)
+    return np.sum(foreground, axis=0), np.sum(background, axis=0)
+
+
+def _energies(
+    labels: np.ndarray,
+    costs: dict[str, tuple[np.ndarray, np.ndarray]],
+    graph: FrameGraph,
+    spatial: np.ndarray,
+    temporal: np.ndarray,
+) -> dict[str, float]:
+    """The parts of Eq. (4) and (5) under the labels, and their sum."""
+    parts = {name: float(np.where(labels, fg, bg).sum()) for name, (fg, bg) in costs.items()}
+    for name, edges, weights in (("spatial", graph.spatial, spatial), ("temporal", graph.temporal, temporal)):
+        parts[name] = float(weights[labels[edges[:, 0]] != labels[edges[:, 1]]].sum())
+    return parts | {"total": sum(parts.values())}
