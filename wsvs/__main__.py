@@ -51,7 +51,7 @@ def run_stage(cfg) -> None:
     from wsvs.stages._run import Run
 
     module = load_stage(cfg.stage)
-    run = Run(cfg)
+    run = Run(cfg, main)
     with run.opened(module):
         try:
             module.run(run)

@@ -106,8 +106,13 @@ def test_copy_where_no_link_is_possible(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "link", no_link)
     source = fake(tmp_path / "in" / "cat" / "a.mp4")
+    seen: list[Path] = []
     for _ in range(2):
-        retrieve_folder(FolderSource(tmp_path / "in"), CLASSES, tmp_path / "out", probe=fake_probe)
+        retrieve_folder(
+            FolderSource(tmp_path / "in"), CLASSES, tmp_path / "out",
+            probe=lambda path: seen.append(path) or fake_probe(path),  # type: ignore[func-returns-value]
+        )
+        assert len(seen) == 1  # the copy has the source's time stamp and is known again
         clip = tmp_path / "out/clips/cat/a_0.mp4"
         assert clip.read_bytes() == source.read_bytes() and not clip.samefile(source)
         assert sorted(p.name for p in clip.parent.iterdir()) == ["a_0.mp4"]
@@ -168,7 +173,7 @@ def test_names_are_safe_and_never_shared(tmp_path: Path) -> None:
     for name in names:
         fake(tmp_path / "in" / "cat" / f"{name}.mp4")
     fake(tmp_path / "in" / "cat" / "a_b.MKV")  # the same but for the extension
-    fake(tmp_path / "in" / "a_b.mp4")  # a foreign one of the same name
+    fake(tmp_path / "in" / "c.v2.mp4").write_text("10 foreign")  # of the same name as one of the class
     source, classes = FolderSource(tmp_path / "in"), Classes(["cat"])
     retrieve_folder(source, classes, tmp_path / "out", probe=fake_probe, foreign="assign")
     clips = list(iter_clips(tmp_path / "out/manifest.jsonl"))
@@ -182,31 +187,58 @@ def test_names_are_safe_and_never_shared(tmp_path: Path) -> None:
         assert (tmp_path / "out" / clip["path"]).read_bytes() in [path.read_bytes() for path in found]
 
 
+def dies_at(last: str | None, seen: list[str]):
+    def probe(path: Path) -> SimpleNamespace:
+        seen.append(path.stem)
+        if path.stem == last:
+            raise KeyboardInterrupt
+        return fake_probe(path)
+    return probe
+
+
 def test_goes_on_after_a_kill(tmp_path: Path) -> None:
     for name in "abc":
         fake(tmp_path / "in" / "cat" / f"{name}.mp4")
     seen: list[str] = []
-
-    def dies_at(last: str):
-        def probe(path: Path) -> SimpleNamespace:
-            seen.append(path.stem)
-            if path.stem == last:
-                raise KeyboardInterrupt
-            return fake_probe(path)
-        return probe
-
     source, out = FolderSource(tmp_path / "in"), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        retrieve_folder(source, CLASSES, out, probe=dies_at("b"))
+        retrieve_folder(source, CLASSES, out, probe=dies_at("b", seen))
     assert not (out / "manifest.jsonl").exists()
     journal = out / "manifest.partial.jsonl"
     journal.write_text(journal.read_text() + '{"video": "cat/b", "cla')  # killed in the middle of a line
     with pytest.raises(KeyboardInterrupt):
-        retrieve_folder(source, CLASSES, out, probe=dies_at("c"))
-    retrieve_folder(source, CLASSES, out, probe=dies_at("none"))
+        retrieve_folder(source, CLASSES, out, probe=dies_at("c", seen))
+    retrieve_folder(source, CLASSES, out, probe=dies_at(None, seen))
     assert seen == ["a", "b", "b", "c", "c"]
     assert [row["video"] for row in rows_of(out)] == ["cat/a", "cat/b", "cat/c"]
     assert not journal.exists()
+
+
+def test_a_stump_of_a_line_spoils_no_other(tmp_path: Path) -> None:
+    for name in "ab":
+        fake(tmp_path / "in" / "cat" / f"{name}.mp4")
+    seen: list[str] = []
+    source, out = FolderSource(tmp_path / "in"), tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.partial.jsonl").write_text('{"video": "cat/a", "cla')
+    with pytest.raises(KeyboardInterrupt):
+        retrieve_folder(source, CLASSES, out, probe=dies_at("b", seen))
+    retrieve_folder(source, CLASSES, out, probe=dies_at(None, seen))
+    assert seen == ["a", "b", "b"]
+
+
+def test_a_second_kill_loses_nothing(tmp_path: Path) -> None:
+    for name in "abc":
+        fake(tmp_path / "in" / "cat" / f"{name}.mp4")
+    seen: list[str] = []
+    source, out = FolderSource(tmp_path / "in"), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        retrieve_folder(source, CLASSES, out, probe=dies_at("c", seen))
+    (out / "clips/cat/a_0.mp4").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        retrieve_folder(source, CLASSES, out, probe=dies_at("a", seen))
+    retrieve_folder(source, CLASSES, out, probe=dies_at(None, seen))
+    assert seen == ["a", "b", "c", "a", "a", "c"]
 
 
 def test_a_second_call_redoes_only_what_has_changed(tmp_path: Path) -> None:

@@ -102,19 +102,68 @@ def test_a_piece_of_a_stream_starts_at_its_first_key_frame(tmp_path: Path, clips
     assert probe(path).frames == 40
 
 
+@pytest.mark.parametrize(("codec", "share"), [("libx264", 1), ("mpeg4", 1), ("mpeg4", 0.5), ("mpeg2video", 0.5)])
+def test_frames_before_the_first_sound_key_frame_do_not_count(
+    tmp_path: Path, clips: Any, codec: str, share: float
+) -> None:
+    path = clips.make(tmp_path / "clip.mp4", frames=50, codec=codec, options={"g": "20"})
+    blank(path, 0, share)
+    assert [clips.number_of(image) for image in read_frames(path)] == list(range(20, 50))
+
+
+def place_of(path: Path, number: int) -> tuple[int, int]:
+    """(position, length) of a coded picture in the file, in bytes."""
+    with av.open(str(path)) as video:
+        packets = [packet for packet in video.demux(video.streams.video[0]) if packet.size]
+        position = packets[number].pos
+        assert position is not None
+        return position, packets[number].size
+
+
+def blank(path: Path, number: int, share: float = 1.0) -> None:
+    """Overwrite the last part of one coded picture with zeros."""
+    position, size = place_of(path, number)
+    lost = int(size * share)
+    data = bytearray(path.read_bytes())
+    data[position + size - lost : position + size] = bytes(lost)
+    path.write_bytes(data)
+
+
+def test_the_stump_of_a_picture_is_no_frame(tmp_path: Path, clips: Any) -> None:
+    """Of a motion JPEG cut inside a picture the decoder makes a whole frame without complaint."""
+    path = clips.make(
+        tmp_path / "clip.mov", frames=40, codec="mjpeg", pixels="yuvj420p", container={"movflags": "faststart"}
+    )
+    position, size = place_of(path, 30)
+    path.write_bytes(path.read_bytes()[: position + int(0.6 * size)])
+    assert [clips.number_of(image) for image in read_frames(path, partial_ok=True)] == list(range(30))
+
+
 def test_a_hole_in_the_middle_ends_the_video(tmp_path: Path, clips: Any) -> None:
     path = clips.make(tmp_path / "clip.mp4", frames=60, options={"bf": "0"}, container={"movflags": "faststart"})
-    with av.open(str(path)) as video:
-        places = [(packet.pos, packet.size) for packet in video.demux(video.streams.video[0]) if packet.size]
-    data = bytearray(path.read_bytes())
-    position, size = places[30]
-    assert position is not None
-    data[position : position + size] = bytes(size)
-    path.write_bytes(data)
+    blank(path, 30)
     assert missing_bytes(path) == 0
     with pytest.raises(BadItem, match="breaks off after 30 frames"):
         probe(path)
     assert [clips.number_of(image) for image in read_frames(path, partial_ok=True)] == list(range(30))
+
+
+def test_a_damaged_picture_in_the_middle_ends_the_video(tmp_path: Path, clips: Any) -> None:
+    """The decoder mends the picture and goes on, so that only its mark tells."""
+    path = clips.make(tmp_path / "clip.mp4", frames=50, codec="mpeg4", options={"g": "20"})
+    blank(path, 20, 0.5)
+    with pytest.raises(BadItem, match=r"breaks off after 20 frames \(a damaged picture\)"):
+        probe(path)
+    assert [clips.number_of(image) for image in read_frames(path, partial_ok=True)] == list(range(20))
+
+
+def test_a_new_frame_size_ends_the_video(tmp_path: Path, clips: Any) -> None:
+    parts = [clips.make(tmp_path / f"{width}.264", frames=12, size=(width, 96)) for width in (144, 160)]
+    path = tmp_path / "both.264"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(BadItem, match=r"after 12 frames \(the size of the pictures changes\)"):
+        probe(path)
+    assert {image.shape for image in read_frames(path, partial_ok=True)} == {(96, 144, 3)}
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.avi", "a.mov"])

@@ -89,7 +89,7 @@ def suggest(word: str, known: Sequence[str], otherwise: str) -> str:
 
 
 def voc_palette() -> np.ndarray:
-    """(256, 3) uint8 colours of the PASCAL VOC development kit (METHOD 14.1): bit-reversed label bits."""
+    """(256, 3) uint8 colours of the PASCAL VOC development kit: bit-reversed label bits."""
     labels = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
     for j in range(8):

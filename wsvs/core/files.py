@@ -13,6 +13,10 @@ from typing import Any
 
 from wsvs.core.errors import UserError
 
+_UMASK = os.umask(0)  # can only be read by setting it, and it belongs to all threads: hence here, once
+os.umask(_UMASK)
+_MODE = 0o666 & ~_UMASK  # mkstemp makes files private; results follow the user's umask
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -30,9 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        mode = os.umask(0)  # mkstemp makes files private; results follow the user's umask
-        os.umask(mode)
-        temporary.chmod(0o666 & ~mode)
+        temporary.chmod(_MODE)
         os.replace(temporary, path)
     except OSError as error:
         raise explain_os_error(error, path) from error

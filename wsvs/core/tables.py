@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wsvs.core.errors import UserError
@@ -69,6 +70,19 @@ def _json_rows(text: str, path: Path):
         if not isinstance(tags, str | list):
             raise UserError(f"tags of {name!r} must be a list or a string", where=path, remedy=_HELP)
         yield line, (str(name), tags.split(",") if isinstance(tags, str) else [str(tag) for tag in tags])
+
+
+def read_table(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Rows of a tsv or csv with a heading. Raises `UserError` if it is missing or lacks one of `columns`."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError("table not found", where=path, remedy=f"columns: {', '.join(columns)}")
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream, delimiter="," if path.suffix == ".csv" else "\t")
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise UserError(f"the table has no column {missing[0]!r}", where=path, remedy=f"it needs: {', '.join(columns)}")
+        yield from reader
 
 
 def read_ids(path: str | Path) -> list[str]:

@@ -72,7 +72,7 @@ class FrameSet:
         image = read_image(self.run / "frames" / shot["shot"] / f"{number:06d}.jpg")
         mask = (read_mask(self.run / "masks" / shot["shot"] / f"{number:06d}.png") > 0).astype(np.uint8)
         if mask.shape != image.shape[:2]:
-            mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+            mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return image, mask
 
 
@@ -109,7 +109,7 @@ class FrameCrop:
         image = crop_or_pad(image, top, left, side, FILL)
         mask = crop_or_pad(mask, top, left, side, IGNORE)
         image = resize_image(image, self.size, self.size)
-        mask = cv2.resize(mask, (self.size, self.size), interpolation=cv2.INTER_NEAREST)
+        mask = cv2.resize(mask, (self.size, self.size), interpolation=cv2.INTER_NEAREST_EXACT)
         if self.mirror and rng.random() < 0.5:
             image, mask = image[:, ::-1], mask[:, ::-1]
         return colour_jitter(np.ascontiguousarray(image), self.jitter, rng), np.ascontiguousarray(mask)
@@ -117,7 +117,7 @@ class FrameCrop:
     def _window(self, mask: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int]:
         """(top, left, side) of the window; it holds the whole bounding box when the box's shape allows."""
         height, width = mask.shape
-        if self.crop == "frame":
+        if self.crop == "frame" or not mask.any():  # a tiny mask can vanish where frames are kept smaller
             return 0, 0, max(height, width)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
@@ -152,6 +152,8 @@ class FrameDataset(Dataset):
     def __init__(
         self, frames: FrameSet, classes: Sequence[str], crop: FrameCrop, *, length: int, fixed: bool = False
     ) -> None:
+        if length < 1:
+            raise ValueError(f"decoder.steps, batch_size and val_items must be at least 1, got {length} items")
         self.frames = frames
         self.classes = tuple(classes)
         self.crop = crop

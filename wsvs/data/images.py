@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from wsvs.core.errors import BadItem
 
@@ -33,17 +33,17 @@ def read_image(path: str | Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise BadItem("image not found", where=path, remedy=remedy) from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders raise many types for damaged files, struct.error for bad EXIF among them
         raise BadItem(f"image cannot be read: {error}", where=path, remedy=remedy) from error
 
 
 def _from_deep_grey(values: np.ndarray) -> np.ndarray:
-    """16-bit and float grey: 16-bit values keep their high byte, floats are taken as [0, 1]."""
+    """16-bit and float grey: 16-bit values are divided by 257, floats are taken as [0, 1]."""
     if np.issubdtype(values.dtype, np.floating):
         values = values * 255
     elif values.max(initial=0) > 255:
         values = values / 257
-    grey = np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)
+    grey = np.clip(np.rint(np.nan_to_num(values)), 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 
 

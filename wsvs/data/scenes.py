@@ -21,67 +21,10 @@ from wsvs.data.shapes import (
     turn,
     warp,
 )
+from wsvs.data.world_settings import EXIT_FRAMES, WorldSettings
 
 Kind = Literal["whole", "leaves", "cut", "other", "nothing"]
 _TRIES = 40
-_EXIT_FRAMES = 8  # a thing that leaves is out of the picture after so many frames
-
-
-@dataclass(frozen=True)
-class WorldSettings:
-    """Sizes and difficulty of the synthetic world. Shares are of 1, areas are shares of a picture.
-
-    Attributes:
-        seed: Two worlds of one seed are the same.
-        classes: Any of tiger, panda, parrot and zebra, in the order of their labels.
-        images: Number of tagged images.
-        val_share: Share of the images in val.txt.
-        image_sides: Range of an image's width and height in px; multiples of 16 are drawn.
-        image_area: Area of the object in an image of one object; of two, each has 0.6 of that.
-        two_objects: Share of images with two objects of different classes.
-        empty_images: Share of images without any object and so without tags.
-        clips_per_class: Videos per class.
-        video_size: (width, height) of a video in px.
-        video_area: Area of the object in a frame.
-        frames: Range of a video's number of frames.
-        rates: Frame rates to choose from.
-        partial_videos: Share of videos that do not show their class all the time: it comes, goes, or there is a cut.
-        gap: Range of the share of frames that these videos spend without it.
-        irrelevant_videos: Share of videos that do not show their class at all: another class, or none.
-        companions: Share of videos that show a creature of another class beside their own.
-        pauses: Share of videos in which the object stands still for a third of the time.
-        object_speed: Range of an object's speed over the ground in px per frame.
-        camera_speed: Highest speed of the camera in px per frame.
-        distractors: Highest number of things of no class in a picture.
-        head_size: Radius of a head as a share of a body's length: the one part that shows the class.
-        contrast: Least distance in CIE Lab of a body's colour from the mean of the background.
-        noise: Standard deviation of the sensor's noise in grey levels.
-    """
-
-    seed: int = 0
-    classes: tuple[str, ...] = ("tiger", "panda", "parrot")
-    images: int = 240
-    val_share: float = 0.25
-    image_sides: tuple[int, int] = (96, 128)
-    image_area: tuple[float, float] = (0.18, 0.40)
-    two_objects: float = 0.4
-    empty_images: float = 0.1
-    clips_per_class: int = 8
-    video_size: tuple[int, int] = (128, 96)
-    video_area: tuple[float, float] = (0.12, 0.24)
-    frames: tuple[int, int] = (24, 40)
-    rates: tuple[int, ...] = (8, 12, 15, 25)
-    partial_videos: float = 0.35
-    gap: tuple[float, float] = (0.25, 0.40)
-    irrelevant_videos: float = 0.15
-    companions: float = 0.15
-    pauses: float = 0.3
-    object_speed: tuple[float, float] = (1.0, 2.2)
-    camera_speed: float = 0.8
-    distractors: int = 2
-    head_size: float = 0.27
-    contrast: float = 35.0
-    noise: float = 2.5
 
 
 @dataclass(frozen=True)
@@ -221,7 +164,8 @@ def _take(
     mean = back.mean((0, 1))
     origin = camera.min(0) - 2
     cast: list[Actor] = []
-    for _ in range(rng.integers(0 if names else 1, max(settings.distractors, 1) + 1)):
+    least = min(0 if names else 1, settings.distractors)  # an empty scene is given something that moves
+    for _ in range(rng.integers(least, settings.distractors + 1)):
         thing = distractor(rng)
         path = _walk(rng, total, settings) * rng.uniform(1, 1.5) - camera
         cast.append(_direct(rng, thing, path, rng.uniform(0.03, 0.07), frame, None))
@@ -229,7 +173,7 @@ def _take(
         thing = creature(rng, name, pick_skin(rng, mean, settings.contrast), settings.head_size)
         path = (_walk(rng, total, settings) if number else lead_path) - camera
         cast.append(_direct(rng, thing, path, area * (0.7 if number else 1), frame, None if number else away))
-    if rng.random() < 0.5:  # a distractor may pass in front
+    if rng.random() < 0.3:  # a distractor passes in front
         cast = [*cast[1:], cast[0]] if cast and cast[0].thing.name is None else cast
     things = [actor.thing for actor in cast]
     for t in range(total):
@@ -268,8 +212,8 @@ def _direct(
     zoom = 1 + 0.06 * np.sin(np.linspace(0, 3, total) + rng.uniform(0, 6))
     if away is not None:
         time = np.arange(total)
-        gone = time - (away[0] - _EXIT_FRAMES) if away[1] == total else away[1] - 1 + _EXIT_FRAMES - time
-        share = np.clip(gone / _EXIT_FRAMES, 0, 1)
+        gone = time - (away[0] - EXIT_FRAMES) if away[1] == total else away[1] - 1 + EXIT_FRAMES - time
+        share = np.clip(gone / EXIT_FRAMES, 0, 1)
         outwards = facing if away[1] == total else -facing
         distance = (frame[0] + extent[0]) / 2 + np.abs(middle[:, 0] - frame[0] / 2)
         middle = middle + np.stack([outwards * share**2 * distance, np.zeros(total)], 1)

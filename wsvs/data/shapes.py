@@ -6,7 +6,7 @@ contours are smooth in the picture and the true mask is exact: the pixels of whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -50,7 +50,7 @@ class Canvas:
         cv2.fillPoly(cover, [np.round(fine).astype(np.int32)], 255, shift=8)
         cover = cv2.resize(cover, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
         alpha = cover.astype(np.float32) / 255
-        texture = warp(patch, (shift(-left, -top) @ place @ patch_frame(patch)), right - left, bottom - top)
+        texture = warp(patch, shift(-left, -top) @ place @ patch_frame(patch), right - left, bottom - top)
         window = np.s_[top:bottom, left:right]
         self.image[window] += alpha[..., None] * (texture - self.image[window])
         self.share[:, top:bottom, left:right] *= 1 - alpha
@@ -139,8 +139,8 @@ def noise(rng: np.random.Generator, height: int, width: int, cell: float) -> np.
 def oval(width: float, height: float, power: float = 2.0, points: int = 40) -> np.ndarray:
     """(points, 2) super-ellipse about the origin; a higher power is more of a box."""
     t = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    x, y = np.cos(t), np.sin(t)
-    return np.stack([np.sign(x) * np.abs(x) ** (2 / power) * width, np.sign(y) * np.abs(y) ** (2 / power) * height], 1) / 2
+    circle = np.stack([np.cos(t), np.sin(t)], 1)
+    return np.sign(circle) * np.abs(circle) ** (2 / power) * (width / 2, height / 2)
 
 
 def limb(length: float, thick: float, thin: float) -> np.ndarray:
@@ -245,14 +245,15 @@ def creature(rng: np.random.Generator, name: str, colour: np.ndarray, head: floa
     def neck(p: float) -> Affine:
         return shift(0.56, -height * 0.55) @ turn(nod * np.sin(p))
 
-    limbs = [Part(limb(length, thick, thick * 0.75), hide * 0.86, leg(x, b)) for x, b in ((-hip, 2.6), (hip, 0.6))]
-    near = [Part(limb(length, thick, thick * 0.75), hide, leg(x, b)) for x, b in ((-hip - 0.08, 0.0), (hip + 0.06, 3.14))]
+    bone = limb(length, thick, thick * 0.75)
+    far = [Part(bone, hide * 0.86, leg(x, beat)) for x, beat in ((-hip, 2.6), (hip, 0.6))]
+    near = [Part(bone, hide, leg(x, beat)) for x, beat in ((-hip - 0.08, 0.0), (hip + 0.06, 3.14))]
     trunk = Part(oval(1.0, height, rng.uniform(2.0, 3.0)), hide)
-    patch = face(rng, name)
+    wag = Part(limb(rng.uniform(0.3, 0.5), 0.12, 0.08), hide * 0.92, tail)
+    patch = face(rng, name)  # drawn last: the same generator gives every class the same body
     ears = [Part(_ear(head, side), patch, neck, head=True) for side in (-1, 1)]
     skull = Part(oval(2 * head, 1.9 * head, 2.3), patch, neck, head=True)
-    wag = Part(limb(rng.uniform(0.3, 0.5), 0.12, 0.08), hide * 0.92, tail)
-    return make_thing(name, [wag, *limbs, trunk, *near, *ears, skull])
+    return make_thing(name, [wag, *far, trunk, *near, *ears, skull])
 
 
 def _ear(head: float, side: int) -> np.ndarray:

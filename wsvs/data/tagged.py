@@ -85,10 +85,14 @@ class TaggedImages:
         val = self._ids(self.val, "data.val") if self.val else None
         train = self._ids(self.train, "data.train") if self.train else None
         if train is None:
-            train = [name for name in self.tags if val is None or name not in set(val)]
+            named = set(val or ())
+            train = [name for name in self.tags if name not in named]
         if val is None:
             val = [name for name in train if _held_out(name)] or train[-1:]
-            train = [name for name in train if name not in set(val)] or train
+            held = set(val)
+            train = [name for name in train if name not in held] or train
+        if not train:
+            raise UserError("no image is left to train on", where=f"data.val={self.val}", remedy="name fewer images")
         for ids in (train, val):
             self._check_files(ids)
         return {"train": train, "val": val}
@@ -133,10 +137,10 @@ def read_image_tags(root: Path, labels: str) -> Tags:
 
 def _folder_tags(root: Path) -> Tags:
     table: Tags = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         for base, _, files in sorted(os.walk(folder)):
             for file in sorted(files):
-                if file.lower().endswith(EXTENSIONS):
+                if file.lower().endswith(EXTENSIONS) and not file.startswith("."):
                     table[str(Path(base, file).relative_to(root))] = (folder.name,)
     if not table:
         raise UserError(
@@ -154,7 +158,10 @@ def _xml_tags(folder: Path) -> Tags:
             objects = ElementTree.parse(path).getroot().findall("object")
         except ElementTree.ParseError as error:
             raise UserError(f"annotation cannot be read: {error}", where=path) from error
-        table[path.stem] = tuple(dict.fromkeys((o.findtext("name") or "").strip() for o in objects))
+        names = [(o.findtext("name") or "").strip() for o in objects]
+        if "" in names:
+            raise UserError("an <object> has no <name>", where=path, remedy="name it, or take it out")
+        table[path.stem] = tuple(dict.fromkeys(names))
     if not table:
         raise UserError("no VOC annotation (*.xml)", where=folder, remedy="check data.labels")
     return table

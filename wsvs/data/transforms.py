@@ -78,7 +78,7 @@ class ImageAugmentation:
         factor = rng.uniform(*self.scale) * self.size / max(height, width)
         height, width = max(1, round(height * factor)), max(1, round(width * factor))
         image = resize_image(image, height, width)
-        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         top, left = _offset(height, self.size, rng), _offset(width, self.size, rng)
         image = crop_or_pad(image, top, left, self.size, FILL)
         mask = crop_or_pad(mask, top, left, self.size, IGNORE)

@@ -38,7 +38,7 @@ class DecoderModule(pl.LightningModule):
         if lr < 0:
             raise ValueError(f"the learning rate must not be negative, got {lr}")
         check_schedule(schedule)
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["start"])
         config = NetConfig(**net)
         if start is not None:
             trained = load_net(start)

@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
-from torchmetrics.classification import MultilabelAveragePrecision
+from torchmetrics.classification import BinaryAveragePrecision, MultilabelAveragePrecision
 
 from wsvs.data.loading import scaled
 from wsvs.lit.optim import check_schedule, configure
@@ -23,7 +23,7 @@ class EncoderModule(pl.LightningModule):
         lr: Learning rate of the new layers.
         lr_backbone: Learning rate of the pre-trained layers that are not frozen.
         schedule: 'constant' or 'cosine'.
-        weights, sha256: Pre-trained backbone (path or URL) and its checksum; not stored in checkpoints' needs.
+        weights, sha256: Pre-trained backbone (path or URL) and its checksum. Not needed to load a checkpoint.
     """
 
     def __init__(
@@ -34,10 +34,13 @@ class EncoderModule(pl.LightningModule):
         if lr < 0 or lr_backbone < 0:
             raise ValueError(f"learning rates must not be negative, got {lr} and {lr_backbone}")
         check_schedule(schedule)
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["weights", "sha256"])
         config = NetConfig(**net)
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)
-        self.average_precision = MultilabelAveragePrecision(len(config.classes), average="none")
+        several = len(config.classes) > 1  # torchmetrics takes one class for a question of yes or no only
+        self.average_precision = (
+            MultilabelAveragePrecision(len(config.classes), average="none") if several else BinaryAveragePrecision()
+        )
 
     def configure_optimizers(self) -> Any:
         encoder = self.net.encoder
@@ -63,7 +66,7 @@ class EncoderModule(pl.LightningModule):
         self.average_precision.update(logits, batch["y"].int())
 
     def on_validation_epoch_end(self) -> None:
-        ap = self.average_precision.compute()
+        ap = self.average_precision.compute().reshape(-1)
         self.average_precision.reset()
         # a class without a positive has no AP and does not count; the set of keys stays the same on every rank
         for name, value in zip(self.net.classes, ap, strict=True):

@@ -43,17 +43,17 @@ class Progress(pl.Callback):
             self._bar.start()
             self._task = self._bar.add_task("working", total=self._total or None, completed=done, note="")
 
-    def _step(self, trainer: pl.Trainer) -> None:
+    def _step(self, trainer: pl.Trainer, done: int) -> None:
         if not trainer.is_global_zero:
             return
-        self._done += 1
+        self._done = done
         note = "  ".join(f"{key} {float(value):.3f}" for key, value in trainer.progress_bar_metrics.items())
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, note=note)
         elif time.monotonic() - self._said > self.every:
             self._said = time.monotonic()
             rate = (self._done - self._first) / (self._said - self._begun)
-            left = f", {(self._total - self._done) / rate / 60:.1f} min left" if self._total else ""
+            left = f", {(self._total - self._done) / rate / 60:.1f} min left" if self._total and rate else ""
             log.info("%d of %s, %.2f/s%s  %s", self._done, self._total or "?", rate, left, note)
 
     def _stop(self) -> None:
@@ -65,7 +65,7 @@ class Progress(pl.Callback):
         self._start(trainer, trainer.estimated_stepping_batches, trainer.global_step)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        self._step(trainer)
+        self._step(trainer, trainer.global_step)  # several batches a step where gradients are accumulated
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._stop()
@@ -74,7 +74,7 @@ class Progress(pl.Callback):
         self._start(trainer, sum(trainer.num_predict_batches))
 
     def on_predict_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        self._step(trainer)
+        self._step(trainer, self._done + 1)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._stop()

@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -46,14 +46,16 @@ class Run:
 
     Attributes:
         cfg: The configuration.
+        command: What a command line calls, with sys.argv; the pipeline starts its steps with it.
         stage: Name of the stage.
         dir: outputs/<name>/<stage>/<run id>, the same for every rank.
         inputs: Stage -> run directory that this run reads; resolved once and recorded.
         overrides: The command's overrides.
     """
 
-    def __init__(self, cfg: DictConfig) -> None:
+    def __init__(self, cfg: DictConfig, command: Callable[[], None]) -> None:
         self.cfg = cfg
+        self.command = command
         self.stage: str = cfg.stage
         self.started = time.time()
         hydra = HydraConfig.get()

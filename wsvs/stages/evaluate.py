@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_jsonl
-from wsvs.core.tables import read_ids, read_tags
+from wsvs.core.files import read_jsonl, write_json
+from wsvs.core.tables import read_ids, read_table, read_tags
 from wsvs.metrics.evaluate import evaluate_images, evaluate_video
 from wsvs.metrics.shots import evaluate_shots
 from wsvs.metrics.thresholds import scan_thresholds
+from wsvs.metrics.video import precision_recall
 from wsvs.metrics.write import write_image_results, write_video_results
 from wsvs.stages._lightning import build_data
 from wsvs.stages._run import Run, rank
@@ -31,9 +34,11 @@ def run(run: Run) -> None:
         _images(run)
     elif cfg.evaluate.kind == "video":
         _videos(run)
+    elif cfg.evaluate.kind == "relevance":
+        _relevance(run)
     else:
         raise UserError(
-            f"evaluate.kind must be image or video, got {cfg.evaluate.kind!r}", where="evaluate.kind",
+            f"evaluate.kind must be image, video or relevance, got {cfg.evaluate.kind!r}", where="evaluate.kind",
             remedy="choose one of them",
         )
 
@@ -44,10 +49,13 @@ def _images(run: Run) -> None:
     named = list(settings.classes) if settings.classes else None
     ids = read_ids(settings.split) if settings.split else None
     split = settings.split_name or (Path(settings.split).stem if settings.split else Path(cfg.truth).name)
-    results = evaluate_images(cfg.predictions, cfg.truth, names, ids=ids, named=named)
+    own = list(settings.prediction_names) if settings.prediction_names else None
+    results = evaluate_images(cfg.predictions, cfg.truth, names, ids=ids, named=named, prediction_classes=own)
     scan = None
     if settings.thresholds:
-        scan = scan_thresholds(cfg.predictions, cfg.truth, names, list(settings.thresholds), ids=ids, named=named)
+        scan = scan_thresholds(
+            cfg.predictions, cfg.truth, names, list(settings.thresholds), ids=ids, named=named, prediction_classes=own
+        )
     write_image_results(run.dir, results, scan)
     for item in results.bad:
         run.skip(item.where or "?", item.message)
@@ -57,6 +65,33 @@ def _images(run: Run) -> None:
     if scan is not None:
         shown[f"oracle mIoU ({split}), threshold {scan.oracle_threshold:g}"] = scan.oracle_miou
     run.finish(counts={"images": results.images, "split": split}, results=shown, wrote=run.dir / "metrics.json")
+
+
+def _relevance(run: Run) -> None:
+    """Of the frames of a relevance run: how many of the chosen ones show their class, how many that do were chosen."""
+    relevance, truth = Path(run.cfg.predictions), Path(run.cfg.truth)
+    shows: dict[str, dict[int, bool]] = {}
+    for row in read_table(truth, ("video", "frame", "relevant")):
+        shows.setdefault(row["video"], {})[int(row["frame"])] = row["relevant"] == "1"
+    chosen: dict[tuple[str, int], bool] = {}
+    for clip in read_jsonl(relevance / "clips.jsonl"):
+        for number in range(clip["start"], clip["stop"]):
+            if number in shows.get(clip["video"], {}):
+                chosen[clip["video"], number] = False
+    for shot in read_jsonl(relevance / "shots.jsonl"):
+        for number in range(shot["start"] + shot["clip_start"], shot["stop"] + shot["clip_start"]):
+            if (shot["video"], number) in chosen:
+                chosen[shot["video"], number] = True
+    if not chosen:
+        raise UserError("no frame of these clips is in the table", where=truth, remedy="columns: video, frame, relevant")
+    relevant = [shows[video][number] for video, number in chosen]
+    found = precision_recall(np.array(list(chosen.values())), np.array(relevant))
+    results = {"precision": found.precision, "recall": found.recall}
+    write_json(run.dir / "metrics.json", {**results, "frames": len(chosen), "relevant": sum(relevant)})
+    run.finish(
+        counts={"frames": len(chosen), "relevant": sum(relevant), "chosen": sum(chosen.values())}, results=results,
+        wrote=run.dir / "metrics.json",
+    )
 
 
 def _videos(run: Run) -> None:

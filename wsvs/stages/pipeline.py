@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path
     """Run a stage as its own command line would, in a forked process: imports are paid once, memory is given back."""
     name = run.dir.name if step.label == step.stage else f"{run.dir.name}-{step.label}"
     sys.stdout.flush()
-    process = multiprocessing.get_context("fork").Process(target=_child, args=(overrides, name))
+    process = multiprocessing.get_context("fork").Process(target=_child, args=(run.command, overrides, name))
     process.start()
     try:
         process.join()
@@ -163,11 +163,9 @@ def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path
     return Path(cfg.out, cfg.name, step.stage, name).absolute()
 
 
-def _child(overrides: list[str], name: str) -> None:
-    from wsvs.__main__ import main
-
+def _child(command: Callable[[], None], overrides: list[str], name: str) -> None:
     os.environ["WSVS_RUN_ID"] = name
     os.environ.pop("WSVS_RUN_DIR", None)
     sys.argv[1:] = overrides
     GlobalHydra.instance().clear()
-    main()
+    command()

@@ -50,6 +50,7 @@ def run(run: Run) -> None:
     shots = write_jsonl(
         run.dir / "shots.jsonl", find_shots(run.dir, clips, settings.threshold, settings.min_frames)
     )
+    write_jsonl(run.dir / "clips.jsonl", clips)
     kept = list(read_jsonl(run.dir / "shots.jsonl"))
     frames = sum(record["frames"] for record in good.values())
     run.finish(

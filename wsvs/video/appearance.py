@@ -1,4 +1,4 @@
-"""The appearance term C: two Gaussian mixtures of the superpixels' mean colours, one pair for the whole video."""
+"""The appearance term C: two Gaussian mixtures of the superpixels' mean colours for the whole video."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _STEP = 4.0  # levels of RGB that share one sample; 64 steps a channel keep the fit and cost a fifth
-_RIDGE = 1e-3  # added to variances (levels^2) so that a flat region stays invertible
+_RIDGE = _STEP**2 / 12  # added to variances: what merging hides; few samples do not become spikes
 _PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
@@ -32,8 +32,8 @@ def colour_samples(
     Args:
         evidence: (N,) in [0, 1], attention A or inside ratio.
         foreground: Foreground samples have at least this (and more than 0), with weight `evidence`.
-        background: Background samples have at most this, with weight 1 - `evidence`. Equal to `foreground`, every
-            superpixel is one or the other.
+        background: Background samples have at most this, with weight 1 - `evidence`. Equal to `foreground`,
+            every superpixel is one or the other.
 
     Returns:
         Two (N,) weights; 0 means that a superpixel is not used.
@@ -90,7 +90,7 @@ def fit_mixture(
     points, mass = merge_colours(colours[weights > 0], weights[weights > 0])
     if len(points) < components:
         return None
-    origin = (mass @ points) / mass.sum()  # near the data, second moments lose no digits
+    origin = np.einsum("n,nd->d", mass, points) / mass.sum()  # near the data, second moments lose no digits
     monomials = _monomials(points - origin)
     share = mass[:, None] * _start(points, mass, components, np.random.default_rng(seed))
     for _ in range(iterations):
@@ -102,7 +102,7 @@ def fit_mixture(
 
 
 def merge_colours(colours: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Merge colours that fall into one cell of the RGB cube: weighted means (n, 3) and summed weights (n,)."""
+    """Merge colours that share a cell of the RGB cube: weighted means (n, 3), summed weights (n,)."""
     cell = (np.asarray(colours, np.float64) / _STEP).astype(np.int32)
     key = (cell[:, 0] << 16) + (cell[:, 1] << 8) + cell[:, 2]
     _, where = np.unique(key, return_inverse=True)
@@ -112,7 +112,7 @@ def merge_colours(colours: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray,
 
 
 def _start(points: np.ndarray, mass: np.ndarray, components: int, random: np.random.Generator) -> np.ndarray:
-    """Hard (n, k) assignment to centres drawn by k-means++ (Arthur & Vassilvitskii, SODA 2007), two Lloyd rounds."""
+    """Hard (n, k) assignment: k-means++ (Arthur & Vassilvitskii, SODA 2007) and two Lloyd rounds."""
     centres = points[random.choice(len(points), p=mass / mass.sum())][None]
     while len(centres) < components:
         near = _square_distances(points, centres).min(axis=1) * mass
@@ -129,8 +129,8 @@ def _square_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return ((points[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2)
 
 
-# A Gaussian's log density is linear in the monomials of degree 2, and its moments are means of them: E and M step are
-# one small product each way. einsum instead of BLAS, whose sums depend on the number of threads.
+# A Gaussian's log density is linear in the monomials of degree 2, and its moments are means of them: E and M
+# step are one small product each way. einsum instead of BLAS, whose sums depend on the number of threads.
 
 
 def _monomials(x: np.ndarray) -> np.ndarray:
@@ -140,7 +140,7 @@ def _monomials(x: np.ndarray) -> np.ndarray:
 
 
 def _mixture(share: np.ndarray, monomials: np.ndarray, origin: np.ndarray) -> Mixture:
-    """M step: (n, k) shares of the samples' masses -> mixture. A Gaussian without samples keeps a tiny weight."""
+    """M step: (n, k) shares of the samples' masses -> mixture; no Gaussian vanishes altogether."""
     moment = np.einsum("nk,nf->kf", share, monomials)
     total = np.maximum(moment[:, 0], 1e-12)
     moment /= total[:, None]
@@ -167,4 +167,5 @@ def _joint(monomials: np.ndarray, mixture: Mixture, origin: np.ndarray) -> np.nd
     )
     squares = -0.5 * precision[:, range(3), range(3)]
     cross = np.stack([-precision[:, a, b] for a, b in _PAIRS], axis=1)
-    return np.einsum("nf,kf->nk", monomials, np.concatenate([constant[:, None], pull, squares, cross], axis=1))
+    coefficients = np.concatenate([constant[:, None], pull, squares, cross], axis=1)
+    return np.einsum("nf,kf->nk", monomials, coefficients)

@@ -53,7 +53,8 @@ class OpenVideo:
         self.context = self.stream.codec_context
         self.context.thread_count = 1
         self.codec: str = self.context.name
-        self.broken: str | None = None
+        self.broken: str | None = None  # why the frames ended before their time
+        self.late = False  # the start could not be decoded
         self._clock: tuple[float, float] | None = None
 
     def _choose(self) -> av.VideoStream:
@@ -78,8 +79,10 @@ class OpenVideo:
         """Sound frames in order; then BadItem if the file broke off (always, if before the first frame)."""
         count, size = 0, (0, 0)
         for frame in self.raw_frames():
-            if frame.is_corrupt and count == 0:
-                continue
+            if count == 0:  # wait for a sound key frame: what builds on a damaged one is damaged
+                self.late = self.late or frame.is_corrupt
+                if frame.is_corrupt or (self.late and not frame.key_frame):
+                    continue
             size = size if count else shown_size(frame)
             if frame.is_corrupt or shown_size(frame) != size:
                 self.broken = "a damaged picture" if frame.is_corrupt else "the size of the pictures changes"
@@ -110,6 +113,7 @@ class OpenVideo:
                 frames = self.context.decode(packet)
             except av.FFmpegError as error:
                 if not started:  # a piece cut out of a longer stream may start before its first key frame
+                    self.late = True
                     continue
                 self.broken = _reason(error)
                 break

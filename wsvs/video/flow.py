@@ -21,7 +21,7 @@ class Flow(Protocol):
     """Anything that says where the pixels of one frame went in the next."""
 
     def __call__(self, previous_rgb: np.ndarray, next_rgb: np.ndarray) -> np.ndarray:
-        """Two (H, W, 3) uint8 frames -> (H, W, 2) float32 px, [..., 0] = u to the right, [..., 1] = v downwards."""
+        """Two (H, W, 3) uint8 frames -> (H, W, 2) float32 px, [..., 0] = u (right), [..., 1] = v (down)."""
         ...
 
 
@@ -41,7 +41,9 @@ class DISFlow:
 
     def __call__(self, previous_rgb: np.ndarray, next_rgb: np.ndarray) -> np.ndarray:
         if previous_rgb.shape != next_rgb.shape:
-            raise ValueError(f"frames of one video have one size, got {previous_rgb.shape} and {next_rgb.shape}")
+            raise ValueError(
+                f"frames of one video have one size, got {previous_rgb.shape} and {next_rgb.shape}"
+            )
         height, width = previous_rgb.shape[:2]
         pair = [_grey(frame) for frame in (previous_rgb, next_rgb)]
         # A new engine for each pair: an old one keeps scales it chose for an earlier, smaller frame.

@@ -23,11 +23,19 @@ class FrameGraph:
 
     Superpixels are numbered through the video: frame t owns offsets[t] to offsets[t + 1].
 
-    labels (T, H, W) int16 or int32, numbered from 0 in each frame; offsets (T+1,) int64; sizes (N,) int32 px;
-    colours (N, 3) float32 mean RGB; centres (N, 2) float32 (row, column); spatial (E_s, 2) and temporal (E_t, 2) int32
-    edges, sorted; phi_t (E_t,) float64 and links (E_t,) int32, the share and number of pixels that the flow connects;
-    inside (N,) float32 ratio r of pixels inside motion boundaries; psi (N,) float32 reliability of what the flow
-    carries; seconds: time of each step.
+    Attributes:
+        labels: (T, H, W) int16 or int32, numbered from 0 in each frame.
+        offsets: (T+1,) int64, first superpixel of each frame.
+        sizes: (N,) int32 px.
+        colours: (N, 3) float32 mean RGB.
+        centres: (N, 2) float32 mean (row, column).
+        spatial: (E_s, 2) int32, sorted within each frame.
+        temporal: (E_t, 2) int32, sorted.
+        phi_t: (E_t,) float64, share of the pixels that the flow connects.
+        links: (E_t,) int32, number of those pixels.
+        inside: (N,) float32, ratio r of pixels inside motion boundaries; 0 in the last frame.
+        psi: (N,) float32, reliability of what the flow carries on; 1 in the last frame.
+        seconds: Time of each step.
     """
 
     labels: np.ndarray
@@ -59,9 +67,9 @@ class FrameGraph:
         return painted
 
     def means(self, maps: np.ndarray) -> np.ndarray:
-        """(T, h, w) maps -> (N,) mean over each superpixel; maps of another size are resized bilinearly first."""
+        """(T, h, w) maps -> (N,) means over superpixels; maps of another size are resized bilinearly."""
         if len(maps) != self.frames or maps.ndim != 3:
-            raise ValueError(f"maps must be one (h, w) map for each of {self.frames} frames, got {maps.shape}")
+            raise ValueError(f"maps must be (h, w) for each of {self.frames} frames, got {maps.shape}")
         height, width = self.labels.shape[1:]
         values = np.empty(self.nodes)
         for t, labels in enumerate(self.labels):
@@ -74,7 +82,7 @@ class FrameGraph:
 
 
 def working_size(height: int, width: int, longest_edge: int = 400) -> tuple[int, int]:
-    """Size (height, width) at which a frame is segmented: its longer side at most `longest_edge`, never enlarged."""
+    """(height, width) at which a frame is segmented: longer side at most `longest_edge`, never enlarged."""
     scale = min(1.0, longest_edge / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -126,7 +134,7 @@ def describe_frames(
 def _fit(frame: np.ndarray, longest_edge: int) -> np.ndarray:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
         raise ValueError(f"a frame is (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
-    size = working_size(*frame.shape[:2], longest_edge)
+    size = working_size(frame.shape[0], frame.shape[1], longest_edge)
     if size != frame.shape[:2]:
         frame = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(frame)
@@ -173,7 +181,9 @@ class _Draft:
             self.temporal.append(edges)
             self.links.append(links)
         with self.timed("inside-outside"):
-            inside, magnitude = inside_map(moved, grad=settings.grad, angle=settings.angle, cleanup=settings.cleanup)
+            inside, magnitude = inside_map(
+                moved, grad=settings.grad, angle=settings.angle, cleanup=settings.cleanup
+            )
             count = len(self.statistics[-1].size)
             self.inside.append(superpixel_means(self.labels[-1], inside, count))
             self.psi.append(reliability(superpixel_means(self.labels[-1], magnitude, count)))

@@ -1,4 +1,4 @@
-"""The graph G = (S, E) over the superpixels of a video, its weights, Eq. (5), and its minimum cut, Eq. (3)."""
+"""The graph G = (S, E) over the superpixels of a video, its weights, Eq. (5), and its minimum cut."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def spatial_edges(labels: np.ndarray) -> np.ndarray:
         differ = a != b
         a, b = a[differ].astype(np.int64), b[differ].astype(np.int64)
         keys.append(np.minimum(a, b) * count + np.maximum(a, b))
-    key = np.unique(np.concatenate(keys))
+    # return_counts makes numpy sort; otherwise it hashes, which is slower here
+    key, _ = np.unique(np.concatenate(keys), return_counts=True)
     return np.stack([key // count, key % count], axis=1).astype(np.int32)
 
 
@@ -38,8 +39,8 @@ def temporal_links(
 
     Args:
         labels, next_labels: (H, W) integers from 0.
-        flow: (H, W, 2) from the first frame to the second, px; rounded to whole pixels. Pixels that leave the frame
-            connect nothing.
+        flow: (H, W, 2) from the first frame to the second, px; rounded to whole pixels. Pixels that leave the
+            frame connect nothing.
 
     Returns:
         (E, 2) int32 pairs (i, j), sorted, and (E,) int32 pixels of i that land in j.
@@ -57,7 +58,7 @@ def temporal_links(
 
 
 def flow_percentage(edges: np.ndarray, counts: np.ndarray, nodes: int) -> np.ndarray:
-    """phi_t(i, j) of Eq. (5): of the pixels of i that stay in the frame, the share that lands in j. (E,), in (0, 1]."""
+    """phi_t of Eq. (5): of the pixels of i that stay in the frame, the share landing in j. (E,) in (0, 1]."""
     leaving = np.bincount(edges[:, 0], counts, nodes)
     return counts / leaving[edges[:, 0]]
 
@@ -115,8 +116,8 @@ def graph_cut(
         cost_fg, cost_bg: (N,) unary cost of the labels 1 and 0; inf forbids a label, but not both.
         edges: (E, 2) node numbers.
         weights: (E,) >= 0, cost of different labels across an edge.
-        solver: "maxflow" (PyMaxflow, about 7 times faster), "scipy", or "auto": the first if it is installed. Both
-            give the same energy; scipy rounds each cost to about 1e-9 of the largest.
+        solver: "maxflow" (PyMaxflow, about 7 times faster), "scipy", or "auto": the first if it is installed.
+            Both give the same energy; scipy rounds each cost to about 1e-9 of the largest.
 
     Returns:
         (N,) bool, True where foreground.
@@ -132,8 +133,8 @@ def graph_cut(
     gain = np.asarray(cost_bg, np.float64) - cost_fg  # of calling a node foreground
     if np.isnan(gain).any():
         raise ValueError("unary costs must not be NaN, nor both infinite")
-    # A node whose gain exceeds the weight of all its edges keeps its label whatever the others do. Without the excess
-    # the answer is the same, infinite costs become finite and the solver has less flow to push.
+    # A node whose gain exceeds the weight of all its edges keeps its label whatever the others do. Without
+    # the excess the answer is the same, infinite costs become finite and the solver has less flow to push.
     reach = np.bincount(edges.ravel(), np.repeat(weights, 2), len(gain)) + 1.0
     gain = np.clip(gain, -reach, reach)
     if solver == "auto":
@@ -153,7 +154,7 @@ def _maxflow_cut(gain: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> np
     solver.add_grid_tedges(nodes, np.maximum(-gain, 0), np.maximum(gain, 0))
     solver.add_edges(edges[:, 0], edges[:, 1], weights, weights)
     solver.maxflow()
-    return np.asarray(solver.get_grid_segments(nodes))  # True: with the sink, so the arc from the source is paid
+    return np.asarray(solver.get_grid_segments(nodes))  # True: on the sink's side, pays the source's arc
 
 
 def _scipy_cut(gain: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -162,7 +163,8 @@ def _scipy_cut(gain: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> np.n
     from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
     count, source, sink = len(gain), len(gain), len(gain) + 1
-    scale = 2.0**30 / max(np.abs(gain).max(initial=1.0), weights.max(initial=0.0))  # an arc's residual fits 32 bits
+    # twice the largest arc, a full residual, still fits 32 bits
+    scale = 2.0**30 / max(np.abs(gain).max(initial=1.0), weights.max(initial=0.0))
     whole = np.rint(gain * scale).astype(np.int32)
     link = np.rint(weights * scale).astype(np.int32)
     background, foreground = np.flatnonzero(whole < 0), np.flatnonzero(whole > 0)

@@ -1,11 +1,13 @@
 """The motion term M: which superpixels lie inside a closed curve of motion boundaries.
 
-Papazoglou & Ferrari, "Fast object segmentation in unconstrained video", ICCV 2013 (reference [27] of the paper),
-with the constants of their release. The release differs from their text in a few places; both are offered.
+Papazoglou & Ferrari, "Fast object segmentation in unconstrained video", ICCV 2013 (reference [27] of the
+paper), with the constants of their release. The release differs from their text in a few places; both are
+offered.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import cv2
@@ -18,7 +20,8 @@ Cleanup = Literal["flood", "sweep"]
 _RATE = 0.7  # lambda_m of b_m = 1 - exp(-lambda_m m), m in px per px
 _MORE_RATES = tuple(0.71 + 0.1 * step for step in range(8))  # tried where the first finds no compact region
 _COMPACT = 0.2  # a region map below this quality starts the search
-_SURE, _WEAK, _BOUNDARY = 0.6, 0.25, 0.5  # b_m above _SURE counts alone, below _WEAK hardly, b above _BOUNDARY is one
+# b_m above _SURE counts alone, below _WEAK hardly; b above _BOUNDARY is a boundary
+_SURE, _WEAK, _BOUNDARY = 0.6, 0.25, 0.5
 _STRIP = 0.05  # of the longer side: boundaries that reach this strip along the border are not closed curves
 _INSIDE_VOTES = 5  # of 8 rays
 _FADE = 2.0  # of psi: evidence that crosses a strong flow gradient is doubtful
@@ -27,7 +30,8 @@ _FADE = 2.0  # of psi: evidence that crosses a strong flow gradient is doubtful
 def gradient_magnitude(flow: np.ndarray, grad: Gradient = "full") -> np.ndarray:
     """Strength m of the change of flow, (H, W) float32 in px per px.
 
-    "full" is the norm of all four derivatives, as in the ICCV text. "cross" takes dv/dx and du/dy alone, as in the
+    "full" is the norm of all four derivatives, as in the ICCV text. "cross" takes dv/dx and du/dy alone, as
+    in the
     release: blind to an object that moves along one axis.
     """
     u, v = flow[..., 0], flow[..., 1]
@@ -44,7 +48,8 @@ def gradient_magnitude(flow: np.ndarray, grad: Gradient = "full") -> np.ndarray:
 def turning(flow: np.ndarray, angle: Angle = "circular") -> np.ndarray:
     """Largest difference of direction delta between a pixel and its 4 neighbours, (H, W) in [0, pi].
 
-    Pixels that stand still differ by pi from those that move. "sum" is the release's cheap stand-in for the circular
+    Pixels that stand still differ by pi from those that move. "sum" is the release's cheap stand-in for the
+    circular
     difference: min(|a - b|, |a + b|).
     """
     u, v = flow[..., 0], flow[..., 1]
@@ -69,8 +74,8 @@ def turning(flow: np.ndarray, angle: Angle = "circular") -> np.ndarray:
 def boundary_strength(magnitude: np.ndarray, delta: np.ndarray, rate: float = _RATE) -> np.ndarray:
     """Probability-like strength b of a motion boundary, (H, W) in [0, 1].
 
-    b_m = 1 - exp(-rate m) where the change is strong, b_m b_theta with b_theta = 1 - exp(-delta^2) where it is
-    middling and needs a turn beside it, a tenth of b_m elsewhere.
+    b_m = 1 - exp(-rate m) where the change is strong, b_m b_theta with b_theta = 1 - exp(-delta^2) where it
+    is middling and needs a turn beside it, a tenth of b_m elsewhere.
     """
     b_m = 1 - np.exp(-rate * magnitude)
     b_theta = 1 - np.exp(-(delta**2))
@@ -78,10 +83,10 @@ def boundary_strength(magnitude: np.ndarray, delta: np.ndarray, rate: float = _R
 
 
 def critical_rate(magnitude: np.ndarray, delta: np.ndarray) -> np.ndarray:
-    """The rate from which on a pixel is a boundary: b > 0.5 <=> rate > this. (H, W), inf where nothing changes.
+    """The rate from which on a pixel is a boundary: b > 0.5 <=> rate > this. (H, W), inf where m = 0.
 
-    b > 0.5 means b_m > tau with tau = min(0.6, 0.5 / b_theta), and b_m > tau means rate > -log(1 - tau) / m. One map
-    thus serves all rates of the search.
+    b > 0.5 means b_m > tau with tau = min(0.6, 0.5 / b_theta), and b_m > tau means rate > -log(1 - tau) / m.
+    One map thus serves all rates of the search.
     """
     b_theta = 1 - np.exp(-(delta**2))
     tau = np.minimum(_SURE, _BOUNDARY / np.maximum(b_theta, _BOUNDARY))
@@ -92,9 +97,9 @@ def critical_rate(magnitude: np.ndarray, delta: np.ndarray) -> np.ndarray:
 def open_curves_removed(boundary: np.ndarray, cleanup: Cleanup = "flood") -> np.ndarray:
     """Drop the boundary pixels that are connected (8 neighbours) to a strip along the frame's border.
 
-    The strip is 5 % of the longer side: 20 px of the release's 400, one more below and to the right. "flood" drops
-    whole components; "sweep" follows the release, which sweeps once right, left, down and up and so loses track of
-    winding curves.
+    The strip is 5 % of the longer side: 20 px of the release's 400, one more below and to the right. "flood"
+    drops whole components; "sweep" follows the release, which sweeps once right, left, down and up and so
+    loses track of winding curves.
     """
     strip = round(_STRIP * max(boundary.shape))
     border = np.ones(boundary.shape, bool)
@@ -107,7 +112,8 @@ def open_curves_removed(boundary: np.ndarray, cleanup: Cleanup = "flood") -> np.
         return closed[component]
     reached = border
     for marks, edge in (
-        (reached.T, boundary.T), (reached.T[::-1], boundary.T[::-1]), (reached, boundary), (reached[::-1], boundary[::-1]),
+        (reached.T, boundary.T), (reached.T[::-1], boundary.T[::-1]),
+        (reached, boundary), (reached[::-1], boundary[::-1]),
     ):
         for line in range(1, len(marks)):
             before = np.pad(marks[line - 1], 1)
@@ -118,9 +124,10 @@ def open_curves_removed(boundary: np.ndarray, cleanup: Cleanup = "flood") -> np.
 def votes(boundary: np.ndarray) -> np.ndarray:
     """Rays that say "inside" at each pixel, (H, W) uint8 0-8; boundary pixels get 0.
 
-    A ray votes if it enters the boundary an odd number of times on its way to the border. All rays of one direction
-    are followed at once: the parity of the entries along a line is a running xor, and a diagonal becomes a column in
-    a buffer whose rows are shifted against each other.
+    A ray votes if it enters the boundary an odd number of times on its way to the border. All rays of one
+    direction
+    are followed at once: the parity of the entries along a line is a running xor, and a diagonal becomes a
+    column in a buffer whose rows are shifted against each other.
     """
     total = _line_votes(boundary, 0)
     total += _line_votes(boundary, 1)
@@ -131,7 +138,7 @@ def votes(boundary: np.ndarray) -> np.ndarray:
 
 
 def _line_votes(boundary: np.ndarray, lean: int) -> np.ndarray:
-    """Votes of the two rays along lines that go one row down and `lean` columns to the right. (H, W) uint8 0-2."""
+    """Votes of both rays along lines that go one row down and `lean` columns right. (H, W) uint8 0-2."""
     height, width = boundary.shape
     row = width + height - 1 if lean else width
     start = height - 1 if lean == 1 else 0
@@ -202,7 +209,7 @@ def inside_map(
 
 
 def reliability(magnitude: np.ndarray) -> np.ndarray:
-    """psi = exp(-2 m) of superpixels with mean gradient magnitude m (K,): what they pass on is worth that much."""
+    """psi = exp(-2 m), m (K,) the mean gradient magnitude: how far to trust what a superpixel passes on."""
     return np.exp(-_FADE * magnitude)
 
 
@@ -256,20 +263,21 @@ def accumulate(
 def motion_term(rho: np.ndarray, offsets: np.ndarray, floor: float = 1e-3) -> np.ndarray:
     """M_i^t(l = 1), Eq. (4), from the accumulated inside ratio; M(0) = 1 - M(1).
 
-    L = rho / (0.75 max rho) over the video, L > 0.95 counts as 0.999. In a frame with hardly anything inside, L is at
-    least 0.005. The last frame, and a video without any closed motion boundary, know nothing: 0.5.
+    L = rho / (0.75 max rho) over the video, L > 0.95 counts as 0.999. In a frame with hardly anything inside,
+    L is at least 0.005. The last frame, and a video without any closed motion boundary, know nothing: 0.5.
 
     Args:
         rho: (N,) from `accumulate`.
         offsets: (T+1,) first superpixel of each frame.
-        floor: M stays within [floor, 1 - floor]; 0 lets M be exactly 0 as in the release, which forbids foreground.
+        floor: M stays within [floor, 1 - floor]; 0 lets M be exactly 0 as in the release, which forbids
+            foreground.
     """
     peak = rho.max(initial=0.0)
     if peak == 0:
         return np.full(len(rho), 0.5)
     m = rho / (0.75 * peak)
     m[m > 0.95] = 0.999
-    for first, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for first, end in pairwise(offsets):
         if np.count_nonzero(m[first:end] > 0.6) < 0.05 * (end - first):
             np.maximum(m[first:end], 0.005, out=m[first:end])
     m[offsets[-2]:] = 0.5

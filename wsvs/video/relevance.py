@@ -10,9 +10,9 @@ def relevant_runs(
 ) -> list[tuple[int, int]]:
     """Find the relevant videos inside a clip.
 
-    "[We] choose frames whose scores are larger than a threshold. If more than 5 consecutive frames are chosen, we
-    consider them as a single relevant video." The paper gives 0.8 for thumbnails and key frames; the same number
-    serves here.
+    "[We] choose frames whose scores are larger than a threshold. If more than 5 consecutive frames are
+    chosen, we consider them as a single relevant video." The paper gives 0.8 for thumbnails and key frames;
+    the same number serves here.
 
     Args:
         scores: (T,) class score of every frame, y . f_enc(v).

@@ -16,11 +16,12 @@ from wsvs.video.settings import SegmentSettings
 from wsvs.video.superpixels import superpixel_means
 
 __all__ = [
-    "FrameGraph", "SegmentSettings", "Segmentation", "describe_frames", "segment", "superpixel_means", "unary_costs",
-    "working_size",
+    "FrameGraph", "SegmentSettings", "Segmentation", "describe_frames", "segment", "superpixel_means",
+    "unary_costs", "working_size",
 ]
 
-# Without attention the colour models start from the motion (Papazoglou & Ferrari, ICCV 2013, and their release):
+# Without attention the colour models start from the motion (Papazoglou & Ferrari, ICCV 2013, and their
+# release):
 _INSIDE, _OUTSIDE = 0.2, 0.05  # inside ratios that make a sample of the foreground and of the background
 _ROUNDS = 4  # times the colours are learned anew from the labels
 
@@ -29,9 +30,10 @@ _ROUNDS = 4  # times the colours are learned anew from the labels
 class Segmentation:
     """The labels l_i^t of a video's superpixels and what spoke for them.
 
-    labels (N,) bool; attention, motion, appearance (N,) float64: A, M, C of the label 1, before weights, A before
-    clipping and 0 everywhere if there was none; energies: "attention", "motion", "appearance", "spatial", "temporal",
-    "total"; rounds: graph cuts made; seconds: time of each step, those of `graph` included.
+    labels (N,) bool; attention, motion, appearance (N,) float64: A, M, C of the label 1, before weights, A
+    before clipping and 0 everywhere if there was none; energies: "attention", "motion", "appearance",
+    "spatial", "temporal", "total"; rounds: graph cuts made; seconds: time of each step, those of `graph`
+    included.
     """
 
     graph: FrameGraph
@@ -44,12 +46,13 @@ class Segmentation:
     seconds: dict[str, float]
 
     def masks(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """The object in every frame, (T, H, W) bool; enlarged to `size` (height, width) by nearest neighbour."""
+        """The object in every frame, (T, H, W) bool; resized to `size` (height, width), nearest neighbour."""
         masks = self.graph.paint(self.labels)
         if size is None or size == masks.shape[1:]:
             return masks
         resized = [
-            cv2.resize(mask.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT) for mask in masks
+            cv2.resize(mask.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            for mask in masks
         ]
         return np.stack(resized).view(bool)
 
@@ -61,13 +64,14 @@ def segment(
 
     Args:
         graph: From `describe_frames`.
-        attention: Multi-scale attention in [0, 1], (T, h, w) maps of any size or (N,) means over superpixels. None:
-            lambda_a counts as 0, and colours are learned as by Papazoglou & Ferrari, from what moves, then anew from
-            the labels, at least 4 times.
+        attention: Multi-scale attention in [0, 1], (T, h, w) maps of any size or (N,) means over superpixels.
+            None: lambda_a counts as 0, and colours are learned as by Papazoglou & Ferrari, from what moves,
+            then anew from the labels, at least 4 times.
         settings: Defaults if None.
 
     Raises:
-        ValueError: Attention of a wrong shape or outside [0, 1], or neither attention nor motion nor colour to go by.
+        ValueError: Attention of a wrong shape or outside [0, 1], or neither attention nor motion nor colour
+            to go by.
     """
     settings = settings or SegmentSettings()
     if attention is None:
@@ -84,15 +88,14 @@ def segment(
     seconds["terms"] = perf_counter() - start
 
     guided = settings.lambda_a > 0
-    if guided:
-        peak = a.max()
-        samples = colour_samples(a, settings.fg_threshold * peak, settings.bg_threshold * peak)
-    else:
-        samples = colour_samples(graph.inside.astype(np.float64), _INSIDE, _OUTSIDE)
-    again = 0 if settings.lambda_c == 0 else settings.reestimate if guided else max(settings.reestimate, _ROUNDS)
+    samples = _first_samples(graph, a if guided else None, settings)
+    again = settings.reestimate if guided else max(settings.reestimate, _ROUNDS)
+    if settings.lambda_c == 0:
+        again = 0
     seconds["appearance"] = seconds["cut"] = 0.0
-    labels: np.ndarray | None = None
-    for rounds in range(1, again + 2):
+    labels, rounds = np.zeros(graph.nodes, bool), 0
+    while rounds <= again:
+        rounds += 1
         start = perf_counter()
         log_ratio = _colours(graph, samples, settings)
         costs = unary_costs(a, m, log_ratio, settings)
@@ -100,10 +103,9 @@ def segment(
         before, labels = labels, graph_cut(*_total(costs), edges, weights, settings.solver)
         seconds["appearance"] += middle - start
         seconds["cut"] += perf_counter() - middle
-        if labels.all() or not labels.any() or (before is not None and (labels == before).all()):
+        if labels.all() or not labels.any() or (labels == before).all():
             break
         samples = labels.astype(np.float64), (~labels).astype(np.float64)
-    assert labels is not None
     return Segmentation(
         graph=graph,
         labels=labels,
@@ -125,6 +127,16 @@ def _attention_term(graph: FrameGraph, attention: np.ndarray | None) -> np.ndarr
     if not ((a >= 0) & (a <= 1 + 1e-6)).all():
         raise ValueError(f"attention must lie in [0, 1], got {a.min():g} to {a.max():g}")
     return np.minimum(a, 1.0)
+
+
+def _first_samples(
+    graph: FrameGraph, a: np.ndarray | None, settings: SegmentSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the colour samples: by attention, or, without it, by what moves."""
+    if a is None:
+        return colour_samples(graph.inside.astype(np.float64), _INSIDE, _OUTSIDE)
+    peak = a.max()
+    return colour_samples(a, settings.fg_threshold * peak, settings.bg_threshold * peak)
 
 
 def _colours(
@@ -155,7 +167,8 @@ def unary_costs(
         }
     nothing = np.zeros(len(m))
     return {
-        name: (weight * fg, weight * bg) if weight else (nothing, nothing) for name, (weight, fg, bg) in parts.items()
+        name: (weight * fg, weight * bg) if weight else (nothing, nothing)
+        for name, (weight, fg, bg) in parts.items()
     }
 
 

@@ -15,22 +15,25 @@ FlowName = Literal["dis_ultrafast", "dis_fast", "dis_medium"]
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """How a video is segmented. The lambdas are the paper's; what it leaves open follows Papazoglou & Ferrari.
+    """How a video is segmented: the paper's lambdas; what it leaves open follows Papazoglou & Ferrari.
 
     Attributes:
         superpixels: Wanted in a frame.
         compactness: SLIC's m.
         longest_edge: Larger frames are shrunk to this, px.
         flow: Optical flow; the faster ones are coarser.
-        lambda_a, lambda_m, lambda_c: Weights of attention, motion and appearance in Eq. (4); 0 leaves a term out.
+        lambda_a, lambda_m, lambda_c: Weights of attention, motion and appearance in Eq. (4); 0 leaves a term
+            out.
         alpha_s, alpha_t: Weights of the spatial and the temporal part of Eq. (5), beside un-scaled unaries.
-        clip_a: A stays within [clip_a, 1 - clip_a]. Attention sees parts of an object; unclipped it would forbid the
-            rest of it.
+        clip_a: A stays within [clip_a, 1 - clip_a]. Attention sees parts of an object; unclipped it would
+            forbid the rest of it.
         floor_m: M stays within [floor_m, 1 - floor_m]; 0 is the release of Papazoglou & Ferrari.
         fg_components, bg_components: Gaussians of the two colour models.
-        fg_threshold, bg_threshold: Superpixels with at least / at most this share of the video's largest attention
-            are samples of the foreground / background colours. Equal: every superpixel is one or the other.
-        reestimate: Rounds in which the colour models are learned anew from the labels, at most; 0 as in the paper.
+        fg_threshold, bg_threshold: Superpixels with at least / at most this share of the video's largest
+            attention are samples of the foreground / background colours. Equal: every superpixel is one or
+            the other.
+        reestimate: Rounds in which the colour models are learned anew from the labels, at most; 0 as in the
+            paper.
         grad, angle, cleanup: Variants of the inside-outside map; "cross", "sum", "sweep" is the release.
         solver: Of the graph cut.
         seed: Of the colour models' start.
@@ -70,7 +73,7 @@ class SegmentSettings:
             if kind is int:
                 least = 0 if field.name in ("reestimate", "seed") else 1
                 if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                    raise ValueError(f"{field.name} must be a whole number of at least {least}, got {value!r}")
+                    raise ValueError(f"{field.name} must be a whole number >= {least}, got {value!r}")
             elif kind is float:
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"{field.name} must be a finite number, got {value!r}")
@@ -89,4 +92,4 @@ class SegmentSettings:
                 f"{self.fg_threshold!r}"
             )
         if self.lambda_a == self.lambda_m == self.lambda_c == 0:
-            raise ValueError("one of lambda_a, lambda_m, lambda_c must be positive, or nothing tells object from ground")
+            raise ValueError("one of lambda_a, lambda_m, lambda_c must be positive, got 0 for all")

@@ -27,11 +27,12 @@ def slic(
 
     Args:
         frame_rgb: (H, W, 3) or grey (H, W) uint8.
-        count: Superpixels wanted. OpenCV's cells have whole-pixel sides, so the true number is within about 15 % for
-            cells of 8 px; sides are never below 4 px, so that small frames get fewer.
+        count: Superpixels wanted. OpenCV's cells have whole-pixel sides, so the true number is within about
+            15 % for cells of 8 px; sides are never below 4 px, so that small frames get fewer.
         compactness: SLIC's m: how much a step of one cell side weighs against a colour difference.
         iterations: k-means rounds. More than 3 bring nothing measurable.
-        method: "fast_slic" (about 4 times faster, an extra), "opencv", or "auto": the first if it is installed.
+        method: "fast_slic" (about 4 times faster, an extra), "opencv", or "auto": the first if it is
+            installed.
 
     Returns:
         (H, W) int32 labels 0..K-1, all of them in use.
@@ -43,7 +44,9 @@ def slic(
     if frame_rgb.dtype != np.uint8 or frame_rgb.ndim not in (2, 3) or frame_rgb.size == 0:
         raise ValueError(f"a frame is (H, W, 3) uint8, got {frame_rgb.shape} {frame_rgb.dtype}")
     if count < 1 or compactness <= 0 or iterations < 1:
-        raise ValueError(f"count, compactness, iterations must be positive: {count}, {compactness}, {iterations}")
+        raise ValueError(
+            f"count, compactness and iterations must be positive, got {count}, {compactness}, {iterations}"
+        )
     if method not in ("auto", "opencv", "fast_slic"):
         raise ValueError(f"method must be auto, opencv or fast_slic, got {method!r}")
     if frame_rgb.ndim == 2:
@@ -110,7 +113,7 @@ def means(labels: np.ndarray, frame_rgb: np.ndarray) -> Means:
     count = int(labels.max()) + 1
     if frame_rgb.ndim == 2:
         frame_rgb = np.repeat(frame_rgb[..., None], 3, axis=2)
-    row, column = np.indices(labels.shape, sparse=True)
+    row, column = np.arange(labels.shape[0])[:, None], np.arange(labels.shape[1])[None, :]
     planes = [frame_rgb[..., 0], frame_rgb[..., 1], frame_rgb[..., 2], row, column]
     values = [superpixel_means(labels, plane, count) for plane in planes]
     return Means(
@@ -121,7 +124,7 @@ def means(labels: np.ndarray, frame_rgb: np.ndarray) -> Means:
 
 
 def superpixel_means(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """Mean of a (H, W) map over each superpixel: how A_i^t is "aggregated ... within the superpixel" (section 3.2).
+    """Mean of a (H, W) map over each superpixel; A_i^t is aggregated in this way (section 3.2).
 
     Args:
         labels: (H, W) integers 0..count-1.

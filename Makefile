@@ -1,0 +1,44 @@
+# Development commands; `make` alone lists them. Every one makes its environment first if there is none.
+#   make setup PYTHON=python3.12        another interpreter, 3.11 or later
+#   make test ARGS="-k palette"         more arguments for pytest
+#   make test WSVS_REAL_DATA=../data    tests on real images and videos too, which are skipped without it
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+ifdef WSVS_REAL_DATA
+export WSVS_REAL_DATA
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything pinned (minutes)
+
+demo: $(READY) ## the whole pipeline on a synthetic world: CPU, minutes, got against expected
+	$(BIN)/wsvs stage=pipeline name=toy data=synthetic $(ARGS)
+
+test: $(READY) ## the fast tests, on two processes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(ARGS)
+
+check: $(READY) ## lint, types and the fast tests
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+bench: $(READY) ## time each step of video segmentation on one thread; writes bench.json
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# Packages are installed once, from the pins alone: the project itself brings no dependency in (--no-deps), so that
+# no second torch can arrive.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "wsvs needs Python 3.11 or later: make setup PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,271 @@
+"""Frames with their masks: which are used, how they are cropped and drawn; images with pseudo-labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wsvs.core.classes import IGNORE
+from wsvs.core.masks import write_mask
+from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet, PseudoLabelDataset
+from wsvs.data.transforms import FILL, ImageAugmentation
+
+
+def shot(name, video, areas, start=0, kind="cat"):
+    return {"shot": name, "class": kind, "video": video, "start": start, "areas": areas}
+
+
+def test_select_keeps_frames_with_masks_of_a_sensible_size(tmp_path):
+    shots = [shot("x", "v", [0.0, 0.1, 0.5, 0.95, 0.09], start=7), shot("y", "v", [0.99, 0.0])]
+    frames = FrameSet.select(tmp_path, shots, 0.1, 0.9)
+    assert [(s["shot"], s["numbers"]) for s in frames.shots] == [("x", [8, 9])] and len(frames) == 2
+    assert FrameSet.select(tmp_path, shots, 0, 1).shots[0]["numbers"] == [8, 9, 10, 11]  # never an empty mask
+    for low, high in ((-0.1, 0.5), (0.5, 0.5), (0.1, 1.1)):
+        with pytest.raises(ValueError, match="0 <= min_area < max_area <= 1"):
+            FrameSet.select(tmp_path, shots, low, high)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.9])
+def test_split_puts_no_video_on_both_sides(tmp_path, share):
+    counts = {"cat": 20, "dog": 3, "bus": 1}
+    shots = [
+        shot(f"{kind}{video}_{k}", f"{kind}{video}", [0.5] * 2, kind=kind)
+        for kind, count in counts.items() for video in range(count) for k in range(3)
+    ]
+    frames = FrameSet.select(tmp_path, shots, 0, 1)
+    train, held = frames.split(share)
+    videos = [{(s["class"], s["video"]) for s in part.shots} for part in (train, held)]
+    assert not videos[0] & videos[1] and len(videos[0]) + len(videos[1]) == 24
+    assert len(train) + len(held) == len(frames) == 144
+    by_class = Counter(kind for kind, _ in videos[1])
+    for kind, count in counts.items():  # the share of each class, but at least one video to train on
+        assert by_class[kind] == min(round(share * count), count - 1)
+    assert frames.split(share) == (train, held)
+    for bad in (-0.1, 1):
+        with pytest.raises(ValueError, match="holdout must be in"):
+            frames.split(bad)
+
+
+def boxed(height, width, box):
+    mask = np.zeros((height, width), np.uint8)
+    y0, y1, x0, x1 = box
+    mask[y0:y1, x0:x1] = 1
+    return mask
+
+
+@pytest.mark.parametrize("box", [(40, 80, 60, 110), (0, 30, 0, 40), (90, 120, 120, 160)])  # inside, and in corners
+@pytest.mark.parametrize("coverage", [(0.25, 0.25), (0.3, 0.6)])
+def test_zoom_gives_the_box_its_share_of_the_window(box, coverage):
+    mask = boxed(120, 160, box)
+    image = np.repeat(mask[..., None] * 200, 3, 2)
+    crop = FrameCrop(200, "zoom", coverage, jitter=0)
+    places = set()
+    for seed in range(40):
+        found, target = crop(image, mask, np.random.default_rng(seed))
+        assert found.shape == (200, 200, 3) and target.shape == (200, 200)
+        assert set(np.unique(target)) == {0, 1}  # the window lies inside the frame
+        share = (target == 1).mean()
+        assert coverage[0] - 0.02 <= share <= coverage[1] + 0.02  # the mask is its box, so all of it is inside
+        inner = cv2.erode((target == 1).astype(np.uint8), np.ones((7, 7))) > 0
+        outer = cv2.dilate((target == 1).astype(np.uint8), np.ones((7, 7))) == 0
+        assert (found[inner] == 200).all() and (found[outer] == 0).all()
+        places.add((int(np.flatnonzero((target == 1).any(1))[0]), int(np.flatnonzero((target == 1).any(0))[0])))
+    assert len(places) > (20 if box[0] == 40 else 1)  # the window moves; in a corner only mirroring is left
+
+
+def test_outside_the_frame_is_ignored():
+    mask = boxed(60, 160, (0, 60, 30, 130))  # a window that holds it four times is taller than the frame
+    image = np.full((60, 160, 3), 9, np.uint8)
+    for seed in range(20):
+        found, target = FrameCrop(100, "zoom", (0.25, 0.25), jitter=0)(image, mask, np.random.default_rng(seed))
+        outside = target == IGNORE
+        assert abs(outside.mean() - (1 - 60 / 155)) < 0.02  # side = sqrt(60 * 100 / 0.25) = 154.9
+        deep = cv2.erode(outside.astype(np.uint8), np.ones((5, 5))) > 0
+        assert deep.any() and (found[deep] == FILL).all()
+        assert (target == 1).any()
+
+
+def test_long_box_gets_a_window_inside_it():
+    mask = boxed(40, 400, (18, 22, 0, 400))
+    for seed in range(10):
+        _, target = FrameCrop(64, "zoom", (0.5, 0.5), jitter=0)(np.zeros((40, 400, 3), np.uint8), mask,
+                                                                np.random.default_rng(seed))
+        assert (target == 1).any(0).all()  # side 57: the object crosses the whole window
+
+
+def test_small_box_is_not_blown_up_without_end():
+    mask = boxed(100, 100, (50, 52, 50, 52))
+    _, target = FrameCrop(160, "zoom", (1, 1), jitter=0)(np.zeros((100, 100, 3), np.uint8), mask,
+                                                         np.random.default_rng(0))
+    assert (target == 1).sum() == 20 * 20  # 2 px of a window of 16, at ten times the size
+
+
+def test_whole_frames_are_padded_to_a_square():
+    mask = boxed(50, 100, (10, 20, 30, 60))
+    image = np.full((50, 100, 3), 9, np.uint8)
+    found, target = FrameCrop(100, "frame", jitter=0, mirror=False)(image, mask, np.random.default_rng(0))
+    assert (target[50:] == IGNORE).all() and (found[50:] == FILL).all()
+    assert np.array_equal(target[:50], mask) and (found[:50] == 9).all()
+
+
+def test_empty_mask_gives_the_whole_frame():
+    _, target = FrameCrop(64, "zoom", jitter=0)(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8),
+                                                np.random.default_rng(0))
+    assert not target.any()
+
+
+def test_mirror_turns_image_and_target_alike():
+    mask = boxed(64, 64, (0, 64, 0, 10))
+    image = np.repeat(mask[..., None], 3, 2)
+    seen = []
+    for seed in range(60):
+        found, target = FrameCrop(64, "frame", jitter=0)(image, mask, np.random.default_rng(seed))
+        assert np.array_equal(found[..., 0], target)
+        seen.append(bool(target[0, 0]))
+    assert 15 < sum(seen) < 45
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"crop": "box"}, "crop must be zoom or frame"),
+        ({"coverage": (0, 0.5)}, "coverage must be"),
+        ({"coverage": (0.6, 0.5)}, "coverage must be"),
+        ({"coverage": (0.6, 1.5)}, "coverage must be"),
+        ({"jitter": 2}, "jitter must be in"),
+    ],
+)
+def test_bad_crop(settings, message):
+    with pytest.raises(ValueError, match=message):
+        FrameCrop(64, **settings)
+
+
+def write_frames(run, name, numbers, size=(24, 32)):
+    """Frames whose grey value is their number, and masks whose box starts at column `number`."""
+    for number in numbers:
+        mask = boxed(*size, (4, 20, number, number + 12)) * 5  # label 5 of the class in question
+        write_mask(run / "masks" / name / f"{number:06d}.png", mask)
+        place = run / "frames" / name / f"{number:06d}.jpg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", size[::-1], number * 10).save(place, quality=95)
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Class dog: one shot of one frame; class cat: a shot of nine frames and one of three."""
+    shots = [
+        shot("cat/a_0", "a", [0.3] * 9), shot("cat/b_0", "b", [0.3] * 3, start=10),
+        shot("dog/c_0", "c", [0.3], start=4, kind="dog"),
+    ]
+    for record in shots:
+        write_frames(tmp_path, record["shot"], range(record["start"], record["start"] + len(record["areas"])))
+    return FrameSet.select(tmp_path, shots, 0, 1)
+
+
+def test_load_brings_the_mask_to_the_size_of_the_frame(frames, tmp_path):
+    image, mask = frames.load(frames.shots[0], 3)
+    assert abs(int(image[0, 0, 0]) - 30) <= 2 and np.array_equal(mask, boxed(24, 32, (4, 20, 3, 15)))
+    large = np.kron(boxed(24, 32, (4, 20, 3, 15)), np.ones((5, 5), np.uint8))  # masks have the video's own size
+    write_mask(tmp_path / "masks/cat/a_0/000003.png", large * 5)
+    assert np.array_equal(frames.load(frames.shots[0], 3)[1], mask)
+
+
+def test_classes_are_drawn_alike_then_shots_then_frames(frames):
+    torch.manual_seed(0)
+    dataset = FrameDataset(frames, ["bus", "cat", "dog"], FrameCrop(16, jitter=0), length=600)
+    assert len(dataset) == 600
+    items = [dataset[k] for k in range(600)]
+    ids = Counter(item["id"] for item in items)
+    by_shot = Counter(name.rpartition("/")[0] for name in ids.elements())
+    assert 250 < by_shot["dog/c_0"] < 350  # half, though it is one frame of thirteen
+    assert 110 < by_shot["cat/a_0"] < 190 and 110 < by_shot["cat/b_0"] < 190  # a quarter each
+    assert {name for name in ids if "/a_0/" in name} == {f"cat/a_0/{k:06d}" for k in range(9)}
+    assert max(ids[f"cat/b_0/{k:06d}"] for k in (10, 11, 12)) < 80
+    for item in items[:20]:
+        assert item["class"].item() == (2 if item["id"].startswith("dog") else 1)
+        assert item["image"].shape == (3, 16, 16) and item["image"].dtype == torch.uint8
+        assert item["target"].shape == (16, 16) and item["target"].dtype == torch.int64
+        assert set(item["target"].unique().tolist()) <= {0, 1, 255} and (item["target"] == 1).any()
+
+
+def test_fixed_items_are_repeatable_and_spread_over_all_frames(frames):
+    dataset = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=13, fixed=True)
+    torch.manual_seed(0)
+    first = [dataset[k] for k in range(13)]
+    torch.manual_seed(1)
+    again = [dataset[k] for k in reversed(range(13))][::-1]
+    for one, other in zip(first, again, strict=True):
+        assert one["id"] == other["id"] and torch.equal(one["image"], other["image"])
+        assert torch.equal(one["target"], other["target"])
+    assert len({item["id"] for item in first}) == 13  # every frame once
+    few = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=4, fixed=True)
+    assert [few[k]["id"] for k in range(4)] == [
+        "cat/a_0/000000", "cat/a_0/000003", "cat/a_0/000006", "cat/b_0/000010",  # places 0, 3, 6, 9 of 13
+    ]
+    many = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=39, fixed=True)
+    assert set(Counter(many[k]["id"] for k in range(39)).values()) == {3}
+
+
+def test_bad_frame_or_mask_is_an_item_with_its_reason(frames, tmp_path):
+    dataset = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=13, fixed=True)
+    mask, frame = tmp_path / "masks/cat/a_0/000000.png", tmp_path / "frames/cat/a_0/000001.jpg"
+    mask.write_bytes(b"no mask")
+    frame.unlink()
+    for item, name, path in ((dataset[0], "cat/a_0/000000", mask), (dataset[1], "cat/a_0/000001", frame)):
+        assert item["id"] == name and str(path) in item["bad"] and "image" not in item
+    with pytest.raises(ValueError, match="at least 1"):
+        FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=0)
+
+
+LABELS = np.kron(np.array([[0, 1], [3, IGNORE]], np.uint8), np.ones((16, 16), np.uint8))
+
+
+def pseudo(tmp_path, numbers, **more):
+    Image.new("RGB", (32, 32), (50, 60, 70)).save(tmp_path / "a.png")
+    write_mask(tmp_path / "mask.png", LABELS)
+    return PseudoLabelDataset(
+        ["a"], path=lambda name: tmp_path / f"{name}.png", mask=lambda name: tmp_path / "mask.png",
+        numbers=lambda name: numbers, augmentation=ImageAugmentation(32, (1, 1), jitter=0), **more,
+    )
+
+
+@pytest.mark.parametrize(("number", "block"), [(0, (0, 1)), (2, (1, 0))])
+def test_pseudo_label_is_one_class_against_all_else(tmp_path, number, block):
+    dataset = pseudo(tmp_path, [number])
+    torch.manual_seed(0)
+    seen = set()
+    for _ in range(20):
+        item = dataset[0]
+        expected = np.zeros((2, 2), np.int64)
+        expected[block], expected[1, 1] = 1, IGNORE  # void stays void
+        found = item["target"].numpy()
+        mirrored = not np.array_equal(found, np.kron(expected, np.ones((16, 16), np.int64)))
+        seen.add(mirrored)
+        assert np.array_equal(found[:, ::-1] if mirrored else found, np.kron(expected, np.ones((16, 16))))
+        assert item["class"].item() == number and item["id"] == "a"
+    assert seen == {False, True}
+
+
+def test_one_of_the_tags_is_drawn(tmp_path):
+    torch.manual_seed(0)
+    dataset = pseudo(tmp_path, [0, 2])
+    counts = Counter(dataset[0]["class"].item() for _ in range(100))
+    assert set(counts) == {0, 2} and min(counts.values()) > 30
+    fixed = pseudo(tmp_path, [0, 2], fixed=True)
+    first = fixed[0]
+    for _ in range(5):
+        again = fixed[0]
+        assert torch.equal(again["target"], first["target"]) and again["class"] == first["class"]
+
+
+def test_bad_pseudo_label(tmp_path):
+    dataset = pseudo(tmp_path, [0])
+    (tmp_path / "mask.png").write_bytes(b"")
+    assert str(tmp_path / "mask.png") in dataset[0]["bad"] and set(dataset[0]) == {"id", "bad"}
+    (tmp_path / "a.png").unlink()
+    assert "image not found" in dataset[0]["bad"]

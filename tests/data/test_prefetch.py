@@ -1,0 +1,88 @@
+"""Reading ahead: order, bounds, exceptions, early stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from wsvs.data.prefetch import batched, prefetch
+
+
+def test_order_and_end():
+    assert list(prefetch(iter(range(100)), 4)) == list(range(100))
+    assert list(prefetch([], 4)) == []
+    assert list(prefetch([None, (1, 2), ()], 1)) == [None, (1, 2), ()]  # no value stands for the end
+
+
+def test_runs_ahead_but_not_further_than_asked():
+    made = []
+
+    def source():
+        for k in range(100):
+            made.append(k)
+            yield k
+
+    items = prefetch(source(), 5)
+    assert not made  # nothing starts before the first item is wanted
+    assert next(items) == 0
+    deadline = time.monotonic() + 5
+    while len(made) < 7 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert made == list(range(7))  # one taken, five waiting, one in hand
+    items.close()
+
+
+def test_exception_comes_after_the_items_before_it():
+    def source():
+        yield 1
+        yield 2
+        raise ValueError("torn file")
+
+    seen = []
+    with pytest.raises(ValueError, match="torn file"):
+        for item in prefetch(source(), 10):
+            seen.append(item)
+    assert seen == [1, 2]
+
+
+def test_early_stop_ends_the_thread_and_the_source():
+    before = threading.active_count()
+    closed = threading.Event()
+
+    def source():
+        try:
+            k = 0
+            while True:  # endless
+                yield k
+                k += 1
+        finally:
+            closed.set()
+
+    for item in prefetch(source(), 3):
+        if item == 5:
+            break
+    assert closed.wait(5)
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+def test_error_of_the_consumer_stops_the_thread():
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="consumer"):
+        for _ in prefetch(iter(range(10**9)), 2):
+            raise RuntimeError("consumer")
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+def test_batched():
+    assert list(batched(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(batched(range(6), 3)) == [[0, 1, 2], [3, 4, 5]]
+    assert list(batched([], 3)) == []

@@ -1,0 +1,243 @@
+"""Tagged images: tags from a table, folders or VOC XML; classes, splits, and items."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from wsvs.core.errors import BadItem, UserError
+from wsvs.data.loading import collate
+from wsvs.data.tagged import TaggedDataset, TaggedImages
+from wsvs.data.tagged_module import TaggedDataModule
+from wsvs.data.transforms import ImageAugmentation
+
+TAGS = {"a": "cat", "b": "dog,cat", "c": "", "d": "bus"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, name in enumerate(TAGS):
+        Image.new("RGB", (20 + number, 10), (number, 0, 0)).save(folder / f"{name}.png")
+    (tmp_path / "labels.tsv").write_text("id\ttags\n" + "".join(f"{k}\t{v}\n" for k, v in TAGS.items()))
+    return folder
+
+
+def tagged(root, **more) -> TaggedImages:
+    return TaggedImages(str(root), **{"labels": str(root.parent / "labels.tsv"), **more})
+
+
+def test_table_gives_tags_and_sorted_classes(root):
+    data = tagged(root)
+    assert data.tags == {"a": ("cat",), "b": ("dog", "cat"), "c": (), "d": ("bus",)}
+    assert data.class_list.names == ("bus", "cat", "dog")
+    assert tagged(root, classes=["dog", "cat", "bus"]).class_list.names == ("dog", "cat", "bus")
+
+
+def test_csv_and_json_say_the_same(root):
+    with (root.parent / "labels.csv").open("w") as stream:
+        csv.writer(stream).writerows([("image", "labels"), *TAGS.items()])
+    (root.parent / "labels.json").write_text(json.dumps({k: v.split(",") for k, v in TAGS.items()}))
+    for name in ("labels.csv", "labels.json"):
+        assert tagged(root, labels=str(root.parent / name)).tags == tagged(root).tags
+
+
+def test_folders(tmp_path):
+    for name in ("cat/1.jpg", "cat/deep/2.PNG", "dog/1.jpg", "dog/._1.jpg", ".cache/3.jpg", "dog/notes.txt", "4.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name, "JPEG")
+    data = TaggedImages(str(tmp_path))
+    assert data.tags == {"cat/1.jpg": ("cat",), "cat/deep/2.PNG": ("cat",), "dog/1.jpg": ("dog",)}
+    assert data.class_list.names == ("cat", "dog")
+    assert data.path("cat/deep/2.PNG") == tmp_path / "cat/deep/2.PNG"
+
+
+def test_no_folders(tmp_path):
+    (tmp_path / "1.jpg").touch()
+    with pytest.raises(UserError, match="no images in folders") as caught:
+        _ = TaggedImages(str(tmp_path)).tags
+    assert "data.labels=TABLE" in str(caught.value)
+
+
+VOC = """<annotation><filename>a.jpg</filename>
+<object><name>person</name><difficult>1</difficult>
+  <part><name>head</name></part><part><name>hand</name></part></object>
+<object><name> dog </name></object><object><name>person</name></object></annotation>"""
+
+
+def test_voc_xml_takes_objects_and_not_their_parts(tmp_path):
+    (tmp_path / "a.xml").write_text(VOC)
+    (tmp_path / "b.xml").write_text("<annotation/>")
+    assert TaggedImages(str(tmp_path), labels=str(tmp_path)).tags == {"a": ("person", "dog"), "b": ()}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<annotation><object>", "annotation cannot be read"),
+        ("<annotation><object><part><name>head</name></part></object></annotation>", "an <object> has no <name>"),
+    ],
+)
+def test_bad_xml_names_the_file(tmp_path, text, message):
+    (tmp_path / "a.xml").write_text(VOC)
+    (tmp_path / "bad.xml").write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        _ = TaggedImages(str(tmp_path), labels=str(tmp_path)).tags
+    assert caught.value.where == str(tmp_path / "bad.xml")
+
+
+def test_folder_without_xml(tmp_path):
+    with pytest.raises(UserError, match="no VOC annotation"):
+        _ = TaggedImages(str(tmp_path), labels=str(tmp_path)).tags
+
+
+def test_unknown_tag_names_the_nearest_class(root):
+    with pytest.raises(UserError, match="'bus' is not a class") as caught:
+        _ = tagged(root, classes=["cat", "dog", "buses"]).tags
+    assert "did you mean 'buses'?" in str(caught.value)
+    assert "'d'" in caught.value.where and "labels.tsv" in caught.value.where
+
+
+def test_unknown_tags_are_dropped_on_request(root):
+    data = tagged(root, classes=["cat"], unknown_tags="drop")
+    assert data.tags == {"a": ("cat",), "b": ("cat",), "c": (), "d": ()}
+    with pytest.raises(ValueError, match="unknown_tags must be error or drop, got 'warn'"):
+        tagged(root, unknown_tags="warn")
+
+
+def test_no_tag_at_all(root):
+    (root.parent / "labels.tsv").write_text("id\ttags\na\t\nb\t\n")
+    with pytest.raises(UserError, match="no image has a tag"):
+        _ = tagged(root).class_list
+
+
+def test_missing_root(root):
+    with pytest.raises(UserError, match="folder of images not found") as caught:
+        _ = tagged(root.parent / "nowhere" / "images", labels="x").tags
+    assert caught.value.where.startswith("data.root=")
+
+
+def test_id_without_file(root):
+    (root / "b.png").unlink()
+    with pytest.raises(UserError, match="1 of [34] ids have no image file, first 'b'"):
+        _ = tagged(root).splits
+    with pytest.raises(BadItem, match="id 'b' has no image file"):
+        tagged(root).path("b")
+
+
+def test_id_without_tags(root):
+    (root.parent / "train.txt").write_text("a\nzebra\nb\n")
+    with pytest.raises(UserError, match="1 of 3 ids have no tags, first 'zebra'") as caught:
+        _ = tagged(root, train=str(root.parent / "train.txt")).splits
+    assert caught.value.where == f"data.train={root.parent / 'train.txt'}"
+    with pytest.raises(UserError, match="list of ids not found"):
+        _ = tagged(root, val=str(root.parent / "nowhere.txt")).splits
+
+
+def test_given_splits(root):
+    (root.parent / "val.txt").write_text("c\na\n")
+    assert tagged(root, val=str(root.parent / "val.txt")).splits == {"train": ["b", "d"], "val": ["c", "a"]}
+    (root.parent / "train.txt").write_text("d\na\n")
+    both = tagged(root, val=str(root.parent / "val.txt"), train=str(root.parent / "train.txt"))
+    assert both.splits == {"train": ["d", "a"], "val": ["c", "a"]}
+    (root.parent / "val.txt").write_text("\n".join(TAGS))
+    with pytest.raises(UserError, match="no image is left to train on"):
+        _ = tagged(root, val=str(root.parent / "val.txt")).splits
+
+
+def test_default_split_is_disjoint_deterministic_and_about_a_tenth(root, monkeypatch):
+    monkeypatch.setattr(TaggedImages, "_check_files", lambda *_: None)
+    names = [f"video7/{k:05d}" for k in range(1000)]
+
+    def splits(ids):
+        (root.parent / "labels.tsv").write_text("id\ttags\n" + "".join(f"{name}\tcat\n" for name in ids))
+        return tagged(root).splits
+
+    whole = splits(names)
+    assert sorted(whole["train"] + whole["val"]) == names
+    assert 70 <= len(whole["val"]) <= 130
+    half = splits(names[:499:-1])  # an id does not move when others come or go
+    assert sorted(half["val"]) == [name for name in whole["val"] if name in names[500:]]
+
+
+def test_one_image_validates_on_itself(root):
+    (root.parent / "labels.tsv").write_text("id\ttags\na\tcat\n")
+    assert tagged(root).splits == {"train": ["a"], "val": ["a"]}
+
+
+def test_items(root):
+    dataset = TaggedDataset(tagged(root), ["b", "c"], None)
+    item = dataset[0]
+    assert item["id"] == "b" and item["y"].tolist() == [0, 1, 1] and item["y"].dtype == torch.float32
+    assert item["image"].shape == (3, 10, 21) and item["image"].dtype == torch.uint8
+    assert item["image"][0].unique().tolist() == [1] and not item["image"][1].any()
+    assert dataset[1]["y"].tolist() == [0, 0, 0]  # nothing of ours in the picture is knowledge too
+
+
+def test_bad_image_is_an_item_with_its_reason(root):
+    (root / "b.png").write_bytes(b"no image")
+    item = TaggedDataset(tagged(root), ["b"], None)[0]
+    assert set(item) == {"id", "bad"} and str(root / "b.png") in item["bad"]
+
+
+def test_random_crops_follow_the_seed_and_the_rank(root, monkeypatch):
+    for variable in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        monkeypatch.delenv(variable, raising=False)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)).save(root / "a.png")
+    dataset = TaggedDataset(tagged(root), ["a"], ImageAugmentation(32))
+
+    def crop(seed):
+        torch.manual_seed(seed)
+        return dataset[0]["image"]
+
+    assert torch.equal(crop(1), crop(1))
+    assert not torch.equal(crop(1), crop(2))
+    torch.manual_seed(1)
+    first, second = dataset[0]["image"], dataset[0]["image"]
+    assert not torch.equal(first, second)
+    alone = crop(1)
+    monkeypatch.setenv("RANK", "1")
+    assert not torch.equal(crop(1), alone)
+
+
+def test_module_loads_whole_images_to_validate_and_crops_to_train(root):
+    (root.parent / "val.txt").write_text("d\n")
+    (root / "c.png").write_bytes(b"")
+    module = TaggedDataModule(
+        tagged(root, val=str(root.parent / "val.txt")), ImageAugmentation(16), batch_size=2, workers=0
+    )
+    torch.manual_seed(0)
+    batches = list(module.train_dataloader())
+    assert len(batches) == 1  # the lone third image is left to another epoch
+    ids = set()
+    for _ in range(8):
+        batch = next(iter(module.train_dataloader()))
+        assert batch["image"].shape[1:] == (3, 16, 16) and len(batch["id"]) + len(batch["bad"]) == 2
+        ids |= set(batch["id"]) | {name for name, _ in batch["bad"]}
+    assert ids == {"a", "b", "c"}
+    (val,) = module.val_dataloader()
+    assert val["id"] == ["d"] and val["image"].shape == (1, 3, 10, 23) and val["y"].tolist() == [[1, 0, 0]]
+    for settings in ({"batch_size": 0, "workers": 0}, {"batch_size": 1, "workers": -1}):
+        with pytest.raises(ValueError, match="batch_size must be >= 1 and workers >= 0"):
+            TaggedDataModule(tagged(root), ImageAugmentation(16), **settings)
+
+
+def test_fewer_images_than_a_batch_still_train(root):
+    module = TaggedDataModule(tagged(root), ImageAugmentation(16), batch_size=14, workers=0)
+    (batch,) = module.train_dataloader()
+    assert len(batch["id"]) >= 2
+    assert batch["image"].shape[1:] == (3, 16, 16) and batch["y"].shape[1] == 3
+
+
+def test_workers_report_bad_items(root):
+    (root / "b.png").write_bytes(b"")
+    loader = DataLoader(TaggedDataset(tagged(root), ["b"], None), batch_size=1, collate_fn=collate, num_workers=1)
+    (batch,) = loader
+    assert set(batch) == {"bad"} and batch["bad"][0][0] == "b"

@@ -1,0 +1,121 @@
+"""Crops against a slow obvious version, and images that stay on their masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wsvs.core.classes import IGNORE
+from wsvs.data.transforms import FILL, ImageAugmentation, colour_jitter, crop_or_pad, resize_image
+
+
+def slow_crop(array, top, left, size, fill):
+    rows = []
+    for y in range(top, top + size):
+        inside = [0 <= y < array.shape[0] and 0 <= x < array.shape[1] for x in range(left, left + size)]
+        rows.append([array[y, left + k] if good else fill for k, good in enumerate(inside)])
+    return np.array(rows, array.dtype)
+
+
+@pytest.mark.parametrize("depth", [(), (3,)])
+def test_crop_or_pad_against_a_slow_version(depth):
+    rng = np.random.default_rng(0)
+    fill = 255 if depth == () else FILL
+    cases = [(-30, 0, 5), (0, -30, 5), (40, 2, 3), (2, 40, 3), (-3, -4, 40)]  # far outside, and all around
+    cases += [tuple(rng.integers((-12, -12, 1), (14, 16, 16))) for _ in range(60)]
+    for top, left, size in cases:
+        array = rng.integers(0, 200, (rng.integers(1, 12), rng.integers(1, 14), *depth), np.uint8)
+        found = crop_or_pad(array, top, left, size, fill)
+        assert found.dtype == np.uint8 and np.array_equal(found, slow_crop(array, top, left, size, fill))
+
+
+def test_resize():
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    assert resize_image(image, 4, 4) is image
+    halves = image.astype(float).reshape(2, 2, 2, 2, 3).mean((1, 3))  # shrinking averages, so nothing aliases
+    assert np.abs(resize_image(image, 2, 2) - halves).max() <= 0.5
+    assert resize_image(image, 7, 9).shape == (7, 9, 3)
+
+
+def test_jitter_of_strength_0_is_identity_and_draws_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+    rng = np.random.default_rng(1)
+    assert np.array_equal(colour_jitter(image, 0, rng), image)
+    assert rng.random() == np.random.default_rng(1).random()
+
+
+def test_jitter_against_the_definition():
+    image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+    brightness, contrast, saturation = 1 + 0.3 * np.random.default_rng(7).uniform(-1, 1, 3)
+    bright = image * brightness
+    grey = (bright * (0.299, 0.587, 0.114)).sum(2, keepdims=True)  # luma of ITU-R BT.601
+    saturated = saturation * bright + (1 - saturation) * grey
+    contrasted = contrast * saturated + (1 - contrast) * grey.mean()
+    found = colour_jitter(image, 0.3, np.random.default_rng(7))
+    assert found.dtype == np.uint8 and not np.array_equal(found, image)
+    assert np.abs(found - contrasted.clip(0, 255)).max() < 1.01
+    grey_image = np.full((4, 4, 3), 100, np.uint8)
+    changed = colour_jitter(grey_image, 1.0, np.random.default_rng(0))
+    assert np.ptp(changed) <= 1  # grey stays grey
+
+
+# A picture whose colour is its label: blocks of 1 px a label would lose their colour where sizes change.
+LABELS = np.kron(np.array([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]], np.uint8), np.ones((40, 30), np.uint8))
+PICTURE = np.repeat(LABELS[..., None] * 20, 3, 2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("scale", [(0.5, 0.9), (1, 1), (1.1, 2.0)])
+def test_image_and_mask_stay_aligned(seed, scale):
+    augmentation = ImageAugmentation(96, scale, jitter=0)
+    image, mask = augmentation.with_mask(PICTURE, LABELS, np.random.default_rng(seed))
+    assert image.shape == (96, 96, 3) and mask.shape == (96, 96)
+    outside = mask == IGNORE
+    assert (image[outside] == FILL).all()
+    inner = ~outside  # away from the borders of blocks, where colours blend
+    for dy in (-2, 0, 2):
+        for dx in (-2, 0, 2):
+            inner &= np.roll(mask, (dy, dx), (0, 1)) == mask
+    inner[:2] = inner[-2:] = inner[:, :2] = inner[:, -2:] = False
+    assert inner.sum() > 500
+    assert (np.abs(image[inner].astype(int) - mask[inner][:, None].astype(int) * 20) <= 1).all()
+    longest = scale[0] * 96, scale[1] * 96  # 120 x 120 px stay a square
+    rows, columns = (~outside).any(1).sum(), (~outside).any(0).sum()
+    assert rows == columns and min(96, longest[0]) - 1 <= rows <= min(96, longest[1]) + 1
+    assert np.array_equal(augmentation(PICTURE, np.random.default_rng(seed)), image)
+
+
+def test_mirrors_half_of_the_time_and_moves_the_window():
+    augmentation = ImageAugmentation(32, (1, 1), jitter=0)
+    wide = np.repeat(np.arange(64, dtype=np.uint8)[None], 32, 0)
+    image = np.repeat(wide[..., None] * 3, 3, 2)
+    seen = [augmentation.with_mask(image, wide, np.random.default_rng(k))[1] for k in range(300)]
+    rows = [mask[np.flatnonzero((mask != IGNORE).any(1))[0]] for mask in seen]
+    mirrored = np.mean([row[0] > row[-1] for row in rows])
+    assert 0.4 < mirrored < 0.6
+    tops = {int(np.flatnonzero((mask != IGNORE).any(1))[0]) for mask in seen}
+    assert tops == set(range(17))  # 16 rows in a window of 32: every place
+
+
+def test_one_pixel_and_long_images():
+    augmentation = ImageAugmentation(16, (0.8, 1.6), jitter=0.3)
+    for shape in ((1, 1), (1, 500), (500, 1), (3000, 2)):
+        image, mask = augmentation.with_mask(
+            np.zeros((*shape, 3), np.uint8), np.ones(shape, np.uint8), np.random.default_rng(0)
+        )
+        assert image.shape == (16, 16, 3) and (mask == 1).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 15}, "at least 16 px, got 15"),
+        ({"size": 32, "scale": (0, 1)}, "0 < low <= high, got"),
+        ({"size": 32, "scale": (1.5, 1)}, "0 < low <= high, got"),
+        ({"size": 32, "jitter": -0.1}, "jitter must be in"),
+        ({"size": 32, "jitter": 1.1}, "jitter must be in"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ImageAugmentation(**settings)

@@ -1,0 +1,156 @@
+"""The encoder's module: it learns, its scores are average precision, its checkpoint is plain data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from wsvs.lit.encoder import EncoderModule
+from wsvs.lit.optim import configure
+from wsvs.lit.tracking import BadItems
+from wsvs.nets.model import load_net
+
+
+def batch(count=6):
+    """Red pictures are cats, blue ones dogs; the last one is both."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 40, (count, 3, 32, 32), dtype=np.uint8)
+    y = np.zeros((count, 2), np.float32)
+    for k in range(count):
+        for kind in {k % 2} | ({0, 1} if k == count - 1 else set()):
+            y[k, kind] = 1
+            images[k, 2 * kind, :, 16 * kind : 16 * kind + 16] += 200
+    return {"id": [str(k) for k in range(count)], "image": torch.from_numpy(images), "y": torch.from_numpy(y),
+            "bad": []}
+
+
+def test_learns_and_its_checkpoint_is_plain_data(config, make_trainer, tmp_path):
+    torch.manual_seed(0)
+    module = EncoderModule(config.asdict(), lr=1e-2, lr_backbone=1e-3, weights=None)
+    with torch.no_grad():
+        first = module.training_step(batch(), 0)
+    trainer = make_trainer(max_steps=25)
+    trainer.fit(module, [batch()] * 25, [batch()])
+    assert first > 0.5 and trainer.callback_metrics["train/loss"] < 0.1
+    assert trainer.callback_metrics["val/map"] == 1
+
+    path = tmp_path / "x.ckpt"
+    trainer.save_checkpoint(path)
+    plain = torch.load(path, weights_only=True)
+    assert plain["hyper_parameters"]["net"] == config.asdict() and plain["global_step"] == 25
+    loaded = EncoderModule.load_from_checkpoint(path, weights_only=True).eval()
+    net = load_net(path)
+    assert net.decoder is None and net.config == config
+    images = batch()["image"].float() / 255
+    expected = module.eval().net.encoder(images)
+    assert torch.equal(loaded.net.encoder(images), expected) and torch.equal(net.encoder(images), expected)
+
+
+def test_pre_trained_weights_are_not_needed_again(config, make_trainer, tmp_path):
+    weights = tmp_path / "backbone.pth"
+    torch.save(config.build_encoder().backbone.state_dict(), weights)
+    module = EncoderModule(config.asdict(), weights=str(weights))
+    assert torch.equal(module.net.encoder.backbone.features[0].weight, torch.load(weights)["features.0.weight"])
+    trainer = make_trainer(max_steps=1)
+    trainer.fit(module, [batch()])
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    weights.unlink()
+    EncoderModule.load_from_checkpoint(tmp_path / "x.ckpt", weights_only=True)
+
+
+def test_loss_is_the_sigmoid_cross_entropy_of_every_class(config):
+    module = EncoderModule(config.asdict()).eval()
+    data = batch()
+    p = module.net.encoder(data["image"].float() / 255).sigmoid().detach().double().numpy()
+    y = data["y"].numpy()
+    expected = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
+    assert module.training_step(data, 0).item() == pytest.approx(expected, rel=1e-5)
+    assert module.training_step({"bad": [("x", "torn")]}, 0) is None
+
+
+def test_map_is_over_all_batches_and_classes_that_occur(config, make_trainer, monkeypatch):
+    """Against scikit-learn; the third class has no positive and counts for nothing."""
+    three = {**config.asdict(), "classes": ["cat", "dog", "bus"]}
+    module = EncoderModule(three)
+    rng = np.random.default_rng(0)
+    logits, y = rng.normal(size=(12, 3)).astype(np.float32), rng.integers(0, 2, (12, 3))
+    y[:, 2] = 0
+    rows = iter(logits)
+    monkeypatch.setattr(module.net.encoder, "forward", lambda x: torch.from_numpy(next(rows)[None]))
+    data = [
+        {"id": [str(k)], "image": torch.zeros(1, 3, 20, 32, dtype=torch.uint8), "bad": [],
+         "y": torch.from_numpy(y[k : k + 1].astype(np.float32))}
+        for k in range(12)
+    ]
+    (found,) = make_trainer(num_sanity_val_steps=0).validate(module, [*data, {"bad": [("x", "torn")]}], verbose=False)
+    expected = [average_precision_score(y[:, c], logits[:, c]) for c in range(2)]
+    assert found["val/ap/cat"] == pytest.approx(expected[0], abs=1e-6)
+    assert found["val/ap/dog"] == pytest.approx(expected[1], abs=1e-6)
+    assert found["val/map"] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert np.isnan(found["val/ap/bus"])  # the key is there all the same
+
+
+def test_one_class_is_enough(config, make_trainer):
+    one = {**config.asdict(), "classes": ["cat"]}
+    data = batch()
+    data["y"] = data["y"][:, :1]
+    trainer = make_trainer(max_steps=2)
+    trainer.fit(EncoderModule(one), [data] * 2, [data])
+    assert 0 <= trainer.callback_metrics["val/map"] <= 1 and "val/ap/cat" in trainer.callback_metrics
+
+
+def test_learning_rates_of_old_and_new_layers(config, make_trainer):
+    module = EncoderModule(config.asdict(), lr=1e-2, lr_backbone=0.0)
+    before = {name: value.clone() for name, value in module.named_parameters()}
+    make_trainer(max_steps=2).fit(module, [batch()] * 2)
+    changed = {name for name, value in module.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if ".backbone." not in name} and len(changed) == 4
+
+
+def test_frozen_backbone(config, make_trainer):
+    module = EncoderModule({**config.asdict(), "trainable": "last"}, lr=1e-2, lr_backbone=1e-2)
+    before = {name: value.clone() for name, value in module.named_parameters()}
+    make_trainer(max_steps=1).fit(module, [batch()])
+    changed = {name for name, value in module.named_parameters() if not torch.equal(value, before[name])}
+    assert any(".backbone." in name for name in changed)
+    first = min((name for name in before if ".backbone." in name), key=lambda name: int(name.split(".")[4]))
+    assert first not in changed
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": -1.0}, "must not be negative, got -1.0"),
+        ({"lr_backbone": -1.0}, "must not be negative"),
+        ({"schedule": "linear"}, "schedule must be constant or cosine, got 'linear'"),
+    ],
+)
+def test_settings_refused(config, settings, message):
+    with pytest.raises(ValueError, match=message):
+        EncoderModule(config.asdict(), **settings)
+
+
+def test_cosine_ends_at_0():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    frozen = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+    made = configure([([weight], 0.4), ([frozen], 1.0)], "cosine", 10)
+    optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    assert made["lr_scheduler"]["interval"] == "step" and len(optimizer.param_groups) == 1
+    rates = []
+    for _ in range(12):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] == 0.4 and rates[5] == pytest.approx(0.2) and rates[10] == rates[11] == pytest.approx(0)
+    constant = configure([([weight], 0.4)], "constant", 10)
+    assert set(constant) == {"optimizer"} and isinstance(constant["optimizer"], torch.optim.Adam)
+
+
+def test_bad_items_of_all_batches_are_collected(config, make_trainer):
+    bad = BadItems()
+    data = {**batch(), "bad": [("t", "torn")]}
+    trainer = make_trainer(max_steps=2, callbacks=[bad])
+    trainer.fit(EncoderModule(config.asdict()), [data, {"bad": [("u", "empty")]}], [{**batch(), "bad": [("v", "text")]}])
+    assert bad.found == {"t": "torn", "u": "empty", "v": "text"}
