@@ -89,10 +89,10 @@ def test_full_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch, code):
 
 
 def test_full_disk_at_the_first_byte(tmp_path, monkeypatch):
-    def full(**keywords):
+    def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", full)
+    monkeypatch.setattr(files.os, "open", full)
     with pytest.raises(UserError, match="no space left"):
         write_text(tmp_path / "x", "")
 

@@ -126,7 +126,7 @@ def test_missing_root(root):
 
 def test_id_without_file(root):
     (root / "b.png").unlink()
-    with pytest.raises(UserError, match="1 of [34] ids have no image file, first 'b'"):
+    with pytest.raises(UserError, match=r"1 of [34] ids have no image file, first 'b'"):
         _ = tagged(root).splits
     with pytest.raises(BadItem, match="id 'b' has no image file"):
         tagged(root).path("b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from wsvs.nets.model import NetConfig, SegmentationNet
 
@@ -33,5 +34,15 @@ def make_trainer(tmp_path):
             "enable_progress_bar": False, "enable_model_summary": False, "default_root_dir": tmp_path,
         }
         return pl.Trainer(**{**quiet, **more})
+
+    return make
+
+
+@pytest.fixture
+def load():
+    """A loader of ready-made batches."""
+
+    def make(batches) -> DataLoader:
+        return DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)
 
     return make

@@ -26,13 +26,13 @@ def batch(count=6):
             "bad": []}
 
 
-def test_learns_and_its_checkpoint_is_plain_data(config, make_trainer, tmp_path):
+def test_learns_and_its_checkpoint_is_plain_data(config, make_trainer, load, tmp_path):
     torch.manual_seed(0)
     module = EncoderModule(config.asdict(), lr=1e-2, lr_backbone=1e-3, weights=None)
     with torch.no_grad():
         first = module.training_step(batch(), 0)
     trainer = make_trainer(max_steps=25)
-    trainer.fit(module, [batch()] * 25, [batch()])
+    trainer.fit(module, load([batch()] * 25), load([batch()]))
     assert first > 0.5 and trainer.callback_metrics["train/loss"] < 0.1
     assert trainer.callback_metrics["val/map"] == 1
 
@@ -48,13 +48,13 @@ def test_learns_and_its_checkpoint_is_plain_data(config, make_trainer, tmp_path)
     assert torch.equal(loaded.net.encoder(images), expected) and torch.equal(net.encoder(images), expected)
 
 
-def test_pre_trained_weights_are_not_needed_again(config, make_trainer, tmp_path):
+def test_pre_trained_weights_are_not_needed_again(config, make_trainer, load, tmp_path):
     weights = tmp_path / "backbone.pth"
     torch.save(config.build_encoder().backbone.state_dict(), weights)
     module = EncoderModule(config.asdict(), weights=str(weights))
     assert torch.equal(module.net.encoder.backbone.features[0].weight, torch.load(weights)["features.0.weight"])
     trainer = make_trainer(max_steps=1)
-    trainer.fit(module, [batch()])
+    trainer.fit(module, load([batch()]))
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     weights.unlink()
     EncoderModule.load_from_checkpoint(tmp_path / "x.ckpt", weights_only=True)
@@ -70,7 +70,7 @@ def test_loss_is_the_sigmoid_cross_entropy_of_every_class(config):
     assert module.training_step({"bad": [("x", "torn")]}, 0) is None
 
 
-def test_map_is_over_all_batches_and_classes_that_occur(config, make_trainer, monkeypatch):
+def test_map_is_over_all_batches_and_classes_that_occur(config, make_trainer, load, monkeypatch):
     """Against scikit-learn; the third class has no positive and counts for nothing."""
     three = {**config.asdict(), "classes": ["cat", "dog", "bus"]}
     module = EncoderModule(three)
@@ -84,7 +84,9 @@ def test_map_is_over_all_batches_and_classes_that_occur(config, make_trainer, mo
          "y": torch.from_numpy(y[k : k + 1].astype(np.float32))}
         for k in range(12)
     ]
-    (found,) = make_trainer(num_sanity_val_steps=0).validate(module, [*data, {"bad": [("x", "torn")]}], verbose=False)
+    (found,) = make_trainer(num_sanity_val_steps=0).validate(
+        module, load([*data, {"bad": [("x", "torn")]}]), verbose=False
+    )
     expected = [average_precision_score(y[:, c], logits[:, c]) for c in range(2)]
     assert found["val/ap/cat"] == pytest.approx(expected[0], abs=1e-6)
     assert found["val/ap/dog"] == pytest.approx(expected[1], abs=1e-6)
@@ -92,27 +94,27 @@ def test_map_is_over_all_batches_and_classes_that_occur(config, make_trainer, mo
     assert np.isnan(found["val/ap/bus"])  # the key is there all the same
 
 
-def test_one_class_is_enough(config, make_trainer):
+def test_one_class_is_enough(config, make_trainer, load):
     one = {**config.asdict(), "classes": ["cat"]}
     data = batch()
     data["y"] = data["y"][:, :1]
     trainer = make_trainer(max_steps=2)
-    trainer.fit(EncoderModule(one), [data] * 2, [data])
+    trainer.fit(EncoderModule(one), load([data] * 2), load([data]))
     assert 0 <= trainer.callback_metrics["val/map"] <= 1 and "val/ap/cat" in trainer.callback_metrics
 
 
-def test_learning_rates_of_old_and_new_layers(config, make_trainer):
+def test_learning_rates_of_old_and_new_layers(config, make_trainer, load):
     module = EncoderModule(config.asdict(), lr=1e-2, lr_backbone=0.0)
     before = {name: value.clone() for name, value in module.named_parameters()}
-    make_trainer(max_steps=2).fit(module, [batch()] * 2)
+    make_trainer(max_steps=2).fit(module, load([batch()] * 2))
     changed = {name for name, value in module.named_parameters() if not torch.equal(value, before[name])}
     assert changed == {name for name in before if ".backbone." not in name} and len(changed) == 4
 
 
-def test_frozen_backbone(config, make_trainer):
+def test_frozen_backbone(config, make_trainer, load):
     module = EncoderModule({**config.asdict(), "trainable": "last"}, lr=1e-2, lr_backbone=1e-2)
     before = {name: value.clone() for name, value in module.named_parameters()}
-    make_trainer(max_steps=1).fit(module, [batch()])
+    make_trainer(max_steps=1).fit(module, load([batch()]))
     changed = {name for name, value in module.named_parameters() if not torch.equal(value, before[name])}
     assert any(".backbone." in name for name in changed)
     first = min((name for name in before if ".backbone." in name), key=lambda name: int(name.split(".")[4]))
@@ -148,9 +150,17 @@ def test_cosine_ends_at_0():
     assert set(constant) == {"optimizer"} and isinstance(constant["optimizer"], torch.optim.Adam)
 
 
-def test_bad_items_of_all_batches_are_collected(config, make_trainer):
+def test_bad_items_of_all_batches_are_collected(config, make_trainer, load):
     bad = BadItems()
     data = {**batch(), "bad": [("t", "torn")]}
     trainer = make_trainer(max_steps=2, callbacks=[bad])
-    trainer.fit(EncoderModule(config.asdict()), [data, {"bad": [("u", "empty")]}], [{**batch(), "bad": [("v", "text")]}])
+    train, val = load([data, {"bad": [("u", "empty")]}]), load([{**batch(), "bad": [("v", "text")]}])
+    trainer.fit(EncoderModule(config.asdict()), train, val)
     assert bad.found == {"t": "torn", "u": "empty", "v": "text"}
+
+
+def test_training_of_bad_items_alone_ends(config, make_trainer, load):
+    trainer = make_trainer(max_steps=3)
+    bad = load([{"bad": [("x", "torn")]}])
+    trainer.fit(EncoderModule(config.asdict()), bad, bad)
+    assert trainer.global_step == 3 and trainer.callback_metrics["val/map"] == 0

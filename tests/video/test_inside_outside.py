@@ -9,6 +9,7 @@ import pytest
 
 from wsvs.video.inside_outside import (
     accumulate,
+    adaptive_gain,
     boundary_strength,
     critical_rate,
     gradient_magnitude,
@@ -280,3 +281,24 @@ def test_motion_term_without_any_motion() -> None:
 
 def test_reliability() -> None:
     np.testing.assert_allclose(reliability(np.array([0.0, 0.5])), [1, np.exp(-1)])
+
+
+def test_adaptive_gain_brings_the_95th_percentile_to_a_half():
+    flat = np.full((10, 10), 0.1, np.float32)
+    assert adaptive_gain(flat) == pytest.approx(5)
+    assert adaptive_gain(np.zeros((4, 4), np.float32)) == 10  # nothing moves: bounded
+    assert adaptive_gain(flat * 30) == 1  # fast objects are left as they are
+
+
+def test_adaptive_gain_finds_a_slow_rectangle_and_changes_nothing_for_a_fast_one():
+    def moving(speed: float) -> np.ndarray:
+        flow = np.zeros((120, 160, 2), np.float32)
+        flow[45:75, 60:100, 0] = speed
+        return flow
+
+    core = np.s_[47:73, 62:98]
+    assert not inside_map(moving(0.4))[0].any()
+    slow = inside_map(moving(0.4), gain="adaptive")[0]
+    assert slow[core].all() and slow.sum() < 1.5 * 30 * 40
+    fast, plain = inside_map(moving(8.0), gain="adaptive")[0], inside_map(moving(8.0))[0]
+    assert fast[core].all() and plain[core].all()

@@ -5,17 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from wsvs.core.errors import UserError
-
-_UMASK = os.umask(0)  # can only be read by setting it, and it belongs to all threads: hence here, once
-os.umask(_UMASK)
-_MODE = 0o666 & ~_UMASK  # mkstemp makes files private; results follow the user's umask
 
 
 @contextmanager
@@ -30,11 +26,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept: image and video libraries choose the format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        # Not mkstemp: its files are private, while results follow the user's umask.
+        temporary = path.parent / f".tmp-{uuid.uuid4().hex}{path.suffix}"
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
-        temporary.chmod(_MODE)
         os.replace(temporary, path)
     except OSError as error:
         raise explain_os_error(error, path) from error

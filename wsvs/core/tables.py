@@ -81,7 +81,8 @@ def read_table(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, s
         reader = csv.DictReader(stream, delimiter="," if path.suffix == ".csv" else "\t")
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
-            raise UserError(f"the table has no column {missing[0]!r}", where=path, remedy=f"it needs: {', '.join(columns)}")
+            needed = ", ".join(columns)
+            raise UserError(f"the table has no column {missing[0]!r}", where=path, remedy=f"it needs: {needed}")
         yield from reader
 
 

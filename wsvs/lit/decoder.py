@@ -48,6 +48,7 @@ class DecoderModule(pl.LightningModule):
         self.net = SegmentationNet(config, encoder, decoder or config.build_decoder(encoder))
         self.net.encoder.requires_grad_(False)
         self.register_buffer("confusion", torch.zeros(2, 2, dtype=torch.long), persistent=False)
+        self.train()  # the trainer leaves modes as they are, and loaded networks come in that of inference
 
     confusion: Tensor  # (2, 2) pixels by target and prediction
 

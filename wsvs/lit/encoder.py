@@ -7,7 +7,10 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
-from torchmetrics.classification import BinaryAveragePrecision, MultilabelAveragePrecision
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.classification import binary_average_precision
+from torchmetrics.utilities import dim_zero_cat
 
 from wsvs.data.loading import scaled
 from wsvs.lit.optim import check_schedule, configure
@@ -37,10 +40,7 @@ class EncoderModule(pl.LightningModule):
         self.save_hyperparameters(ignore=["weights", "sha256"])
         config = NetConfig(**net)
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)
-        several = len(config.classes) > 1  # torchmetrics takes one class for a question of yes or no only
-        self.average_precision = (
-            MultilabelAveragePrecision(len(config.classes), average="none") if several else BinaryAveragePrecision()
-        )
+        self.average_precision = AveragePrecision(len(config.classes))
 
     def configure_optimizers(self) -> Any:
         encoder = self.net.encoder
@@ -63,12 +63,44 @@ class EncoderModule(pl.LightningModule):
         images = resize(images, self.net.network_size(*images.shape[-2:]))
         logits = self.net.encoder(images)
         self.log("val/loss", F.binary_cross_entropy_with_logits(logits, batch["y"]), batch_size=1, sync_dist=True)
-        self.average_precision.update(logits, batch["y"].int())
+        self.average_precision.update(logits, batch["y"])
 
     def on_validation_epoch_end(self) -> None:
-        ap = self.average_precision.compute().reshape(-1)
+        ap = self.average_precision.compute().reshape(-1)  # torchmetrics makes one value a scalar
         self.average_precision.reset()
-        # a class without a positive has no AP and does not count; the set of keys stays the same on every rank
+        # the set of keys stays the same on every rank
         for name, value in zip(self.net.classes, ap, strict=True):
             self.log(f"val/ap/{name}", value, rank_zero_only=False)
         self.log("val/map", ap.nanmean().nan_to_num(0.0), prog_bar=True)
+
+
+class AveragePrecision(Metric):
+    """Average precision of each class over everything seen by all ranks, (C,); NaN for a class without a positive.
+
+    torchmetrics' own MultilabelAveragePrecision refuses a single class, gives 0 for a class without a positive, and
+    takes a batch whose logits happen to lie in [0, 1] for probabilities.
+    """
+
+    logits: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.add_state("logits", [], dist_reduce_fx="cat")
+        self.add_state("targets", [], dist_reduce_fx="cat")
+
+    def update(self, logits: Tensor, y: Tensor) -> None:
+        """(B, C) logits and labels in {0, 1}."""
+        self.logits.append(logits.detach().double())
+        self.targets.append(y.int())
+
+    def compute(self) -> Tensor:
+        if not len(self.logits):  # every image was bad
+            return torch.full((self.classes,), float("nan"))
+        logits, targets = dim_zero_cat(self.logits), dim_zero_cat(self.targets)
+        ap = [
+            binary_average_precision(score, target) if target.any() else score.new_tensor(float("nan"))
+            for score, target in zip(logits.sigmoid().T, targets.T, strict=True)
+        ]
+        return torch.stack(ap).float()

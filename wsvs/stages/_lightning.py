@@ -140,7 +140,8 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     harmless = (
         "does not have many workers", "smaller than the logging interval", "exists and is not empty",
-        "across ranks is zero", "Couldn.t infer the batch indices", "No positive samples found in target", "Average precision score for one or more",
+        "across ranks is zero", "Couldn.t infer the batch indices",
+        "You have overridden `transfer_batch_to_device`", "module.s. in eval mode at the start of training", "No positive samples found in target", "Average precision score for one or more",
         "`isinstance.treespec, LeafSpec.` is deprecated",
     )
     for text in harmless:

@@ -83,7 +83,7 @@ def _relevance(run: Run) -> None:
             if (shot["video"], number) in chosen:
                 chosen[shot["video"], number] = True
     if not chosen:
-        raise UserError("no frame of these clips is in the table", where=truth, remedy="columns: video, frame, relevant")
+        raise UserError("no frame of these clips is in the table", where=truth, remedy="are these the same videos?")
     relevant = [shows[video][number] for video, number in chosen]
     found = precision_recall(np.array(list(chosen.values())), np.array(relevant))
     results = {"precision": found.precision, "recall": found.recall}

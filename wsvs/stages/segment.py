@@ -41,7 +41,8 @@ def run(run: Run) -> None:
         )
     ledger = Ledger(run.dir)
     work_through(
-        run, shots, module=SegmenterModule(net, settings, batch_size=cfg.segment.attention_batch),
+        run, shots,
+        module=SegmenterModule(net if settings.lambda_a else None, settings, batch_size=cfg.segment.attention_batch),
         writer=MaskWriter(run.dir, labels, frames=cfg.segment.frames),
         finished=lambda shot: ledger.has(shot["shot"]), workers=cfg.segment.workers,
         dataset=partial(_dataset, settings=settings), size=lambda shot: shot["stop"] - shot["start"],

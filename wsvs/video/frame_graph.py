@@ -182,7 +182,7 @@ class _Draft:
             self.links.append(links)
         with self.timed("inside-outside"):
             inside, magnitude = inside_map(
-                moved, grad=settings.grad, angle=settings.angle, cleanup=settings.cleanup
+                moved, grad=settings.grad, angle=settings.angle, cleanup=settings.cleanup, gain=settings.gain
             )
             count = len(self.statistics[-1].size)
             self.inside.append(superpixel_means(self.labels[-1], inside, count))

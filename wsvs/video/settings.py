@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
 from wsvs.video.graph import Solver
-from wsvs.video.inside_outside import Angle, Cleanup, Gradient
+from wsvs.video.inside_outside import Angle, Cleanup, Gain, Gradient
 from wsvs.video.superpixels import SlicMethod
 
 FlowName = Literal["dis_ultrafast", "dis_fast", "dis_medium"]
@@ -35,6 +35,7 @@ class SegmentSettings:
         reestimate: Rounds in which the colour models are learned anew from the labels, at most; 0 as in the
             paper.
         grad, angle, cleanup: Variants of the inside-outside map; "cross", "sum", "sweep" is the release.
+        gain: "adaptive" also finds the boundaries of slow objects; "none" is the release.
         solver: Of the graph cut.
         seed: Of the colour models' start.
         superpixel_method: Library.
@@ -62,6 +63,7 @@ class SegmentSettings:
     grad: Gradient = "full"
     angle: Angle = "circular"
     cleanup: Cleanup = "flood"
+    gain: Gain = "none"
     solver: Solver = "auto"
     seed: int = 0
     superpixel_method: SlicMethod = "auto"

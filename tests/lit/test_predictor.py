@@ -1,0 +1,147 @@
+"""Prediction of still images: one mask an image at its own size, and what is written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wsvs.core.ledger import Ledger
+from wsvs.core.masks import read_mask
+from wsvs.data.work import ItemDataset, WorkModule
+from wsvs.lit.predictor import PredictionWriter, PredictorModule, load_image
+from wsvs.nets.model import SegmentationNet
+
+
+def image_item(height=20, width=30, classes=(1,)):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, height, width), dtype=np.uint8)
+    return {"id": "a", "image": torch.from_numpy(pixels), "classes": None if classes is None else list(classes)}
+
+
+@pytest.mark.parametrize("method", ["decoder", "attention", "mean"])
+def test_mask_has_the_size_of_the_image_and_labels_of_its_classes(net, method):
+    module = PredictorModule(net, method=method, background=0.0)
+    with torch.inference_mode():
+        for height, width in ((20, 30), (47, 33), (16, 100)):
+            found = module.predict_step(image_item(height, width, (0, 1)), 0)
+            assert found["mask"].shape == (height, width) and found["mask"].dtype == np.uint8
+            assert set(np.unique(found["mask"])) <= {0, 1, 2} and found["labels"] == [1, 2]
+            assert found["probabilities"].dtype == np.float16 and len(found["probabilities"]) == 2
+        nothing = module.predict_step(image_item(classes=()), 0)
+        assert not nothing["mask"].any() and nothing["mask"].shape == (20, 30) and nothing["labels"] == []
+
+
+def test_thresholds(net, monkeypatch):
+    """Probabilities by hand: where the best one does not exceed the threshold there is background."""
+    p = torch.tensor([[[0.2, 0.5, 0.9]], [[0.3, 0.6, 0.1]]])
+    asked = {}
+
+    def probabilities(self, image, classes, **more):
+        asked.update(more, image=image, classes=classes)
+        return [0, 1], p, torch.zeros(2)
+
+    monkeypatch.setattr(SegmentationNet, "probabilities", probabilities)
+    item = {"id": "a", "image": torch.full((3, 1, 3), 51, dtype=torch.uint8), "classes": [0, 1]}
+
+    def mask(**settings):
+        return PredictorModule(net, **settings).predict_step(item, 0)["mask"].tolist()
+
+    assert mask() == [[0, 2, 1]]
+    assert mask(background=0.6) == [[0, 0, 1]]  # must be above it
+    assert mask(background=0) == [[2, 2, 1]]
+    assert mask(background="otsu") == [[0, 2, 1]]
+    mask(method="mean", class_threshold=0.7, flip=True)
+    assert torch.allclose(asked["image"], torch.tensor(0.2))
+    assert (asked["method"], asked["class_threshold"], asked["flip"]) == ("mean", 0.7, True)
+
+
+def test_classes_are_predicted_where_no_tags_are_given(net):
+    item = image_item(classes=None)
+    with torch.inference_mode():
+        *_, scores = net.probabilities(item["image"].float() / 255, [0])
+        low = PredictorModule(net, class_threshold=0.0).predict_step(item, 0)
+        high = PredictorModule(net, class_threshold=1.0).predict_step(item, 0)
+    assert low["labels"] == [1, 2] and high["labels"] == [int(scores.argmax()) + 1]
+
+
+def test_bad_item_goes_through(net):
+    bad = {"id": "a", "bad": "torn"}
+    assert PredictorModule(net).predict_step(bad, 0) == bad
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "crf"}, "method must be decoder, attention or mean, got 'crf'"),
+        ({"class_threshold": 1.2}, "class_threshold must be a number in"),
+        ({"class_threshold": "otsu"}, "class_threshold must be a number in"),
+        ({"background": -0.1}, "background must be a number in"),
+        ({"background": "auto"}, "background must be a number in .* or otsu, got 'auto'"),
+    ],
+)
+def test_settings_refused(net, settings, message):
+    with pytest.raises(ValueError, match=message):
+        PredictorModule(net, **settings)
+
+
+def write(writer, prediction):
+    writer.write_on_batch_end(None, None, prediction, None, None, 0, 0)
+
+
+def test_writer(tmp_path):
+    mask = np.array([[0, 2, 255]], np.uint8)
+    probabilities = np.array([[[0.25, 0.5, 1]]], np.float16)
+    prediction = {"id": "deep/a.b", "mask": mask, "labels": [2], "probabilities": probabilities}
+    ledger = Ledger(tmp_path)
+    write(PredictionWriter(tmp_path, ledger), prediction)
+    assert np.array_equal(read_mask(tmp_path / "deep/a.b.png"), mask)
+    with Image.open(tmp_path / "deep/a.b.png") as image:
+        assert image.mode == "P" and image.getpalette()[6:9] == [0, 128, 0]  # label 2 of the VOC palette
+    assert not (tmp_path / "scores").exists() and not (tmp_path / "done").exists()
+    write(PredictionWriter(tmp_path, ledger, scores=True), prediction)
+    with np.load(tmp_path / "scores/deep/a.b.npz", allow_pickle=False) as kept:
+        assert kept["labels"].tolist() == [2] and np.array_equal(kept["probabilities"], probabilities)
+
+
+def test_writer_records_failures(tmp_path):
+    ledger = Ledger(tmp_path)
+    write(PredictionWriter(tmp_path, ledger), {"id": "deep/a", "bad": "torn"})
+    assert ledger.read("deep/a") == {"failed": "torn"} and not (tmp_path / "deep").exists()
+
+
+def test_mask_comes_after_its_scores(tmp_path, monkeypatch):
+    """The mask says that an image is finished: it must not be there alone."""
+    monkeypatch.setattr("wsvs.lit.predictor.write_bytes", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    prediction = {"id": "a", "mask": np.zeros((1, 1), np.uint8), "labels": [], "probabilities": np.zeros((0, 1, 1))}
+    with pytest.raises(OSError, match="full"):
+        write(PredictionWriter(tmp_path, Ledger(tmp_path), scores=True), prediction)
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_load_image(tmp_path):
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "a.png")
+    item = load_image({"id": "a", "file": str(tmp_path / "a.png"), "classes": None})
+    assert item["image"].shape == (3, 2, 3) and item["image"][:, 0, 0].tolist() == [1, 2, 3] and item["classes"] is None
+    missing = load_image({"id": "b", "file": str(tmp_path / "b.png"), "classes": [1]})
+    assert missing["id"] == "b" and str(tmp_path / "b.png") in missing["bad"] and set(missing) == {"id", "bad"}
+    assert load_image({"id": "c", "bad": "no file"}) == {"id": "c", "bad": "no file"}
+
+
+def test_through_a_trainer(net, make_trainer, tmp_path):
+    """As stage predict does it: a good image, a torn one, one without a file."""
+    Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    items = [
+        {"id": "a", "file": str(tmp_path / "a.png"), "classes": [1]},
+        {"id": "b", "file": str(tmp_path / "b.png"), "classes": None}, {"id": "c", "bad": "no file"},
+    ]
+    out = tmp_path / "out"
+    ledger = Ledger(out)
+    work = WorkModule(
+        items, finished=lambda item: False, dataset=lambda mine: ItemDataset(mine, load_image), workers=0
+    )
+    trainer = make_trainer(callbacks=[PredictionWriter(out, ledger)], use_distributed_sampler=False)
+    trainer.predict(PredictorModule(net), work, return_predictions=False)
+    assert read_mask(out / "a.png").shape == (20, 30)
+    assert "b.png" in ledger.read("b")["failed"] and ledger.read("c") == {"failed": "no file"}
