@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 from wsvs.core.errors import UserError
-from wsvs.stages import ALL_STAGES, load_stage
-
-OK, MISTAKE, PASSED_OVER = 0, 2, 3  # exit statuses; 1 is left to unexpected errors
-_status: list[int] = []
+from wsvs.core.files import explain_os_error
+from wsvs.stages import ALL_STAGES, _status, load_stage
+from wsvs.stages._status import MISTAKE, PASSED_OVER
 
 
 def config_dir() -> Path:
@@ -46,29 +47,66 @@ def register_resolvers() -> None:
 
 
 def run_stage(cfg) -> None:
-    """Run the stage of a composed configuration."""
-    from wsvs.stages._lightning import close_loggers
+    """Run the stage of a composed configuration: the one job of a command, or one of the jobs of a sweep."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        _run_stage(cfg)
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        told = error if isinstance(error, UserError) else explain_config_error(error)
+        if not _status.counts_here():  # a job in a process of its own: the sweep's process has to hear of it
+            raise told from None
+        _complain(told)  # said here, once: Hydra would put its own words around it
+        if cfg.trainer.devices != 1:  # its other ranks are left in disorder: no further job of a sweep beside them
+            sys.exit(_status.overall())
+
+
+def _run_stage(cfg) -> None:
+    from wsvs.stages._lightning import close_loggers, sow
     from wsvs.stages._run import Run
 
+    _log_to_stdout()  # a launcher's process has not come through main()
     module = load_stage(cfg.stage)
     run = Run(cfg, main)
     with run.opened(module):
+        sow(cfg)
         try:
             module.run(run)
         finally:
             close_loggers(run)
-    _status.append(PASSED_OVER if run.skipped else OK)
+    if run.skipped:
+        _status.add(PASSED_OVER)
+
+
+def _log_to_stdout() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.raiseExceptions = False  # a log that cannot be written must not bury the message that says why
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as `kill` and cluster schedulers send it: stop as by Ctrl-C."""
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    raise Terminated
 
 
 def main() -> None:
-    """Console entry. Exit status: 0 done, 1 unexpected error, 2 a mistake to mend, 3 done with items passed over."""
+    """Console entry.
+
+    Exit status: 0 done, 1 unexpected error, 2 a mistake to mend, 3 done with items passed over, 130 stopped by Ctrl-C,
+    143 by SIGTERM.
+    """
     arguments = sys.argv[1:] = options_first(sys.argv[1:])
     informs = any(word.startswith(("--help", "-h", "--hydra-help", "--info", "-i", "--version")) for word in arguments)
     if not informs and not any(word.startswith("stage=") for word in arguments):
         print(usage(), file=sys.stderr)
         sys.exit(MISTAKE)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must not hide where an unexpected error came from
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    _log_to_stdout()
+    _status.begin()
+    signal.signal(signal.SIGTERM, _terminate)
 
     import hydra
     from hydra.errors import HydraException
@@ -82,10 +120,15 @@ def main() -> None:
         _complain(error)
     except (HydraException, OmegaConfBaseException) as error:
         _complain(explain_config_error(error))
-    except KeyboardInterrupt:
+    except OSError as error:  # Hydra's own files in the run directory
+        explained = explain_os_error(error, error.filename or "the run directory")
+        if not isinstance(explained, UserError):
+            raise
+        _complain(explained)
+    except KeyboardInterrupt as stop:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(max(_status, default=OK))
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
+    sys.exit(_status.overall())
 
 
 def options_first(words: list[str]) -> list[str]:
@@ -107,9 +150,9 @@ def explain_config_error(error: Exception) -> UserError:
 
 
 def _complain(error: UserError) -> None:
-    logging.getLogger("wsvs").debug("refused: %s", error)
-    print(f"error: {error.message}", file=sys.stderr)
-    sys.exit(MISTAKE)
+    rank = _status.rank()
+    print(f"error{f' (rank {rank})' if rank else ''}: {error.message}", file=sys.stderr, flush=True)
+    _status.add(MISTAKE)
 
 
 if __name__ == "__main__":

@@ -86,3 +86,15 @@ def test_batched():
     assert list(batched(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(batched(range(6), 3)) == [[0, 1, 2], [3, 4, 5]]
     assert list(batched([], 3)) == []
+
+
+def test_batched_hands_out_what_came_before_a_break():
+    def source():
+        yield from range(5)
+        raise ValueError("torn file")
+
+    seen = []
+    with pytest.raises(ValueError, match="torn file"):
+        for batch in batched(source(), 3):
+            seen.append(batch)
+    assert seen == [[0, 1, 2], [3, 4]]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import cv2
+import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -30,6 +31,12 @@ def make_loader(
         drop_last=drop_last, persistent_workers=workers > 0, worker_init_fn=one_thread,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def fills_a_batch(module: pl.LightningDataModule, dataset: Dataset, batch_size: int) -> bool:
+    """Whether each rank's share of a data set makes a batch: only then may the last, shorter one be dropped."""
+    ranks = module.trainer.world_size if module.trainer is not None else 1
+    return len(dataset) // ranks >= batch_size  # type: ignore[arg-type]
 
 
 def one_thread(_: int) -> None:

@@ -53,12 +53,17 @@ def prefetch(source: Iterable[T], ahead: int = 32) -> Iterator[T]:
 
 
 def batched(source: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one shorter."""
+    """Lists of `size` items, the last one shorter. Where the source breaks, what came before is handed out first."""
     batch: list[T] = []
-    for item in source:
-        batch.append(item)
-        if len(batch) == size:
+    try:
+        for item in source:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except Exception:
+        if batch:
             yield batch
-            batch = []
+        raise
     if batch:
         yield batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset
 
-from wsvs.data.loading import make_loader
+from wsvs.data.loading import fills_a_batch, make_loader
 
 
 class StepDataModule(pl.LightningDataModule):
@@ -21,7 +21,7 @@ class StepDataModule(pl.LightningDataModule):
         self.workers = workers
 
     def train_dataloader(self) -> DataLoader:
-        whole = len(self.train_set) >= self.batch_size  # type: ignore[arg-type]
+        whole = fills_a_batch(self, self.train_set, self.batch_size)
         return make_loader(
             self.train_set, batch_size=self.batch_size, workers=self.workers, shuffle=True, drop_last=whole
         )

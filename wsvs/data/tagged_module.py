@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
-from wsvs.data.loading import make_loader
+from wsvs.data.loading import fills_a_batch, make_loader
 from wsvs.data.tagged import TaggedDataset, TaggedImages
 from wsvs.data.transforms import ImageAugmentation
 
@@ -31,7 +31,7 @@ class TaggedDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         dataset = TaggedDataset(self.source, self.source.splits["train"], self.augmentation)
-        whole = len(dataset) >= self.batch_size  # a lone last image would make batch norm fail
+        whole = fills_a_batch(self, dataset, self.batch_size)  # a lone last image would make batch norm fail
         return make_loader(dataset, batch_size=self.batch_size, workers=self.workers, shuffle=True, drop_last=whole)
 
     def val_dataloader(self) -> DataLoader:

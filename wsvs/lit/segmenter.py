@@ -123,6 +123,9 @@ class MaskWriter(BasePredictionWriter):
         label = np.uint8(self.labels[result.item["class"]])
         masks = result.segmentation.masks((result.item["height"], result.item["width"]))
         areas = []
+        for folder in ("masks", "frames"):  # a start that was killed may have left stumps
+            for stump in (self.run / folder / shot).glob(".tmp-*"):
+                stump.unlink()
         for t, mask in enumerate(masks):
             number = result.item["start"] + t
             write_mask(self.run / "masks" / shot / f"{number:06d}.png", mask * label)

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+import torch.distributed
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from wsvs.core.files import atomic_path
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there: a run that is killed while it writes one can still be taken up.
+
+    Lightning writes to the system's temporary folder and then copies, where that is on another disk.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Raises `UserError` on a full or read-only disk."""
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
 
 
 class BadItems(pl.Callback):
-    """Collects the bad items that the loaders passed over: {id: reason}."""
+    """Collects the bad items that the loaders passed over, on any rank and before a restart too: {id: reason}."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
+
+    def state_dict(self) -> dict[str, str]:
+        return dict(self.found)
+
+    def load_state_dict(self, state_dict: dict[str, str]) -> None:
+        self.found.update(state_dict)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if trainer.world_size > 1:
+            everywhere: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(everywhere, self.found)
+            for found in everywhere:
+                self.found.update(found)
 
     def _collect(self, batch: Any) -> None:
         if isinstance(batch, dict):

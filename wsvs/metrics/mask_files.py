@@ -37,7 +37,7 @@ def require_some(scored: int, bad: Sequence[BadItem]) -> None:
 
 def resolve_ids(truth: Path, ids: Sequence[str] | None) -> list[str]:
     """The given ids, else the stems of all PNGs in `truth`. Raises `UserError` if there is none."""
-    found = sorted(path.stem for path in truth.glob("*.png")) if ids is None else list(ids)
+    found = sorted(path.stem for path in truth.glob("[!.]*.png")) if ids is None else list(ids)
     if not found:
         raise UserError("no true mask to score against", where=truth, remedy="true masks are PNGs: <image id>.png")
     return found
@@ -89,7 +89,7 @@ def find_videos(truth: Path) -> list[str]:
     """Folders of masks below `truth`, as relative paths. Raises `UserError` if there is none."""
     found = [
         Path(place).relative_to(truth).as_posix() for place, _, files in os.walk(truth)
-        if any(Path(name).suffix.lower() in _MASKS for name in files)
+        if any(Path(name).suffix.lower() in _MASKS and not name.startswith(".") for name in files)
     ]
     if not found:
         raise UserError("no true masks here", where=truth, remedy="true masks are <video>/00000.png, or .jpg")
@@ -101,7 +101,7 @@ def numbered_frames(folder: Path, what: str) -> dict[int, Path]:
     """
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     found: dict[int, Path] = {}
-    for path in (path for path in paths if path.suffix.lower() in _MASKS):
+    for path in (path for path in paths if path.suffix.lower() in _MASKS and not path.name.startswith(".")):
         if not (path.stem.isascii() and path.stem.isdigit()):
             raise BadItem("a mask's name must be its frame's number", where=path, remedy="rename it, as 00000.png")
         number = int(path.stem)

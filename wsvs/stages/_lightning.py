@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
+from pathlib import Path
 from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+import torch.distributed
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from wsvs.core.errors import UserError
+from wsvs.core.files import explain_os_error
 from wsvs.data.tagged import TaggedImages
-from wsvs.lit.tracking import BadItems
+from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import NetConfig
 from wsvs.stages._run import Run, rank
 
@@ -31,8 +37,7 @@ def plain(section: DictConfig) -> dict[str, Any]:
 def build_data(cfg: DictConfig) -> TaggedImages:
     """The tagged images of the configuration, made first if they are a synthetic world."""
     data = instantiate(cfg.data, _convert_="all")
-    if rank() == 0:
-        data.prepare()
+    data.prepare()
     return data
 
 
@@ -42,6 +47,11 @@ def net_config(cfg: DictConfig, classes: Sequence[str]) -> NetConfig:
     for key in ("weights", "sha256", "lr"):
         model.pop(key)
     return NetConfig(classes=tuple(classes), **model)
+
+
+def sow(cfg: DictConfig) -> None:
+    """Seed every random generator, those of loader workers included. Networks are initialised from it too."""
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
 
 def build_trainer(
@@ -58,7 +68,7 @@ def build_trainer(
     cfg = run.cfg
     _quieten()
     _check_launcher(cfg)
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    sow(cfg)  # again: the same order of items whatever was drawn until here, by a run that is taken up or not
     given = {key: value for key, value in cfg.trainer.items() if value is not None}
     if epochs is not None and "max_steps" not in given:
         given.setdefault("max_epochs", epochs)
@@ -72,8 +82,10 @@ def build_trainer(
         given |= {"val_check_interval": min(val_every, last), "check_val_every_n_epoch": None}
         if given["val_check_interval"] < 1:
             raise UserError("val_every must be at least 1", where=f"{run.stage}.val_every")
+    if rank() == 0:
+        keep_metrics(run.dir)
     loggers = [instantiate(item, _convert_="all") for item in cfg.logger.values()]
-    callbacks = []
+    callbacks: list[pl.Callback] = [StopOnTerm()]
     for item in cfg.callbacks.values():
         if item is not None and item._target_.endswith("ModelCheckpoint"):
             if monitor:
@@ -83,7 +95,8 @@ def build_trainer(
     callbacks += extra.pop("callbacks", [])
     trainer: pl.Trainer = instantiate(
         OmegaConf.create(given), logger=loggers or False, callbacks=callbacks, default_root_dir=str(run.dir),
-        enable_checkpointing=monitor is not None, enable_progress_bar=False, **extra, _convert_="all",
+        enable_checkpointing=monitor is not None, enable_progress_bar=False, plugins=[WholeCheckpoints()], **extra,
+        _convert_="all",
     )
     if trainer.is_global_zero:
         for logger in trainer.loggers:
@@ -91,29 +104,84 @@ def build_trainer(
     return trainer
 
 
-def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
-    """Train from the start or from where the run was stopped; bad items are passed over and recorded."""
-    bad = BadItems()
-    trainer.callbacks.append(bad)  # type: ignore[attr-defined]
-    last = run.dir / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        log.info("goes on from %s", last)
+def keep_metrics(folder: Path) -> None:
+    """Move the metrics of an earlier start out of the way: Lightning's CSV logger would delete them."""
+    metrics = folder / "metrics.csv"
+    if metrics.is_file():
+        number = next(n for n in count(1) if not (folder / f"metrics.{n}.csv").exists())
+        metrics.rename(folder / f"metrics.{number}.csv")
+
+
+class StopOnTerm(pl.Callback):
+    """Puts our SIGTERM handler back in its place: Lightning's makes a predict loop deaf to the signal, and broadcasts
+    from within the handler, which may meet a rank that waits in another collective call."""
+
+    def __init__(self) -> None:
+        self.ours = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        signal.signal(signal.SIGTERM, self.ours)
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        signal.signal(signal.SIGTERM, self.ours)
+
+
+@contextmanager
+def explained(run: Run) -> Iterator[None]:
+    """Errors of a training or predict loop that a user can mend, as `UserError`; Lightning's exit as an interrupt."""
     try:
-        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        yield
     except torch.OutOfMemoryError as error:
         raise UserError(
             "the GPU has not enough memory", where=f"stage {run.stage}",
             remedy="lower <stage>.batch_size or model.image_size",
         ) from error
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    except OSError as error:
+        raise explain_os_error(error, error.filename or run.dir) from error
+    except RuntimeError as error:
+        lost = _who_is_lost(error)
+        if lost is None:
+            raise
+        raise UserError(
+            f"{lost} ended before its time: {error}", where=f"stage {run.stage}",
+            remedy="see what is said above, if anything: it may have been killed for lack of memory; "
+            "the same command goes on from there",
+        ) from error
+    except SystemExit as exit:  # Lightning's answer to an interrupt
+        stop = exit.__context__
+        raise (stop if isinstance(stop, KeyboardInterrupt) else KeyboardInterrupt) from exit
+
+
+def _who_is_lost(error: RuntimeError) -> str | None:
+    """Whose end an error tells of, if of anybody's."""
+    if "DataLoader worker" in str(error):
+        return "a loader's process"
+    if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
+        return "another rank"
+    return None
+
+
+def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> float:
+    """Train from the start or from where the run was stopped; bad items are passed over and recorded.
+
+    Returns the best value of the metric that chooses the checkpoint.
+    """
+    bad = BadItems()
+    trainer.callbacks.append(bad)  # type: ignore[attr-defined]
+    last = run.dir / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        log.info("goes on from %s", last)
+    with explained(run):
+        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     for item, reason in sorted(bad.found.items()):
         run.skip(item, reason)
-    if rank() == 0 and not (run.dir / "checkpoints" / "best.ckpt").is_file():
+    best = getattr(trainer.checkpoint_callback, "best_model_score", None)
+    if best is None or (rank() == 0 and not (run.dir / "checkpoints" / "best.ckpt").is_file()):
         raise UserError(
             "the training wrote no checkpoint", where=run.dir / "checkpoints",
             remedy="train longer (at least one validation), and keep callbacks.checkpoint",
         )
+    return float(best)
 
 
 def close_loggers(run: Run) -> None:
@@ -140,9 +208,10 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     harmless = (
         "does not have many workers", "smaller than the logging interval", "exists and is not empty",
-        "across ranks is zero", "Couldn.t infer the batch indices",
-        "You have overridden `transfer_batch_to_device`", "module.s. in eval mode at the start of training", "No positive samples found in target", "Average precision score for one or more",
-        "`isinstance.treespec, LeafSpec.` is deprecated",
+        "across ranks is zero", "It is recommended to use `self.log.*sync_dist=True",
+        "You have overridden `transfer_batch_to_device`", "module.s. in eval mode at the start of training",
+        "Couldn.t infer the batch indices", "No positive samples found in target",
+        "Average precision score for one or more", "`isinstance.treespec, LeafSpec.` is deprecated",
     )
     for text in harmless:
         warnings.filterwarnings("ignore", message=f".*{text}.*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -9,6 +10,7 @@ import logging
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,28 +19,23 @@ from types import ModuleType
 from typing import IO, Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 from rich.console import Console
 from rich.table import Table
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.stages import STAGES, load_stage
+from wsvs.stages._status import rank as rank  # stages take it from here
 
 log = logging.getLogger("wsvs")
 
 INPUTS = "inputs.json"
+FINGERPRINT = ".fingerprint"
 LOCK = ".lock"
-RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-
-
-def rank() -> int:
-    """Rank of this process among those of its run; 0 when it is alone."""
-    for variable in RANK_VARIABLES:
-        if os.environ.get(variable, "").isdigit():
-            return int(os.environ[variable])
-    return 0
+NO_RESULT = ("workers",)  # settings that change no result, except of a training, whose crops the workers draw
+CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 
 
 class Run:
@@ -73,16 +70,21 @@ class Run:
         os.environ["WSVS_RUN_DIR"] = str(self.dir)
         handler = None
         try:
-            self.dir.mkdir(parents=True, exist_ok=True)
             if rank() == 0:
-                self._lock = _take_lock(self.dir)
-                handler = logging.FileHandler(self.dir / "wsvs.log")
+                try:
+                    self.dir.mkdir(parents=True, exist_ok=True)
+                    self._lock = _take_lock(self.dir)
+                    handler = logging.FileHandler(self.dir / "wsvs.log")
+                except OSError as error:
+                    raise explain_os_error(error, self.dir) from error
                 handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
                 logging.getLogger().addHandler(handler)
                 log.info("stage %s in %s", self.stage, self.dir)
                 log.debug("command: wsvs %s", shlex.join(self.overrides))
+            elif _relaunched():
+                end_with_parent()
             self.inputs = self._resolve_inputs(module)
-            _prepare_relaunch(self.dir, self.overrides)
+            _prepare_relaunch(self.overrides)
             yield self
         finally:
             if handler is not None:
@@ -91,6 +93,8 @@ class Run:
             if self._lock is not None:
                 self._lock.close()
             sys.argv[:] = argv
+            if "LOCAL_RANK" in set(os.environ) - set(before):  # Lightning started ranks for this job alone
+                _leave_group()
             for variable in set(os.environ) - set(before):
                 del os.environ[variable]
 
@@ -100,13 +104,31 @@ class Run:
         if rank() != 0:
             return {stage: Path(path) for stage, path in self.wait_for(record).items()}
         if record.is_file():  # a run that is taken up again keeps its inputs
-            found = {stage: Path(path) for stage, path in read_json(record).items()}
+            given = self.cfg.inputs
+            found = {
+                stage: Path(given[stage]).resolve() if given[stage] else Path(path)
+                for stage, path in read_json(record).items()
+            }
         else:
             found = resolve_inputs(self.cfg, module)
+        self._check_settings(found)
+        if not record.is_file():
             write_json(record, {stage: str(path) for stage, path in found.items()})
         for stage, path in found.items():
             log.info("reads %s: %s", stage, path)
         return found
+
+    def _check_settings(self, inputs: Mapping[str, Path]) -> None:
+        """Part of one result and part of another would make neither: refuse what was begun with other settings."""
+        now, path = fingerprint(self.cfg, self.stage, inputs), self.dir / FINGERPRINT
+        if not path.is_file():
+            write_text(path, now)
+        elif path.read_text() != now:
+            raise UserError(
+                "this run directory was begun with other settings", where=self.dir,
+                remedy="give another WSVS_RUN_ID (in a SLURM job too: its number is the default), or resume=false, "
+                "or remove the directory",
+            )
 
     def wait_for(self, record: Path, seconds: float = 600.0) -> Any:
         """Content of a JSON file that rank 0 writes. Raises `UserError` if it does not come."""
@@ -163,9 +185,17 @@ def resolve_inputs(cfg: DictConfig, module: ModuleType) -> dict[str, Path]:
 def fingerprint(cfg: DictConfig, stage: str, inputs: Mapping[str, Path]) -> str:
     """Digest of all that determines a stage's result: its sections of the configuration, the seed, its inputs."""
     whole = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
-    sections = {key: whole[key] for key in (*load_stage(stage).SECTIONS, "seed")}
+    keys = load_stage(stage).SECTIONS
+    sections = {key: whole[key] for key in (*keys, "seed")}
+    if "trainer" not in keys:
+        sections = _without(sections, NO_RESULT)
     text = json.dumps([sections, {k: str(v) for k, v in inputs.items()}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without(value: Any, keys: Sequence[str]) -> Any:
+    """Nested dicts without some keys."""
+    return {k: _without(v, keys) for k, v in value.items() if k not in keys} if isinstance(value, dict) else value
 
 
 def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
@@ -173,14 +203,27 @@ def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
     if resume and stage in (*STAGES, "pipeline") and not any(
         os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
     ):
-        wanted = sorted(word for word in sys.argv[1:] if "=" in word and not word.startswith("hydra"))
+        wanted = sorted(word for word in sys.argv[1:] if _is_task_override(word))
         for path in sorted(Path(out, name, stage).glob("*/.hydra/overrides.yaml"), reverse=True):
             directory = path.parents[1]
-            same = sorted(str(word) for word in OmegaConf.load(path)) == wanted
+            same = _overrides_of(path) == wanted
             if same and not (directory / runs.SUMMARY).exists() and not _is_locked(directory):
                 os.environ["WSVS_RUN_ID"] = directory.name
                 break
     return runs.run_id()
+
+
+def _is_task_override(word: str) -> bool:
+    return ("=" in word or word.startswith("~")) and not word.startswith(("-", "hydra"))
+
+
+def _overrides_of(path: Path) -> list[str]:
+    """What an earlier command wrote down of its overrides, sorted; nothing where a full disk left a stump."""
+    try:
+        words = OmegaConf.load(path)
+        return sorted(str(word) for word in words) if isinstance(words, ListConfig) else []
+    except Exception:  # of yaml, mostly, which is not ours to import
+        return []
 
 
 def _relaunched() -> bool:
@@ -188,13 +231,45 @@ def _relaunched() -> bool:
     return rank() != 0 and "WSVS_RUN_DIR" in os.environ
 
 
-def _prepare_relaunch(directory: Path, overrides: list[str]) -> None:
-    """Lightning starts the other ranks with sys.argv: give them this one job, in this directory, and no sweep."""
-    sys.argv[1:] = overrides
+def end_with_parent(every: float = 1.0) -> None:
+    """End this process when the one that started it is gone, killed perhaps: nobody else would ever end it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(every)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _leave_group() -> None:
+    """The next job of a sweep gets ranks of its own: it must not wait for those of this one."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _prepare_relaunch(overrides: list[str]) -> None:
+    """Lightning starts the other ranks with sys.argv: give them this one job, and no sweep.
+
+    They find their directory in WSVS_RUN_DIR. Hydra's own is quoted by Lightning in a way that not every path stands.
+    """
+    sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
     config: Any = HydraConfig.instance().cfg
     if config is not None:
         with read_write(config.hydra):  # Hydra marks this node itself read-only
-            config.hydra.run.dir = str(directory)
+            config.hydra.run.dir = "."
+
+
+def config_options(words: Sequence[str]) -> Iterator[str]:
+    """The options that say where the configuration comes from, with their values."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in CONFIG_OPTIONS:
+            yield from (word, following)
+        elif word.partition("=")[0] in CONFIG_OPTIONS:
+            yield word
 
 
 def _take_lock(directory: Path) -> IO[str]:
@@ -202,7 +277,10 @@ def _take_lock(directory: Path) -> IO[str]:
     stream = (directory / LOCK).open("w")
     try:
         fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            log.warning("no locks on this file system (%s): start this run only once", error.strerror)
+            return stream
         stream.close()
         raise UserError(
             "another process works in this run directory", where=directory,

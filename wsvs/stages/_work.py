@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import Dataset
 
 from wsvs.data.work import Item, WorkModule
-from wsvs.stages._lightning import build_trainer
+from wsvs.stages._lightning import build_trainer, explained
 from wsvs.stages._run import Run
 
 
@@ -22,10 +22,9 @@ def work_through(
     """Bring every item to its end, by this or an earlier start of the run. Returns when all ranks are through."""
     trainer = build_trainer(run, callbacks=[writer], use_distributed_sampler=False)
     work = WorkModule(items, finished=finished, dataset=dataset, workers=workers, size=size)
-    trainer.predict(module, work, return_predictions=False, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    trainer.strategy.barrier()
+    with explained(run):
+        trainer.predict(module, work, return_predictions=False, weights_only=True)
+        trainer.strategy.barrier()
 
 
 def skip_failed(run: Run, records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 
 from wsvs.core.errors import BadItem, UserError
@@ -34,6 +36,8 @@ def run(run: Run) -> None:
     numbers = {name: [data.class_list.index(tag) for tag in tags] for name, tags in data.tags.items()}
     folder = run.dir / "masks"
     tagged = {split: [name for name in ids if numbers[name]] for split, ids in data.splits.items()}
+    tagged["train"] = sample(tagged["train"], settings.max_images, cfg.seed)
+    tagged["val"] = tagged["val"][: settings.val_items]
     items = [
         {"id": name, "file": str(data.path(name)), "classes": numbers[name]} for ids in tagged.values() for name in ids
     ]
@@ -52,7 +56,7 @@ def run(run: Run) -> None:
             augmentation=augmentation, fixed=fixed,
         )
 
-    size = cfg.model.image_size
+    size = settings.size or cfg.model.image_size
     loaders = StepDataModule(
         dataset(ids["train"], ImageAugmentation(size, tuple(settings.scale), settings.jitter), False),
         dataset((ids["val"] or ids["train"])[: settings.val_items], ImageAugmentation(size, (1, 1), 0), True),
@@ -63,12 +67,21 @@ def run(run: Run) -> None:
         config.asdict(), lr=cfg.model.lr or settings.lr, schedule=settings.schedule, start=checkpoint
     )
     trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
-    fit(run, trainer, module, loaders)
+    best = fit(run, trainer, module, loaders)
     run.finish(
         counts={"pseudo-labels": len(labelled), "used for training": len(ids["train"]), "to validate": len(ids["val"])},
-        results={"val/miou": float(trainer.checkpoint_callback.best_model_score)},  # type: ignore[union-attr]
+        results={"val/miou": best},
         wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (pseudo-labels made with them)",
     )
+
+
+def sample(names: list[str], most: int | None, seed: int) -> list[str]:
+    """At most so many names, drawn at random; None leaves all. Raises `UserError` for a number below 1."""
+    if most is None or most >= len(names):
+        return names
+    if most < 1:
+        raise UserError(f"adapt.max_images must be at least 1, got {most}", where="adapt.max_images")
+    return sorted(random.Random(seed).sample(names, most))
 
 
 def _usable(run: Run, names: list[str]) -> set[str]:

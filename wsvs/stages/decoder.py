@@ -30,8 +30,9 @@ def run(run: Run) -> None:
         raise UserError("the segment run kept no frames", where=segmented, remedy="segment with segment.frames=true")
     train, held = frames.split(settings.holdout)
     config = decoder_config(cfg, net_of(encoder))
-    crop = FrameCrop(cfg.model.image_size, settings.crop, tuple(settings.coverage), settings.jitter)
-    plain = FrameCrop(cfg.model.image_size, settings.crop, tuple(settings.coverage), jitter=0, mirror=False)
+    size = settings.size or cfg.model.image_size
+    crop = FrameCrop(size, settings.crop, tuple(settings.coverage), settings.jitter)
+    plain = FrameCrop(size, settings.crop, tuple(settings.coverage), jitter=0, mirror=False)
     classes = config.classes
     loaders = StepDataModule(
         FrameDataset(train, classes, crop, length=settings.steps * settings.batch_size),
@@ -42,12 +43,12 @@ def run(run: Run) -> None:
         config.asdict(), lr=cfg.model.lr or settings.lr, schedule=settings.schedule, start=encoder
     )
     trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
-    fit(run, trainer, module, loaders)
+    best = fit(run, trainer, module, loaders)
     run.finish(
         counts={
             "frames": len(train), "shots": len(train.shots), "held-out shots": len(held.shots),
             "classes": len({shot["class"] for shot in train.shots}),
         },
-        results={"val/miou": float(trainer.checkpoint_callback.best_model_score)},  # type: ignore[union-attr]
+        results={"val/miou": best},
         wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (masks made from videos)",
     )

@@ -24,8 +24,7 @@ def run(run: Run) -> None:
     augmentation = ImageAugmentation(cfg.model.image_size, tuple(settings.scale), settings.jitter)
     loaders = TaggedDataModule(data, augmentation, batch_size=settings.batch_size, workers=settings.workers)
     trainer = build_trainer(run, epochs=settings.epochs, monitor="val/map")
-    fit(run, trainer, module, loaders)
-    best = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr]
+    best = fit(run, trainer, module, loaders)
     run.finish(
         counts={"classes": len(data.class_list), **{f"{name} images": len(ids) for name, ids in splits.items()}},
         results={"val/map": best}, wrote=run.dir / "checkpoints" / "best.ckpt",

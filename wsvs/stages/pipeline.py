@@ -21,7 +21,7 @@ from wsvs.core.errors import UserError
 from wsvs.stages import STAGES, load_stage
 from wsvs.stages._checks import judge
 from wsvs.stages._lightning import plain
-from wsvs.stages._run import Run, fingerprint, log, rank, resolve_inputs
+from wsvs.stages._run import Run, config_options, end_with_parent, fingerprint, log, rank, resolve_inputs
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS: tuple[str, ...] = ("pipeline",)
@@ -139,6 +139,8 @@ def _finished(cfg: DictConfig, step: Step) -> Path | None:
     best: tuple[float, Path] | None = None
     for path in Path(cfg.out, cfg.name, step.stage).glob(f"*/{runs.SUMMARY}"):
         summary = runs.read_summary(path.parent)
+        if summary.get("debug") and not cfg.debug:
+            continue
         if summary["results"].get("fingerprint") == wanted and (best is None or summary["finished"] > best[0]):
             best = summary["finished"], path.parent.absolute()
     return best[1] if best else None
@@ -146,14 +148,17 @@ def _finished(cfg: DictConfig, step: Step) -> Path | None:
 
 def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path:
     """Run a stage as its own command line would, in a forked process: imports are paid once, memory is given back."""
-    name = run.dir.name if step.label == step.stage else f"{run.dir.name}-{step.label}"
+    name = _run_name(run, step)
     sys.stdout.flush()
     process = multiprocessing.get_context("fork").Process(target=_child, args=(run.command, overrides, name))
     process.start()
     try:
         process.join()
     except KeyboardInterrupt:
-        process.join()  # it got the same signal and stops by itself
+        process.join(5)  # Ctrl-C reaches it too; a signal that is sent to this process alone does not
+        if process.is_alive():
+            process.terminate()
+        process.join()
         raise
     if process.exitcode not in _GOOD:
         raise UserError(
@@ -163,9 +168,17 @@ def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path
     return Path(cfg.out, cfg.name, step.stage, name).absolute()
 
 
+def _run_name(run: Run, step: Step) -> str:
+    """The pipeline's own id, with the number of the job in a sweep, and the label of a repeated stage."""
+    home = Path(run.cfg.out, run.cfg.name, run.stage).absolute()
+    parts = run.dir.relative_to(home).parts if run.dir.is_relative_to(home) else run.dir.parts[-1:]
+    return "-".join([*parts, *([] if step.label == step.stage else [step.label])])
+
+
 def _child(command: Callable[[], None], overrides: list[str], name: str) -> None:
     os.environ["WSVS_RUN_ID"] = name
     os.environ.pop("WSVS_RUN_DIR", None)
-    sys.argv[1:] = overrides
+    sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
     GlobalHydra.instance().clear()
+    end_with_parent()
     command()

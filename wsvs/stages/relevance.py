@@ -47,6 +47,9 @@ def run(run: Run) -> None:
     if rank() != 0:
         return
     good = skip_failed(run, {clip["id"]: ledger.read(clip["id"]) for clip in clips if ledger.has(clip["id"])})
+    for name, record in good.items():
+        if record["broken"]:
+            run.skip(name, f"only its first {record['frames']} frames are used: {record['broken']}")
     shots = write_jsonl(
         run.dir / "shots.jsonl", find_shots(run.dir, clips, settings.threshold, settings.min_frames)
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from wsvs.core.errors import UserError
+from wsvs.core.files import read_jsonl
 from wsvs.retrieve.folder import FolderSource, retrieve_folder
+from wsvs.retrieve.manifest import FAILED, MANIFEST
 from wsvs.stages._lightning import build_data
 from wsvs.stages._run import Run, rank
 from wsvs.video.reader import probe
@@ -23,8 +25,11 @@ def run(run: Run) -> None:
     counts = retrieve_folder(source, data.class_list, run.dir, probe=probe, foreign=cfg.retrieve.foreign)
     if not counts["retrieved"]:
         raise UserError(
-            "no video of any class", where=run.dir / "manifest.jsonl",
+            "no video of any class", where=run.dir / MANIFEST,
             remedy="the manifest says of each video why it was left out; check retrieve.labels and data.classes",
         )
+    for row in read_jsonl(run.dir / MANIFEST):
+        if row["status"].startswith(FAILED):
+            run.skip(row["video"], row["status"])
     by_class = {name: count for name, count in counts.pop("retrieved_by_class").items() if count}
-    run.finish(counts={**counts, "by class": by_class}, wrote=run.dir / "manifest.jsonl")
+    run.finish(counts={**counts, "by class": by_class}, wrote=run.dir / MANIFEST)

@@ -1,0 +1,128 @@
+"""Progress: a line now and then where there is no terminal, with a sane estimate of the time left."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import wsvs.lit.progress
+from wsvs.lit.encoder import EncoderModule
+from wsvs.lit.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = SimpleNamespace(time=1000.0)
+    monkeypatch.setattr(wsvs.lit.progress, "time", SimpleNamespace(monotonic=lambda: now.time))
+    return now
+
+
+def trainer(**more):
+    return SimpleNamespace(**{
+        "is_global_zero": True, "estimated_stepping_batches": 100, "global_step": 0, "num_predict_batches": [10],
+        "progress_bar_metrics": {"train/loss": torch.tensor(0.5)}, **more,
+    })
+
+
+def test_lines_of_a_training(clock, caplog, capsys):
+    caplog.set_level(logging.INFO, "wsvs")
+    progress, fake = Progress(every=30), trainer()
+    progress.on_train_start(fake, None)
+    for step in range(1, 21):
+        clock.time += 3.5
+        fake.global_step = step
+        progress.on_train_batch_end(fake, None, None, None, 0)
+    progress.on_train_end(fake, None)
+    assert [record.getMessage() for record in caplog.records] == [
+        # every 9 steps of 3.5 s, which are 31.5 s: 91 and 82 steps are left
+        "9 of 100, 0.29/s, 5.3 min left  train/loss 0.500", "18 of 100, 0.29/s, 4.8 min left  train/loss 0.500",
+    ]
+    assert capsys.readouterr().out == ""
+
+
+def test_estimate_counts_only_what_this_start_did(clock, caplog):
+    caplog.set_level(logging.INFO, "wsvs")
+    progress, fake = Progress(every=1), trainer(global_step=90)
+    progress.on_train_start(fake, None)
+    clock.time += 60
+    fake.global_step = 91
+    progress.on_train_batch_end(fake, None, None, None, 0)
+    assert caplog.messages == ["91 of 100, 0.02/s, 9.0 min left  train/loss 0.500"]
+
+
+def test_several_batches_a_step(clock, caplog):
+    """With accumulated gradients a batch is not a step."""
+    caplog.set_level(logging.INFO, "wsvs")
+    progress, fake = Progress(every=1), trainer(estimated_stepping_batches=2)
+    progress.on_train_start(fake, None)
+    for batch in range(1, 9):
+        clock.time += 60
+        fake.global_step = batch // 4
+        progress.on_train_batch_end(fake, None, None, None, 0)
+    assert caplog.messages[0] == "0 of 2, 0.00/s  train/loss 0.500"
+    assert caplog.messages[-1] == "2 of 2, 0.00/s, 0.0 min left  train/loss 0.500"
+
+
+def test_predict_loop_and_unknown_length(clock, caplog):
+    caplog.set_level(logging.INFO, "wsvs")
+    progress, fake = Progress(every=1), trainer(progress_bar_metrics={})
+    progress.on_predict_start(fake, None)
+    for _ in range(2):
+        clock.time += 60
+        progress.on_predict_batch_end(fake, None, None, None, 0)
+    progress.on_predict_end(fake, None)
+    progress.on_train_start(trainer(estimated_stepping_batches=float("inf")), None)
+    clock.time += 60
+    progress.on_train_batch_end(trainer(global_step=6, progress_bar_metrics={}), None, None, None, 0)
+    assert [message.strip() for message in caplog.messages] == [
+        "1 of 10, 0.02/s, 9.0 min left", "2 of 10, 0.02/s, 8.0 min left", "6 of ?, 0.10/s",
+    ]
+
+
+def test_other_ranks_are_silent(clock, caplog):
+    caplog.set_level(logging.INFO, "wsvs")
+    progress, fake = Progress(every=1), trainer(is_global_zero=False)
+    progress.on_train_start(fake, None)
+    clock.time += 60
+    progress.on_train_batch_end(fake, None, None, None, 0)
+    progress.on_train_end(fake, None)
+    assert caplog.messages == []
+
+
+def test_through_a_trainer(config, make_trainer, caplog, capsys):
+    """Off a terminal nothing reaches the standard output, and every line can be read."""
+    caplog.set_level(logging.INFO, "wsvs")
+    data = {"image": torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "y": torch.zeros(2, 2)}
+    loader = DataLoader([data] * 6, batch_size=None, collate_fn=lambda item: item)
+    capsys.readouterr()
+    make_trainer(max_epochs=2, callbacks=[Progress(every=1e-9)], logger=False).fit(
+        EncoderModule(config.asdict()), loader, loader
+    )
+    assert capsys.readouterr().out == ""
+    line = re.compile(r"(\d+) of 12, [\d.]+/s, \d+\.\d min left  .*train/loss \d\.\d{3}.*")
+    mine = [message for message in caplog.messages if "/s" in message]
+    assert [int(line.fullmatch(message).group(1)) for message in mine] == list(range(1, 13))
+
+
+def test_bar_in_a_terminal_is_ended(clock, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    progress, fake = Progress(), trainer()
+    for end in (progress.on_train_end, lambda *_: progress.on_exception(*_, RuntimeError())):
+        progress.on_train_start(fake, None)
+        fake.global_step = 7
+        progress.on_train_batch_end(fake, None, None, None, 0)
+        assert progress._bar is not None and progress._bar.tasks[0].completed == 7
+        end(fake, None)
+        assert progress._bar is None
+    capsys.readouterr()
+
+
+def test_settings_refused():
+    with pytest.raises(ValueError, match=r"progress.every must be positive, got 0"):
+        Progress(every=0)

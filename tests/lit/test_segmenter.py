@@ -1,0 +1,153 @@
+"""The segmenter's module and the writer of masks."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import wsvs.lit.segmenter
+from wsvs.core.ledger import Ledger
+from wsvs.core.masks import read_mask
+from wsvs.data.shots import ShotDataset
+from wsvs.data.work import WorkModule
+from wsvs.lit.segmenter import MaskWriter, Segmented, SegmenterModule
+from wsvs.nets.attention import attention, resize
+from wsvs.video.frame_graph import describe_frames
+from wsvs.video.settings import SegmentSettings
+
+SETTINGS = SegmentSettings(superpixels=30, flow="dis_ultrafast")
+ITEM = {"shot": "cat/v_000004", "id": "cat/v_000004", "class": "dog", "start": 4, "stop": 7, "height": 48,
+        "width": 64, "file": "v.mp4"}
+
+
+def frames(count=3):
+    """A red square that moves over a green ground, at half the size of the video."""
+    made = np.zeros((count, 24, 32, 3), np.uint8)
+    made[..., 1] = np.random.default_rng(0).integers(60, 110, (24, 32))
+    for t in range(count):
+        made[t, 6:18, 4 + 3 * t : 16 + 3 * t] = (220, 30, 30)
+    return made
+
+
+def test_attention_does_not_depend_on_the_batch(net):
+    """Against frame by frame; sizes differ from the network's."""
+    many = np.random.default_rng(1).integers(0, 256, (5, 20, 30, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        found = SegmenterModule(net, SETTINGS, batch_size=2).attention(many, "dog")
+        assert found.shape == (5, 20, 30) and found.dtype == np.float32 and 0 <= found.min() <= found.max() <= 1
+        for t, frame in enumerate(many):
+            x = resize(torch.from_numpy(frame).permute(2, 0, 1)[None] / 255, net.network_size(20, 30))
+            expected = attention(net.encoder, x, torch.tensor([1]), (1.0,), (20, 30))[0, 0]
+            assert np.allclose(found[t], expected, atol=1e-4)
+        other = SegmenterModule(net, SETTINGS, batch_size=5).attention(many, "cat")
+    assert not np.allclose(found, other, atol=1e-2)
+
+
+def test_bad_shot_goes_through(net):
+    found = SegmenterModule(net, SETTINGS).predict_step({"item": ITEM, "bad": "torn"}, 0)
+    assert found == Segmented(ITEM, bad="torn")
+
+
+def test_settings_refused(net):
+    with pytest.raises(ValueError, match="lambda_a > 0 needs an encoder"):
+        SegmenterModule(None, SETTINGS)
+    with pytest.raises(ValueError, match="attention_batch must be at least 1, got 0"):
+        SegmenterModule(net, SETTINGS, batch_size=0)
+
+
+def run(net, make_trainer, tmp_path, read, **more):
+    work = WorkModule(
+        [ITEM, {**ITEM, "shot": "dog/w", "id": "dog/w"}], finished=lambda item: False, workers=0,
+        dataset=lambda mine: ShotDataset(mine, describe=lambda f: describe_frames(f, SETTINGS), read=read),
+    )
+    writer = MaskWriter(tmp_path, {"cat": 1, "dog": 2}, frames=True)
+    trainer = make_trainer(callbacks=[writer], use_distributed_sampler=False)
+    trainer.predict(SegmenterModule(net, SETTINGS, **more), work, return_predictions=False)
+
+
+def test_through_a_trainer(net, make_trainer, tmp_path):
+    """As stage segment does it: files of every frame, then the ledger; twice the same, also in other batches."""
+    for place, batch_size in (("a", 8), ("b", 2)):
+        run(net, make_trainer, tmp_path / place, lambda *_: iter(frames()), batch_size=batch_size)
+    record = Ledger(tmp_path / "a").read("cat/v_000004")
+    assert record["frames"] == 3 and len(record["areas"]) == 3
+    parts = {key: value for key, value in record["energy"].items() if key != "total"}
+    assert set(parts) == {"attention", "motion", "appearance", "spatial", "temporal"}
+    assert record["energy"]["total"] == pytest.approx(sum(parts.values()))
+    assert {"decode", "attention", "cut", "write"} <= set(record["seconds"])
+    for t, number in enumerate((4, 5, 6)):
+        mask = read_mask(tmp_path / f"a/masks/cat/v_000004/{number:06d}.png")
+        assert mask.shape == (48, 64) and set(np.unique(mask)) <= {0, 2}  # the frame's own size, the class's label
+        assert record["areas"][t] == pytest.approx((mask > 0).mean(), abs=1e-5)
+        with Image.open(tmp_path / f"a/frames/cat/v_000004/{number:06d}.jpg") as image:
+            assert image.size == (32, 24)  # at working size
+            assert np.abs(np.asarray(image).astype(int) - frames()[t]).mean() < 12
+        other = (tmp_path / f"b/masks/cat/v_000004/{number:06d}.png").read_bytes()
+        assert (tmp_path / f"a/masks/cat/v_000004/{number:06d}.png").read_bytes() == other
+    assert Ledger(tmp_path / "a").has("dog/w") and len(list((tmp_path / "a").rglob("*.png"))) == 6
+
+
+def test_an_unreadable_shot_does_not_stop_the_others(net, make_trainer, tmp_path):
+    turn = iter([iter(()), iter(frames())])
+    run(net, make_trainer, tmp_path, lambda *_: next(turn))
+    assert "failed" in Ledger(tmp_path).read("cat/v_000004")
+    assert Ledger(tmp_path).read("dog/w")["frames"] == 3
+
+
+def result(shot="cat/v_000004", **more):
+    """Masks by hand: frame t has t + 1 of eight pixels."""
+    masks = np.arange(8).reshape(1, 2, 4) <= np.arange(3)[:, None, None]
+    segmentation = SimpleNamespace(masks=lambda size: masks, energies={"total": np.float64(1.5)})
+    item = {**ITEM, "shot": shot, **more}
+    return Segmented(item, segmentation, np.zeros((3, 24, 32, 3), np.uint8), {"cut": 0.12345})
+
+
+def test_writer_without_frames(tmp_path):
+    writer = MaskWriter(tmp_path, {"cat": 1, "dog": 2}, frames=False)
+    writer.write(result())
+    assert Ledger(tmp_path).read("cat/v_000004")["areas"] == [0.125, 0.25, 0.375]
+    assert read_mask(tmp_path / "masks/cat/v_000004/000005.png").tolist() == [[2, 2, 0, 0], [0] * 4]
+    assert not (tmp_path / "frames").exists()
+
+
+def test_writer_records_failures(tmp_path):
+    writer = MaskWriter(tmp_path, {"cat": 1}, frames=True)
+    writer.write(Segmented(ITEM, bad="torn"))
+    assert Ledger(tmp_path).read("cat/v_000004") == {"failed": "torn"} and not (tmp_path / "masks").exists()
+
+
+def test_ledger_comes_after_the_last_file(tmp_path, monkeypatch):
+    writer = MaskWriter(tmp_path, {"dog": 2}, frames=True)
+    there = []
+    monkeypatch.setattr(
+        Ledger, "write", lambda self, *_: there.extend(path.suffix for path in tmp_path.rglob("*.*") if path.is_file())
+    )
+    writer.write(result())
+    assert sorted(there) == [".jpg"] * 3 + [".png"] * 3
+
+
+@pytest.mark.parametrize("shots", [1, 2, 6])
+def test_failing_write_propagates(tmp_path, monkeypatch, shots):
+    """At the next shots or at the end, whichever is first; the shot that failed is not called finished."""
+    def full(path, data):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(wsvs.lit.segmenter, "write_bytes", full)
+    writer = MaskWriter(tmp_path, {"dog": 2}, frames=True)
+    with pytest.raises(OSError, match="no space left"):
+        for k in range(shots):
+            writer.write_on_batch_end(None, None, result(f"cat/{k}"), None, None, k, 0)
+        writer.on_predict_end(None, None)
+    assert not (tmp_path / "done").exists()
+
+
+def test_all_shots_are_written_when_the_loop_ends(tmp_path):
+    writer = MaskWriter(tmp_path, {"dog": 2}, frames=False)
+    for k in range(7):
+        writer.write_on_batch_end(None, None, result(f"cat/{k}"), None, None, k, 0)
+    writer.on_predict_end(None, None)
+    assert all(Ledger(tmp_path).has(f"cat/{k}") for k in range(7))

@@ -1,0 +1,178 @@
+"""Every shipped configuration composes, fits the code that reads it, and holds no option that does nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from wsvs.__main__ import config_dir, register_resolvers
+from wsvs.nets.model import NetConfig
+from wsvs.stages import ALL_STAGES, STAGES, load_stage
+from wsvs.stages.segment import LOOP_KEYS
+from wsvs.video.settings import SegmentSettings
+
+CONF = Path(__file__).parents[1] / "conf"
+STAGE_CODE = Path(__file__).parents[1] / "wsvs" / "stages"
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+OPTIONS = sorted((path.parent.name, path.stem) for path in CONF.glob("*/*.yaml"))
+MAIN = OmegaConf.load(CONF / "config.yaml")
+SECTIONS = ("encoder", "relevance", "decoder", "adapt", "predict", "evaluate", "pipeline")
+BESIDE_THE_NET = {"weights", "sha256", "lr"}  # keys of a model file that are not NetConfig's
+
+
+@pytest.fixture(autouse=True, scope="module")
+def hydra():
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> DictConfig:
+    before = dict(os.environ)
+    try:
+        return compose("config", list(overrides))
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def given(group: str, option: str) -> list[str]:
+    """Values for what a file leaves to the user."""
+    content = OmegaConf.load(CONF / group / f"{option}.yaml")
+    place = "" if group in ("experiment", "debug", "stage") else f"{group}."
+    return [f"{place}{key}=x" for key in content if OmegaConf.is_missing(content, key)]
+
+
+def test_the_checkout_is_what_is_tested():
+    assert config_dir() == CONF
+    assert set(GROUPS) <= {*(next(iter(item)) for item in MAIN.defaults if not isinstance(item, str))}
+
+
+@pytest.mark.parametrize("stage", ALL_STAGES)
+def test_every_stage_composes_and_resolves(stage):
+    cfg = composed(f"stage={stage}", "data.root=x")
+    assert cfg.stage == stage and load_stage(stage).SECTIONS
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    for section in load_stage(stage).SECTIONS:
+        assert section in cfg
+    for group in GROUPS:
+        if group not in ("experiment", "debug", "stage"):
+            assert group in cfg
+
+
+def test_stage_files_are_the_stages():
+    assert sorted(path.stem for path in (CONF / "stage").glob("*.yaml")) == sorted(ALL_STAGES)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_every_option_of_every_group_composes_and_its_targets_take_its_keys(group, option):
+    overrides = given(group, option)
+    if not any(word.startswith("data.root=") for word in overrides) and group != "experiment":
+        overrides.append("data.root=x")
+    if group != "stage":
+        overrides.append("stage=encoder")
+    cfg = composed(f"{group}={option}", *overrides)
+    whole = OmegaConf.to_container(cfg, resolve=True)
+    found = list(targets(whole))
+    assert {where for where, *_ in found} >= {"data", "trainer"}
+    for where, target, keys in found:
+        signature = inspect.signature(target)
+        signature.bind_partial(**keys)
+        if any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values()):
+            known = set(signature.parameters) | further_keys(target)
+            assert set(keys) <= known, f"{where}: {set(keys) - known}"
+
+
+def targets(node, where=""):
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield where, get_object(node["_target_"]), {k: v for k, v in node.items() if not k.startswith("_")}
+        for key, value in node.items():
+            yield from targets(value, f"{where}.{key}".strip("."))
+
+
+def further_keys(target) -> set[str]:
+    """Names that a target hands on: **kwargs would swallow any misspelt key."""
+    if target.__name__ == "WandbLogger":
+        wandb = pytest.importorskip("wandb")
+        return set(inspect.signature(wandb.init).parameters)
+    raise AssertionError(f"{target} takes any key: say here which it knows")
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
+def test_model_keys_are_those_of_the_net(option):
+    fields = {field.name for field in dataclasses.fields(NetConfig)} - {"classes"}  # they come from the data
+    values = OmegaConf.to_container(OmegaConf.load(CONF / "model" / f"{option}.yaml"))
+    assert set(values) == fields | BESIDE_THE_NET
+    config = NetConfig(classes=("a",), **{key: values[key] for key in fields})
+    encoder = config.build_encoder()  # every value is one that the constructors take
+    config.build_decoder(encoder)
+    assert values["backbone"] == option  # an error message says model=<backbone>
+
+
+def test_segment_keys_are_those_of_the_energy_and_the_loop():
+    fields = {field.name: field.default for field in dataclasses.fields(SegmentSettings) if field.name != "seed"}
+    section = OmegaConf.to_container(MAIN.segment)
+    assert set(section) == set(fields) | set(LOOP_KEYS)
+    assert {key: section[key] for key in fields} == fields  # one default, not two
+    code = (STAGE_CODE / "segment.py").read_text()
+    assert [key for key in LOOP_KEYS if not re.search(rf"cfg\.segment\.{key}\b", code)] == []
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_of_a_section_is_read(section):
+    """By its stage, as settings.<key> or cfg.<section>.<key>; an option that nobody reads does nothing."""
+    code = "\n".join(path.read_text() for path in sorted(STAGE_CODE.glob("*.py")) if path.stem in (section, "_lightning"))
+    unread = [
+        key for key in MAIN[section]
+        if not re.search(rf"(settings|cfg\.{section})\.{key}\b", code)
+        and not re.search(rf"plain\(cfg\.{section}\)\[.{key}.\]", code)
+    ]
+    assert unread == []
+
+
+def test_every_section_belongs_to_a_stage():
+    known = {"defaults", "name", "out", "seed", "resume", "inputs", "input", "labels", "predictions", "truth", "hydra"}
+    assert set(MAIN) == known | set(SECTIONS) | {"segment"}
+    used = {section for stage in ALL_STAGES for section in load_stage(stage).SECTIONS}
+    assert used <= set(MAIN) | set(GROUPS)
+    assert set(SECTIONS) | {"segment"} <= used  # else a change of them would not make a stage run again
+
+
+def test_retrieve_and_top_level_keys_are_read():
+    code = "\n".join(path.read_text() for path in sorted(STAGE_CODE.glob("*.py")))
+    for option in (path for path in (CONF / "retrieve").glob("*.yaml")):
+        for key in set(OmegaConf.load(option)) - {"source"}:
+            assert re.search(rf"cfg\.retrieve\.{key}\b", code), key
+    for key in ("name", "out", "seed", "inputs", "input", "labels", "predictions", "truth", "debug"):
+        assert re.search(rf"cfg\.{key}\b", code), key
+    assert "${resume}" in (CONF / "config.yaml").read_text()
+
+
+def test_inputs_can_be_named_for_every_stage_that_is_read():
+    """Stages whose runs others read, and no others."""
+    read = {"adapt"}  # predict reads the last of encoder, decoder and adapt
+    for stage in STAGES:
+        read |= set(getattr(load_stage(stage), "NEEDS", ()))
+    assert set(MAIN.inputs) == read
+    assert list(MAIN.inputs) == [stage for stage in STAGES if stage in read]
+
+
+def test_numbers_are_numbers():
+    """YAML reads 1e-3 as a string: it wants 1.0e-3."""
+    texts = []
+    for path in CONF.rglob("*.yaml"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if re.search(r"[:\[,]\s*\d+e-?\d+\b", line.split("#")[0]):
+                texts.append(f"{path.relative_to(CONF)}:{number}")
+    assert texts == []

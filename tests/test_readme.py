@@ -1,0 +1,56 @@
+"""Every command in README and docs is one that exists and composes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from wsvs.__main__ import config_dir, register_resolvers
+from wsvs.stages import ALL_STAGES
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(page: Path) -> list[str]:
+    """Lines of the page's bash blocks, continued lines joined, comments left out."""
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in (line.split("  #")[0].strip() for line in lines) if line and not line.startswith("#")]
+
+
+ALL = [pytest.param(line, id=f"{page.name}: {line[:60]}") for page in PAGES for line in commands(page)]
+
+
+@pytest.mark.parametrize("line", ALL)
+def test_command_exists(line: str):
+    words = shlex.split(line)
+    while words and "=" in words[0] and not words[0].startswith("wsvs"):
+        words = words[1:]  # VARIABLE=value before the command
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert words[1] in targets
+    elif words[0] in ("wsvs", ".venv/bin/wsvs"):
+        overrides = [word for word in words[1:] if "=" in word]
+        # a sweep gives several values to a key; each of its jobs gets one
+        single = [re.sub(r"=([^\[{'\"]*?),.*", r"=\1", word) if "-m" in words else word for word in overrides]
+        register_resolvers()
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            cfg = compose("config", overrides=single)
+        assert cfg.stage in ALL_STAGES
+    else:
+        assert words[0] in ("python", ".venv/bin/python", "git", "cd"), f"README names an unknown command: {line}"
+
+
+def test_readme_names_every_stage_and_links_to_files_that_exist():
+    text = (ROOT / "README.md").read_text()
+    for stage in ALL_STAGES:
+        assert f"| `{stage}` |" in text
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name} links to {link}"

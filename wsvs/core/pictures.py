@@ -1,0 +1,88 @@
+"""Pictures for people: heat maps, masks over images, rows of tiles with captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from wsvs.core.classes import IGNORE, voc_palette
+
+_GAP = 8  # px between tiles and around a picture
+_INK, _PAPER = (40, 40, 40), (255, 255, 255)
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """(H, W) numbers in [0, 1] -> (H, W, 3) uint8, from black over red to bright yellow. Others are clipped."""
+    grey = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)[..., ::-1]
+
+
+def over(image: np.ndarray, labels: np.ndarray, strength: float = 0.6) -> np.ndarray:
+    """Labels over an image, in the colours of PASCAL VOC and with a white outline; what has no label is paler.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        labels: (h, w) uint8 or bool, 0 = background, 255 = void; brought to the image's size.
+        strength: Share of the colour, [0, 1]; half of it is white's share where there is no label.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    size = (image.shape[1], image.shape[0])
+    labels = cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+    found = (labels > 0)[..., None]
+    colours = np.where(found, voc_palette()[labels], 255)
+    share = np.where(found, strength, strength / 2)
+    shown = np.rint(image + share * (colours - image.astype(np.float64))).astype(np.uint8)
+    inner = cv2.erode(labels, np.ones((3, 3), np.uint8)) != labels  # the smaller label gives way at a border
+    shown[inner & (labels != IGNORE)] = 255
+    return shown
+
+
+def row(tiles: Sequence[tuple[str, np.ndarray]], *, width: int = 212, title: str = "") -> Image.Image:
+    """Pictures beside one another, each with its caption below.
+
+    Args:
+        tiles: (caption, which may hold line breaks, and (H, W, 3) uint8).
+        width: Of a tile in px.
+        title: A line above.
+    """
+    if not tiles or width < 1:
+        raise ValueError(f"a row needs a tile and a width of at least 1, got {len(tiles)} tiles and width {width}")
+    pictures = [_scale(picture, width) for _, picture in tiles]
+    tallest = max(picture.height for picture in pictures)
+    small, large = ImageFont.load_default(13), ImageFont.load_default(15)
+    top = _GAP + (24 if title else 0)
+    lines = max(caption.count("\n") + 1 for caption, _ in tiles)
+    canvas = Image.new(
+        "RGB", (_GAP + len(tiles) * (width + _GAP), top + tallest + _GAP // 2 + 18 * lines + _GAP), _PAPER
+    )
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_GAP, _GAP), title, _INK, large)
+    for number, ((caption, _), picture) in enumerate(zip(tiles, pictures, strict=True)):
+        left = _GAP + number * (width + _GAP)
+        canvas.paste(picture, (left, top))
+        draw.multiline_text((left, top + tallest + _GAP // 2), caption, _INK, small)
+    return canvas
+
+
+def stack(rows: Sequence[Image.Image]) -> Image.Image:
+    """Pictures below one another, as wide as the widest."""
+    if not rows:
+        raise ValueError("a stack needs a picture, got none")
+    canvas = Image.new("RGB", (max(one.width for one in rows), sum(one.height for one in rows)), _PAPER)
+    top = 0
+    for one in rows:
+        canvas.paste(one, (0, top))
+        top += one.height
+    return canvas
+
+
+def _scale(picture: np.ndarray, width: int) -> Image.Image:
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    height = max(1, round(image.height * width / image.width))
+    smaller = width < image.width
+    return image.resize((width, height), Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)

@@ -1,0 +1,47 @@
+"""What the jobs of a command came to, the exit status that tells it, and which rank this process is."""
+
+from __future__ import annotations
+
+import os
+
+OK, MISTAKE, PASSED_OVER = 0, 2, 3  # 1 is left to unexpected errors
+RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+
+_process: list[int] = []
+_statuses: list[int] = []
+
+
+def rank() -> int:
+    """Rank of this process among those of its run; 0 when it is alone."""
+    for variable in RANK_VARIABLES:
+        if os.environ.get(variable, "").isdigit():
+            return int(os.environ[variable])
+    return 0
+
+
+def begin() -> None:
+    """Count the jobs of this process."""
+    _process[:] = [os.getpid()]
+    _statuses.clear()
+
+
+def counts_here() -> bool:
+    """Is this the command's own process, not that of a launcher's worker?"""
+    return _process == [os.getpid()]
+
+
+def add(status: int) -> None:
+    _statuses.append(status)
+
+
+def overall() -> int:
+    """The exit status of all jobs together; a mistake outweighs items that were passed over.
+
+    A rank that is not the first says 0 where the work is done: whoever started it would take all else for a crash and
+    kill the first one. torchrun would do so to the first as well: there the summary alone tells what was passed over.
+    """
+    if MISTAKE in _statuses:
+        return MISTAKE
+    if PASSED_OVER in _statuses and rank() == 0 and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return PASSED_OVER
+    return OK
