@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -53,8 +54,10 @@ def run_stage(cfg) -> None:
 
     try:
         _run_stage(cfg)
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        told = error if isinstance(error, UserError) else explain_config_error(error)
+    except (UserError, HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
+        told = _refused_setting(error) if type(error) in (ValueError, TypeError) else explain_config_error(error)
+        if told is None:
+            raise
         if not _status.counts_here():  # a job in a process of its own: the sweep's process has to hear of it
             raise told from None
         _complain(told)  # said here, once: Hydra would put its own words around it
@@ -63,11 +66,13 @@ def run_stage(cfg) -> None:
 
 
 def _run_stage(cfg) -> None:
+    from wsvs.stages._checks import check_types
     from wsvs.stages._lightning import close_loggers, sow
     from wsvs.stages._run import Run
 
     _log_to_stdout()  # a launcher's process has not come through main()
     module = load_stage(cfg.stage)
+    check_types(cfg)
     run = Run(cfg, main)
     with run.opened(module):
         sow(cfg)
@@ -77,6 +82,22 @@ def _run_stage(cfg) -> None:
             close_loggers(run)
     if run.skipped:
         _status.add(PASSED_OVER)
+
+
+def _refused_setting(error: Exception) -> UserError | None:
+    """A setting that our own code refuses by a raise, or that a constructor cannot even compare.
+
+    None where something broke: its trace is wanted.
+    """
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    if not Path(at.filename).is_relative_to(Path(__file__).parent):
+        return None
+    line, text = at.line or "", str(error)
+    if isinstance(error, TypeError) and at.name in ("__init__", "__post_init__"):
+        text = f"a setting is of the wrong type, at {line!r}: {text}"
+    elif not line.startswith("raise "):
+        return None
+    return explain_config_error(ValueError(text))
 
 
 def _log_to_stdout() -> None:
@@ -99,6 +120,9 @@ def main() -> None:
     143 by SIGTERM.
     """
     arguments = sys.argv[1:] = options_first(sys.argv[1:])
+    if not any(word.startswith("stage=") for word in arguments) and {"--help", "-h"} & set(arguments):
+        print(usage())  # Hydra's own help wants to show a configuration, and there is none without a stage
+        sys.exit()
     informs = any(word.startswith(("--help", "-h", "--hydra-help", "--info", "-i", "--version")) for word in arguments)
     if not informs and not any(word.startswith("stage=") for word in arguments):
         print(usage(), file=sys.stderr)
@@ -139,6 +163,8 @@ def options_first(words: list[str]) -> list[str]:
 
 def explain_config_error(error: Exception) -> UserError:
     """Hydra's message without its stack trace; also for a setting that a constructor refuses."""
+    if isinstance(error, UserError):
+        return error
     cause = error.__cause__
     if isinstance(cause, UserError):
         return cause

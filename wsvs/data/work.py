@@ -56,7 +56,7 @@ class WorkModule(pl.LightningDataModule):
         )
 
 
-def _as_it_is(item: Item) -> Item:
+def _as_it_is(item: Any) -> Any:
     return item  # torch's own conversion would turn every numpy array into a tensor
 
 

@@ -1,18 +1,44 @@
-"""Hold figures of finished runs against what is expected of them."""
+"""Hold settings against their types, and figures of finished runs against what is expected of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json
 from wsvs.core.runs import SUMMARY
+
+WHOLE = (
+    "epochs", "steps", "batch_size", "workers", "val_every", "val_items", "min_frames", "max_frames",
+    "attention_batch", "superpixels", "longest_edge",
+)
+NUMBERS = ("lr", "lr_backbone", "threshold", "holdout", "jitter")
+PAIRS = ("scale", "coverage")
+_SHOW = "--cfg job shows every value; without yours it shows the default"
+
+
+def check_types(cfg: DictConfig) -> None:
+    """Raises `UserError` where a number of the stage's section is none: steps=1e4 would fail late, and oddly."""
+    section = {} if cfg.stage == "pipeline" else cfg.get(cfg.stage) or {}  # its `steps` are stages, not numbers
+    for keys, kinds, what in ((WHOLE, int, "a whole number"), (NUMBERS, int | float, "a number")):
+        for key in keys:
+            value = section.get(key, 0)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise UserError(f"{cfg.stage}.{key} must be {what}, got {value!r}", where="the configuration", remedy=_SHOW)
+    for key in PAIRS:
+        value = section.get(key, [0, 0])
+        if not (OmegaConf.is_list(value) or isinstance(value, list)) or len(value) != 2:
+            raise UserError(f"{cfg.stage}.{key} must be two numbers, got {value!r}", where="the configuration",
+                            remedy=f"for example {cfg.stage}.{key}=[0.5,0.9]")
+    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int):
+        raise UserError(f"seed must be a whole number, got {cfg.seed!r}", where="the configuration", remedy=_SHOW)
 
 
 def judge(checks: Mapping[str, DictConfig] | None, done: Mapping[str, Path]) -> dict[str, str]:
@@ -31,8 +57,9 @@ def judge(checks: Mapping[str, DictConfig] | None, done: Mapping[str, Path]) -> 
         got = _figure(done, check.step, check.metric)
         if check.get("minus"):
             got -= _figure(done, check.minus, check.metric)
-        good = check.get("low", -float("inf")) <= got <= check.get("high", float("inf"))
-        allowed = f"{check.get('low', '')} .. {check.get('high', '')}"
+        low, high = (check.get(bound) for bound in ("low", "high"))  # null, or left out: no bound
+        good = (-math.inf if low is None else low) <= got <= (math.inf if high is None else high)
+        allowed = f"{'' if low is None else low} .. {'' if high is None else high}"
         verdict = "PASS" if good else "FAIL"
         table.add_row(name, f"{got:.3f}", str(check.get("expected", "")), allowed, verdict)
         verdicts[name] = f"{verdict} {got:.4f}"
@@ -46,7 +73,7 @@ def _figure(done: Mapping[str, Path], step: str, metric: str) -> float:
     metrics = done[step] / "metrics.json"
     values: Any = read_json(metrics) if metrics.is_file() else read_json(done[step] / SUMMARY)["results"]
     for key in metric.split("."):
-        if not isinstance(values, dict) or key not in values:
-            raise UserError(f"no figure {metric!r}", where=done[step], remedy="check pipeline.checks")
-        values = values[key]
+        values = values.get(key) if isinstance(values, dict) else None
+    if isinstance(values, bool) or not isinstance(values, int | float):
+        raise UserError(f"no figure {metric!r}", where=done[step], remedy="check pipeline.checks")
     return float(values)

@@ -54,6 +54,11 @@ def sow(cfg: DictConfig) -> None:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
 
+def learning_rate(cfg: DictConfig, settings: DictConfig) -> float:
+    """Of the stage that trains: model.lr if it is given, 0 too, else the stage's own."""
+    return settings.lr if cfg.model.lr is None else cfg.model.lr
+
+
 def build_trainer(
     run: Run, *, epochs: int | None = None, steps: int | None = None, val_every: int | None = None,
     monitor: str | None = None, **extra: Any,

@@ -15,7 +15,7 @@ from wsvs.data.transforms import ImageAugmentation
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
-from wsvs.stages._lightning import build_data, build_trainer, decoder_config, fit
+from wsvs.stages._lightning import build_data, build_trainer, decoder_config, fit, learning_rate
 from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run, rank
 
@@ -64,7 +64,7 @@ def run(run: Run) -> None:
     )
     config = decoder_config(cfg, net.config.asdict())
     module = DecoderModule(
-        config.asdict(), lr=cfg.model.lr or settings.lr, schedule=settings.schedule, start=checkpoint
+        config.asdict(), lr=learning_rate(cfg, settings), schedule=settings.schedule, start=checkpoint
     )
     trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
     best = fit(run, trainer, module, loaders)

@@ -7,7 +7,7 @@ from wsvs.core.files import read_jsonl
 from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet
 from wsvs.data.steps import StepDataModule
 from wsvs.lit.decoder import DecoderModule, net_of
-from wsvs.stages._lightning import build_trainer, decoder_config, fit
+from wsvs.stages._lightning import build_trainer, decoder_config, fit, learning_rate
 from wsvs.stages._run import Run
 
 NEEDS = ("encoder", "segment")
@@ -40,7 +40,7 @@ def run(run: Run) -> None:
         batch_size=settings.batch_size, workers=settings.workers,
     )
     module = DecoderModule(
-        config.asdict(), lr=cfg.model.lr or settings.lr, schedule=settings.schedule, start=encoder
+        config.asdict(), lr=learning_rate(cfg, settings), schedule=settings.schedule, start=encoder
     )
     trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
     best = fit(run, trainer, module, loaders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wsvs.data.tagged_module import TaggedDataModule
 from wsvs.data.transforms import ImageAugmentation
 from wsvs.lit.encoder import EncoderModule
-from wsvs.stages._lightning import build_data, build_trainer, fit, net_config
+from wsvs.stages._lightning import build_data, build_trainer, fit, learning_rate, net_config
 from wsvs.stages._run import Run
 
 NEEDS: tuple[str, ...] = ()
@@ -17,7 +17,7 @@ def run(run: Run) -> None:
     data = build_data(cfg)
     splits = data.splits
     module = EncoderModule(
-        net_config(cfg, data.class_list.names).asdict(), lr=cfg.model.lr or settings.lr,
+        net_config(cfg, data.class_list.names).asdict(), lr=learning_rate(cfg, settings),
         lr_backbone=settings.lr_backbone, schedule=settings.schedule, weights=cfg.model.weights,
         sha256=cfg.model.sha256,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from wsvs.stages._run import Run, config_options, end_with_parent, fingerprint, 
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS: tuple[str, ...] = ("pipeline",)
+QUOTES = ("'", '"', "[")
 _GOOD = (0, 3)  # done, or done with bad items passed over
 
 
@@ -78,7 +80,7 @@ def plan(cfg: DictConfig) -> Iterator[Step]:
     """The steps that the configuration lists, else every stage once.
 
     Raises:
-        UserError: A step names no stage or a label stands twice.
+        UserError: A step is malformed, names no stage, or a label stands twice.
     """
     if not cfg.pipeline.steps:
         scored = cfg.truth or OmegaConf.select(cfg, "data.masks")
@@ -88,7 +90,13 @@ def plan(cfg: DictConfig) -> Iterator[Step]:
         return
     seen: set[str] = set()
     for entry in plain(cfg.pipeline)["steps"]:
-        step = Step(entry["stage"], entry.get("label", entry["stage"]), tuple(entry.get("set", ())))
+        if not isinstance(entry, dict) or not {"stage"} <= set(entry) <= {"stage", "label", "set"}:
+            raise UserError(
+                f"not a step: {entry!r}", where="pipeline.steps", remedy="a step is {stage, label, set: [...]}",
+            )
+        if not isinstance(entry.get("set", []), list):
+            raise UserError(f"set must be a list, got {entry['set']!r}", where=f"pipeline.steps, {entry['stage']}")
+        step = Step(str(entry["stage"]), str(entry.get("label") or entry["stage"]), tuple(entry.get("set", ())))
         if step.stage not in STAGES or step.label in seen:
             unknown = step.stage not in STAGES
             raise UserError(
@@ -115,18 +123,31 @@ def _defaults(cfg: DictConfig, stage: str) -> Iterator[str]:
 
 def quote(value: object) -> str:
     """A value as Hydra's override grammar reads it back unchanged."""
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    # It takes a backslash for itself unless quotes follow: those before one, and the last ones, are doubled.
+    escaped = re.sub(r"(\\*)'", r"\1\1\'", str(value))
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def _links(step: Step, done: dict[str, Path], shared: Sequence[str]) -> list[str]:
     """Overrides of a step: its own, with {label} replaced by that step's run, and its inputs named outright."""
-    own = list(step.set)
-    for label, path in done.items():
-        own = [word.replace("{" + label + "}", str(path)) for word in own]
+    own = [_fill(word, done, step) for word in step.set]
     said = {word.partition("=")[0] for word in (*own, *shared)}
     inputs = [f"inputs.{name}={quote(done[name])}" for name in STAGES if name in done and f"inputs.{name}" not in said]
     return [word for word in inputs if word.partition("=")[0] in _INPUT_KEYS] + own
+
+
+def _fill(word: str, done: dict[str, Path], step: Step) -> str:
+    """An override with {label} replaced by that step's run, quoted: a path may hold what Hydra's grammar does not."""
+    key, _, value = word.partition("=")
+    filled = value
+    for label, path in done.items():
+        filled = filled.replace("{" + label + "}", str(path))
+    if re.match(r"\{[^{}:,]+\}", filled):
+        raise UserError(
+            f"no earlier step is called {filled.partition('}')[0][1:]!r}", where=f"step {step.label}: {word}",
+            remedy=f"earlier steps: {', '.join(done) or 'none'}",
+        )
+    return word if filled == value else f"{key}={filled if value[0] in QUOTES else quote(filled)}"
 
 
 _INPUT_KEYS = {f"inputs.{name}" for name in STAGES[:6]}

@@ -68,15 +68,19 @@ def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
         raise UserError("folder of images not found", where=f"input={cfg.input}", remedy="check the path")
     names = read_ids(cfg.predict.ids) if cfg.predict.ids else None
     tags = read_tags(cfg.labels) if cfg.labels else None
+    files: dict[str, Path | None] = {}
     if names is None:
-        names = sorted({*_ids_below(root), *(tags or ())})
-    if not names:
+        files.update((name, find_image(root, name)) for name in tags or ())
+        listed = set(files.values())  # a table may name images with their extension
+        files.update((name, path) for name, path in _ids_below(root).items() if path not in listed)
+    else:
+        files.update((name, find_image(root, name)) for name in names)
+    if not files:
         raise UserError(
             "no image in this folder", where=root, remedy=f"images end in {', '.join(EXTENSIONS)}"
         )
     items: list[Item] = []
-    for name in names:
-        found = find_image(root, name)
+    for name, found in sorted(files.items()) if names is None else files.items():
         if found is None:
             items.append({"id": name, "bad": f"no image file for id {name!r} in {root}"})
         elif tags is None:
@@ -89,10 +93,15 @@ def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
     return items
 
 
-def _ids_below(root: Path) -> list[str]:
-    """Ids of all images below a folder: the path without its extension. Raises `UserError` where two would be one."""
+def _ids_below(root: Path) -> dict[str, Path]:
+    """{id: file} of all images below a folder, hidden ones left out; an id is the path without its extension.
+
+    Raises:
+        UserError: Two images would be one mask.
+    """
     seen: dict[str, Path] = {}
-    for base, _, files in os.walk(root):
+    for base, folders, files in os.walk(root):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
         for file in files:
             path = Path(base, file)
             if path.suffix.lower() in EXTENSIONS and not file.startswith("."):
@@ -103,4 +112,4 @@ def _ids_below(root: Path) -> list[str]:
                         remedy="rename one of them",
                     )
                 seen[name] = path
-    return list(seen)
+    return seen

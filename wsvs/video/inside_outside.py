@@ -31,8 +31,7 @@ _FADE = 2.0  # of psi: evidence that crosses a strong flow gradient is doubtful
 def gradient_magnitude(flow: np.ndarray, grad: Gradient = "full") -> np.ndarray:
     """Strength m of the change of flow, (H, W) float32 in px per px.
 
-    "full" is the norm of all four derivatives, as in the ICCV text. "cross" takes dv/dx and du/dy alone, as
-    in the
+    "full" is the norm of all four derivatives, as in the ICCV text. "cross" takes dv/dx and du/dy alone, as in the
     release: blind to an object that moves along one axis.
     """
     u, v = flow[..., 0], flow[..., 1]
@@ -49,8 +48,7 @@ def gradient_magnitude(flow: np.ndarray, grad: Gradient = "full") -> np.ndarray:
 def turning(flow: np.ndarray, angle: Angle = "circular") -> np.ndarray:
     """Largest difference of direction delta between a pixel and its 4 neighbours, (H, W) in [0, pi].
 
-    Pixels that stand still differ by pi from those that move. "sum" is the release's cheap stand-in for the
-    circular
+    Pixels that stand still differ by pi from those that move. "sum" is the release's cheap stand-in for the circular
     difference: min(|a - b|, |a + b|).
     """
     u, v = flow[..., 0], flow[..., 1]
@@ -125,8 +123,7 @@ def open_curves_removed(boundary: np.ndarray, cleanup: Cleanup = "flood") -> np.
 def votes(boundary: np.ndarray) -> np.ndarray:
     """Rays that say "inside" at each pixel, (H, W) uint8 0-8; boundary pixels get 0.
 
-    A ray votes if it enters the boundary an odd number of times on its way to the border. All rays of one
-    direction
+    A ray votes if it enters the boundary an odd number of times on its way to the border. All rays of one direction
     are followed at once: the parity of the entries along a line is a running xor, and a diagonal becomes a
     column in a buffer whose rows are shifted against each other.
     """

@@ -1,0 +1,225 @@
+"""The command line: what it says of mistakes, and with which exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+from PIL import Image
+
+from wsvs.__main__ import explain_config_error, options_first, usage
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import read_json
+from wsvs.stages import ALL_STAGES
+
+SMALL = (
+    "data.root=images", "trainer=cpu", "model=vgg_small", "model.image_size=32", "model.scales=[1.0]", "model.hidden=4",
+    "encoder.workers=0", "encoder.batch_size=2", "encoder.epochs=1",
+)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three cats and three dogs in folders; the run's working directory is their parent."""
+    for kind, colour in (("cat", (200, 0, 0)), ("dog", (0, 0, 200))):
+        for number in range(3):
+            path = tmp_path / "images" / kind / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), colour).save(path)
+    return tmp_path / "images"
+
+
+def one_message(err: str) -> str:
+    """The one thing that is said on the standard error: a problem, where it is, and what to do."""
+    assert err.startswith("error: ") and err.count("error: ") == 1, err
+    assert "Traceback" not in err and "  next:  " in err, err
+    return err
+
+
+def test_without_a_stage_the_stages_are_listed(wsvs):
+    for arguments in ((), ("encoder",), ("name=x",), ("--cfg", "job")):
+        status, out, err = wsvs(*arguments)
+        assert status == 2 and out == "" and err == usage() + "\n"
+    lines = usage().splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("  ")] == list(ALL_STAGES)
+    assert all(len(line.split()) > 3 for line in lines if line.startswith("  "))  # each says what it does
+
+
+def test_version_and_help_need_no_stage(wsvs):
+    assert wsvs("--version")[0] == 0
+    assert wsvs("--help") == wsvs("-h") == (0, usage() + "\n", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stage=encoder", "data.root=x", "encoder.lr=0.5", "--cfg", "job"),
+        ("--cfg", "job", "stage=encoder", "data.root=x", "encoder.lr=0.5"),
+        ("stage=encoder", "--cfg", "job", "data.root=x", "encoder.lr=0.5"),
+        ("stage=encoder", "-c", "job", "data.root=x", "encoder.lr=0.5"),
+        ("stage=encoder", "data.root=x", "--cfg=job", "encoder.lr=0.5"),
+    ],
+)
+def test_cfg_job_anywhere_shows_the_configuration_and_runs_nothing(wsvs, words):
+    status, out, err = wsvs(*words)
+    assert status == 0 and err == ""
+    assert "stage: encoder\n" in out and "lr: 0.5\n" in out and "root: x\n" in out
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a=1", "--cfg", "job", "b=2"], ["--cfg", "job", "a=1", "b=2"]),
+        (["-m", "a=1,2"], ["-m", "a=1,2"]),
+        (["~x", "--cfg=job", "+y=1", "++z=--q"], ["--cfg=job", "~x", "+y=1", "++z=--q"]),
+        (["a='x y'", "word"], ["word", "a='x y'"]),
+        ([], []),
+    ],
+)
+def test_options_first(words, expected):
+    assert options_first(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("stage=encode",), ["stage/encode", "encoder", "pipeline"]),
+        (("stage=encoder", "model=vgg17"), ["model/vgg17", "vgg16"]),
+        (("stage=encoder", "experiment=nope"), ["experiment/nope", "base"]),
+        (("stage=encoder", "encoder.epoch=3"), ["encoder.epoch"]),
+        (("stage=encoder", "encodr.epochs=3"), ["encodr.epochs"]),
+        (("stage=encoder", "seed"), ["'seed'"]),
+        (("stage=encoder", "encoder.scale=[1,"), ["[1,"]),
+    ],
+)
+def test_what_does_not_exist(wsvs, words, said):
+    status, out, err = wsvs(*words, "data.root=x")
+    assert status == 2 and out == ""
+    assert all(word in one_message(err) for word in said)
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("model.hidden=0", "model.hidden must be at least 1, got 0"),
+        ("model.backbone=vgg17", "model.backbone must be one of vgg16, vgg_small"),
+        ("model.image_size=8", "model.image_size must be at least 16, got 8"),
+        ("model.scales=[]", "model.scales must be positive and not empty"),
+        ("model.weights=nowhere.pth", "weights not found"),
+        ("encoder.lr=-1", "learning rates must not be negative, got -1"),
+        ("encoder.lr=fast", "encoder.lr must be a number, got 'fast'"),
+        ("encoder.epochs=1.5", "encoder.epochs must be a whole number, got 1.5"),
+        ("encoder.batch_size=0", "batch_size must be >= 1"),
+        ("encoder.scale=1", "encoder.scale must be two numbers, got 1"),
+        ("encoder.scale=[1]", "encoder.scale must be two numbers, got [1]"),
+        ("encoder.scale=[2,1]", "0 < low <= high, got (2, 1)"),
+        ("encoder.schedule=linear", "schedule must be constant or cosine, got 'linear'"),
+        ("seed=often", "seed must be a whole number, got 'often'"),
+        ("data.unknown_tags=keep", "data.unknown_tags must be error or drop, got 'keep'"),
+        ("data.classes=[cat,dogs]", "did you mean 'dogs'?"),
+        ("data.labels=nowhere.tsv", "table of tags not found"),
+        ("trainer.accelerator=abacus", "abacus"),
+        ("callbacks.progress.every=0", "callbacks.progress.every must be positive, got 0"),
+    ],
+)
+def test_bad_values_are_refused_with_one_message(wsvs, images, word, said):
+    status, _, err = wsvs("stage=encoder", *SMALL, word)
+    assert status == 2 and said in one_message(err)
+    assert not list(Path("outputs").rglob("summary.json"))
+
+
+def test_missing_root(wsvs):
+    status, _, err = wsvs("stage=encoder")
+    assert status == 2 and "data.root" in one_message(err)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("stage=relevance",), ["no finished run of stage encoder", "wsvs stage=encoder name=default"]),
+        (("stage=segment", "inputs.encoder=nowhere"), ["not a finished run of stage encoder", "inputs.encoder=nowhere"]),
+        (("stage=predict", "input=images"), ["no finished run of stage decoder"]),
+        (("stage=predict", "predict.model=segment"), ["'segment' has no checkpoint", "predict.model"]),
+        (("stage=predict", "predict.checkpoint=nowhere.ckpt"), ["checkpoint not found", "nowhere.ckpt"]),
+        (("stage=retrieve",), ["no folder of videos", "retrieve.root"]),
+        (("stage=evaluate",), ["nothing to score", "predictions=DIR"]),
+        (("stage=evaluate", "predictions=images"), ["no true masks", "truth=DIR"]),
+        (("stage=evaluate", "predictions=images", "truth=images", "evaluate.kind=sound"), ["evaluate.kind", "'sound'"]),
+    ],
+)
+def test_missing_inputs(wsvs, images, words, said):
+    status, _, err = wsvs(*words, "data.root=images")
+    assert status == 2 and all(word in one_message(err) for word in said)
+
+
+def test_success_and_items_passed_over(wsvs, images):
+    """The whole way through a stage; a torn image changes the exit status and is named in the summary."""
+    status, out, err = wsvs("stage=encoder", *SMALL, run_id="good")
+    assert status == 0 and "error" not in err
+    summary = read_json("outputs/default/encoder/good/summary.json")
+    assert summary["counts"] == {"classes": 2, "train images": 5, "val images": 1, "passed over": 0}
+    assert summary["overrides"] == ["stage=encoder", *SMALL] and 0 <= summary["results"]["val/map"] <= 1
+    assert Path("outputs/default/encoder/good/checkpoints/best.ckpt").is_file() and "val/map" in out
+    for torn in images.glob("cat/*.png"):
+        torn.write_bytes(b"")
+    status, _, _ = wsvs("stage=encoder", *SMALL, "encoder.epochs=4", run_id="torn")
+    assert status == 3
+    summary = read_json("outputs/default/encoder/torn/summary.json")
+    assert 1 <= summary["counts"]["passed over"] <= 3
+    skipped = read_json("outputs/default/encoder/torn/skipped.json")
+    assert all(item["item"].startswith("cat/") and item["item"] in item["reason"] for item in skipped)
+
+
+def test_same_command_and_seed_give_the_same_weights(wsvs, images):
+    import torch
+
+    found = []
+    for run_id in ("a", "b"):
+        assert wsvs("stage=encoder", *SMALL, run_id=run_id)[0] == 0
+        found.append(torch.load(f"outputs/default/encoder/{run_id}/checkpoints/last.ckpt", weights_only=True))
+    assert all(torch.equal(found[0]["state_dict"][key], value) for key, value in found[1]["state_dict"].items())
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    try:
+        raise error from cause
+    except Exception as caught:
+        return caught
+
+
+def test_explain_config_error():
+    bad = BadItem("torn", where="file", remedy="replace it")
+    assert explain_config_error(raised(HydraException("Error in call"), bad)) is bad
+    rule = explain_config_error(raised(HydraException("Error in call to target x"), ValueError("a must be b, got c")))
+    assert rule.problem == "a must be b, got c" and rule.where and rule.remedy is not None and "--cfg job" in rule.remedy
+    assert explain_config_error(raised(HydraException(" could not override \n"))).problem == "could not override"
+    assert isinstance(rule, UserError)
+
+
+def test_unexpected_errors_keep_their_trace(wsvs, images, monkeypatch):
+    """A mistake of ours must not look like one of the user's."""
+    import wsvs.__main__
+    import wsvs.stages.encoder
+
+    def broken(*_):
+        return [][1]
+
+    monkeypatch.setattr(wsvs.stages.encoder, "build_data", broken)
+    monkeypatch.setattr(sys, "argv", ["wsvs", "stage=encoder", *SMALL])
+    with pytest.raises(IndexError):
+        wsvs.__main__.main()
+
+
+def test_as_a_command(tmp_path):
+    """One real process: the message on the standard error, exit status 2, no stack trace."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wsvs", "stage=encoder", "data.root=nowhere", "model.hidden=8"], cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 2 and one_message(done.stderr).startswith("error: folder of images not found")
+    assert "stage encoder in" in done.stdout

@@ -1,0 +1,180 @@
+"""The pipeline's parts: its plan, how steps find one another, and how figures are judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import write_json
+from wsvs.stages import STAGES
+from wsvs.stages._checks import judge
+from wsvs.stages.pipeline import Step, _links, plan, quote
+
+HARD = [
+    "plain", "two words", "it's", "a\\b", "\\'", "a\\\\'b\\", "ends\\", "ends\\\\", "(a),[b]={c}:d", "null", "1.0",
+    "true", "~/x#y;z", "a,b", " padded ", "täg", '"', "",
+]
+
+
+def parse(word: str):
+    override = OverridesParser.create().parse_override(word)
+    return override.key_or_group, override.value()
+
+
+@pytest.mark.parametrize("value", HARD)
+def test_quoted_values_are_read_back_unchanged(value):
+    assert parse(f"key={quote(value)}") == ("key", value)
+    assert parse(f"key={quote(Path('/a b', value or '.'))}")[1] == str(Path("/a b", value or "."))
+
+
+def config(steps=None, **more):
+    base = {"input": None, "labels": None, "predictions": None, "truth": None, "pipeline": {"steps": steps},
+            "data": {"root": "im ages", "labels": "folders", "masks": None}}
+    return OmegaConf.create({**base, **more})
+
+
+def test_every_stage_once_in_order(tmp_path):
+    steps = list(plan(config()))
+    assert [step.stage for step in steps] == [stage for stage in STAGES if stage != "evaluate"]  # no true masks
+    assert {step.label == step.stage for step in steps} == {True}
+    assert steps[-1].set == ("input='im ages'",) and all(not step.set for step in steps[:-1])
+    table = tmp_path / "labels.tsv"
+    table.touch()
+    scored = list(plan(config(data={"root": "x", "labels": str(table), "masks": "truth dir"})))
+    assert [step.stage for step in scored] == list(STAGES)
+    assert scored[-2].set == ("input='x'", f"labels='{table}'")
+    assert scored[-1].set == ("predictions={predict}", "truth='truth dir'")
+
+
+def test_what_the_command_names_is_left_alone(tmp_path):
+    steps = {step.stage: step.set for step in plan(config(input="mine", labels="l", predictions="p", truth="t"))}
+    assert steps["predict"] == () and steps["evaluate"] == ()
+
+
+def test_listed_steps():
+    steps = list(plan(config([
+        {"stage": "encoder"}, {"stage": "predict", "label": "first", "set": ["predict.model=encoder"]},
+        {"stage": "predict", "label": None},
+    ])))
+    assert steps == [
+        Step("encoder", "encoder"), Step("predict", "first", ("predict.model=encoder",)), Step("predict", "predict"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"stage": "encode"}], "'encode' is not a stage"),
+        ([{"stage": "pipeline"}], "'pipeline' is not a stage"),
+        ([{"stage": "encoder"}, {"stage": "encoder"}], "two steps are called 'encoder'"),
+        ([{"stage": "encoder"}, {"stage": "decoder", "label": "encoder"}], "two steps are called 'encoder'"),
+        ([{"label": "x"}], "not a step"),
+        (["encoder"], "not a step: 'encoder'"),
+        ([{"stage": "encoder", "sets": []}], "not a step"),
+        ([{"stage": "encoder", "set": "encoder.lr=1"}], "set must be a list"),
+    ],
+)
+def test_bad_steps(steps, message):
+    with pytest.raises(UserError, match=message) as caught:
+        list(plan(config(steps)))
+    assert "pipeline.steps" in str(caught.value)
+
+
+DONE = {"encoder": Path("/out/encoder/1"), "by motion": Path("/out it's (1)/segment/1-by motion"),
+        "segment": Path("/out/segment/1"), "predict": Path("/out/predict/1")}
+
+
+def test_links_name_the_inputs_outright():
+    links = _links(Step("decoder", "decoder"), DONE, ["name=x"])
+    assert dict(map(parse, links)) == {"inputs.encoder": "/out/encoder/1", "inputs.segment": "/out/segment/1"}
+    # predict's runs are nobody's input, and a step with a label of its own is not the stage's run
+    assert _links(Step("encoder", "encoder"), {}, []) == []
+
+
+def test_what_is_said_is_not_said_again():
+    step = Step("decoder", "decoder", ("inputs.segment={by motion}",))
+    assert dict(map(parse, _links(step, DONE, ["inputs.encoder=mine"]))) == {"inputs.segment": str(DONE["by motion"])}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("predictions={by motion}", str(DONE["by motion"])),
+        ("predictions={segment}/masks", "/out/segment/1/masks"),
+        ("predictions='{segment}/masks'", "/out/segment/1/masks"),
+        ("evaluate.names=[{segment},b]", ["/out/segment/1", "b"]),
+        ("evaluate.kind=video", "video"),
+        ("x={a:1}", {"a": 1}),
+    ],
+)
+def test_labels_become_runs(word, expected):
+    *_, last = _links(Step("evaluate", "evaluate", (word,)), DONE, [])
+    assert parse(last) == (word.partition("=")[0], expected)
+
+
+def test_unknown_label():
+    with pytest.raises(UserError, match="no earlier step is called 'by colour'") as caught:
+        _links(Step("evaluate", "J", ("predictions={by colour}",)), DONE, [])
+    assert "step J" in caught.value.where and "by motion" in caught.value.remedy
+
+
+@pytest.fixture
+def done(tmp_path):
+    write_json(tmp_path / "a" / "metrics.json", {"miou": 0.6, "iou": {"cat": 0.25, "dog": None}, "ok": True})
+    write_json(tmp_path / "b" / "summary.json", {"results": {"val/miou": 0.5}})
+    return {"A": tmp_path / "a", "b": tmp_path / "b"}
+
+
+def checks(**more):
+    return OmegaConf.create({"figure": {"step": "A", "metric": "miou", **more}}), "figure"
+
+
+@pytest.mark.parametrize(
+    ("check", "verdict"),
+    [
+        ({}, "PASS 0.6000"),
+        ({"low": 0.6}, "PASS 0.6000"),
+        ({"low": 0.61}, "FAIL 0.6000"),
+        ({"high": 0.6, "expected": 0.58}, "PASS 0.6000"),
+        ({"high": 0.59}, "FAIL 0.6000"),
+        ({"low": None, "high": None}, "PASS 0.6000"),
+        ({"metric": "iou.cat", "low": 0.2, "high": 0.3}, "PASS 0.2500"),
+        ({"step": "b", "metric": "val/miou"}, "PASS 0.5000"),
+        ({"minus": "A"}, "PASS 0.0000"),
+    ],
+)
+def test_judge(done, check, verdict, capsys):
+    table, name = checks(**check)
+    assert judge(table, done) == {name: verdict}
+    assert verdict.split()[0] in capsys.readouterr().out
+
+
+def test_difference_of_two_runs(done, tmp_path):
+    write_json(tmp_path / "c" / "metrics.json", {"miou": 0.45})
+    table, _ = checks(minus="C", low=0.1, high=0.2)
+    assert judge(table, {**done, "C": tmp_path / "c"}) == {"figure": "PASS 0.1500"}
+
+
+def test_checks_can_be_taken_out(done):
+    assert judge(OmegaConf.create({"figure": None}), done) == {} and judge(None, done) == {} and judge({}, done) == {}
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        ({"step": "z"}, "no step is called 'z'"),
+        ({"minus": "z"}, "no step is called 'z'"),
+        ({"metric": "mIoU"}, "no figure 'mIoU'"),
+        ({"metric": "miou.cat"}, "no figure 'miou.cat'"),
+        ({"metric": "iou"}, "no figure 'iou'"),
+        ({"metric": "iou.dog"}, "no figure 'iou.dog'"),  # a class that does not occur has no figure
+        ({"metric": "ok"}, "no figure 'ok'"),
+    ],
+)
+def test_figures_that_are_not_there(done, check, message):
+    with pytest.raises(UserError, match=message):
+        judge(checks(**check)[0], done)
