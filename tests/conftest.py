@@ -111,7 +111,7 @@ class Cli:
         self.started.append(process)
         return process
 
-    def finish(self, process: subprocess.Popen[str], status: int = 0, seconds: float = 180) -> str:
+    def finish(self, process: subprocess.Popen[str], status: int = 0, seconds: float = 600) -> str:
         """What it said. It must end with this exit status, and soon."""
         try:
             said, _ = process.communicate(timeout=seconds)
@@ -125,7 +125,7 @@ class Cli:
     def run(self, *words: object, status: int = 0, **how: Any) -> str:
         return self.finish(self.start(*words, **how), status)
 
-    def wait_for(self, process: subprocess.Popen[str], folder: Path, pattern: str, seconds: float = 120) -> None:
+    def wait_for(self, process: subprocess.Popen[str], folder: Path, pattern: str, seconds: float = 600) -> None:
         """Wait until a process has written a file."""
         deadline = time.monotonic() + seconds
         while not any(folder.glob(pattern)):
@@ -205,7 +205,7 @@ def make_own_data(folder: Path) -> None:
         lines = ["id\ttags"]
         for line in (world / ("labels.tsv" if kind == "images" else "videos.tsv")).read_text().splitlines()[1:]:
             old, tags = line.split("\t")
-            new = f"{old} – ä=1 (it's)" if old.endswith("00") else old
+            new = f"{old} - ä=1 (it's)" if old.endswith("00") else old
             shutil.copy(world / kind / f"{old}.{suffix}", folder / kind / f"{new}.{suffix}")
             if kind == "images":
                 (folder / "masks").mkdir(exist_ok=True)

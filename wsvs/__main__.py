@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -169,10 +170,14 @@ def explain_config_error(error: Exception) -> UserError:
     if isinstance(cause, UserError):
         return cause
     text = str(cause) if isinstance(cause, ValueError | TypeError) else str(error)
-    return UserError(
-        text.strip(), where="the configuration or its overrides",
-        remedy="wsvs stage=<name> --cfg job shows every key and value; group files are in conf/",
-    )
+    remedy = "wsvs stage=<name> --cfg job shows every key and value; group files are in conf/"
+    unknown = re.match(r"Could not override '([^']+)'\.\s+To append", text)
+    if unknown:  # and to append, which Hydra proposes, would do nothing
+        from wsvs.stages._checks import nearest_key
+
+        text, near = f"there is no setting {unknown[1]}", nearest_key(unknown[1], config_dir())
+        remedy = f"{near} {remedy}" if near else remedy
+    return UserError(text.strip(), where="the configuration or its overrides", remedy=remedy)
 
 
 def _complain(error: UserError) -> None:

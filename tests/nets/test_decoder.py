@@ -89,7 +89,8 @@ def test_decoder_can_fit_one_image(guidance: str):
     trunk = build_backbone("vgg_small").eval()
     decoder = Decoder(trunk, guidance=guidance)
     features = trunk(image, with_pools=True)
-    features = features._replace(map=features.map.detach(), pools=[type(p)(*(t.detach() for t in p)) for p in features.pools])
+    pools = [type(pool)(*(tensor.detach() for tensor in pool)) for pool in features.pools]
+    features = features._replace(map=features.map.detach(), pools=pools)
     optimiser = torch.optim.Adam(decoder.parameters(), lr=3e-3)
     for _ in range(150):
         loss = torch.nn.functional.cross_entropy(decoder(alpha, features, (64, 64)), disc[None].long())

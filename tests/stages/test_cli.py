@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra.errors import HydraException
@@ -90,8 +91,11 @@ def test_options_first(words, expected):
         (("stage=encode",), ["stage/encode", "encoder", "pipeline"]),
         (("stage=encoder", "model=vgg17"), ["model/vgg17", "vgg16"]),
         (("stage=encoder", "experiment=nope"), ["experiment/nope", "base"]),
-        (("stage=encoder", "encoder.epoch=3"), ["encoder.epoch"]),
-        (("stage=encoder", "encodr.epochs=3"), ["encodr.epochs"]),
+        (("stage=encoder", "encoder.epoch=3"), ["no setting encoder.epoch\n", "did you mean encoder.epochs?"]),
+        (("stage=encoder", "encodr.epochs=3"), ["no setting encodr.epochs\n", "did you mean encoder.epochs?"]),
+        (("stage=encoder", "model.hiden=3"), ["did you mean model.hidden?"]),
+        (("stage=encoder", "trainer.device=3"), ["did you mean trainer.devices?"]),
+        (("stage=encoder", "xyzzy=3"), ["no setting xyzzy\n", "--cfg job shows every key"]),
         (("stage=encoder", "seed"), ["'seed'"]),
         (("stage=encoder", "encoder.scale=[1,"), ["[1,"]),
     ],
@@ -142,7 +146,7 @@ def test_missing_root(wsvs):
     ("words", "said"),
     [
         (("stage=relevance",), ["no finished run of stage encoder", "wsvs stage=encoder name=default"]),
-        (("stage=segment", "inputs.encoder=nowhere"), ["not a finished run of stage encoder", "inputs.encoder=nowhere"]),
+        (("stage=segment", "inputs.encoder=nowhere"), ["not a finished run of stage encoder", "inputs.encoder="]),
         (("stage=predict", "input=images"), ["no finished run of stage decoder"]),
         (("stage=predict", "predict.model=segment"), ["'segment' has no checkpoint", "predict.model"]),
         (("stage=predict", "predict.checkpoint=nowhere.ckpt"), ["checkpoint not found", "nowhere.ckpt"]),
@@ -155,6 +159,18 @@ def test_missing_root(wsvs):
 def test_missing_inputs(wsvs, images, words, said):
     status, _, err = wsvs(*words, "data.root=images")
     assert status == 2 and all(word in one_message(err) for word in said)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("threshold=1.5", r"relevance.threshold must be in \[0, 1\], got 1.5"), ("min_frames=0", "at least 1, got 0")],
+)
+def test_settings_of_late_steps_are_checked_early(composed, word, said):
+    from wsvs.stages import relevance
+
+    cfg = composed("stage=relevance", "data.root=x", f"relevance.{word}")
+    with pytest.raises(ValueError, match=said):
+        relevance.run(SimpleNamespace(cfg=cfg))  # before any input is read
 
 
 def test_success_and_items_passed_over(wsvs, images):
@@ -196,7 +212,7 @@ def test_explain_config_error():
     bad = BadItem("torn", where="file", remedy="replace it")
     assert explain_config_error(raised(HydraException("Error in call"), bad)) is bad
     rule = explain_config_error(raised(HydraException("Error in call to target x"), ValueError("a must be b, got c")))
-    assert rule.problem == "a must be b, got c" and rule.where and rule.remedy is not None and "--cfg job" in rule.remedy
+    assert rule.problem == "a must be b, got c" and rule.where and "--cfg job" in str(rule.remedy)
     assert explain_config_error(raised(HydraException(" could not override \n"))).problem == "could not override"
     assert isinstance(rule, UserError)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import cv2
 import numpy as np
@@ -260,6 +261,11 @@ def _ear(head: float, side: int) -> np.ndarray:
     return np.array([(side * 0.85, -0.45), (side * 0.72, -1.3), (side * 0.2, -0.85)]) * head
 
 
+def _at_axle(x: float, _: float) -> Affine:
+    """Where a wheel stays, whatever the phase of the walk."""
+    return shift(x, 0.17)
+
+
 def distractor(rng: np.random.Generator) -> Thing:
     """A thing of no class: a ball or a car in a plain colour."""
     colour = np.array(_PAINTS[rng.integers(len(_PAINTS))], np.float32) + rng.normal(0, 8, 3).astype(np.float32)
@@ -268,5 +274,5 @@ def distractor(rng: np.random.Generator) -> Thing:
         return make_thing(None, [Part(oval(0.8, 0.8), paint), Part(oval(0.25, 0.25), paint * 0.6)])
     dark = np.full((4, 4, 3), 35, np.float32)
     roof = np.array([(-0.28, -0.15), (-0.18, -0.38), (0.16, -0.38), (0.3, -0.15)])
-    wheels = [Part(oval(0.24, 0.24), dark, lambda p, x=x: shift(x, 0.17)) for x in (-0.27, 0.27)]
+    wheels = [Part(oval(0.24, 0.24), dark, partial(_at_axle, x)) for x in (-0.27, 0.27)]
     return make_thing(None, [Part(roof, paint * 0.7), Part(oval(1.0, 0.34, 5), paint), *wheels])

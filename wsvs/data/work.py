@@ -39,6 +39,7 @@ class WorkModule(pl.LightningDataModule):
         self.workers = workers
         self.size = size
         self.mine: list[Item] = []
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer items than ranks: some have none
 
     def setup(self, stage: str) -> None:
         assert self.trainer is not None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def check_types(cfg: DictConfig) -> None:
         for key in keys:
             value = section.get(key, 0)
             if not isinstance(value, kinds) or isinstance(value, bool):
-                raise UserError(f"{cfg.stage}.{key} must be {what}, got {value!r}", where="the configuration", remedy=_SHOW)
+                raise UserError(
+                    f"{cfg.stage}.{key} must be {what}, got {value!r}", where="the configuration", remedy=_SHOW
+                )
     for key in PAIRS:
         value = section.get(key, [0, 0])
         if not (OmegaConf.is_list(value) or isinstance(value, list)) or len(value) != 2:
@@ -39,6 +42,23 @@ def check_types(cfg: DictConfig) -> None:
                             remedy=f"for example {cfg.stage}.{key}=[0.5,0.9]")
     if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int):
         raise UserError(f"seed must be a whole number, got {cfg.seed!r}", where="the configuration", remedy=_SHOW)
+
+
+def nearest_key(key: str, conf: Path) -> str | None:
+    """'did you mean ...' for a setting that does not exist, by the shipped files below `conf`."""
+    known: set[str] = set()
+    for path in conf.rglob("*.yaml"):
+        group = path.parent.relative_to(conf).as_posix()
+        prefix = "" if group in (".", "stage", "experiment", "debug") else f"{group}."
+        known |= {prefix + name for name in _names(OmegaConf.to_container(OmegaConf.load(path), resolve=False))}
+    near = get_close_matches(key, sorted(known), n=1)
+    return f"did you mean {near[0]}?" if near else None
+
+
+def _names(node: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from _names(value, f"{prefix}{key}.")
 
 
 def judge(checks: Mapping[str, DictConfig] | None, done: Mapping[str, Path]) -> dict[str, str]:

@@ -93,8 +93,9 @@ def build_trainer(
     callbacks: list[pl.Callback] = [StopOnTerm()]
     for item in cfg.callbacks.values():
         if item is not None and item._target_.endswith("ModelCheckpoint"):
+            chosen = {} if item.get("filename") == "last" else {"monitor": monitor, "mode": "max"}
             if monitor:
-                callbacks.append(instantiate(item, monitor=monitor, mode="max", _convert_="all"))
+                callbacks.append(instantiate(item, **chosen, _convert_="all"))
         elif item is not None:
             callbacks.append(instantiate(item, _convert_="all"))
     callbacks += extra.pop("callbacks", [])
@@ -211,6 +212,8 @@ def _check_launcher(cfg: DictConfig) -> None:
 def _quieten() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.profilers", "lightning.fabric.strategies.launchers"):
+        logging.getLogger(name).setLevel(logging.INFO)  # the table of debug=profile; why all ranks were killed
     harmless = (
         "does not have many workers", "smaller than the logging interval", "exists and is not empty",
         "across ranks is zero", "It is recommended to use `self.log.*sync_dist=True",

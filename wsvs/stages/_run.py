@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
@@ -81,11 +81,17 @@ class Run:
                 logging.getLogger().addHandler(handler)
                 log.info("stage %s in %s", self.stage, self.dir)
                 log.debug("command: wsvs %s", shlex.join(self.overrides))
-            elif _relaunched():
-                end_with_parent()
+            elif _relaunched() and "WSVS_PARENT" in os.environ:
+                end_with(int(os.environ["WSVS_PARENT"]))
             self.inputs = self._resolve_inputs(module)
             _prepare_relaunch(self.overrides)
+            if not _relaunched():
+                os.environ["WSVS_PARENT"] = str(os.getpid())
             yield self
+        except Exception as error:
+            if handler is not None:  # the log keeps what the screen shows
+                handler.emit(logging.LogRecord("wsvs", logging.ERROR, __file__, 0, "%s", (error,), None))
+            raise
         finally:
             if handler is not None:
                 logging.getLogger().removeHandler(handler)
@@ -184,9 +190,11 @@ def resolve_inputs(cfg: DictConfig, module: ModuleType) -> dict[str, Path]:
 
 def fingerprint(cfg: DictConfig, stage: str, inputs: Mapping[str, Path]) -> str:
     """Digest of all that determines a stage's result: its sections of the configuration, the seed, its inputs."""
-    whole = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     keys = load_stage(stage).SECTIONS
-    sections = {key: whole[key] for key in (*keys, "seed")}
+    sections: dict[str, Any] = {}
+    for key in (*keys, "seed"):
+        value = cfg[key]
+        sections[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     if "trainer" not in keys:
         sections = _without(sections, NO_RESULT)
     text = json.dumps([sections, {k: str(v) for k, v in inputs.items()}], sort_keys=True)
@@ -231,9 +239,8 @@ def _relaunched() -> bool:
     return rank() != 0 and "WSVS_RUN_DIR" in os.environ
 
 
-def end_with_parent(every: float = 1.0) -> None:
+def end_with(parent: int, every: float = 1.0) -> None:
     """End this process when the one that started it is gone, killed perhaps: nobody else would ever end it."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

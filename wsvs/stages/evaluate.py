@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import DictConfig, OmegaConf
 
+from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_json
+from wsvs.core.masks import read_mask
 from wsvs.core.tables import read_ids, read_table, read_tags
 from wsvs.metrics.evaluate import evaluate_images, evaluate_video
 from wsvs.metrics.shots import evaluate_shots
@@ -45,7 +48,7 @@ def run(run: Run) -> None:
 
 def _images(run: Run) -> None:
     cfg, settings = run.cfg, run.cfg.evaluate
-    names = list(settings.names) if settings.names else list(build_data(cfg).class_list.with_background)
+    names = label_names(cfg)
     named = list(settings.classes) if settings.classes else None
     ids = read_ids(settings.split) if settings.split else None
     split = settings.split_name or (Path(settings.split).stem if settings.split else Path(cfg.truth).name)
@@ -65,6 +68,22 @@ def _images(run: Run) -> None:
     if scan is not None:
         shown[f"oracle mIoU ({split}), threshold {scan.oracle_threshold:g}"] = scan.oracle_miou
     run.finish(counts={"images": results.images, "split": split}, results=shown, wrote=run.dir / "metrics.json")
+
+
+def label_names(cfg: DictConfig) -> list[str]:
+    """Names of the labels 0, 1, ...: those given, else background and the data's classes, else numbers.
+
+    Anybody's masks can be scored without a data set: the numbers then go up to the highest label of the true masks.
+    """
+    if cfg.evaluate.names:
+        return list(cfg.evaluate.names)
+    if "root" in cfg.data and not OmegaConf.is_missing(cfg.data, "root"):
+        return list(build_data(cfg).class_list.with_background)
+    highest = 0
+    for path in sorted(Path(cfg.truth).rglob("*.png")):
+        labels = read_mask(path)
+        highest = max(highest, int(labels[labels != IGNORE].max(initial=0)))
+    return [BACKGROUND, *(str(label) for label in range(1, highest + 1))]
 
 
 def _relevance(run: Run) -> None:

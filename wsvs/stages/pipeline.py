@@ -22,7 +22,7 @@ from wsvs.core.errors import UserError
 from wsvs.stages import STAGES, load_stage
 from wsvs.stages._checks import judge
 from wsvs.stages._lightning import plain
-from wsvs.stages._run import Run, config_options, end_with_parent, fingerprint, log, rank, resolve_inputs
+from wsvs.stages._run import Run, config_options, end_with, fingerprint, log, rank, resolve_inputs
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS: tuple[str, ...] = ("pipeline",)
@@ -171,7 +171,9 @@ def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path
     """Run a stage as its own command line would, in a forked process: imports are paid once, memory is given back."""
     name = _run_name(run, step)
     sys.stdout.flush()
-    process = multiprocessing.get_context("fork").Process(target=_child, args=(run.command, overrides, name))
+    process = multiprocessing.get_context("fork").Process(
+        target=_child, args=(run.command, overrides, name, os.getpid())
+    )
     process.start()
     try:
         process.join()
@@ -196,10 +198,10 @@ def _run_name(run: Run, step: Step) -> str:
     return "-".join([*parts, *([] if step.label == step.stage else [step.label])])
 
 
-def _child(command: Callable[[], None], overrides: list[str], name: str) -> None:
+def _child(command: Callable[[], None], overrides: list[str], name: str, parent: int) -> None:
     os.environ["WSVS_RUN_ID"] = name
     os.environ.pop("WSVS_RUN_DIR", None)
     sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
     GlobalHydra.instance().clear()
-    end_with_parent()
+    end_with(parent)
     command()

@@ -26,6 +26,10 @@ SECTIONS = ("relevance",)
 
 def run(run: Run) -> None:
     settings = run.cfg.relevance
+    if not 0 <= settings.threshold <= 1:  # asked now: the scores take hours, the shots seconds
+        raise ValueError(f"relevance.threshold must be in [0, 1], got {settings.threshold}")
+    if settings.min_frames < 1:
+        raise ValueError(f"relevance.min_frames must be at least 1, got {settings.min_frames}")
     net = load_net(run.checkpoint("encoder"))
     retrieved = run.inputs["retrieve"]
     clips = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import cv2
@@ -175,7 +176,7 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
-    matrix = np.frombuffer(memoryview(data), np.int32)  # 3 x 3, fixed point, rows (a b u) (c d v) (x y w)
+    matrix = np.frombuffer(memoryview(cast(Any, data)), np.int32)  # 3 x 3, fixed point, rows (a b u) (c d v) (x y w)
     return int(matrix[0]), int(matrix[1]), int(matrix[3]), int(matrix[4])
 
 

@@ -1,0 +1,90 @@
+"""Stage evaluate through its own code: names of labels, anybody's masks, relevance."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import write_jsonl
+from wsvs.core.masks import write_mask
+from wsvs.stages import evaluate
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """Truth with labels 0, 2 and void; a prediction that gets half of label 2."""
+    truth = np.array([[0, 0, 2, 2], [0, 255, 2, 2]], np.uint8)
+    write_mask(tmp_path / "truth" / "a.png", truth)
+    write_mask(tmp_path / "predictions" / "a.png", np.array([[0, 0, 2, 2], [0, 0, 0, 0]], np.uint8))
+    return tmp_path
+
+
+class FakeRun(SimpleNamespace):
+    def skip(self, item, reason):
+        self.skipped.append(item)
+
+    def finish(self, **said):
+        self.said = said
+
+
+def run_on(folder, **settings) -> FakeRun:
+    section = {
+        "kind": "image", "split": None, "split_name": None, "classes": None, "names": None, "prediction_names": None,
+        "thresholds": None, "table": None, **settings,
+    }
+    cfg = OmegaConf.create({
+        "predictions": str(folder / "predictions"), "truth": str(folder / "truth"), "data": {"root": "???"},
+        "evaluate": section,
+    })
+    run = FakeRun(cfg=cfg, dir=folder / "run", skipped=[], said={})
+    evaluate.run(run)
+    return run
+
+
+def test_masks_without_a_data_set_are_scored_by_number(masks):
+    run = run_on(masks)
+    metrics = json.loads((masks / "run" / "metrics.json").read_text())
+    # background: 3 right, 2 too many; label 1 nowhere; label 2: 2 of 4 found
+    assert metrics["iou"] == pytest.approx({"background": 3 / 5, "1": 0, "2": 2 / 4})
+    assert "mIoU (truth, 1 images)" in run.said["results"]
+
+
+def test_named_classes_and_names_of_predictions(masks):
+    run = run_on(masks, names=["background", "cat", "dog"], classes=["background", "dog"])
+    assert run.said["results"]["mIoU (truth, 1 images)"] == pytest.approx((3 / 5 + 2 / 4) / 2)
+    write_mask(masks / "predictions" / "a.png", np.array([[0, 0, 1, 1], [0, 0, 0, 0]], np.uint8))
+    same = run_on(
+        masks, names=["background", "cat", "dog"], classes=["background", "dog"],
+        prediction_names=["background", "dog"],
+    )
+    assert same.said["results"] == run.said["results"]
+
+
+def test_missing_folders_and_unknown_kind(masks):
+    with pytest.raises(UserError, match="kind must be"):
+        run_on(masks, kind="sound")
+    cfg = OmegaConf.create({"predictions": None, "truth": "x", "evaluate": {"kind": "image"}})
+    with pytest.raises(UserError, match="nothing to score"):
+        evaluate.run(SimpleNamespace(cfg=cfg))
+
+
+def test_relevance_counts_frames_by_hand(masks):
+    """Clip of 6 frames, 2 to 5 show the class; the shot has frames 3 to 5: precision 3/3, recall 3/4."""
+    folder = masks / "predictions"
+    write_jsonl(folder / "clips.jsonl", [{"video": "v", "start": 0, "stop": 6}])
+    write_jsonl(folder / "shots.jsonl", [{"video": "v", "start": 3, "stop": 6, "clip_start": 0}])
+    table = masks / "truth.tsv"
+    rows = [f"v\t{t}\t{int(t >= 2)}" for t in range(6)]
+    table.write_text("\n".join(["video\tframe\trelevant", *rows]) + "\n")
+    cfg = OmegaConf.create({
+        "predictions": str(folder), "truth": str(table), "evaluate": {"kind": "relevance"},
+    })
+    run = FakeRun(cfg=cfg, dir=masks / "run", skipped=[], said={})
+    evaluate.run(run)
+    assert run.said["results"] == {"precision": 1.0, "recall": 0.75}
+    assert run.said["counts"] == {"frames": 6, "relevant": 4, "chosen": 3}
