@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import cv2
 import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from wsvs.core.processes import end_with
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -40,7 +43,13 @@ def fills_a_batch(module: pl.LightningDataModule, dataset: Dataset, batch_size: 
 
 
 def one_thread(_: int) -> None:
-    """Workers are the parallelism: more threads inside them only fight for the same cores."""
+    """Workers are the parallelism: more threads inside them only fight for the same cores.
+
+    A worker also ends with its run: one whose reader was killed would wait for ever to hand over what it has made.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        end_with(parent.pid)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

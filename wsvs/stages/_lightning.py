@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -133,10 +134,26 @@ class StopOnTerm(pl.Callback):
 
 
 @contextmanager
+def _unwatched() -> Iterator[None]:
+    """Where this rank stops by an error or a signal, it may say so and end by itself.
+
+    Lightning's watch over the other ranks kills it as soon as one of them has ended badly, as they then do.
+    """
+    try:
+        yield
+    except BaseException:
+        for thread in threading.enumerate():
+            if thread.name == "child-process-observer":
+                thread._child_processes = []  # type: ignore[attr-defined]  # nobody left to watch
+        raise
+
+
+@contextmanager
 def explained(run: Run) -> Iterator[None]:
     """Errors of a training or predict loop that a user can mend, as `UserError`; Lightning's exit as an interrupt."""
     try:
-        yield
+        with _unwatched():
+            yield
     except torch.OutOfMemoryError as error:
         raise UserError(
             "the GPU has not enough memory", where=f"stage {run.stage}",

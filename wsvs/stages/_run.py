@@ -10,7 +10,6 @@ import logging
 import os
 import shlex
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from rich.table import Table
 from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
+from wsvs.core.processes import end_with
 from wsvs.stages import STAGES, load_stage
 from wsvs.stages._status import rank as rank  # stages take it from here
 
@@ -237,17 +237,6 @@ def _overrides_of(path: Path) -> list[str]:
 def _relaunched() -> bool:
     """Is this process a rank that Lightning started from another one?"""
     return rank() != 0 and "WSVS_RUN_DIR" in os.environ
-
-
-def end_with(parent: int, every: float = 1.0) -> None:
-    """End this process when the one that started it is gone, killed perhaps: nobody else would ever end it."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(every)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _leave_group() -> None:

@@ -19,10 +19,11 @@ from rich.table import Table
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
+from wsvs.core.processes import end_with
 from wsvs.stages import STAGES, load_stage
 from wsvs.stages._checks import judge
 from wsvs.stages._lightning import plain
-from wsvs.stages._run import Run, config_options, end_with, fingerprint, log, rank, resolve_inputs
+from wsvs.stages._run import Run, config_options, fingerprint, log, rank, resolve_inputs
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS: tuple[str, ...] = ("pipeline",)
