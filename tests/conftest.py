@@ -5,17 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.processes import Cli, Toy, make_own_data
 
 
 @pytest.fixture(scope="session")
@@ -48,170 +45,13 @@ def tiny_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "tiny"
 
 
-# --- real processes: tests/test_launch.py, test_break.py and test_pipeline_toy.py -----------------------------------
-
-TINY = (
-    "trainer=cpu", "model=vgg_small", "model.hidden=8", "model.image_size=48", "model.scales=[1.0]",
-    "encoder.epochs=1", "encoder.batch_size=4", "encoder.workers=0", "relevance.threshold=0",
-    "segment.superpixels=60", "segment.max_frames=6", "segment.workers=0",
-    "decoder.steps=4", "decoder.batch_size=2", "decoder.val_every=2", "decoder.val_items=4", "decoder.workers=0",
-    "adapt.steps=4", "adapt.batch_size=2", "adapt.val_every=2", "adapt.val_items=4", "adapt.workers=0",
-    "adapt.background=0", "predict.background=0", "predict.workers=0",
-)
-TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
-CLASSES = ("polar bear", "it's a=zebra", "Pfau (grün)")  # in the order of the world's tiger, panda and parrot
-
-# Put in front of a process's own modules: ends it, or fills its disk, at a known rename of a known file.
-SABOTAGE = '''
-import errno, os, signal
-pattern, number, rank, what = os.environ["SABOTAGE"].rsplit("|", 3)
-left, replace = int(number), os.replace
-
-def sabotaged(source, target, **more):
-    global left
-    if pattern in str(target) and os.environ.get("LOCAL_RANK", "0") == rank:
-        left -= 1
-        if left < 0 and what == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif left < 0:
-            raise OSError(errno.ENOSPC, "No space left on device", str(target))
-    return replace(source, target, **more)
-
-os.replace = sabotaged
-'''
-
-
-class Cli:
-    """Runs `wsvs` as users do: a process of its own, in a session of its own that is ended with the test."""
-
-    root = Path(__file__).parents[1]
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.started: list[subprocess.Popen[str]] = []
-        (folder / "sabotage").mkdir()
-        (folder / "sabotage" / "sitecustomize.py").write_text(SABOTAGE)
-
-    def start(
-        self, *words: object, launcher: Sequence[object] = (sys.executable, "-m"), cwd: Path | None = None,
-        sabotage: str | None = None, **environment: str,
-    ) -> subprocess.Popen[str]:
-        """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or full)."""
-        private = ("WSVS_", "RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "SLURM_", "TORCHELASTIC_", "WANDB_", "HYDRA_")
-        own = {key: value for key, value in os.environ.items() if not key.startswith(private)}
-        paths = [str(self.root)]
-        if sabotage:
-            own["SABOTAGE"] = sabotage
-            paths.insert(0, str(self.folder / "sabotage"))
-        own |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", **environment}
-        process = subprocess.Popen(
-            [*map(str, launcher), "wsvs", *map(str, words)], cwd=cwd or self.folder, env=own, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )
-        self.started.append(process)
-        return process
-
-    def finish(self, process: subprocess.Popen[str], status: int = 0, seconds: float = 600) -> str:
-        """What it said. It must end with this exit status, and soon."""
-        try:
-            said, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            self.end(process)
-            said, _ = process.communicate()
-            pytest.fail(f"still running after {seconds} s:\n{said[-4000:]}")
-        assert process.returncode == status, said[-6000:]
-        return said
-
-    def run(self, *words: object, status: int = 0, **how: Any) -> str:
-        return self.finish(self.start(*words, **how), status)
-
-    def wait_for(self, process: subprocess.Popen[str], folder: Path, pattern: str, seconds: float = 600) -> None:
-        """Wait until a process has written a file."""
-        deadline = time.monotonic() + seconds
-        while not any(folder.glob(pattern)):
-            if process.poll() is not None or time.monotonic() > deadline:
-                self.end(process)
-                pytest.fail(f"{pattern} did not come:\n{process.communicate()[0][-4000:]}")
-            time.sleep(0.01)
-
-    @staticmethod
-    def end(process: subprocess.Popen[str]) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     made = Cli(tmp_path_factory.mktemp("cli"))
     yield made
     for process in made.started:
-        made.end(process)
-
-
-@dataclass(frozen=True)
-class Toy:
-    """One finished pipeline with the default steps on own data, in a folder with an awkward name.
-
-    Tests read its runs and never write there.
-    """
-
-    folder: Path
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "Bilder & 'Tiere' = [1], \"2\" $x"
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "out put=ü"
-
-    def command(self) -> list[str]:
-        """Overrides of the pipeline."""
-        return [*self.words(), "name=toy", f"out={quoted(self.out)}"]
-
-    def words(self) -> list[str]:
-        """Overrides for any stage on the same data, without name and out."""
-        return [
-            *TINY, "data=tags", f"data.root={quoted(self.data / 'images')}",
-            f"data.labels={quoted(self.data / 'labels.tsv')}", f"data.masks={quoted(self.data / 'masks')}",
-            f"data.classes=[{','.join(map(quoted, CLASSES))}]", f"retrieve.root={quoted(self.data / 'videos')}",
-            f"retrieve.labels={quoted(self.data / 'videos.tsv')}",
-        ]
-
-    def run(self, stage: str) -> Path:
-        """The first finished run of a stage."""
-        return sorted(path.parent for path in (self.out / "toy" / stage).glob("*/summary.json"))[0]
-
-    def inputs(self, *stages: str) -> list[str]:
-        return [f"inputs.{stage}={quoted(self.run(stage))}" for stage in stages]
-
-
-def quoted(value: object) -> str:
-    """A value for a command line, whatever characters it holds."""
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def make_own_data(folder: Path) -> None:
-    """Images, tags, masks and videos of a synthetic world under names that people give."""
-    from wsvs.data.synthetic import make_world
-
-    world = make_world(
-        folder.parent / "world", images=24, clips_per_class=2, frames=(16, 18), video_size=(96, 64),
-        image_sides=(48, 64), irrelevant_videos=0.0,
-    )
-    names = dict(zip(("tiger", "panda", "parrot"), CLASSES, strict=True))
-    for kind, suffix in (("images", "jpg"), ("videos", "mp4")):
-        (folder / kind).mkdir(parents=True)
-        lines = ["id\ttags"]
-        for line in (world / ("labels.tsv" if kind == "images" else "videos.tsv")).read_text().splitlines()[1:]:
-            old, tags = line.split("\t")
-            new = f"{old} - ä=1 (it's)" if old.endswith("00") else old
-            shutil.copy(world / kind / f"{old}.{suffix}", folder / kind / f"{new}.{suffix}")
-            if kind == "images":
-                (folder / "masks").mkdir(exist_ok=True)
-                shutil.copy(world / "masks" / f"{old}.png", folder / "masks" / f"{new}.png")
-            lines.append(f"{new}\t{','.join(names[tag] for tag in tags.split(',') if tag)}")
-        (folder / ("labels.tsv" if kind == "images" else "videos.tsv")).write_text("\n".join(lines) + "\n")
+        if process.poll() is None:
+            made.end(process)
 
 
 @pytest.fixture(scope="session")
@@ -223,6 +63,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Toy:
     with (made.folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (made.folder / "log.txt").exists():
+            shutil.rmtree(made.data, ignore_errors=True)  # of a test process that failed
             make_own_data(made.data)
             said = cli.run("stage=pipeline", *made.command(), cwd=made.folder)
             (made.folder / "log.txt").write_text(said)

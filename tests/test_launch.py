@@ -16,21 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.processes import TWO_RANKS, files, quoted, rows, skipped, summary
+
 pytestmark = pytest.mark.slow
-TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m")
-
-
-def summary(run: Path) -> dict:
-    return json.loads((run / "summary.json").read_text())
-
-
-def quoted(value: object) -> str:
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def files(folder: Path, pattern: str = "*.png") -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob(pattern))}
 
 
 def steps(run: Path) -> int:
@@ -81,7 +70,7 @@ def test_ranks_that_lightning_starts_share_a_directory_and_their_bad_images(toy,
     )
     run = only_run(out, "encoder")
     assert steps(run) == 2  # one batch on each rank: with one rank it would be two an epoch
-    assert [item["item"] for item in json.loads((run / "skipped.json").read_text())] == broken
+    assert list(skipped(run)) == broken
     assert summary(run)["counts"]["passed over"] == len(broken)
 
 
@@ -196,9 +185,7 @@ def test_two_ranks_with_two_workers_segment_the_same_as_one_alone(toy, cli, out,
     run, one = only_run(out, "segment"), toy.run("segment")
     masks = files(run / "masks")
     assert masks == files(one / "masks")
-    areas = [
-        [json.loads(line)["areas"] for line in (each / "shots.jsonl").read_text().splitlines()] for each in (run, one)
-    ]
+    areas = [[row["areas"] for row in rows(each / "shots.jsonl")] for each in (run, one)]
     assert areas[0] == areas[1] and any(any(shot) for shot in areas[0])
     # once more where nothing is left to do
     times = {path: path.stat().st_mtime_ns for path in (run / "masks").rglob("*.png")}

@@ -13,21 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.processes import CLASSES, files, rows, summary, times
+
 pytestmark = pytest.mark.slow
 ORDER = ["encoder", "retrieve", "relevance", "segment", "decoder", "adapt", "predict", "evaluate"]
-CLASSES = {"polar bear", "it's a=zebra", "Pfau (grün)"}
-
-
-def summary(run: Path) -> dict:
-    return json.loads((run / "summary.json").read_text())
 
 
 def run_dirs(toy) -> set[Path]:
     return {path.parent for path in (toy.out / "toy").glob("*/*/summary.json") if path.parts[-3] != "pipeline"}
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
 
 
 def test_all_stages_run_in_their_order_each_in_one_directory_of_the_pipelines_id(toy):
@@ -40,8 +33,8 @@ def test_all_stages_run_in_their_order_each_in_one_directory_of_the_pipelines_id
 
 def test_the_runs_hold_together(toy):
     """What one stage wrote is what the next one read, down to a mask for each image and its score."""
-    shots = [json.loads(line) for line in (toy.run("segment") / "shots.jsonl").read_text().splitlines()]
-    assert {shot["class"] for shot in shots} == CLASSES
+    shots = rows(toy.run("segment") / "shots.jsonl")
+    assert {shot["class"] for shot in shots} == set(CLASSES)
     masks = files(toy.run("segment") / "masks")
     assert len(masks) == sum(shot["stop"] - shot["start"] for shot in shots)
     images = {path.stem: Image.open(path).size for path in (toy.data / "images").iterdir()}
@@ -86,7 +79,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(toy, cli, tmp_path):
     cli.finish(process, -signal.SIGKILL, seconds=30)  # the stage's process has gone too: it held the other end
     [segment] = (tmp_path / "k" / "segment").iterdir()
     assert not (segment / "summary.json").exists()
-    done = {path: path.stat().st_mtime_ns for path in (segment / "done").glob("*/[!.]*.json")}
+    done = times(segment / "done", "*.json")
     encoder = tmp_path / "k" / "encoder" / segment.name / "checkpoints" / "best.ckpt"
     made = encoder.stat().st_mtime_ns
     said = cli.run(*words)
