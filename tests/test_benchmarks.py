@@ -7,18 +7,72 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from benchmarks.clips import moving_ellipse, write_video
+from benchmarks.superpixels import borders, boundary_recall, undersegmentation_error
+from wsvs.core.masks import write_mask
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
+    return subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of real videos as the benchmark wants it, with one small one."""
+    film, truth = moving_ellipse(6, 96, 160)
+    write_video(tmp_path / "real" / "one.mp4", film)
+    for t, mask in enumerate(truth):
+        write_mask(tmp_path / "real" / "masks" / "one" / f"{t:05d}.png", mask.astype(np.uint8))
+    return tmp_path / "real"
 
 
 @pytest.mark.slow
-def test_short_benchmark(tmp_path):
+def test_short_benchmark(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    command = [sys.executable, "-m", "benchmarks", "--frames", "6", "--repeats", "1", "--out", str(out)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    done = run("--only", "segment,superpixels", "--frames", 6, "--repeats", 1, "--out", out)
     assert done.returncode == 0, done.stderr
     figures = json.loads(out.read_text())
-    assert figures["segment.ms_per_frame_400"] > figures["flow.dis_medium_ms_per_frame_400"] > 0
-    assert figures["segment.flow_ratio_400"] == pytest.approx(
-        figures["segment.ms_per_frame_400"] / figures["flow.dis_medium_ms_per_frame_400"], rel=0.01
+    for size in ("400", "480p"):
+        whole, flow = figures[f"segment.ms_per_frame_{size}"], figures[f"flow.dis_medium_ms_per_frame_{size}"]
+        assert whole > flow > 0
+        assert figures[f"segment.flow_ratio_{size}"] == pytest.approx(whole / flow, rel=0.01)
+    assert figures["segment.strong_ms_per_frame_400"] > 0
+    row = next(line for line in done.stdout.splitlines() if "IoU with the truth" in line)
+    assert all(float(cell) > 0.85 for cell in row.split("\u2502")[2:-1])
+    assert "superpixels: skipped" in done.stdout
+
+
+@pytest.mark.slow
+def test_superpixels_of_real_videos(tmp_path: Path, folder: Path) -> None:
+    out = tmp_path / "bench.json"
+    done = run("--only", "superpixels", "--real", folder, "--out", out)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(out.read_text())
+    assert 0.5 < figures["superpixels.boundary_recall_numba_400"] <= 1
+    assert figures["superpixels.count_numba_as_many_400"] == pytest.approx(
+        figures["superpixels.count_opencv_400"], rel=0.1
     )
-    assert float(done.stdout.split("IoU with the truth")[1].split()[0]) > 0.9
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--only", "everything"], ["--frames", "1"], ["--repeats", "0"], ["--real", "/nowhere"]]
+)
+def test_bad_arguments(wrong: list[str]) -> None:
+    done = run(*wrong)
+    assert done.returncode == 2 and "error" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_measures_of_superpixels_by_hand() -> None:
+    truth = np.zeros((10, 20), bool)
+    truth[:, 10:] = True
+    assert borders(truth).sum() == 20
+    halves = np.zeros((10, 20), int)
+    for shift, recall in ((0, 1.0), (2, 1.0), (3, 0.5), (4, 0.0)):  # two columns of true border, 2 px of tolerance
+        halves[:] = np.arange(20) >= 10 + shift
+        assert boundary_recall(halves, truth) == recall
+        assert undersegmentation_error(halves, truth) == pytest.approx(2 * 10 * shift / 200)
+    assert np.isnan(boundary_recall(halves, truth & False))

@@ -40,6 +40,13 @@ def test_flow_does_not_depend_on_earlier_frames() -> None:
     assert np.array_equal(used(big, np.roll(big, 3, 1)), DISFlow()(big, np.roll(big, 3, 1)))
 
 
+def test_an_engine_used_again_remembers_nothing() -> None:
+    big = texture(120, 160)
+    used = DISFlow()
+    used(big, np.roll(big, 9, 0))
+    assert np.array_equal(used(big, np.roll(big, 3, 1)), DISFlow()(big, np.roll(big, 3, 1)))
+
+
 def test_same_flow_for_any_number_of_threads() -> None:
     big, threads = texture(225, 400), cv2.getNumThreads()
     try:
@@ -52,7 +59,9 @@ def test_same_flow_for_any_number_of_threads() -> None:
 
 
 def test_travels_to_a_worker() -> None:
-    assert pickle.loads(pickle.dumps(DISFlow("fast"))).preset == "fast"
+    flow, big = DISFlow("fast"), texture(40, 60)
+    flow(big, big)
+    assert pickle.loads(pickle.dumps(flow)).preset == "fast"
 
 
 def test_errors() -> None:

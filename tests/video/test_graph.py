@@ -42,6 +42,31 @@ def test_adjacency_against_loops() -> None:
     assert [tuple(edge) for edge in spatial_edges(labels).tolist()] == sorted(pairs)
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("size", [(1, 9), (9, 1), (2, 2), (40, 51)])
+def test_adjacency_of_pieces_with_borders(seed: int, size: tuple[int, int]) -> None:
+    random = np.random.default_rng(seed)
+    points = random.random((25, 2)) * size
+    y, x = np.indices(size)
+    labels = ((y[..., None] - points[:, 0]) ** 2 + (x[..., None] - points[:, 1]) ** 2).argmin(axis=2)
+    labels[random.random(size) < 0.03] = 25
+    pairs = set()
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        rows, columns = slice(0, size[0] - down), slice(max(-right, 0), size[1] - max(right, 0))
+        shifted = slice(down, size[0]), slice(max(-right, 0) + right, size[1] - max(right, 0) + right)
+        pairs |= set(zip(labels[rows, columns].ravel().tolist(), labels[shifted].ravel().tolist(), strict=True))
+    expected = sorted({(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]})
+    assert [tuple(edge) for edge in spatial_edges(labels).tolist()] == expected
+
+
+def test_links_into_and_out_of_a_frame() -> None:
+    labels = np.arange(12, dtype=np.int32).reshape(3, 4)
+    flow = np.full((3, 4, 2), 1e9, np.float32)
+    flow[0, 0], flow[0, 1], flow[2, 3] = (-0.5, 0.4), (-1.0, 2.5), (0.6, 0)  # halves round to even
+    edges, counts = temporal_links(labels, labels, flow)
+    assert edges.tolist() == [[0, 0], [1, 8]] and counts.tolist() == [1, 1]
+
+
 def test_links_against_loops() -> None:
     random = np.random.default_rng(1)
     one, other = random.integers(0, 9, (13, 17)), random.integers(0, 7, (13, 17))

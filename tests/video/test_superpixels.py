@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import cv2
 import numpy as np
 import pytest
 
+from wsvs.video import superpixels
+from wsvs.video.slic_kernel import slic_labels
 from wsvs.video.superpixels import means, slic, superpixel_means
 
-METHODS = ["opencv", pytest.param("fast_slic", marks=pytest.mark.skipif(
-    find_spec("fast_slic") is None, reason="fast_slic is not installed"))]
+METHODS = ["numba", "opencv"]
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -46,11 +45,56 @@ def test_superpixels_keep_to_the_border_of_two_colours(method: str) -> None:
     assert wrong.sum() <= 2 * 120  # at most two pixels a row
 
 
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("frame", [picture(90, 130), noise(90, 130), noise(33, 50)], ids=["blobs", "noise", "small"])
+def test_compiled_superpixels_are_in_one_piece(frame: np.ndarray) -> None:
+    labels = slic(frame, count=200, method="numba")
+    for k in range(labels.max() + 1):
+        assert cv2.connectedComponents((labels == k).astype(np.uint8), connectivity=4)[0] == 2
+
+
+def test_pieces_are_absorbed_but_not_all() -> None:
+    labels = slic(noise(225, 400), method="numba")  # nearly every pixel is a piece of its own
+    size = np.bincount(labels.ravel())
+    assert 1200 < len(size) < 1800 and size.min() >= 15  # a quarter of the mean
+
+
+def test_labels_are_numbered_by_their_first_pixel() -> None:
+    labels = slic(picture(60, 80), count=100, method="numba")
+    _, first = np.unique(labels, return_index=True)
+    assert (np.diff(first) > 0).all()
+
+
+def test_one_round_takes_the_nearest_of_the_centres_around() -> None:
+    frame = picture(48, 64, seed=2)
+    lab = cv2.cvtColor(frame, cv2.COLOR_RGB2LAB).astype(np.float64)
+    found = slic_labels(lab.astype(np.uint8), rows=6, columns=8, weight=2.0, rounds=1, smallest=1)
+    y, x = np.indices(found.shape)
+    even = y % 2 == 0  # all cells are 8 x 8 and start in an even row: those rows make the first centres
+    pixels = np.dstack([lab, x, y])
+    expected = np.zeros(found.shape, int)
+    for row, column in np.ndindex(found.shape):
+        best = np.inf
+        for i in range(max(row // 8 - 1, 0), min(row // 8 + 2, 6)):
+            for j in range(max(column // 8 - 1, 0), min(column // 8 + 2, 8)):
+                cell = even & (y // 8 == i) & (x // 8 == j)
+                d = (pixels[row, column] - pixels[cell].mean(axis=0)) ** 2
+                if d[:3].sum() + 2 * d[3:].sum() < best:
+                    best, expected[row, column] = d[:3].sum() + 2 * d[3:].sum(), i * 8 + j
+    # the same division, but for pieces that lie apart: each found label lies in one expected one
+    pairs = np.unique(found * 48 + expected)
+    assert len(pairs) <= 1.01 * (found.max() + 1)
+
+
 def test_grey_and_flat_frames() -> None:
     grey = picture(60, 80)[..., 0]
     assert np.array_equal(slic(grey), slic(np.repeat(grey[..., None], 3, axis=2)))
-    flat = slic(np.full((120, 160, 3), 128, np.uint8), count=300)
-    assert flat.max() + 1 > 200
+    for method in METHODS:
+        flat = slic(np.full((120, 160, 3), 128, np.uint8), count=300, method=method)  # type: ignore[arg-type]
+        assert flat.max() + 1 > 200
 
 
 def test_same_labels_for_any_number_of_threads() -> None:
@@ -84,7 +128,7 @@ def test_mean_of_a_map_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"count": 0}, {"compactness": 0.0}, {"iterations": 0}, {"method": "seeds"}]
+    "wrong", [{"count": 0}, {"compactness": 0.0}, {"method": "seeds"}]
 )
 def test_bad_settings(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
@@ -96,7 +140,9 @@ def test_bad_frame() -> None:
         slic(np.zeros((20, 20, 3)))
 
 
-@pytest.mark.skipif(find_spec("fast_slic") is not None, reason="fast_slic is installed")
-def test_missing_library_is_named() -> None:
-    with pytest.raises(ModuleNotFoundError, match="fast_slic"):
-        slic(picture(60, 60), method="fast_slic")
+def test_without_numba_opencv_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = picture(60, 60)
+    monkeypatch.setattr(superpixels, "njit", None)
+    assert np.array_equal(slic(frame), slic(frame, method="opencv"))
+    with pytest.raises(ModuleNotFoundError, match="numba"):
+        slic(frame, method="numba")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wsvs.video.jit import compiled
+
 _STEP = 4.0  # levels of RGB that share one sample; 64 steps a channel keep the fit and cost a fifth
 _RIDGE = _STEP**2 / 12  # added to variances: what merging hides; few samples do not become spikes
 _PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -21,7 +23,8 @@ class Mixture:
 
     def log_density(self, colours: np.ndarray) -> np.ndarray:
         """log p of (n, 3) colours, (n,) float64."""
-        return np.logaddexp.reduce(_joint(_monomials(colours - self.mean[0]), self, self.mean[0]), axis=1)
+        joint, top = _joint(_monomials(colours - self.mean[0]), _coefficients(self, self.mean[0]))
+        return top + np.log(np.exp(joint).sum(axis=0))
 
 
 def colour_samples(
@@ -92,13 +95,14 @@ def fit_mixture(
         return None
     origin = np.einsum("n,nd->d", mass, points) / mass.sum()  # near the data, second moments lose no digits
     monomials = _monomials(points - origin)
-    share = mass[:, None] * _start(points, mass, components, np.random.default_rng(seed))
+    chosen = _start(points, mass, components, np.random.default_rng(seed))
+    share = np.zeros((components, len(points)))
+    share[chosen, np.arange(len(points))] = 1
+    mixture = _mixture(_moments(share, monomials, mass), origin)
     for _ in range(iterations):
-        joint = _joint(monomials, _mixture(share, monomials, origin), origin)
-        joint -= joint.max(axis=1, keepdims=True)
-        share = np.exp(joint)
-        share *= (mass / share.sum(axis=1))[:, None]
-    return _mixture(share, monomials, origin)
+        joint, _top = _joint(monomials, _coefficients(mixture, origin))
+        mixture = _mixture(_moments(np.exp(joint, out=joint), monomials, mass), origin)
+    return mixture
 
 
 def merge_colours(colours: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,38 +116,50 @@ def merge_colours(colours: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray,
 
 
 def _start(points: np.ndarray, mass: np.ndarray, components: int, random: np.random.Generator) -> np.ndarray:
-    """Hard (n, k) assignment: k-means++ (Arthur & Vassilvitskii, SODA 2007) and two Lloyd rounds."""
+    """Hard (n,) assignment: k-means++ (Arthur & Vassilvitskii, SODA 2007) and two Lloyd rounds."""
     centres = points[random.choice(len(points), p=mass / mass.sum())][None]
+    near = np.full(len(points), np.inf)
     while len(centres) < components:
-        near = _square_distances(points, centres).min(axis=1) * mass
-        centres = np.append(centres, points[random.choice(len(points), p=near / near.sum())][None], axis=0)
+        near = np.minimum(near, _nearest(points, centres[-1:])[1])
+        p = near * mass
+        centres = np.append(centres, points[random.choice(len(points), p=p / p.sum())][None], axis=0)
     for _ in range(2):
-        chosen = np.eye(components)[_square_distances(points, centres).argmin(axis=1)] * mass[:, None]
-        total = chosen.sum(axis=0)
-        moved = np.einsum("nk,nd->kd", chosen, points) / np.maximum(total, 1e-12)[:, None]
-        centres = np.where(total[:, None] > 0, moved, centres)
-    return np.eye(components)[_square_distances(points, centres).argmin(axis=1)]
+        chosen = _nearest(points, centres)[0]
+        total = np.bincount(chosen, mass, components)
+        moved = np.stack([np.bincount(chosen, mass * points[:, c], components) for c in range(3)], axis=1)
+        centres = np.where(total[:, None] > 0, moved / np.maximum(total, 1e-12)[:, None], centres)
+    return _nearest(points, centres)[0]
 
 
-def _square_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    return ((points[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2)
+@compiled
+def _nearest(points: np.ndarray, centres: np.ndarray):
+    """Number of the nearest of (k, 3) centres, (n,) int64, the first of equal ones, and its squared distance."""
+    chosen, nearest = np.zeros(len(points), np.int64), np.full(len(points), np.inf)
+    for k in range(len(centres)):
+        for n in range(len(points)):
+            square = (
+                (points[n, 0] - centres[k, 0]) ** 2 + (points[n, 1] - centres[k, 1]) ** 2
+                + (points[n, 2] - centres[k, 2]) ** 2
+            )
+            if square < nearest[n]:
+                chosen[n], nearest[n] = k, square
+    return chosen, nearest
 
 
 # A Gaussian's log density is linear in the monomials of degree 2, and its moments are means of them: E and M
-# step are one small product each way. einsum instead of BLAS, whose sums depend on the number of threads.
+# step are one small product each way. Compiled loops instead of BLAS, whose sums depend on the number of threads.
 
 
 def _monomials(x: np.ndarray) -> np.ndarray:
-    """(n, 3) -> (n, 10): 1, x_a, x_a^2, x_a x_b."""
-    ones = np.ones((len(x), 1))
-    return np.concatenate([ones, x, x**2] + [x[:, [a]] * x[:, [b]] for a, b in _PAIRS], axis=1)
+    """(n, 3) -> (10, n): 1, x_a, x_a^2, x_a x_b."""
+    x = np.asarray(x, np.float64).T
+    return np.concatenate([np.ones((1, x.shape[1])), x, x**2, [x[a] * x[b] for a, b in _PAIRS]])
 
 
-def _mixture(share: np.ndarray, monomials: np.ndarray, origin: np.ndarray) -> Mixture:
-    """M step: (n, k) shares of the samples' masses -> mixture; no Gaussian vanishes altogether."""
-    moment = np.einsum("nk,nf->kf", share, monomials)
+def _mixture(moment: np.ndarray, origin: np.ndarray) -> Mixture:
+    """M step: (k, 10) sums of monomials around `origin` -> mixture; no Gaussian vanishes altogether."""
     total = np.maximum(moment[:, 0], 1e-12)
-    moment /= total[:, None]
+    moment = moment / total[:, None]
     mean = moment[:, 1:4]
     covariance = -mean[:, :, None] * mean[:, None, :]
     for a in range(3):
@@ -154,8 +170,8 @@ def _mixture(share: np.ndarray, monomials: np.ndarray, origin: np.ndarray) -> Mi
     return Mixture(total / total.sum(), mean + origin, covariance)
 
 
-def _joint(monomials: np.ndarray, mixture: Mixture, origin: np.ndarray) -> np.ndarray:
-    """E step: log(weight_k N(x_n | k)) of monomials around `origin`, (n, k)."""
+def _coefficients(mixture: Mixture, origin: np.ndarray) -> np.ndarray:
+    """(k, 10): log(weight_k N(x | k)) is their product with the monomials of x - origin."""
     precision = np.linalg.inv(mixture.covariance)
     mean = mixture.mean - origin
     pull = np.einsum("kab,kb->ka", precision, mean)
@@ -167,5 +183,43 @@ def _joint(monomials: np.ndarray, mixture: Mixture, origin: np.ndarray) -> np.nd
     )
     squares = -0.5 * precision[:, range(3), range(3)]
     cross = np.stack([-precision[:, a, b] for a, b in _PAIRS], axis=1)
-    coefficients = np.concatenate([constant[:, None], pull, squares, cross], axis=1)
-    return np.einsum("nf,kf->nk", monomials, coefficients)
+    return np.concatenate([constant[:, None], pull, squares, cross], axis=1)
+
+
+@compiled
+def _joint(monomials: np.ndarray, coefficients: np.ndarray):
+    """E step: log(weight_k N(x_n | k)), (k, n), less the largest of each n; and the largest, (n,)."""
+    joint = np.empty((len(coefficients), monomials.shape[1]))
+    top = np.full(monomials.shape[1], -np.inf)
+    for k in range(len(coefficients)):
+        c = coefficients[k]
+        for n in range(monomials.shape[1]):
+            joint[k, n] = c[0]
+        for f in range(1, 10):
+            factor = c[f]
+            for n in range(monomials.shape[1]):
+                joint[k, n] += factor * monomials[f, n]
+        for n in range(monomials.shape[1]):
+            if joint[k, n] > top[n]:
+                top[n] = joint[k, n]
+    for k in range(len(coefficients)):
+        for n in range(monomials.shape[1]):
+            joint[k, n] -= top[n]
+    return joint, top
+
+
+@compiled
+def _moments(share: np.ndarray, monomials: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """(k, 10) sums of monomials over the samples; a sample's mass is divided by its (k,) shares."""
+    moment = np.zeros((len(share), 10))
+    x = np.empty(10)
+    for n in range(len(mass)):
+        total = 0.0
+        for k in range(len(share)):
+            total += share[k, n]
+        for f in range(10):
+            x[f] = monomials[f, n] * (mass[n] / total)
+        for k in range(len(share)):
+            for f in range(10):
+                moment[k, f] += share[k, n] * x[f]
+    return moment

@@ -35,6 +35,8 @@ class FrameGraph:
         links: (E_t,) int32, number of those pixels.
         inside: (N,) float32, ratio r of pixels inside motion boundaries; 0 in the last frame.
         psi: (N,) float32, reliability of what the flow carries on; 1 in the last frame.
+        moves: (N, 2, 2) float32 px, mean motion to the next frame and from the last one, (right, down); empty
+            unless `settings.motion` is "contrast".
         seconds: Time of each step.
     """
 
@@ -49,6 +51,7 @@ class FrameGraph:
     links: np.ndarray
     inside: np.ndarray
     psi: np.ndarray
+    moves: np.ndarray
     seconds: dict[str, float]
 
     @property
@@ -63,7 +66,7 @@ class FrameGraph:
         """(N,) values of superpixels -> (T, H, W) maps."""
         painted = np.empty(self.labels.shape, values.dtype)
         for t, labels in enumerate(self.labels):
-            painted[t] = values[self.offsets[t] : self.offsets[t + 1]][labels]
+            values[self.offsets[t] : self.offsets[t + 1]].take(labels, out=painted[t], mode="clip")  # mode: no check
         return painted
 
     def means(self, maps: np.ndarray) -> np.ndarray:
@@ -151,6 +154,7 @@ class _Draft:
     links: list[np.ndarray] = field(default_factory=list)
     inside: list[np.ndarray] = field(default_factory=list)
     psi: list[np.ndarray] = field(default_factory=list)
+    moves: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # of a pair: to, from
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -187,6 +191,11 @@ class _Draft:
             count = len(self.statistics[-1].size)
             self.inside.append(superpixel_means(self.labels[-1], inside, count))
             self.psi.append(reliability(superpixel_means(self.labels[-1], magnitude, count)))
+        if settings.motion == "contrast":
+            with self.timed("flow"):
+                came = -flow(frame, before)
+            with self.timed("moves"):
+                self.moves.append((_mean_motion(self.labels[-1], moved), _mean_motion(labels, came)))
 
     def finish(self) -> FrameGraph:
         """Number the superpixels through the video."""
@@ -212,5 +221,20 @@ class _Draft:
             links=links,
             inside=np.concatenate([*self.inside, last], dtype=np.float32),
             psi=np.concatenate([*self.psi, last + 1], dtype=np.float32),
+            moves=self._moves(counts),
             seconds=self.seconds,
         )
+
+    def _moves(self, counts: list[int]) -> np.ndarray:
+        """`FrameGraph.moves`; the first frame came as it goes on, the last goes on as it came."""
+        if not self.moves:
+            return np.zeros((0, 2, 2), np.float32)
+        to, came = zip(*self.moves, strict=True)
+        return np.stack([np.concatenate([*to, came[-1]]), np.concatenate([to[0], *came])], axis=1)
+
+
+def _mean_motion(labels: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """(K, 2) float32 mean flow of superpixels, px."""
+    count = int(labels.max()) + 1
+    means = [superpixel_means(labels, flow[..., axis], count) for axis in (0, 1)]
+    return np.stack(means, axis=1).astype(np.float32)

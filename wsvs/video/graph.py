@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from wsvs.video.jit import compiled
+
 Solver = Literal["auto", "maxflow", "scipy"]
 
 
@@ -15,21 +17,10 @@ def spatial_edges(labels: np.ndarray) -> np.ndarray:
     Args:
         labels: (H, W) integers from 0.
     """
+    labels = np.ascontiguousarray(labels, np.int32)
     count = int(labels.max()) + 1
-    keys = []
-    for one, other in (
-        (np.s_[:, :-1], np.s_[:, 1:]),
-        (np.s_[:-1, :], np.s_[1:, :]),
-        (np.s_[:-1, :-1], np.s_[1:, 1:]),
-        (np.s_[:-1, 1:], np.s_[1:, :-1]),
-    ):
-        a, b = labels[one], labels[other]
-        differ = a != b
-        a, b = a[differ].astype(np.int64), b[differ].astype(np.int64)
-        keys.append(np.minimum(a, b) * count + np.maximum(a, b))
-    # return_counts makes numpy sort; otherwise it hashes, which is slower here
-    key, _ = np.unique(np.concatenate(keys), return_counts=True)
-    return np.stack([key // count, key % count], axis=1).astype(np.int32)
+    one, other = _touching(labels)
+    return _distinct(one, other, np.ones(len(one), np.int32), count, count)[0]
 
 
 def temporal_links(
@@ -45,16 +36,94 @@ def temporal_links(
     Returns:
         (E, 2) int32 pairs (i, j), sorted, and (E,) int32 pixels of i that land in j.
     """
+    labels, next_labels = np.ascontiguousarray(labels, np.int32), np.ascontiguousarray(next_labels, np.int32)
+    flow = np.ascontiguousarray(flow, np.float32)
+    one, other, pixels = _landing(labels, next_labels, flow)
+    return _distinct(one, other, pixels, int(labels.max()) + 1, int(next_labels.max()) + 1)
+
+
+@compiled
+def _touching(labels: np.ndarray):
+    """Different labels of neighbouring pixels, (P,) twice, the smaller first; a pair may come again."""
     height, width = labels.shape
-    moved = np.rint(flow).astype(np.int32)
-    column = moved[..., 0] + np.arange(width, dtype=np.int32)
-    row = moved[..., 1] + np.arange(height, dtype=np.int32)[:, None]
-    # as unsigned numbers, negative positions are beyond the far border
-    lands = (column.view(np.uint32) < width) & (row.view(np.uint32) < height)
-    target = next_labels.ravel()[(row * width + column)[lands]]
-    count = int(next_labels.max()) + 1
-    key, pixels = np.unique(labels[lands].astype(np.int64) * count + target, return_counts=True)
-    return np.stack([key // count, key % count], axis=1).astype(np.int32), pixels.astype(np.int32)
+    one, other = np.empty(4 * labels.size + 1, np.int32), np.empty(4 * labels.size + 1, np.int32)
+    found = 0
+    for y in range(height):
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        for x in range(width):
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
+            a, b, c, d = labels[y, x], labels[y, right], labels[below, x], labels[below, right]
+            # Always written, kept only if it is new: a branch would be guessed wrong too often. New is what the
+            # pixels before, along the border, did not show.
+            one[found], other[found] = min(a, b), max(a, b)
+            found += (a != b) & ((y == 0) | (labels[above, x] != a) | (labels[above, right] != b))
+            one[found], other[found] = min(a, c), max(a, c)
+            found += (a != c) & ((x == 0) | (labels[y, left] != a) | (labels[below, left] != c))
+            # diagonals matter where straight neighbours do not show the same pair
+            if (a != d) & (a != b) & (b != d) & (a != c) & (c != d):
+                one[found], other[found] = min(a, d), max(a, d)
+                found += 1
+            if (b != c) & (a != b) & (b != d) & (a != c) & (c != d):
+                one[found], other[found] = min(b, c), max(b, c)
+                found += 1
+    return one[:found], other[:found]
+
+
+@compiled
+def _landing(labels: np.ndarray, next_labels: np.ndarray, flow: np.ndarray):
+    """Label of each pixel that stays in the frame, label where it lands, and for how many pixels in a row."""
+    height, width = labels.shape
+    one, other = np.empty(labels.size + 1, np.int32), np.empty(labels.size + 1, np.int32)
+    begin = np.empty(labels.size + 1, np.int32)
+    found, staying = 0, 0
+    before = np.int64(-1)
+    for y in range(height):
+        for x in range(width):
+            right, down = np.rint(flow[y, x, 0]), np.rint(flow[y, x, 1])
+            if -x <= right < width - x and -y <= down < height - y:
+                a, b = labels[y, x], next_labels[y + int(down), x + int(right)]
+                one[found], other[found], begin[found] = a, b, staying
+                pair = np.int64(a) << 32 | np.int64(b)
+                found += pair != before
+                before = pair
+                staying += 1
+    begin[found] = staying
+    return one[:found], other[:found], np.diff(begin[: found + 1])
+
+
+@compiled
+def _distinct(one: np.ndarray, other: np.ndarray, times: np.ndarray, ones: int, others: int):
+    """Sorted distinct pairs (E, 2) int32 and the sums of their times (E,) int32."""
+    begin = np.zeros(ones + 2, np.int64)  # sort by the first number: count, then place
+    for a in one:
+        begin[a + 2] += 1
+    for a in range(ones):
+        begin[a + 2] += begin[a + 1]
+    order = np.empty(len(one), np.int32)
+    for i in range(len(one)):
+        order[begin[one[i] + 1]] = i
+        begin[one[i] + 1] += 1
+    pairs, sums = np.empty((len(one), 2), np.int32), np.empty(len(one), np.int32)
+    total = np.zeros(others, np.int32)
+    partners = np.empty(others, np.int32)
+    found = 0
+    for a in range(ones):
+        many = 0
+        for i in order[begin[a] : begin[a + 1]]:
+            b = other[i]
+            if total[b] == 0:
+                at = many  # keep the partners sorted; they are few
+                while at > 0 and partners[at - 1] > b:
+                    partners[at] = partners[at - 1]
+                    at -= 1
+                partners[at] = b
+                many += 1
+            total[b] += times[i]
+        for b in partners[:many]:
+            pairs[found, 0], pairs[found, 1], sums[found] = a, b, total[b]
+            total[b] = 0
+            found += 1
+    return pairs[:found].copy(), sums[:found].copy()
 
 
 def flow_percentage(edges: np.ndarray, counts: np.ndarray, nodes: int) -> np.ndarray:
@@ -85,8 +154,16 @@ def temporal_weights(colours: np.ndarray, edges: np.ndarray, phi_t: np.ndarray) 
 
 def _square(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Squared distance across each edge."""
-    difference = values[edges[:, 0]].astype(np.float64) - values[edges[:, 1]]
-    return (difference**2).sum(axis=1)
+    return _square_distance(np.ascontiguousarray(values, np.float64), np.ascontiguousarray(edges, np.int32))
+
+
+@compiled
+def _square_distance(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    square = np.zeros(len(edges))
+    for e in range(len(edges)):
+        for c in range(values.shape[1]):
+            square[e] += (values[edges[e, 0], c] - values[edges[e, 1], c]) ** 2
+    return square
 
 
 def _contrast(square: np.ndarray, phi: np.ndarray) -> np.ndarray:

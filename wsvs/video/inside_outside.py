@@ -10,8 +10,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
-import cv2
 import numpy as np
+
+from wsvs.video.motion_kernels import critical, flooded, gradient, moments, ray_votes, swept, turn
 
 Gradient = Literal["full", "cross"]
 Angle = Literal["circular", "sum"]
@@ -34,40 +35,18 @@ def gradient_magnitude(flow: np.ndarray, grad: Gradient = "full") -> np.ndarray:
     "full" is the norm of all four derivatives, as in the ICCV text. "cross" takes dv/dx and du/dy alone, as in the
     release: blind to an object that moves along one axis.
     """
-    u, v = flow[..., 0], flow[..., 1]
-    if min(u.shape) < 2:  # no neighbours, no gradient
-        return np.zeros(u.shape, np.float32)
-    du_dy, dv_dx = np.gradient(u, axis=0), np.gradient(v, axis=1)
-    square = du_dy**2 + dv_dx**2
-    if grad == "full":
-        square += np.gradient(u, axis=1) ** 2
-        square += np.gradient(v, axis=0) ** 2
-    return np.sqrt(square)
+    return gradient(np.ascontiguousarray(flow, np.float32), grad == "full")
 
 
-def turning(flow: np.ndarray, angle: Angle = "circular") -> np.ndarray:
-    """Largest difference of direction delta between a pixel and its 4 neighbours, (H, W) in [0, pi].
+def turning(flow: np.ndarray, angle: Angle = "circular", where: np.ndarray | None = None) -> np.ndarray:
+    """Largest difference of direction delta between a pixel and its 4 neighbours, (H, W) float32 in [0, pi].
 
     Pixels that stand still differ by pi from those that move. "sum" is the release's cheap stand-in for the circular
-    difference: min(|a - b|, |a + b|).
+    difference: min(|a - b|, |a + b|). With `where`, (H, W) bool, the other pixels get 0.
     """
-    u, v = flow[..., 0], flow[..., 1]
-    theta = np.arctan2(u, v)
-    theta[(u == 0) & (v == 0)] = 10.0  # at least pi away from any direction, in both ways of counting
-    delta = np.zeros_like(theta)
-    for one, other in (
-        (np.s_[1:, :], np.s_[:-1, :]),
-        (np.s_[:, 1:], np.s_[:, :-1]),
-    ):
-        a, b = theta[one], theta[other]
-        apart = np.abs(a - b)
-        if angle == "sum":
-            np.minimum(apart, np.abs(a + b), out=apart)
-        else:
-            np.minimum(apart, np.where(apart <= 2 * np.pi, 2 * np.pi - apart, np.pi), out=apart)
-        for side in (one, other):
-            np.maximum(delta[side], apart, out=delta[side])
-    return np.minimum(delta, np.float32(np.pi))
+    if where is None:
+        where = np.ones(flow.shape[:2], bool)
+    return turn(np.ascontiguousarray(flow, np.float32), angle == "circular", where)
 
 
 def boundary_strength(magnitude: np.ndarray, delta: np.ndarray, rate: float = _RATE) -> np.ndarray:
@@ -87,10 +66,7 @@ def critical_rate(magnitude: np.ndarray, delta: np.ndarray) -> np.ndarray:
     b > 0.5 means b_m > tau with tau = min(0.6, 0.5 / b_theta), and b_m > tau means rate > -log(1 - tau) / m.
     One map thus serves all rates of the search.
     """
-    b_theta = 1 - np.exp(-(delta**2))
-    tau = np.minimum(_SURE, _BOUNDARY / np.maximum(b_theta, _BOUNDARY))
-    with np.errstate(divide="ignore"):
-        return -np.log1p(-tau) / magnitude
+    return critical(magnitude, delta, _SURE, _BOUNDARY)
 
 
 def open_curves_removed(boundary: np.ndarray, cleanup: Cleanup = "flood") -> np.ndarray:
@@ -101,76 +77,25 @@ def open_curves_removed(boundary: np.ndarray, cleanup: Cleanup = "flood") -> np.
     loses track of winding curves.
     """
     strip = round(_STRIP * max(boundary.shape))
-    border = np.ones(boundary.shape, bool)
-    border[strip : -strip - 1, strip : -strip - 1] = False
-    if cleanup == "flood":
-        _, component = cv2.connectedComponents(boundary.view(np.uint8), connectivity=8)
-        closed = np.ones(component.max() + 1, bool)
-        closed[component[border]] = False
-        closed[0] = False  # not a boundary
-        return closed[component]
-    reached = border
-    for marks, edge in (
-        (reached.T, boundary.T), (reached.T[::-1], boundary.T[::-1]),
-        (reached, boundary), (reached[::-1], boundary[::-1]),
-    ):
-        for line in range(1, len(marks)):
-            before = np.pad(marks[line - 1], 1)
-            marks[line] |= edge[line] & (before[:-2] | before[1:-1] | before[2:])
-    return boundary & ~reached
+    return (flooded if cleanup == "flood" else swept)(boundary, strip)
 
 
 def votes(boundary: np.ndarray) -> np.ndarray:
     """Rays that say "inside" at each pixel, (H, W) uint8 0-8; boundary pixels get 0.
 
-    A ray votes if it enters the boundary an odd number of times on its way to the border. All rays of one direction
-    are followed at once: the parity of the entries along a line is a running xor, and a diagonal becomes a
-    column in a buffer whose rows are shifted against each other.
+    A ray votes if it enters the boundary an odd number of times on its way to the border: along each of four lines
+    through the pixel, the parity of the entries before it, and of those after it. Entries in a line's first pixel are
+    not seen.
     """
-    total = _line_votes(boundary, 0)
-    total += _line_votes(boundary, 1)
-    total += _line_votes(boundary, -1)
-    total += _line_votes(np.ascontiguousarray(boundary.T), 0).T
-    total[boundary] = 0
-    return total
-
-
-def _line_votes(boundary: np.ndarray, lean: int) -> np.ndarray:
-    """Votes of both rays along lines that go one row down and `lean` columns right. (H, W) uint8 0-2."""
-    height, width = boundary.shape
-    row = width + height - 1 if lean else width
-    start = height - 1 if lean == 1 else 0
-    lines = np.zeros((height, row), np.uint8)
-    shape, strides = (height, width), (row - lean, 1)
-    entries = np.lib.stride_tricks.as_strided(lines.ravel()[start:], shape, strides)
-    here, above = _neighbours(lean)
-    entries[here] = boundary[here] & ~boundary[above]  # entries in a line's first pixel are not seen
-    for i in range(1, height):
-        np.bitwise_xor(lines[i], lines[i - 1], out=lines[i])
-    lines += lines ^ lines[-1]  # the ray back to the start + the ray on to the end
-    return entries.copy()
-
-
-def _neighbours(lean: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Index of the pixels that have a predecessor on their line, and of those predecessors."""
-    if lean == 0:
-        return np.s_[1:, :], np.s_[:-1, :]
-    if lean == 1:
-        return np.s_[1:, 1:], np.s_[:-1, :-1]
-    return np.s_[1:, :-1], np.s_[:-1, 1:]
+    return ray_votes(np.ascontiguousarray(boundary))
 
 
 def quality(inside: np.ndarray) -> float:
     """Compactness of a region: area / (var_row^2 + var_column^2); 0 if it is empty."""
-    rows, columns = inside.sum(axis=1, dtype=np.int64), inside.sum(axis=0, dtype=np.int64)
-    area = int(rows.sum())
+    area, *sums = moments(np.ascontiguousarray(inside))
     if area == 0:
         return 0.0
-    spread = 0.0
-    for counts in (rows, columns):
-        position = np.arange(len(counts), dtype=np.float64)
-        mean = counts @ position / area
-        spread += (counts @ (position - mean) ** 2 / area) ** 2
+    spread = sum(((area * square - total**2) / area**2) ** 2 for total, square in (sums[:2], sums[2:]))
     return area / spread if spread else np.inf
 
 
@@ -193,21 +118,39 @@ def inside_map(
     magnitude = gradient_magnitude(flow, grad)
     if gain == "adaptive":
         magnitude = magnitude * adaptive_gain(magnitude)
-    critical = critical_rate(magnitude, turning(flow, angle))
-    best, best_quality, tried = np.zeros(magnitude.shape, bool), -1.0, -1
+    # below this no rate makes a boundary, whatever the angle
+    relevant = magnitude > 0.99 * -np.log1p(-_BOUNDARY) / _MORE_RATES[-1]
+    critical = critical_rate(magnitude, turning(flow, angle, relevant))
+    inside, best, tried = np.zeros(magnitude.shape, bool), -1.0, -1
     for rate in (_RATE, *_MORE_RATES):
         boundary = critical < rate
         pixels = int(np.count_nonzero(boundary))  # grows with the rate, so equal counts are equal maps
         if pixels == tried:
             continue
         tried = pixels
-        inside = votes(open_curves_removed(boundary, cleanup)) >= _INSIDE_VOTES
-        found = quality(inside)
-        if found > best_quality:
-            best, best_quality = inside, found
+        closed = open_curves_removed(boundary, cleanup)
+        box = _box(closed)
+        region = votes(closed[box]) >= _INSIDE_VOTES
+        found = quality(region)
+        if found > best:
+            best = found
+            inside[:] = False
+            inside[box] = region
         if rate == _RATE and found >= _COMPACT:
             break
-    return best, magnitude
+    return inside, magnitude
+
+
+def _box(boundary: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns that hold all boundaries, and one more on each side, so that no line but the frame's own
+    begins on one. Outside, at most 3 rays meet a boundary.
+    """
+    first, last = [], []
+    for axis in (1, 0):
+        found = np.flatnonzero(boundary.any(axis=axis))
+        first.append(max(found[0] - 1, 0) if len(found) else 0)
+        last.append(found[-1] + 2 if len(found) else 0)
+    return slice(first[0], last[0]), slice(first[1], last[1])
 
 
 def adaptive_gain(magnitude: np.ndarray) -> np.float32:

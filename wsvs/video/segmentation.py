@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-import cv2
 import numpy as np
 
 from wsvs.video.appearance import colour_log_ratio, colour_samples
+from wsvs.video.contrast import contrast_term
 from wsvs.video.frame_graph import FrameGraph, describe_frames, working_size
 from wsvs.video.graph import graph_cut, spatial_weights, temporal_weights
 from wsvs.video.inside_outside import accumulate, motion_term
+from wsvs.video.refine import enlarged, guided
 from wsvs.video.settings import SegmentSettings
 from wsvs.video.superpixels import superpixel_means
 
@@ -45,16 +46,16 @@ class Segmentation:
     rounds: int
     seconds: dict[str, float]
 
-    def masks(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """The object in every frame, (T, H, W) bool; resized to `size` (height, width), nearest neighbour."""
+    def masks(self, size: tuple[int, int] | None = None, frames: np.ndarray | None = None) -> np.ndarray:
+        """The object in every frame, (T, H, W) bool, resized to `size` (height, width).
+
+        `frames`, (T, H, W, 3) uint8 RGB at working size, refine the borders (`wsvs.video.refine`).
+        """
         masks = self.graph.paint(self.labels)
-        if size is None or size == masks.shape[1:]:
-            return masks
-        resized = [
-            cv2.resize(mask.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-            for mask in masks
-        ]
-        return np.stack(resized).view(bool)
+        size = size or masks.shape[1:]
+        if frames is not None:
+            return np.stack([guided(mask, frame, size) for mask, frame in zip(masks, frames, strict=True)])
+        return masks if size == masks.shape[1:] else np.stack([enlarged(mask, size) for mask in masks])
 
 
 def segment(
@@ -79,19 +80,14 @@ def segment(
     seconds = dict(graph.seconds)
     start = perf_counter()
     a = _attention_term(graph, attention)
-    rho = accumulate(graph.inside, graph.psi, graph.temporal, graph.links, graph.offsets)
-    m = motion_term(rho, graph.offsets, settings.floor_m)
+    m = _motion(graph, settings)
     edges = np.concatenate([graph.spatial, graph.temporal])
     spatial = settings.alpha_s * spatial_weights(graph.colours, graph.centres, graph.spatial)
     temporal = settings.alpha_t * temporal_weights(graph.colours, graph.temporal, graph.phi_t)
     weights = np.concatenate([spatial, temporal])
     seconds["terms"] = perf_counter() - start
 
-    guided = settings.lambda_a > 0
-    samples = _first_samples(graph, a if guided else None, settings)
-    again = settings.reestimate if guided else max(settings.reestimate, _ROUNDS)
-    if settings.lambda_c == 0:
-        again = 0
+    samples, again = _first_samples(graph, a, m, settings)
     seconds["appearance"] = seconds["cut"] = 0.0
     labels, rounds = np.zeros(graph.nodes, bool), 0
     while rounds <= again:
@@ -118,6 +114,14 @@ def segment(
     )
 
 
+def _motion(graph: FrameGraph, settings: SegmentSettings) -> np.ndarray:
+    """M_i^t of the label 1, (N,) float64."""
+    if settings.motion == "inside_outside":
+        rho = accumulate(graph.inside, graph.psi, graph.temporal, graph.links, graph.offsets)
+        return motion_term(rho, graph.offsets, settings.floor_m)
+    return contrast_term(graph, saliency=settings.saliency, floor=settings.floor_m)
+
+
 def _attention_term(graph: FrameGraph, attention: np.ndarray | None) -> np.ndarray:
     """A_i^t: the attention "aggregat[ed] ... within the superpixel", (N,) float64."""
     if attention is None:
@@ -130,13 +134,20 @@ def _attention_term(graph: FrameGraph, attention: np.ndarray | None) -> np.ndarr
 
 
 def _first_samples(
-    graph: FrameGraph, a: np.ndarray | None, settings: SegmentSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the colour samples: by attention, or, without it, by what moves."""
-    if a is None:
-        return colour_samples(graph.inside.astype(np.float64), _INSIDE, _OUTSIDE)
-    peak = a.max()
-    return colour_samples(a, settings.fg_threshold * peak, settings.bg_threshold * peak)
+    graph: FrameGraph, a: np.ndarray, m: np.ndarray, settings: SegmentSettings
+) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+    """Weights of the colour samples, and how often to learn the colours anew from the labels.
+
+    Attention makes the samples, or, where there is none, what moves.
+    """
+    again = settings.reestimate if settings.lambda_c else 0
+    if settings.motion == "contrast":
+        return colour_samples(m, 0.5, 0.5), again
+    if settings.lambda_a > 0:
+        peak = a.max()
+        return colour_samples(a, settings.fg_threshold * peak, settings.bg_threshold * peak), again
+    samples = colour_samples(graph.inside.astype(np.float64), _INSIDE, _OUTSIDE)
+    return samples, max(again, _ROUNDS) if settings.lambda_c else 0
 
 
 def _colours(
@@ -158,7 +169,7 @@ def unary_costs(
         log_ratio: (N,) log of C(1) / C(0); kept as such, for C itself rounds to 0 or 1 far from both models.
         settings: Weights, and the clip of A.
     """
-    a = np.clip(a, settings.clip_a, 1 - settings.clip_a)
+    a = np.clip(a, max(settings.floor_a, settings.clip_a), 1 - settings.clip_a)
     with np.errstate(divide="ignore"):
         parts = {
             "attention": (settings.lambda_a, -np.log(a), -np.log1p(-a)),

@@ -10,7 +10,9 @@ from wsvs.video.graph import Solver
 from wsvs.video.inside_outside import Angle, Cleanup, Gain, Gradient
 from wsvs.video.superpixels import SlicMethod
 
-FlowName = Literal["dis_ultrafast", "dis_fast", "dis_medium"]
+FlowName = Literal["dis_ultrafast", "dis_fast", "dis_medium", "dis_fine"]
+Motion = Literal["inside_outside", "contrast"]
+Refine = Literal["none", "guided"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,15 @@ class SegmentSettings:
         compactness: SLIC's m.
         longest_edge: Larger frames are shrunk to this, px.
         flow: Optical flow; the faster ones are coarser.
+        motion: What M is made of: "inside_outside" as in the paper, or "contrast" with the surroundings, which also
+            finds slow objects and open motion boundaries (`wsvs.video.contrast`) and needs the flow both ways.
+        saliency: Power with which the contrast of colours counts beside that of motion; 0 leaves it out.
         lambda_a, lambda_m, lambda_c: Weights of attention, motion and appearance in Eq. (4); 0 leaves a term
             out.
         alpha_s, alpha_t: Weights of the spatial and the temporal part of Eq. (5), beside un-scaled unaries.
         clip_a: A stays within [clip_a, 1 - clip_a]. Attention sees parts of an object; unclipped it would
             forbid the rest of it.
+        floor_a: A is at least this; at 0.5 attention speaks for the object where it sees it and is silent elsewhere.
         floor_m: M stays within [floor_m, 1 - floor_m]; 0 is the release of Papazoglou & Ferrari.
         fg_components, bg_components: Gaussians of the two colour models.
         fg_threshold, bg_threshold: Superpixels with at least / at most this share of the video's largest
@@ -36,6 +42,7 @@ class SegmentSettings:
             paper.
         grad, angle, cleanup: Variants of the inside-outside map; "cross", "sum", "sweep" is the release.
         gain: "adaptive" also finds the boundaries of slow objects; "none" is the release.
+        refine: "guided" lets the borders of the masks follow the frame's edges instead of the superpixels'.
         solver: Of the graph cut.
         seed: Of the colour models' start.
         superpixel_method: Library.
@@ -48,12 +55,15 @@ class SegmentSettings:
     compactness: float = 30.0
     longest_edge: int = 400
     flow: FlowName = "dis_medium"
+    motion: Motion = "inside_outside"
+    saliency: float = 0.0
     lambda_a: float = 2.0
     lambda_m: float = 1.0
     lambda_c: float = 2.0
     alpha_s: float = 500.0
     alpha_t: float = 400.0
     clip_a: float = 0.05
+    floor_a: float = 0.0
     floor_m: float = 1e-3
     fg_components: int = 5
     bg_components: int = 8
@@ -64,6 +74,7 @@ class SegmentSettings:
     angle: Angle = "circular"
     cleanup: Cleanup = "flood"
     gain: Gain = "none"
+    refine: Refine = "none"
     solver: Solver = "auto"
     seed: int = 0
     superpixel_method: SlicMethod = "auto"
@@ -88,6 +99,8 @@ class SegmentSettings:
         for name in ("clip_a", "floor_m"):
             if getattr(self, name) >= 0.5:
                 raise ValueError(f"{name} must be below 0.5, got {getattr(self, name)!r}")
+        if self.floor_a > 0.5:
+            raise ValueError(f"floor_a must be at most 0.5, got {self.floor_a!r}")
         if not self.bg_threshold <= self.fg_threshold <= 1:
             raise ValueError(
                 f"thresholds must satisfy bg_threshold <= fg_threshold <= 1, got {self.bg_threshold!r} and "

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Literal
 
 import cv2
 import numpy as np
 
-SlicMethod = Literal["auto", "opencv", "fast_slic"]
+from wsvs.video.jit import compiled, njit
+from wsvs.video.slic_kernel import slic_labels
+
+SlicMethod = Literal["auto", "numba", "opencv"]
 
 _SMALLEST_SIDE = 4  # px; below about 16 pixels a mean colour means little
-_ABSORB = 25  # pieces smaller than this percentage of a mean superpixel join a neighbour
+_ABSORB = 0.25  # pieces smaller than this share of a mean superpixel join a neighbour
+_ROUNDS = 3  # more bring little
 
 
 def slic(
@@ -20,62 +23,49 @@ def slic(
     *,
     count: int = 1500,
     compactness: float = 30.0,
-    iterations: int = 3,
     method: SlicMethod = "auto",
 ) -> np.ndarray:
     """Divide a frame into superpixels with SLIC (Achanta et al., TPAMI 2012) in Lab colours.
 
     Args:
         frame_rgb: (H, W, 3) or grey (H, W) uint8.
-        count: Superpixels wanted. OpenCV's cells have whole-pixel sides, so the true number is within about
-            15 % for cells of 8 px; sides are never below 4 px, so that small frames get fewer.
+        count: Superpixels wanted; found is about that, with OpenCV, whose cells have whole-pixel sides, within
+            15 % for cells of 8 px. Sides are never below 4 px, so that small frames get fewer.
         compactness: SLIC's m: how much a step of one cell side weighs against a colour difference.
-        iterations: k-means rounds. More than 3 bring nothing measurable.
-        method: "fast_slic" (about 4 times faster, an extra), "opencv", or "auto": the first if it is
-            installed.
+        method: "numba" (compiled here, 4 times faster and a little better), "opencv", or "auto": the first if numba
+            is installed.
 
     Returns:
         (H, W) int32 labels 0..K-1, all of them in use.
 
     Raises:
         ValueError: Wrong array, or a setting out of range.
-        ModuleNotFoundError: method="fast_slic" and the package is not installed.
+        ModuleNotFoundError: method="numba" and numba is not installed.
     """
     if frame_rgb.dtype != np.uint8 or frame_rgb.ndim not in (2, 3) or frame_rgb.size == 0:
         raise ValueError(f"a frame is (H, W, 3) uint8, got {frame_rgb.shape} {frame_rgb.dtype}")
-    if count < 1 or compactness <= 0 or iterations < 1:
-        raise ValueError(
-            f"count, compactness and iterations must be positive, got {count}, {compactness}, {iterations}"
-        )
-    if method not in ("auto", "opencv", "fast_slic"):
-        raise ValueError(f"method must be auto, opencv or fast_slic, got {method!r}")
+    if count < 1 or compactness <= 0:
+        raise ValueError(f"count and compactness must be positive, got {count} and {compactness}")
+    if method not in ("auto", "numba", "opencv"):
+        raise ValueError(f"method must be auto, numba or opencv, got {method!r}")
+    if method == "numba" and njit is None:
+        raise ModuleNotFoundError("superpixels by numba need the package numba", name="numba")
     if frame_rgb.ndim == 2:
         frame_rgb = cv2.cvtColor(frame_rgb, cv2.COLOR_GRAY2RGB)
     height, width = frame_rgb.shape[:2]
-    side = max(_SMALLEST_SIDE, round((height * width / count) ** 0.5))
-    if min(height, width) < 2 * side:  # too small for the libraries: a plain grid
-        return _grid(height, width, side)
-    if method == "auto":
-        method = "fast_slic" if find_spec("fast_slic") else "opencv"
+    side = max(_SMALLEST_SIDE, (height * width / count) ** 0.5)
+    if min(height, width) < 2 * round(side):  # too small for clusters: a plain grid
+        return _grid(height, width, round(side))
     lab = cv2.cvtColor(np.ascontiguousarray(frame_rgb), cv2.COLOR_RGB2LAB)
-    if method == "fast_slic":
-        labels = _fast_slic(lab, min(count, height * width // _SMALLEST_SIDE**2), compactness, iterations)
-    else:
-        engine = cv2.ximgproc.createSuperpixelSLIC(lab, cv2.ximgproc.SLIC, side, float(compactness))
-        engine.iterate(iterations)
-        engine.enforceLabelConnectivity(_ABSORB)
-        labels = engine.getLabels()
-    return _contiguous(labels)
-
-
-def _fast_slic(lab: np.ndarray, count: int, compactness: float, iterations: int) -> np.ndarray:
-    from fast_slic import Slic
-
-    engine = Slic(
-        num_components=count, compactness=compactness, min_size_factor=_ABSORB / 100, convert_to_lab=False,
-        num_threads=1,
+    if method == "opencv" or njit is None:
+        engine = cv2.ximgproc.createSuperpixelSLIC(lab, cv2.ximgproc.SLIC, round(side), float(compactness))
+        engine.iterate(_ROUNDS)
+        engine.enforceLabelConnectivity(round(100 * _ABSORB))
+        return _contiguous(engine.getLabels())
+    return slic_labels(
+        lab, rows=round(height / side), columns=round(width / side), weight=(compactness / side) ** 2,
+        rounds=_ROUNDS, smallest=round(_ABSORB * side * side),
     )
-    return engine.iterate(lab, max_iter=iterations)
 
 
 def _grid(height: int, width: int, side: int) -> np.ndarray:
@@ -110,16 +100,12 @@ class Means:
 
 def means(labels: np.ndarray, frame_rgb: np.ndarray) -> Means:
     """Size, mean RGB and mean (row, column) of every superpixel of a (H, W) label map 0..K-1, all in use."""
-    count = int(labels.max()) + 1
     if frame_rgb.ndim == 2:
-        frame_rgb = np.repeat(frame_rgb[..., None], 3, axis=2)
-    row, column = np.arange(labels.shape[0])[:, None], np.arange(labels.shape[1])[None, :]
-    planes = [frame_rgb[..., 0], frame_rgb[..., 1], frame_rgb[..., 2], row, column]
-    values = [superpixel_means(labels, plane, count) for plane in planes]
+        frame_rgb = cv2.cvtColor(frame_rgb, cv2.COLOR_GRAY2RGB)
+    sums = _sums(_plain(labels), np.ascontiguousarray(frame_rgb), int(labels.max()) + 1)
+    mean = sums[:, :5] / np.maximum(sums[:, 5:], 1)
     return Means(
-        size=np.bincount(labels.ravel(), minlength=count).astype(np.int32),
-        colour=np.stack(values[:3], axis=1).astype(np.float32),
-        centre=np.stack(values[3:], axis=1).astype(np.float32),
+        size=sums[:, 5].astype(np.int32), colour=mean[:, :3].astype(np.float32), centre=mean[:, 3:].astype(np.float32)
     )
 
 
@@ -134,7 +120,39 @@ def superpixel_means(labels: np.ndarray, values: np.ndarray, count: int) -> np.n
     Returns:
         (K,) float64.
     """
-    flat = labels.ravel()
-    weights = np.broadcast_to(values, labels.shape).ravel()
-    total = np.bincount(flat, weights=weights, minlength=count)
-    return total / np.maximum(np.bincount(flat, minlength=count), 1)
+    values = np.broadcast_to(values, labels.shape)
+    single = values.dtype in (np.float32, np.uint8, np.bool_)  # exact as float32, and half the memory
+    return _means(_plain(labels), np.ascontiguousarray(values, np.float32 if single else np.float64), count)
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+    """In one form, so that each loop is compiled once."""
+    return np.ascontiguousarray(labels, np.int32)
+
+
+@compiled
+def _sums(labels: np.ndarray, frame: np.ndarray, count: int) -> np.ndarray:
+    """(K, 6) int64: sums of R, G, B, row, column and 1 over the pixels of each label."""
+    sums = np.zeros((count, 6), np.int64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            total = sums[labels[y, x]]
+            total[0] += frame[y, x, 0]
+            total[1] += frame[y, x, 1]
+            total[2] += frame[y, x, 2]
+            total[3] += y
+            total[4] += x
+            total[5] += 1
+    return sums
+
+
+@compiled
+def _means(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    total, size = np.zeros(count, np.float64), np.zeros(count, np.int64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            total[labels[y, x]] += values[y, x]
+            size[labels[y, x]] += 1
+    for k in range(count):
+        total[k] /= max(size[k], 1)
+    return total

@@ -1,0 +1,143 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from wsvs.video.contrast import border_distance, carried, consensus, contrast_term, evidence, otsu
+from wsvs.video.segmentation import SegmentSettings, describe_frames, segment
+
+SETTINGS = SegmentSettings(lambda_a=0.0, motion="contrast", superpixels=300, lambda_c=1.0, alpha_s=80.0, alpha_t=64.0)
+
+
+def test_distance_from_the_border_adds_up_the_changes_of_the_cheapest_way():
+    #   0 - 1 - 2 - 3      values 0, 5, 6, 0; 0 and 3 at the border; 4 hangs on 2 alone
+    edges = np.array([[0, 1], [1, 2], [2, 3], [2, 4]])
+    values = np.array([[0.0], [5], [6], [0], [9]])
+    assert border_distance(values, edges, np.array([0, 3])) == pytest.approx([0, 5, 6, 0, 9], abs=1e-3)
+
+
+def test_distance_is_that_of_floyd_and_warshall():
+    rng = np.random.default_rng(0)
+    count = 30
+    features = rng.normal(size=(count, 3))
+    edges = np.array([(i, j) for i in range(count) for j in range(i + 1, count) if rng.random() < 0.15])
+    way = np.full((count, count), np.inf)
+    np.fill_diagonal(way, 0)
+    for i, j in edges:
+        way[i, j] = way[j, i] = np.linalg.norm(features[i] - features[j]) + 1e-4
+    for k in range(count):
+        way = np.minimum(way, way[:, [k]] + way[[k]])
+    border = np.array([0, 7, 11])
+    assert border_distance(features, edges, border) == pytest.approx(way[border].min(axis=0))
+
+
+def test_otsu_is_the_best_of_all_splits():
+    rng = np.random.default_rng(1)
+    values = np.concatenate([rng.normal(0, 1, 300), rng.normal(6, 1, 100)])
+    weights = rng.uniform(1, 5, 400)
+
+    def between(cut: float) -> float:
+        low = values <= cut
+        a, b = weights[low].sum(), weights[~low].sum()
+        means = np.average(values[low], weights=weights[low]), np.average(values[~low], weights=weights[~low])
+        return a * b * (means[0] - means[1]) ** 2
+
+    best = max(between(cut) for cut in np.sort(values)[:-1])
+    assert between(otsu(values, weights)) == pytest.approx(best, rel=0.01)
+
+
+def test_evidence_of_a_flat_frame_is_nothing():
+    labels = np.arange(16).reshape(4, 4)
+    edges = np.array([(i, i + 1) for i in range(16) if i % 4 != 3] + [(i, i + 4) for i in range(12)])
+    sizes = np.ones(16)
+    assert evidence(np.ones((16, 2)), edges, labels, sizes).max() < 0.5
+    one_off = np.ones((16, 2))
+    one_off[5] = 9
+    found = evidence(one_off, edges, labels, sizes)
+    assert found.argmax() == 5 and found[5] > 0.5
+    assert (np.delete(found, 5) < 0.01).all()
+
+
+def test_motion_carried_along_a_chain_is_a_mean_with_fading_weights():
+    # one superpixel a frame, five frames; each is linked to the next
+    values = np.array([[1.0], [0], [0], [0], [8]])
+    edges = np.array([[0, 1], [1, 2], [2, 3], [3, 4]])
+    found = carried(values, edges, np.full(4, 10), np.arange(6))
+    weights = 0.5 ** np.abs(np.arange(5)[:, None] - np.arange(5)[None, :])
+    assert found == pytest.approx(weights @ values / weights.sum(axis=1, keepdims=True))
+
+
+def test_motion_of_unlinked_superpixels_stays():
+    values = np.array([[1.0, 2], [3, 4], [5, 6]])
+    assert carried(values, np.zeros((0, 2), int), np.zeros(0), np.array([0, 1, 3])) == pytest.approx(values)
+
+
+def test_consensus_against_sklearn():
+    rng = np.random.default_rng(2)
+    frames, per = 15, 20
+    offsets = np.arange(frames + 1) * per
+    features, values = rng.normal(size=(frames * per, 4)), rng.random(frames * per)
+    expected = np.empty(len(values))
+    for t in range(frames):
+        for i in range(t * per, (t + 1) * per):
+            total, weight = values[i], 1.0
+            for other in (t - 12, t - 4, t - 1, t + 1, t + 4, t + 12):
+                if 0 <= other < frames:
+                    block = slice(other * per, (other + 1) * per)
+                    near = NearestNeighbors(n_neighbors=2).fit(features[block])
+                    distance, index = near.kneighbors(features[[i]])
+                    for d, j in zip(distance[0], index[0], strict=True):
+                        total += np.exp(-d * d / 2) * values[block][j]
+                        weight += np.exp(-d * d / 2)
+            expected[i] = total / weight
+    assert consensus(values, features, offsets) == pytest.approx(expected)
+
+
+def moving_square(step: float, drift: int = 2, frames: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """A textured square that moves `step` px a frame against a textured ground that the camera pans over."""
+    rng = np.random.default_rng(3)
+    ground = cv2.GaussianBlur(rng.uniform(0, 255, (160, 300, 3)).astype(np.float32), (0, 0), 1.5)
+    ground = 120 + 6 * (ground - ground.mean())
+    skin = 120 + 6 * (cv2.GaussianBlur(rng.uniform(0, 255, (50, 50, 3)).astype(np.float32), (0, 0), 1.5) - 127)
+    clip, masks = [], []
+    for t in range(frames):
+        frame = ground[:120, drift * t : drift * t + 200].copy()
+        column = round(60 + step * t)
+        mask = np.zeros((120, 200), bool)
+        mask[35:85, column : column + 50] = True
+        frame[35:85, column : column + 50] = skin
+        clip.append(np.clip(frame, 0, 255).astype(np.uint8))
+        masks.append(mask)
+    return np.stack(clip), np.stack(masks)
+
+
+@pytest.mark.parametrize("saliency", [0.0, 0.4])
+@pytest.mark.parametrize("step", [1.0, 4.0])
+def test_an_object_that_moves_against_the_camera_stands_out_slow_or_fast(step, saliency):
+    clip, truth = moving_square(step)
+    graph = describe_frames(clip, SETTINGS)
+    m = graph.paint(contrast_term(graph, saliency=saliency, floor=0.01))
+    assert m[truth].mean() > 0.6
+    assert m[~truth].mean() < 0.05
+
+
+def test_a_still_grey_video_says_nothing():
+    graph = describe_frames(np.full((4, 60, 80, 3), 128, np.uint8), SETTINGS)
+    m = contrast_term(graph, saliency=0.4, floor=0.01)
+    assert np.isfinite(m).all()
+    assert not segment(graph, None, SETTINGS).masks().any() or segment(graph, None, SETTINGS).masks().all()
+
+
+def test_one_frame_has_its_colours():
+    truth = np.zeros((120, 200), bool)
+    truth[35:85, 60:110] = True
+    frame = np.random.default_rng(4).normal(100, 5, (120, 200, 3))
+    frame[truth] += (60, 0, -40)
+    clip = np.clip(frame, 0, 255).astype(np.uint8)[None]
+    settings = replace(SETTINGS, saliency=0.4)
+    mask = segment(describe_frames(clip, settings), None, settings).masks()[0]
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.9
+    graph = describe_frames(clip, SETTINGS)
+    assert (contrast_term(graph, saliency=0.0, floor=0.01) == 0.5).all()

@@ -1,0 +1,170 @@
+"""A stronger motion term M: what stands out, in motion and in colour, from all that hangs together with the border.
+
+The inside-outside map needs a closed curve of strong motion boundaries in a single frame. Here instead the superpixels
+themselves are compared: the camera's motion is taken off, the way from the frame's border to a superpixel is as long
+as the changes that it crosses (Wei et al., "Geodesic saliency", ECCV 2012; Wang et al., CVPR 2015), and superpixels
+that look alike and lie close in other frames vote together (Faktor & Irani, "Non-local consensus voting", BMVC 2014).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
+
+from wsvs.video.camera import residual_motion
+from wsvs.video.frame_graph import FrameGraph
+
+_RIM = 1e-4  # every step costs something, so that equal superpixels are ordered by their distance from the border
+_BLEND = 0.5  # weight that motion carried over from the neighbouring frame loses from frame to frame
+_LAB, _PLACE = 8.0, 60.0  # units in which superpixels are alike: of Lab, and px of a frame 400 px long
+_NEIGHBOURS = 2  # alike superpixels taken from each of the frames t -+ _REACH
+_REACH = (1, 4, 12)
+_TOP = 0.99  # quantile of the evidence that stands for "surely the object" ...
+_LEVEL = 0.65  # ... M = 0.5 at this share of it ...
+_SLOPE = 6  # ... and log(M / (1 - M)) grows with this power
+
+
+def border_distance(features: np.ndarray, edges: np.ndarray, border: np.ndarray) -> np.ndarray:
+    """Length of the shortest path from the border: the sum of the feature changes that it crosses.
+
+    Args:
+        features: (K, d) of the superpixels of one frame.
+        edges: (E, 2) pairs of them that touch.
+        border: Numbers of those at the frame's border.
+
+    Returns:
+        (K,) float64 >= 0; 0 at the border.
+    """
+    change = np.linalg.norm(features[edges[:, 0]] - features[edges[:, 1]], axis=1) + _RIM
+    graph = csr_array((change, (edges[:, 0], edges[:, 1])), shape=(len(features), len(features)))
+    return dijkstra(graph, directed=False, indices=border, min_only=True)
+
+
+def otsu(values: np.ndarray, weights: np.ndarray) -> float:
+    """Otsu's threshold (IEEE Trans. SMC 1979) of weighted values: the split with the largest variance between sides."""
+    counts, edges = np.histogram(values, 256, weights=weights)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, moment = np.cumsum(counts)[:-1], np.cumsum(counts * centres)[:-1]
+    above = counts.sum() - below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (moment / below - ((counts * centres).sum() - moment) / above) ** 2
+    return float(edges[1:-1][np.argmax(np.nan_to_num(between))])
+
+
+def evidence(features: np.ndarray, edges: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """`border_distance` of the superpixels of one frame, d / (d + Otsu's threshold): (K,) in [0, 1)."""
+    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    distance = border_distance(features, edges, border)
+    return distance / (distance + max(otsu(distance, sizes), 1e-3))
+
+
+def carried(values: np.ndarray, edges: np.ndarray, counts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Average (N, d) values along the optical flow, both ways, older frames counting ever less.
+
+    An object keeps its motion from frame to frame; the glitter of water and errors of the flow do not.
+
+    Args:
+        values: Of every superpixel of the video.
+        edges, counts: Temporal edges, ordered by frame, and the pixels that each connects.
+        offsets: (T+1,) first superpixel of each frame.
+    """
+    forward, forward_weight = _swept(values, edges, counts, offsets, range(len(offsets) - 2))
+    backward, backward_weight = _swept(values, edges[:, ::-1], counts, offsets, range(len(offsets) - 3, -1, -1))
+    total = forward_weight + backward_weight - 1
+    return (forward * forward_weight + backward * backward_weight - values) / total
+
+
+def _swept(
+    values: np.ndarray, edges: np.ndarray, counts: np.ndarray, offsets: np.ndarray, steps: range
+) -> tuple[np.ndarray, np.ndarray]:
+    """One way of `carried`: means, and (N, 1) how many frames' worth of evidence is in each."""
+    values, weight = values.astype(np.float64), np.ones((len(values), 1))
+    links = np.searchsorted(edges.min(axis=1), offsets)
+    for t in steps:
+        link = slice(links[t], links[t + 1])
+        source, target, pixels = edges[link, 0], edges[link, 1], counts[link]
+        first, end = (offsets[t + 1], offsets[t + 2]) if steps.step > 0 else (offsets[t], offsets[t + 1])
+
+        def arriving(what: np.ndarray, to: np.ndarray = target - first, length: int = end - first) -> np.ndarray:
+            columns = [np.bincount(to, column, length) for column in what.T]
+            return np.stack(columns, axis=1)
+
+        pixels = pixels[:, None].astype(np.float64)
+        total = np.maximum(arriving(pixels), 1e-9)
+        old = arriving(pixels * values[source]) / total
+        share = _BLEND * arriving(pixels * weight[source]) / total
+        values[first:end] = (values[first:end] + share * old) / (1 + share)
+        weight[first:end] = 1 + share
+    return values, weight
+
+
+def consensus(values: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Weighted mean of each superpixel's value and those of its likes in the frames t -+ 1, 4 and 12.
+
+    Args:
+        values: (N,).
+        features: (N, d) in units of a likeness of exp(-0.5).
+        offsets: (T+1,) first superpixel of each frame.
+
+    Returns:
+        (N,) float64.
+    """
+    spans = list(pairwise(offsets))
+    trees = [cKDTree(features[first:end]) for first, end in spans]
+    total, weight = values.astype(np.float64), np.ones(len(values))
+    for t, (first, end) in enumerate(spans):
+        for other in (t + sign * step for step in _REACH for sign in (-1, 1)):
+            if not 0 <= other < len(spans):
+                continue
+            start, stop = spans[other]
+            distance, nearest = trees[other].query(features[first:end], k=range(1, min(_NEIGHBOURS, stop - start) + 1))
+            likeness = np.exp(-(distance**2) / 2)
+            total[first:end] += (likeness * values[start + nearest]).sum(axis=1)
+            weight[first:end] += likeness.sum(axis=1)
+    return total / weight
+
+
+def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.ndarray:
+    """M_i^t(l = 1), Eq. (4), from contrast instead of closed curves.
+
+    Args:
+        graph: Made with `motion="contrast"`.
+        saliency: Power of the colours' evidence beside the motion's; 0 leaves colours out.
+        floor: M stays within [floor, 1 - floor].
+
+    Returns:
+        (N,) float64; 0.5 everywhere if nothing stands out. A video of one frame has its colours only.
+    """
+    shape = graph.labels.shape[1:]
+    motions = [] if graph.frames == 1 else [
+        carried(
+            residual_motion(graph.moves[:, way], graph.centres, graph.offsets, shape),
+            graph.temporal, graph.links, graph.offsets,
+        )
+        for way in (0, 1)
+    ]
+    lab = cv2.cvtColor(graph.colours[None] / np.float32(255), cv2.COLOR_RGB2LAB)[0].astype(np.float64)
+    bounds = np.searchsorted(graph.spatial[:, 0], graph.offsets)
+    found = np.ones(graph.nodes)
+    power = saliency if motions else 1.0
+    for t, (first, end) in enumerate(pairwise(graph.offsets)):
+        edges, sizes = graph.spatial[bounds[t] : bounds[t + 1]] - first, graph.sizes[first:end]
+        # The flow to the next frame and the one from the last err at opposite sides of an object: the smaller counts.
+        for motion in motions:
+            moves = evidence(motion[first:end], edges, graph.labels[t], sizes)
+            np.minimum(found[first:end], moves, out=found[first:end])
+        if saliency:
+            found[first:end] *= evidence(lab[first:end], edges, graph.labels[t], sizes) ** power
+    place = graph.centres * (400 / max(shape) / _PLACE)
+    x = consensus(found, np.concatenate([lab / _LAB, place], axis=1), graph.offsets)
+    order = np.argsort(x, kind="stable")
+    top = np.interp(_TOP, np.cumsum(graph.sizes[order]) / graph.sizes.sum(), x[order])
+    if top <= 0 or (not motions and not saliency):
+        return np.full(graph.nodes, 0.5)
+    ratio = (x / (_LEVEL * top)) ** _SLOPE
+    return np.clip(ratio / (1 + ratio), floor, 1 - floor)
