@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.films import make_film
 from tests.processes import TWO_RANKS, files, only_run, quoted, rows, skipped, summary, times
 
 pytestmark = pytest.mark.slow
@@ -233,3 +234,28 @@ def test_a_real_full_disk(toy, cli, small_disk):
     cli.run(*words)
     assert done and all(path.stat().st_mtime_ns == time for path, time in done.items())
     assert files(run / "masks") == files(toy.run("segment") / "masks")
+
+
+def test_whole_videos_on_a_full_disk(cli, small_disk, tmp_path):
+    """Two ranks; the space ends while masks and overlays are written, and what was written is kept."""
+    disk, resize = small_disk
+    for number in range(3):
+        make_film(tmp_path / "v" / f"{number}.mp4", 30, size=(192, 128), seed=number)
+    words = [
+        "stage=segment", "experiment=motion", f"videos={tmp_path / 'v'}", "name=n", *TWO_RANKS, "segment.max_frames=6",
+        "segment.superpixels=60", "segment.flow=dis_ultrafast", "segment.overlay=true", "segment.workers=0",
+    ]
+    assert resize(250)
+    said = cli.run(*words, f"out={disk}", status=2)
+    assert "no space left on the disk" in said and "run the same command again" in said and "Traceback" not in said
+    [run] = (disk / "n" / "segment").iterdir()
+    done = times(run / "done", "*.json")
+    assert done and not (run / "summary.json").exists()
+    assert resize(20000)
+    cli.run(*words, f"out={disk}")
+    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+    cli.run(*words, f"out={tmp_path}")
+    again = only_run(tmp_path, "segment")
+    assert files(run / "masks") == files(again / "masks") != {}
+    assert files(run / "overlay", "*.mp4") == files(again / "overlay", "*.mp4") != {}
+    assert not list(run.rglob(".tmp-*"))

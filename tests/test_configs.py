@@ -142,7 +142,10 @@ def test_every_key_of_a_section_is_read(section):
 
 
 def test_every_section_belongs_to_a_stage():
-    known = {"defaults", "name", "out", "seed", "resume", "inputs", "input", "labels", "predictions", "truth", "hydra"}
+    known = {
+        "defaults", "name", "out", "seed", "resume", "inputs", "dry_run", "input", "videos", "labels", "predictions",
+        "truth", "hydra",
+    }
     assert set(MAIN) == known | set(SECTIONS) | {"segment"}
     used = {section for stage in ALL_STAGES for section in load_stage(stage).SECTIONS}
     assert used <= set(MAIN) | set(GROUPS)
@@ -154,7 +157,9 @@ def test_retrieve_and_top_level_keys_are_read():
     for option in (path for path in (CONF / "retrieve").glob("*.yaml")):
         for key in set(OmegaConf.load(option)) - {"source"}:
             assert re.search(rf"cfg\.retrieve\.{key}\b", code), key
-    for key in ("name", "out", "seed", "inputs", "input", "labels", "predictions", "truth", "debug"):
+    for key in (
+        "name", "out", "seed", "inputs", "dry_run", "input", "videos", "labels", "predictions", "truth", "debug",
+    ):
         assert re.search(rf"cfg\.{key}\b", code), key
     assert "${resume}" in (CONF / "config.yaml").read_text()
 

@@ -8,42 +8,82 @@ import pytest
 from wsvs.core.errors import BadItem
 from wsvs.data.shots import ShotDataset
 
-ITEM = {"file": "v.mp4", "start": 3, "stop": 6, "shot": "v_3"}
+ITEM = {"file": "v.mp4", "start": 3, "stop": 6, "id": "v_3", "total": 9}
+
+
+def pictures(*numbers):
+    return (np.full((2, 4, 3), k, np.uint8) for k in numbers)
+
+
+def describe(frames):
+    return [int(frame.mean()) for frame in frames]
 
 
 def test_item_is_read_described_and_timed():
     asked = []
 
-    def read(*arguments):
-        asked.append(arguments)
-        return iter(np.full((2, 4, 3), k, np.uint8) for k in range(3, 6))
-
-    def describe(frames):
-        return {"frames": len(frames), "mean": float(frames.mean())}
+    def read(*arguments, **more):
+        asked.append((arguments, more))
+        return pictures(3, 4, 5)
 
     dataset = ShotDataset([ITEM], describe=describe, read=read)
     assert len(dataset) == 1
     found = dataset[0]
-    assert asked == [("v.mp4", 3, 6)]
-    assert found["item"] is ITEM and found["graph"] == {"frames": 3, "mean": 4.0}
+    assert asked == [(("v.mp4", 3, 6), {"total": 9})]
+    assert found["item"] is ITEM and found["graph"] == [3, 4, 5] and "broken" not in found
     assert found["frames"].shape == (3, 2, 4, 3) and found["frames"].dtype == np.uint8
     assert found["frames"][:, 0, 0, 0].tolist() == [3, 4, 5] and 0 <= found["decode"] < 5
 
 
-def test_unreadable_shot_is_an_item_with_its_reason():
-    def torn(*_):
-        yield np.zeros((2, 4, 3), np.uint8)
+def test_frames_nobody_needs_go_one_by_one():
+    alive = []
+
+    class Picture(np.ndarray):
+        def __del__(self):
+            alive.remove(1)
+
+    def read(*_, **__):
+        for _ in range(3):
+            alive.append(1)
+            yield np.zeros((2, 4, 3), np.uint8).view(Picture)
+
+    seen = []
+    keep = {"v_3": False}
+    dataset = ShotDataset(
+        [ITEM], describe=lambda frames: [seen.append(len(alive)) for _ in frames], read=read,
+        keep=lambda item: keep[item["id"]],
+    )
+    assert dataset[0]["frames"] is None and max(seen) <= 2
+
+
+def torn(*numbers):
+    def read(*_, **__):
+        yield from pictures(*numbers)
         raise BadItem("video cannot be decoded", where="v.mp4")
 
-    found = ShotDataset([ITEM], describe=None, read=torn)[0]
+    return read
+
+
+def test_unreadable_shot_is_an_item_with_its_reason():
+    found = ShotDataset([ITEM], describe=describe, read=torn(3))[0]
     assert found["item"] is ITEM and set(found) == {"item", "bad"} and "v.mp4" in found["bad"]
-    assert "bad" in ShotDataset([ITEM], describe=None, read=lambda *_: iter(()))[0]  # no frame at all
+    for left in ((), (3, 4)):  # less than was there once
+        found = ShotDataset([ITEM], describe=describe, read=lambda *_, left=left, **__: pictures(*left))[0]
+        assert f"only {len(left)} of the 3 frames" in found["bad"]
+
+
+def test_a_video_to_its_end_is_used_up_to_where_it_breaks():
+    item = {**ITEM, "start": 0, "stop": None}
+    found = ShotDataset([item], describe=describe, read=torn(0, 1))[0]
+    assert found["graph"] == [0, 1] and len(found["frames"]) == 2 and "cannot be decoded" in found["broken"]
+    assert "bad" in ShotDataset([item], describe=describe, read=torn())[0]
+    assert "bad" in ShotDataset([item], describe=describe, read=lambda *_, **__: pictures())[0]
 
 
 def test_mistakes_of_ours_are_not_hidden_as_bad_items():
     def wrong(frames):
         raise ValueError("a rule of the graph")
 
-    dataset = ShotDataset([ITEM], describe=wrong, read=lambda *_: iter([np.zeros((2, 4, 3), np.uint8)]))
+    dataset = ShotDataset([ITEM], describe=wrong, read=lambda *_, **__: pictures(1))
     with pytest.raises(ValueError, match="a rule of the graph"):
         _ = dataset[0]

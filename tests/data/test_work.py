@@ -9,6 +9,7 @@ import pytest
 from torch.utils.data import Dataset
 
 from wsvs.data.work import ItemDataset, WorkModule
+from wsvs.data.work import deal as deal_out
 
 ITEMS = [{"id": f"i{k:02d}", "length": (k * 7) % 5} for k in range(23)]
 
@@ -32,7 +33,8 @@ def deal(world: int, items=ITEMS, done=(), workers=0):
         )
         module.setup("predict")
         modules.append(module)
-    assert asked == [len(items)] + [0] * (world - 1) and sent[1:] == [None] * (world - 1)
+    assert callable(items) or asked == [len(items)] + [0] * (world - 1)
+    assert sent[1:] == [None] * (world - 1)
     return modules
 
 
@@ -40,8 +42,8 @@ def deal(world: int, items=ITEMS, done=(), workers=0):
 def test_everything_exactly_once_and_the_longest_first(world):
     shares = [module.mine for module in deal(world)]
     assert sorted(item["id"] for share in shares for item in share) == [item["id"] for item in ITEMS]
-    sizes = [len(share) for share in shares]
-    assert max(sizes) - min(sizes) <= 1
+    loads = [sum(item["length"] for item in share) for share in shares]
+    assert max(loads) - min(loads) <= max(item["length"] for item in ITEMS)
     for share in shares:
         lengths = [item["length"] for item in share]
         assert lengths == sorted(lengths, reverse=True)
@@ -59,8 +61,8 @@ def test_finished_items_are_left_out_before_dealing():
     assert sorted(item["id"] for share in shares for item in share) == sorted(
         item["id"] for item in ITEMS if item["id"] not in done
     )
-    sizes = [len(share) for share in shares]
-    assert max(sizes) - min(sizes) <= 1
+    loads = [sum(item["length"] for item in share) for share in shares]
+    assert max(loads) - min(loads) <= 3
     assert [module.mine for module in deal(2, done={item["id"] for item in ITEMS})] == [[], []]
 
 
@@ -73,6 +75,34 @@ def test_loader_hands_items_over_one_by_one_and_as_they_are():
         assert all(isinstance(item["array"], np.ndarray) for item in items)
     with pytest.raises(ValueError, match="workers must be >= 0"):
         WorkModule(ITEMS, finished=bool, dataset=ItemDataset, workers=-1)
+
+
+def test_shares_are_balanced():
+    """By hand: in turn, each rank taking the next, the first would have 7 + 4 + 3 of 22."""
+    sizes = {"a": 7, "b": 4, "c": 4, "d": 4, "e": 3}
+    shares = deal_out([{"id": name} for name in "edcba"], lambda item: sizes[item["id"]], 2)
+    assert [[item["id"] for item in share] for share in shares] == [["a", "d"], ["b", "c", "e"]]
+    equal = deal_out([{"id": f"{k}"} for k in range(7)], lambda _: 0, 3)  # nothing to tell them apart
+    assert [len(share) for share in equal] == [3, 2, 2]
+
+
+def test_items_may_be_found_by_the_ranks_together():
+    asked = []
+
+    def find(trainer):
+        asked.append(trainer.global_rank)
+        return ITEMS[:4] if trainer.is_global_zero else []
+
+    modules = deal(2, items=find)
+    assert asked == [0, 1] and sum(len(module.mine) for module in modules) == 4
+    assert [module.amounts for module in modules] == [[item["length"] for item in m.mine] for m in modules]
+
+
+def test_fewer_items_than_ranks_are_told(caplog):
+    deal(3, items=ITEMS[:2])
+    assert caplog.messages == [
+        "1 of 3 ranks have nothing to do: only 2 pieces of work are left (trainer.devices=2 is enough)"
+    ]
 
 
 class Loaded(Dataset):

@@ -20,8 +20,9 @@ from wsvs.video.frame_graph import describe_frames
 from wsvs.video.settings import SegmentSettings
 
 SETTINGS = SegmentSettings(superpixels=30, flow="dis_ultrafast")
-ITEM = {"shot": "cat/v_000004", "id": "cat/v_000004", "class": "dog", "start": 4, "stop": 7, "height": 48,
-        "width": 64, "file": "v.mp4"}
+ITEM = {"id": "cat/v_000004", "folder": "cat/v_000004", "classes": ["dog"], "label": 2, "start": 4, "stop": 7,
+        "height": 48, "width": 64, "file": "v.mp4", "total": None, "digits": 6, "fps": 25.0,
+        "overlay": "overlay/cat/v_000004.mp4"}
 
 
 def frames(count=3):
@@ -37,14 +38,24 @@ def test_attention_does_not_depend_on_the_batch(net):
     """Against frame by frame; sizes differ from the network's."""
     many = np.random.default_rng(1).integers(0, 256, (5, 20, 30, 3), dtype=np.uint8)
     with torch.inference_mode():
-        found = SegmenterModule(net, SETTINGS, batch_size=2).attention(many, "dog")
+        found = SegmenterModule(net, SETTINGS, batch_size=2).attention(many, ["dog"])
         assert found.shape == (5, 20, 30) and found.dtype == np.float32 and 0 <= found.min() <= found.max() <= 1
         for t, frame in enumerate(many):
             x = resize(torch.from_numpy(frame).permute(2, 0, 1)[None] / 255, net.network_size(20, 30))
             expected = attention(net.encoder, x, torch.tensor([1]), (1.0,), (20, 30))[0, 0]
             assert np.allclose(found[t], expected, atol=1e-4)
-        other = SegmenterModule(net, SETTINGS, batch_size=5).attention(many, "cat")
+        other = SegmenterModule(net, SETTINGS, batch_size=5).attention(many, ["cat"])
+        both = SegmenterModule(net, SETTINGS, batch_size=3).attention(many, ["cat", "dog"])
     assert not np.allclose(found, other, atol=1e-2)
+    assert np.allclose(both, np.maximum(found, other), atol=1e-4)  # of several classes the strongest
+
+
+def test_a_shot_without_a_class_is_segmented_without_attention(net):
+    graph = describe_frames(frames(), SETTINGS)
+    batch = {"item": {**ITEM, "classes": []}, "graph": graph, "decode": 0.0, "frames": None}
+    found = SegmenterModule(net, SETTINGS).predict_step(batch, 0).segmentation
+    alone = SegmenterModule(None, SETTINGS).predict_step(batch, 0).segmentation
+    assert found.energies["attention"] == 0 and (found.labels == alone.labels).all()
 
 
 def test_bad_shot_goes_through(net):
@@ -53,18 +64,16 @@ def test_bad_shot_goes_through(net):
 
 
 def test_settings_refused(net):
-    with pytest.raises(ValueError, match="lambda_a > 0 needs an encoder"):
-        SegmenterModule(None, SETTINGS)
     with pytest.raises(ValueError, match="attention_batch must be at least 1, got 0"):
         SegmenterModule(net, SETTINGS, batch_size=0)
 
 
 def run(net, make_trainer, tmp_path, read, **more):
     work = WorkModule(
-        [ITEM, {**ITEM, "shot": "dog/w", "id": "dog/w"}], finished=lambda item: False, workers=0,
+        [ITEM, {**ITEM, "id": "dog/w", "folder": "dog/w"}], finished=lambda item: False, workers=0,
         dataset=lambda mine: ShotDataset(mine, describe=lambda f: describe_frames(f, SETTINGS), read=read),
     )
-    writer = MaskWriter(tmp_path, {"cat": 1, "dog": 2}, frames=True)
+    writer = MaskWriter(tmp_path, frames=True, overlay=False)
     trainer = make_trainer(callbacks=[writer], use_distributed_sampler=False)
     trainer.predict(SegmenterModule(net, SETTINGS, **more), work, return_predictions=False)
 
@@ -72,7 +81,7 @@ def run(net, make_trainer, tmp_path, read, **more):
 def test_through_a_trainer(net, make_trainer, tmp_path):
     """As stage segment does it: files of every frame, then the ledger; twice the same, also in other batches."""
     for place, batch_size in (("a", 8), ("b", 2)):
-        run(net, make_trainer, tmp_path / place, lambda *_: iter(frames()), batch_size=batch_size)
+        run(net, make_trainer, tmp_path / place, lambda *_, **__: iter(frames()), batch_size=batch_size)
     record = Ledger(tmp_path / "a").read("cat/v_000004")
     assert record["frames"] == 3 and len(record["areas"]) == 3
     parts = {key: value for key, value in record["energy"].items() if key != "total"}
@@ -93,7 +102,7 @@ def test_through_a_trainer(net, make_trainer, tmp_path):
 
 def test_an_unreadable_shot_does_not_stop_the_others(net, make_trainer, tmp_path):
     turn = iter([iter(()), iter(frames())])
-    run(net, make_trainer, tmp_path, lambda *_: next(turn))
+    run(net, make_trainer, tmp_path, lambda *_, **__: next(turn))
     assert "failed" in Ledger(tmp_path).read("cat/v_000004")
     assert Ledger(tmp_path).read("dog/w")["frames"] == 3
 
@@ -101,27 +110,37 @@ def test_an_unreadable_shot_does_not_stop_the_others(net, make_trainer, tmp_path
 def result(shot="cat/v_000004", **more):
     """Masks by hand: frame t has t + 1 of eight pixels."""
     masks = np.arange(8).reshape(1, 2, 4) <= np.arange(3)[:, None, None]
-    segmentation = SimpleNamespace(masks=lambda size: masks, energies={"total": np.float64(1.5)})
-    item = {**ITEM, "shot": shot, **more}
-    return Segmented(item, segmentation, np.zeros((3, 24, 32, 3), np.uint8), {"cut": 0.12345})
+    segmentation = SimpleNamespace(masks=lambda: masks, energies={"total": np.float64(1.5)})
+    item = {**ITEM, "id": shot, "folder": shot, "height": 2, "width": 4, **more}
+    return Segmented(item, segmentation, np.zeros((3, 2, 4, 3), np.uint8), {"cut": 0.12345})
 
 
 def test_writer_without_frames(tmp_path):
-    writer = MaskWriter(tmp_path, {"cat": 1, "dog": 2}, frames=False)
+    writer = MaskWriter(tmp_path, frames=False, overlay=False)
     writer.write(result())
     assert Ledger(tmp_path).read("cat/v_000004")["areas"] == [0.125, 0.25, 0.375]
     assert read_mask(tmp_path / "masks/cat/v_000004/000005.png").tolist() == [[2, 2, 0, 0], [0] * 4]
     assert not (tmp_path / "frames").exists()
 
 
+def test_masks_of_a_video_are_numbered_through_it_at_its_own_size(tmp_path):
+    """The second piece of a video: nearest neighbour, five digits, the reason of a break kept."""
+    masks = result(start=100, folder="a/b", digits=5, height=4, width=8)
+    masks.broken = "breaks off"
+    MaskWriter(tmp_path, frames=False, overlay=False).write(masks)
+    assert sorted(path.name for path in (tmp_path / "masks/a/b").iterdir()) == ["00100.png", "00101.png", "00102.png"]
+    assert read_mask(tmp_path / "masks/a/b/00101.png").tolist() == [[2] * 4 + [0] * 4] * 2 + [[0] * 8] * 2
+    assert Ledger(tmp_path).read("cat/v_000004")["broken"] == "breaks off"
+
+
 def test_writer_records_failures(tmp_path):
-    writer = MaskWriter(tmp_path, {"cat": 1}, frames=True)
+    writer = MaskWriter(tmp_path, frames=True, overlay=False)
     writer.write(Segmented(ITEM, bad="torn"))
     assert Ledger(tmp_path).read("cat/v_000004") == {"failed": "torn"} and not (tmp_path / "masks").exists()
 
 
 def test_ledger_comes_after_the_last_file(tmp_path, monkeypatch):
-    writer = MaskWriter(tmp_path, {"dog": 2}, frames=True)
+    writer = MaskWriter(tmp_path, frames=True, overlay=False)
     there = []
     monkeypatch.setattr(
         Ledger, "write", lambda self, *_: there.extend(path.suffix for path in tmp_path.rglob("*.*") if path.is_file())
@@ -137,7 +156,7 @@ def test_failing_write_propagates(tmp_path, monkeypatch, shots):
         raise OSError("no space left")
 
     monkeypatch.setattr(wsvs.lit.segmenter, "write_bytes", full)
-    writer = MaskWriter(tmp_path, {"dog": 2}, frames=True)
+    writer = MaskWriter(tmp_path, frames=True, overlay=False)
     with pytest.raises(OSError, match="no space left"):
         for k in range(shots):
             writer.write_on_batch_end(None, None, result(f"cat/{k}"), None, None, k, 0)
@@ -146,7 +165,7 @@ def test_failing_write_propagates(tmp_path, monkeypatch, shots):
 
 
 def test_all_shots_are_written_when_the_loop_ends(tmp_path):
-    writer = MaskWriter(tmp_path, {"dog": 2}, frames=False)
+    writer = MaskWriter(tmp_path, frames=False, overlay=False)
     for k in range(7):
         writer.write_on_batch_end(None, None, result(f"cat/{k}"), None, None, k, 0)
     writer.on_predict_end(None, None)

@@ -76,7 +76,7 @@ def test_missing_folders_and_unknown_kind(masks):
 def test_relevance_counts_frames_by_hand(masks):
     """Clip of 6 frames, 2 to 5 show the class; the shot has frames 3 to 5: precision 3/3, recall 3/4."""
     folder = masks / "predictions"
-    write_jsonl(folder / "clips.jsonl", [{"video": "v", "start": 0, "stop": 6}])
+    write_jsonl(folder / "clips.jsonl", [{"video": "v", "start": 0, "stop": 6, "offset": 0}])
     write_jsonl(folder / "shots.jsonl", [{"video": "v", "start": 3, "stop": 6, "clip_start": 0}])
     table = masks / "truth.tsv"
     rows = [f"v\t{t}\t{int(t >= 2)}" for t in range(6)]

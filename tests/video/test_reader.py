@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from wsvs.core.errors import BadItem
 from wsvs.video import reader
-from wsvs.video.reader import probe, read_frames, shrunk_size
+from wsvs.video.reader import glance, probe, read_frames, shrunk_size
 
 VP9 = {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8", "g": "10"}}
 HEVC = {"codec": "libx265", "options": {"x265-params": "log-level=none:pools=1:keyint=10"}}
@@ -35,6 +36,23 @@ KINDS: dict[str, dict[str, Any]] = {
     "motion.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
     "one.mp4": {"frames": 1},
 }
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_glance_sees_what_a_look_at_every_frame_sees(tmp_path: Path, clips: Any, name: str) -> None:
+    path = clips.make(tmp_path / name, **KINDS[name])
+    seen, known = glance(path), probe(path)
+    assert (seen.width, seen.height, seen.frames, seen.codec) == (known.width, known.height, known.frames, known.codec)
+    assert seen.fps == pytest.approx(known.fps, rel=0.06)
+
+
+def test_a_glance_turns_the_picture_and_wants_one(tmp_path: Path, clips: Any) -> None:
+    path = clips.make(tmp_path / "turned.mp4", turn=90)
+    assert (glance(path).width, glance(path).height) == (96, 144) and glance(path).rotation == probe(path).rotation
+    for content in (b"", b"no film"):
+        (tmp_path / "bad.mp4").write_bytes(content)
+        with pytest.raises(BadItem):
+            glance(tmp_path / "bad.mp4")
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,30 +14,80 @@ from wsvs.data.work import Item
 
 
 class ShotDataset(Dataset):
-    """Decoded shots with their graphs.
+    """Graphs of shots, with the frames of those that need them.
 
-    An item is {"item", "frames" (T, h, w, 3) uint8 RGB at working size, "graph", "decode" seconds}, or {"item", "bad"}.
+    An item is {"item", "graph", "decode" seconds, "frames" (T, h, w, 3) uint8 RGB at working size, or None}, and
+    "broken", a reason, where a file that was to be read to its end broke off; or {"item", "bad": reason}.
 
     Args:
-        items: Shots with "file", "start", "stop".
+        items: Shots with "file", "start", "stop" (None: to the end of the file) and "total", the number of frames in
+            the file, or None where it is not known.
         describe: Frames -> graph (`wsvs.video.frame_graph.describe_frames` with its settings).
-        read: (file, start, stop) -> frames (`wsvs.video.reader.read_frames` with the working size).
+        read: (file, start, stop, total=...) -> frames (`wsvs.video.reader.read_frames` with the working size).
+        keep: Says of a shot that its frames are needed after this; all others' are let go one by one.
     """
 
-    def __init__(self, items: Sequence[Item], *, describe: Any, read: Any) -> None:
+    def __init__(
+        self, items: Sequence[Item], *, describe: Any, read: Any, keep: Callable[[Item], bool] = lambda _: True
+    ) -> None:
         self.items = items
         self.describe = describe
         self.read = read
+        self.keep = keep
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         item = self.items[index]
+        frames = _Frames(item, self.read(item["file"], item["start"], item["stop"], total=item["total"]))
+        kept: list[np.ndarray] | None = [] if self.keep(item) else None
+        try:
+            graph = self.describe(frames if kept is None else _kept(frames, kept))
+        except BadItem as error:
+            return {"item": item, "bad": error.message}
+        made = {
+            "item": item, "graph": graph, "decode": frames.seconds, "frames": None if kept is None else np.stack(kept)
+        }
+        return made if frames.broken is None else {**made, "broken": frames.broken}
+
+
+class _Frames:
+    """The frames of a shot on their way through, counted and timed. Raises `BadItem` if there are too few."""
+
+    def __init__(self, item: Item, source: Iterator[np.ndarray]) -> None:
+        self.item = item
+        self.source = source
+        self.count = 0
+        self.seconds = 0.0
+        self.broken: str | None = None
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        while (frame := self._next()) is not None:
+            self.count += 1
+            yield frame
+        whole = self.item["stop"] is None
+        expected = 1 if whole else self.item["stop"] - self.item["start"]
+        if self.count < expected:
+            raise BadItem(
+                f"only {self.count} of the {expected} frames of this shot are there", where=self.item["file"],
+                remedy="the file has changed: begin a new run",
+            )
+
+    def _next(self) -> np.ndarray | None:
         begun = time.perf_counter()
         try:
-            frames = np.stack(list(self.read(item["file"], item["start"], item["stop"])))
-        except (BadItem, ValueError) as error:
-            return {"item": item, "bad": str(error)}
-        decoded = time.perf_counter() - begun
-        return {"item": item, "frames": frames, "graph": self.describe(frames), "decode": decoded}
+            return next(self.source, None)
+        except BadItem as error:
+            if self.item["stop"] is not None or not self.count:
+                raise
+            self.broken = error.message  # what comes before the break is as good as any other video
+            return None
+        finally:
+            self.seconds += time.perf_counter() - begun
+
+
+def _kept(frames: Iterable[np.ndarray], kept: list[np.ndarray]) -> Iterator[np.ndarray]:
+    for frame in frames:
+        kept.append(frame)
+        yield frame

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
+import logging
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset
 
 from wsvs.data.loading import one_thread
+
+log = logging.getLogger("wsvs")
 
 Item = dict[str, Any]
 
@@ -19,16 +24,24 @@ class WorkModule(pl.LightningDataModule):
     The ranks of a run start at different moments, so rank 0 alone looks at what is finished and tells the others.
 
     Args:
-        items: All items, each with a unique 'id'.
+        items: All items, each with a unique 'id'; or a function that finds them, which every rank calls with the
+            trainer and whose answer on rank 0 counts.
         finished: Says of an item that nothing is left to do.
         dataset: Makes the dataset of a rank's items.
         workers: Loader processes.
-        size: Amount of work of an item, for the order.
+        size: Amount of work of an item in units, for the order and the balance.
+        unit: What `size` counts, for the progress.
+
+    Attributes:
+        mine: This rank's items, after `setup`.
+        amounts: Their sizes.
+        begun: When the dealing was over (`time.perf_counter`); all ranks start within a moment.
     """
 
     def __init__(
-        self, items: Sequence[Item], *, finished: Callable[[Item], bool],
+        self, items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]], *, finished: Callable[[Item], bool],
         dataset: Callable[[Sequence[Item]], Dataset], workers: int, size: Callable[[Item], float] = lambda _: 1,
+        unit: str = "items",
     ) -> None:
         super().__init__()
         if workers < 0:
@@ -38,23 +51,56 @@ class WorkModule(pl.LightningDataModule):
         self.dataset = dataset
         self.workers = workers
         self.size = size
+        self.unit = unit
         self.mine: list[Item] = []
+        self.amounts: list[float] = []
+        self.begun = 0.0
         self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer items than ranks: some have none
 
     def setup(self, stage: str) -> None:
-        assert self.trainer is not None
-        left: list[Item] | None = None
-        if self.trainer.is_global_zero:
-            left = [item for item in self.items if not self.finished(item)]
-            left.sort(key=lambda item: (-self.size(item), item["id"]))
-        left = self.trainer.strategy.broadcast(left)
-        self.mine = left[self.trainer.global_rank :: self.trainer.world_size]  # type: ignore[index]
+        trainer = self.trainer
+        assert trainer is not None
+        items = self.items(trainer) if callable(self.items) else self.items
+        shares: list[list[Item]] | None = None
+        if trainer.is_global_zero:
+            left = [item for item in items if not self.finished(item)]
+            shares = deal(left, self.size, trainer.world_size)
+            if 0 < len(left) < trainer.world_size:
+                log.warning(
+                    "%d of %d ranks have nothing to do: only %d pieces of work are left (trainer.devices=%d is enough)",
+                    trainer.world_size - len(left), trainer.world_size, len(left), len(left),
+                )
+        shares = trainer.strategy.broadcast(shares)
+        assert shares is not None
+        self.mine = shares[trainer.global_rank]
+        self.amounts = [self.size(item) for item in self.mine]
+        self.begun = perf_counter()
 
     def predict_dataloader(self) -> DataLoader:
-        return DataLoader(
-            self.dataset(self.mine), batch_size=None, collate_fn=_as_it_is, num_workers=self.workers,
-            worker_init_fn=one_thread, prefetch_factor=1 if self.workers else None,
-        )
+        return hand_over(self.dataset(self.mine), min(self.workers, len(self.mine)))
+
+
+def deal(items: Sequence[Item], size: Callable[[Item], float], ranks: int) -> list[list[Item]]:
+    """A share for each rank: the longest items first, each to the rank with the least work so far.
+
+    Longest processing time first (Graham, "Bounds on multiprocessing timing anomalies", 1969): no share takes longer
+    than 4/3 of the best deal's longest.
+    """
+    shares: list[list[Item]] = [[] for _ in range(ranks)]
+    loads: list[tuple[float, int, int]] = [(0.0, 0, rank) for rank in range(ranks)]
+    for item in sorted(items, key=lambda item: (-size(item), item["id"])):
+        load, count, rank = loads[0]
+        shares[rank].append(item)
+        heapq.heapreplace(loads, (load + size(item), count + 1, rank))
+    return shares
+
+
+def hand_over(dataset: Dataset, workers: int) -> DataLoader:
+    """A loader that gives the items of a dataset one by one, in order and as they are."""
+    return DataLoader(
+        dataset, batch_size=None, collate_fn=_as_it_is, num_workers=workers, worker_init_fn=one_thread,
+        prefetch_factor=1 if workers else None,
+    )
 
 
 def _as_it_is(item: Any) -> Any:

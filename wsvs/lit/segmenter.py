@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,36 +20,40 @@ from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import write_mask
 from wsvs.data.loading import scaled
-from wsvs.nets.attention import attention, resize
+from wsvs.lit.overlay import write_overlay
+from wsvs.nets.attention import activations, merge_scales, resize
 from wsvs.nets.model import SegmentationNet
+from wsvs.video.refine import enlarged, guided
 from wsvs.video.segmentation import Segmentation, segment
-from wsvs.video.settings import SegmentSettings
+from wsvs.video.settings import Refine, SegmentSettings
 
 
 @dataclass
 class Segmented:
-    """Result of a shot on its way to the writer."""
+    """Result of a shot on its way to the writer.
+
+    `frames` are there if they were kept, (T, h, w, 3) uint8; `broken` says why a video ended before its time.
+    """
 
     item: dict[str, Any]
     segmentation: Segmentation | None = None
     frames: np.ndarray | None = None
     seconds: dict[str, float] | None = None
     bad: str | None = None
+    broken: str | None = None
 
 
 class SegmenterModule(pl.LightningModule):
     """Segments the shots that `wsvs.data.shots.ShotDataset` hands over.
 
     Args:
-        net: Encoder for the attention; None where lambda_a is 0.
+        net: Encoder for the attention; None where lambda_a is 0, or no shot has a class.
         settings: Of the energy.
         batch_size: Frames a forward pass.
     """
 
     def __init__(self, net: SegmentationNet | None, settings: SegmentSettings, *, batch_size: int = 8) -> None:
         super().__init__()
-        if net is None and settings.lambda_a > 0:
-            raise ValueError("segment.lambda_a > 0 needs an encoder")
         if batch_size < 1:
             raise ValueError(f"segment.attention_batch must be at least 1, got {batch_size}")
         self.net = net
@@ -62,82 +67,106 @@ class SegmenterModule(pl.LightningModule):
         if "bad" in batch:
             return Segmented(batch["item"], bad=batch["bad"])
         begun = time.perf_counter()
-        alpha = self.attention(batch["frames"], batch["item"]["class"]) if self.net is not None else None
+        guide = self.guide(batch)
         attended = time.perf_counter() - begun
-        result = segment(batch["graph"], alpha, self.settings)
+        result = segment(batch["graph"], guide, self.settings)
         seconds = {"decode": batch["decode"], "attention": attended, **result.seconds}
-        return Segmented(batch["item"], result, batch["frames"], seconds)
+        return Segmented(batch["item"], result, batch["frames"], seconds, broken=batch.get("broken"))
 
-    def attention(self, frames: np.ndarray, name: str) -> np.ndarray:
-        """alpha of class `name`, (T, h, w) float32 in [0, 1], for (T, h, w, 3) uint8 frames."""
+    def guide(self, batch: dict[str, Any]) -> np.ndarray | None:
+        """What tells the object from the rest: the attention of the shot's classes, or nothing where it has none."""
+        if self.net is None or not batch["item"]["classes"]:
+            return None
+        return self.attention(batch["frames"], batch["item"]["classes"])
+
+    def attention(self, frames: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Maximum over classes of alpha, (T, h, w) float32 in [0, 1], for (T, h, w, 3) uint8 frames."""
         assert self.net is not None
-        number = self.net.classes.index(name)
+        numbers = [self.net.classes.index(name) for name in names]
         size = (frames.shape[1], frames.shape[2])
-        maps = []
+        found = np.empty(frames.shape[:3], np.float32)
         for first in range(0, len(frames), self.batch_size):
             x = torch.from_numpy(frames[first : first + self.batch_size]).permute(0, 3, 1, 2).to(self.device)
             x = resize(scaled(x), self.net.network_size(*size))
-            classes = torch.full((len(x),), number, device=self.device)
-            alpha = attention(self.net.encoder, x, classes, self.net.config.scales, size)
-            maps.append(alpha[:, 0].float().cpu().numpy())
-        return np.concatenate(maps)
+            maps, _ = activations(self.net.encoder, x, self.net.config.scales)
+            alpha = merge_scales([one[:, numbers] for one in maps], size).amax(1)
+            found[first : first + len(x)] = alpha.float().cpu().numpy()
+        return found
 
 
 class MaskWriter(BasePredictionWriter):
-    """masks/<shot>/%06d.png at the frame's own size, frames/<shot>/%06d.jpg at working size, then done/<shot>.json.
+    """The files of a shot, then done/<id>.json, which says that they are whole.
 
-    PNG encoding runs in a thread beside the next shot's attention; at most two shots wait for it.
+    masks/<folder>/<number>.png at the frame's own size, numbered as the item says; frames/<folder>/<number>.jpg and
+    <overlay> at working size. PNG encoding runs in a thread beside the next shot's attention; one shot waits for it.
 
     Args:
         run: Run directory.
-        labels: Label in the mask of each class.
         frames: Write the frames too.
+        overlay: Write films with the mask drawn over the frames.
+        refine: Let the masks' borders follow the frames' edges.
     """
 
-    def __init__(self, run: Path, labels: dict[str, int], *, frames: bool) -> None:
+    def __init__(self, run: Path, *, frames: bool, overlay: bool, refine: Refine = "none") -> None:
         super().__init__(write_interval="batch")
         self.run = run
-        self.labels = labels
         self.frames = frames
+        self.overlay = overlay
+        self.refine = refine
         self.ledger = Ledger(run)
         self._pool = ThreadPoolExecutor(1)
-        self._waiting: list[Future] = []
+        self._waiting: Future | None = None
 
     def write_on_batch_end(self, trainer, module, prediction, batch_indices, batch, batch_idx, dataloader_idx) -> None:
-        self._waiting.append(self._pool.submit(self.write, prediction))
-        while len(self._waiting) > 2:
-            self._waiting.pop(0).result()  # raises here what went wrong there
+        self._finish()  # raises here what went wrong there
+        self._waiting = self._pool.submit(self.write, prediction)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        while self._waiting:
-            self._waiting.pop(0).result()
+        self._finish()
+
+    def _finish(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.result()
 
     def write(self, result: Segmented) -> None:
         """All files of a shot, its ledger line last."""
-        shot = result.item["shot"]
+        item = result.item
         if result.bad is not None:
-            self.ledger.fail(shot, result.bad)
+            self.ledger.fail(item["id"], result.bad)
             return
-        assert result.segmentation is not None and result.frames is not None and result.seconds is not None
+        assert result.segmentation is not None and result.seconds is not None
         begun = time.perf_counter()
-        label = np.uint8(self.labels[result.item["class"]])
-        masks = result.segmentation.masks((result.item["height"], result.item["width"]))
+        masks = result.segmentation.masks()
+        size, label = (item["height"], item["width"]), np.uint8(item["label"])
         areas = []
-        for folder in ("masks", "frames"):  # a start that was killed may have left stumps
-            for stump in (self.run / folder / shot).glob(".tmp-*"):
-                stump.unlink()
-        for t, mask in enumerate(masks):
-            number = result.item["start"] + t
-            write_mask(self.run / "masks" / shot / f"{number:06d}.png", mask * label)
-            areas.append(round(float(mask.mean()), 5))
+        for t, mask in enumerate(masks):  # one at a time: at their own size they can be many times as large
+            name = f"{item['folder']}/{item['start'] + t:0{item['digits']}d}"
+            full = self._enlarged(mask, result.frames, t, size)
+            areas.append(round(np.count_nonzero(full) / full.size, 5))
+            write_mask(self.run / "masks" / f"{name}.png", full * label)
             if self.frames:
-                write_bytes(self.run / "frames" / shot / f"{number:06d}.jpg", _jpeg(result.frames[t]))
+                assert result.frames is not None
+                write_bytes(self.run / "frames" / f"{name}.jpg", _jpeg(result.frames[t]))
+        if self.overlay:
+            assert result.frames is not None
+            shown = np.stack([
+                self._enlarged(mask, result.frames, t, mask.shape) for t, mask in enumerate(masks)
+            ])
+            write_overlay(self.run / item["overlay"], result.frames, shown, int(label), item["fps"])
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
-        self.ledger.write(shot, {
+        record = {
             "frames": len(masks), "areas": areas,
             "energy": {key: float(value) for key, value in result.segmentation.energies.items()},
             "seconds": {key: round(value, 4) for key, value in seconds.items()},
-        })
+        }
+        self.ledger.write(item["id"], record if result.broken is None else {**record, "broken": result.broken})
+
+    def _enlarged(self, mask: np.ndarray, frames: np.ndarray | None, t: int, size: tuple[int, int]) -> np.ndarray:
+        if self.refine == "none":
+            return enlarged(mask, size)
+        assert frames is not None
+        return guided(mask, frames[t], size)
 
 
 def _jpeg(frame: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""Score the masks of a segment run, which cover only the relevant frames of each video."""
+"""Score the masks of a segment run: of the relevant frames of each video, or of whole videos."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wsvs.core.errors import BadItem
-from wsvs.metrics.evaluate import VideoResults
+from wsvs.core.errors import BadItem, UserError
+from wsvs.metrics.evaluate import VideoResults, evaluate_video
 from wsvs.metrics.mask_files import numbered_frames, read_foreground, require_some, resize_nearest
 from wsvs.metrics.video import VideoScores
 
@@ -50,3 +50,33 @@ def evaluate_shots(
             results.scores.add(name, shot["class"], true_path.stem, resize_nearest(mask, true_mask.shape), true_mask)
     require_some(counts["scored frames"], results.bad)
     return results, counts
+
+
+def evaluate_videos(
+    masks: Path, videos: Iterable[Mapping[str, Any]], truth: Path, table: Mapping[str, str] | None = None, *,
+    boundary: bool = False,
+) -> tuple[VideoResults, dict[str, int]]:
+    """J of every frame with a true mask of the videos that a segment run has segmented whole.
+
+    Args:
+        masks, truth: Folders <video>/%05d.png, numbered by the frame within the video.
+        videos: Records with "video" and "class", which may be empty.
+        table: {video: class} instead of the records' classes.
+
+    Returns:
+        The scores, and counts: videos without true masks.
+
+    Raises:
+        UserError: No video has true masks.
+    """
+    classes = {video["video"]: video["class"] for video in videos}
+    if table is not None:
+        classes |= {video: table[video] for video in classes if video in table}
+    known = {video: name for video, name in classes.items() if (truth / video).is_dir()}
+    if not known:
+        raise UserError(
+            f"none of the {len(classes)} videos has true masks", where=truth,
+            remedy="true masks are <video>/00000.png, with the names of the videos",
+        )
+    results = evaluate_video(masks, truth, known, boundary=boundary)
+    return results, {"videos without true masks": len(classes) - len(known)}

@@ -14,15 +14,21 @@ from wsvs.core.files import read_jsonl, write_json
 from wsvs.core.masks import read_mask
 from wsvs.core.tables import read_ids, read_table, read_tags
 from wsvs.metrics.evaluate import evaluate_images, evaluate_video
-from wsvs.metrics.shots import evaluate_shots
+from wsvs.metrics.shots import evaluate_shots, evaluate_videos
 from wsvs.metrics.thresholds import scan_thresholds
 from wsvs.metrics.video import precision_recall
 from wsvs.metrics.write import write_image_results, write_video_results
 from wsvs.stages._lightning import build_data
 from wsvs.stages._run import Run, rank
+from wsvs.stages._videos import MANIFEST
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS = ("data", "evaluate", "predictions", "truth")
+
+
+def needs(cfg: DictConfig) -> tuple[str, ...]:
+    """The run that is scored where no folder is named: masks of videos are those of stage segment."""
+    return ("segment",) if cfg.evaluate.kind == "video" and not cfg.predictions else ()
 
 
 def run(run: Run) -> None:
@@ -30,7 +36,7 @@ def run(run: Run) -> None:
     if rank() != 0:
         return
     for key in ("predictions", "truth"):
-        if not cfg[key]:
+        if not cfg[key] and (key, cfg.evaluate.kind) != ("predictions", "video"):
             raise UserError("nothing to score" if key == "predictions" else "no true masks", where=key,
                             remedy=f"give {key}=DIR")
     if cfg.evaluate.kind == "image":
@@ -94,7 +100,7 @@ def _relevance(run: Run) -> None:
         shows.setdefault(row["video"], {})[int(row["frame"])] = row["relevant"] == "1"
     chosen: dict[tuple[str, int], bool] = {}
     for clip in read_jsonl(relevance / "clips.jsonl"):
-        for number in range(clip["start"], clip["stop"]):
+        for number in range(clip["start"] + clip["offset"], clip["stop"] + clip["offset"]):
             if number in shows.get(clip["video"], {}):
                 chosen[clip["video"], number] = False
     for shot in read_jsonl(relevance / "shots.jsonl"):
@@ -115,14 +121,16 @@ def _relevance(run: Run) -> None:
 
 def _videos(run: Run) -> None:
     cfg, settings = run.cfg, run.cfg.evaluate
-    predictions, truth = Path(cfg.predictions), Path(cfg.truth)
+    predictions, truth = Path(cfg.predictions or run.inputs["segment"]), Path(cfg.truth)
+    table = None
+    if settings.table:
+        table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
     counts: dict[str, Any] = {}
     if (predictions / "shots.jsonl").is_file():  # a segment run: only its shots have masks
         results, counts = evaluate_shots(predictions / "masks", read_jsonl(predictions / "shots.jsonl"), truth)
+    elif (predictions / MANIFEST).is_file():  # a segment run on whole videos
+        results, counts = evaluate_videos(predictions / "masks", read_jsonl(predictions / MANIFEST), truth, table)
     else:
-        table = None
-        if settings.table:
-            table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
         results = evaluate_video(predictions, truth, table)
     write_video_results(run.dir, results)
     for item in results.bad:

@@ -2,74 +2,125 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import cv2
+import lightning.pytorch as pl
 from omegaconf import DictConfig
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.ledger import Ledger
 from wsvs.data.shots import ShotDataset
+from wsvs.data.work import Item
 from wsvs.lit.segmenter import MaskWriter, SegmenterModule
 from wsvs.nets.model import load_net
 from wsvs.stages._lightning import plain
 from wsvs.stages._run import Run, rank
-from wsvs.stages._work import skip_failed, work_through
+from wsvs.stages._videos import VideoFolder
+from wsvs.stages._work import Totals, work_through
 from wsvs.video.frame_graph import describe_frames
 from wsvs.video.reader import read_frames
 from wsvs.video.settings import SegmentSettings
 from wsvs.video.shots import pieces
 
 NEEDS = ("encoder", "relevance")
-SECTIONS = ("segment",)
-LOOP_KEYS = ("max_frames", "attention_batch", "workers", "frames")  # of the loop; all others are SegmentSettings
+SECTIONS = ("segment", "videos", "labels")
+LOOP_KEYS = (  # of the loop; all others are SegmentSettings
+    "checkpoint", "max_frames", "attention_batch", "workers", "frames", "overlay",
+)
+
+
+def needs(cfg: DictConfig) -> tuple[str, ...]:
+    """The runs to read: videos of one's own need no relevance run, and without attention no encoder either."""
+    encoder = () if cfg.segment.checkpoint or (cfg.videos and not cfg.segment.lambda_a) else ("encoder",)
+    return (*encoder, *(() if cfg.videos else ("relevance",)))
 
 
 def run(run: Run) -> None:
     cfg = run.cfg
     settings = segment_settings(cfg)
-    net = load_net(run.checkpoint("encoder"))
-    labels = {name: number + 1 for number, name in enumerate(net.classes)}
-    shots = list(cut(read_jsonl(run.inputs["relevance"] / "shots.jsonl"), cfg.segment.max_frames))
-    if not shots:
-        raise UserError(
-            "no shot is relevant to its class", where=run.inputs["relevance"] / "shots.jsonl",
-            remedy="lower relevance.threshold, add videos, or train the encoder longer; scores/ shows why",
-        )
+    net = None
+    if not cfg.videos or settings.lambda_a:
+        net = load_net(cfg.segment.checkpoint or run.checkpoint("encoder"))
+    classes = net.classes if net is not None else ()
+    source: VideoFolder | RelevantShots
+    if cfg.videos:
+        source = VideoFolder(run, classes, max_frames=cfg.segment.max_frames, workers=cfg.segment.workers)
+    else:
+        source = RelevantShots(run, classes, max_frames=cfg.segment.max_frames)
+    cv2.setNumThreads(1)  # ranks and workers are the parallelism
     ledger = Ledger(run.dir)
-    work_through(
-        run, shots,
-        module=SegmenterModule(net if settings.lambda_a else None, settings, batch_size=cfg.segment.attention_batch),
-        writer=MaskWriter(run.dir, labels, frames=cfg.segment.frames),
-        finished=lambda shot: ledger.has(shot["shot"]), workers=cfg.segment.workers,
-        dataset=partial(_dataset, settings=settings), size=lambda shot: shot["stop"] - shot["start"],
+    frames, overlay, guided = cfg.segment.frames, cfg.segment.overlay, settings.lambda_a > 0
+    needed = frames or overlay or settings.refine != "none"
+    seconds = work_through(
+        run, source.items,
+        module=SegmenterModule(net if guided else None, settings, batch_size=cfg.segment.attention_batch),
+        writer=MaskWriter(run.dir, frames=frames, overlay=overlay, refine=settings.refine),
+        finished=lambda item: ledger.has(item["id"]), workers=cfg.segment.workers,
+        dataset=partial(_dataset, settings=settings, keep=lambda item: needed or (guided and bool(item["classes"]))),
+        size=lambda item: item["size"], unit="frames",
     )
-    if rank() != 0:
-        return
-    records = skip_failed(run, {s["shot"]: ledger.read(s["shot"]) for s in shots if ledger.has(s["shot"])})
-    done = ({**shot, "areas": records[shot["shot"]]["areas"]} for shot in shots if shot["shot"] in records)
-    write_jsonl(run.dir / "shots.jsonl", done)
-    frames = sum(record["frames"] for record in records.values())
-    seconds: Counter[str] = Counter()
-    for record in records.values():
-        seconds.update(record["seconds"])
-    run.finish(
-        counts={"shots": len(shots), "segmented": len(records), "frames": frames},
-        results={
-            "ms per frame": {key: round(1000 * value / max(frames, 1), 1) for key, value in seconds.items()},
-            "energy per frame": sum(r["energy"]["total"] for r in records.values()) / max(frames, 1),
-        },
-        wrote=run.dir / "masks",
-    )
+    if rank() == 0:
+        totals = Totals(run, ledger)
+        counts = source.close(totals)
+        run.finish(counts=counts, results=totals.results(seconds), wrote=run.dir / "masks")
 
 
 def segment_settings(cfg: DictConfig) -> SegmentSettings:
     """`SegmentSettings` from the segment section. Raises ValueError for a bad value."""
     energy = {key: value for key, value in plain(cfg.segment).items() if key not in LOOP_KEYS}
     return SegmentSettings(seed=cfg.seed, **energy)
+
+
+class RelevantShots:
+    """The shots of a relevance run, cut into items; their masks are masks/<shot>/%06d.png, numbered within the clip.
+
+    Raises:
+        UserError: There is no shot.
+    """
+
+    def __init__(self, run: Run, classes: Sequence[str], *, max_frames: int) -> None:
+        self.run = run
+        self.manifest = run.inputs["relevance"] / "shots.jsonl"
+        self.labels = {name: number + 1 for number, name in enumerate(classes)}
+        self.max_frames = max_frames
+        if next(read_jsonl(self.manifest), None) is None:
+            raise UserError(
+                "no shot is relevant to its class", where=self.manifest,
+                remedy="lower relevance.threshold, add videos, or train the encoder longer; scores/ shows why",
+            )
+
+    def items(self, trainer: pl.Trainer) -> list[Item]:
+        if not trainer.is_global_zero:
+            return []
+        return [
+            {
+                "id": shot["shot"], "file": shot["file"], "start": shot["start"], "stop": shot["stop"],
+                "size": shot["stop"] - shot["start"], "total": shot["frames"], "height": shot["height"],
+                "width": shot["width"], "fps": shot["fps"], "classes": [shot["class"]],
+                "label": self.labels[shot["class"]], "folder": shot["shot"], "digits": 6,
+                "overlay": f"overlay/{shot['shot']}.mp4",
+            }
+            for shot in cut(read_jsonl(self.manifest), self.max_frames)
+        ]
+
+    def close(self, totals: Totals) -> dict[str, Any]:
+        """Write shots.jsonl, those that have masks; returns the counts."""
+        count = 0
+
+        def done() -> Iterator[dict[str, Any]]:
+            nonlocal count
+            for shot in cut(read_jsonl(self.manifest), self.max_frames):
+                count += 1
+                record = totals.take(shot["shot"])
+                if record is not None:
+                    yield {**shot, "areas": record["areas"]}
+
+        written = write_jsonl(self.run.dir / "shots.jsonl", done())
+        return {"shots": count, "segmented": written, "frames": totals.frames}
 
 
 def cut(shots: Iterator[dict[str, Any]], max_frames: int) -> Iterator[dict[str, Any]]:
@@ -80,8 +131,8 @@ def cut(shots: Iterator[dict[str, Any]], max_frames: int) -> Iterator[dict[str, 
             yield {**shot, "shot": name, "id": name, "start": start, "stop": stop}
 
 
-def _dataset(items: Sequence[dict[str, Any]], settings: SegmentSettings) -> ShotDataset:
+def _dataset(items: Sequence[Item], settings: SegmentSettings, keep: Any) -> ShotDataset:
     return ShotDataset(
         items, describe=partial(describe_frames, settings=settings),
-        read=partial(read_frames, longest_edge=settings.longest_edge),
+        read=partial(read_frames, longest_edge=settings.longest_edge), keep=keep,
     )

@@ -109,7 +109,7 @@ class OpenVideo:
     def raw_frames(self) -> Iterator[av.VideoFrame]:
         """What the decoder gives; sets `broken` where it stops before the end."""
         started = False
-        for packet in self._packets():
+        for packet in self.packets():
             try:
                 frames = self.context.decode(packet)
             except av.FFmpegError as error:
@@ -127,7 +127,8 @@ class OpenVideo:
         except av.FFmpegError as error:
             self.broken = _reason(error)
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def packets(self) -> Iterator[av.Packet]:
+        """Coded pictures in the order of the file; sets `broken` where reading stops before the end."""
         try:
             for packet in self.container.demux(self.stream):
                 if self.missing > 0 and packet.is_corrupt:  # the stump at the end of a truncated file

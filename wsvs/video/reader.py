@@ -17,7 +17,7 @@ import numpy as np
 
 from wsvs.video.decode import Converter, OpenVideo, rotation, shown_size, shrunk_size
 
-__all__ = ["VideoInfo", "probe", "read_frames", "shrunk_size"]
+__all__ = ["VideoInfo", "glance", "probe", "read_frames", "shrunk_size"]
 
 # Where the time stamps of frames are exact: containers that hold them and decoders that hand them on.
 # (AVI holds none; MPEG-4 part 2 with B-frames has been seen to give frames with each other's stamps.)
@@ -28,12 +28,12 @@ _SEEK_FROM = 32  # below this start a seek gains less than the look through the 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What `probe` found out.
+    """What `probe` or `glance` found out.
 
     Attributes:
         width, height: Size in pixels as `read_frames` gives it, after the rotation.
         fps: Mean frames per second (25 where the file has no clock).
-        frames: Number of frames that can be decoded, counted by decoding.
+        frames: Number of frames that can be decoded, counted by decoding; of `glance` the coded pictures.
         rotation: Clockwise turn in degrees that the file asks for and `read_frames` applies.
         codec: FFmpeg's name, such as h264.
     """
@@ -64,6 +64,24 @@ def probe(path: str | Path, *, partial_ok: bool = False) -> VideoInfo:
                 turned = rotation(frame)
             frames += 1
         return VideoInfo(width, height, video.fps(frames), frames, turned, video.codec)
+
+
+def glance(path: str | Path) -> VideoInfo:
+    """Describe a video by its first frame, its header and the number of its coded pictures, without decoding it.
+
+    Mostly there is a frame for each coded picture; pictures that cannot be decoded, hidden ones and pairs of fields
+    make a difference. `probe` knows.
+
+    Raises:
+        BadItem: As for `probe`, but not where the video breaks after its first frame.
+    """
+    with OpenVideo(path) as video:
+        for frame in video.decode(partial_ok=True):  # raises if there is none
+            (width, height), turned = shown_size(frame), rotation(frame)
+            break
+    with OpenVideo(path) as video:
+        pictures = sum(1 for _ in video.packets())
+        return VideoInfo(width, height, video.fps(pictures), max(1, pictures), turned, video.codec)
 
 
 def read_frames(

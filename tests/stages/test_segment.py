@@ -1,0 +1,187 @@
+"""Stage segment on folders of videos, in this process: what is found, cut, segmented, passed over and scored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from tests.films import make_film, make_sound
+from wsvs.core.masks import read_mask, write_mask
+from wsvs.stages.segment import needs
+
+QUICK = (
+    "stage=segment", "experiment=motion", "name=n", "out=out", "trainer=cpu", "logger=none", "segment.workers=0",
+    "segment.superpixels=60", "segment.flow=dis_ultrafast", "segment.lambda_c=0",
+)
+
+
+def only_run(stage: str) -> Path:
+    [run] = Path("out", "n", stage).iterdir()
+    return run
+
+
+def masks(run: Path) -> dict[str, list[str]]:
+    """{video: names of its masks}"""
+    found: dict[str, list[str]] = {}
+    for path in sorted((run / "masks").rglob("*.png")):
+        found.setdefault(path.parent.relative_to(run / "masks").as_posix(), []).append(path.name)
+    return found
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def numbered(count: int) -> list[str]:
+    return [f"{number:05d}.png" for number in range(count)]
+
+
+def test_every_frame_of_every_video(wsvs, tmp_path):
+    """Cut into pieces or not; below other folders; of one name in two containers."""
+    make_film(tmp_path / "v/long.mp4", 20)
+    make_film(tmp_path / "v/deep/er/short.mkv", 5, seed=1)
+    make_film(tmp_path / "v/twice.mp4", 2)
+    make_film(tmp_path / "v/twice.avi", 3, codec="mpeg4")
+    (tmp_path / "v/notes.txt").write_text("no video")
+    status, _, _ = wsvs(*QUICK, "videos=v", "segment.max_frames=8", "segment.overlay=true")
+    assert status == 0
+    run = only_run("segment")
+    frames = {"long": 20, "deep/er/short": 5, "twice.mp4": 2, "twice.avi": 3}
+    assert masks(run) == {video: numbered(count) for video, count in frames.items()}
+    assert {row["video"]: row["frames"] for row in rows(run / "videos.jsonl")} == frames
+    assert {path.stem for path in (run / "done").glob("long*")} == {"long_000000", "long_000006", "long_000013"}
+    said = json.loads((run / "summary.json").read_text())
+    assert said["counts"] == {"videos": 4, "segmented": 4, "frames": 30, "passed over": 0}
+    assert said["inputs"] == {} and not (run / "frames").exists()
+    assert {"decode", "flow", "cut", "write"} <= set(said["results"]["ms per frame"])
+    assert said["results"]["energy per frame"]["total"] > 0 and said["results"]["seconds of the loop"] > 0
+    films = [path for path in (run / "overlay").rglob("*") if path.is_file()]
+    assert {path.relative_to(run / "overlay").as_posix(): count_frames(path) for path in films} == {
+        f"{video}.mp4": count for video, count in frames.items()
+    }
+
+
+def count_frames(path: Path) -> int:
+    """Of an overlay, each of which has the working size and a stamp of its own."""
+    with av.open(str(path)) as video:
+        found = list(video.decode(video=0))
+    assert all((frame.width, frame.height) == (96, 64) for frame in found)
+    assert len({frame.pts for frame in found}) == len(found)
+    return len(found)
+
+
+def test_the_moving_square_is_found_and_scored(wsvs, tmp_path):
+    """Against its true masks: by this run's name, by its folder, and by the masks' folder alone."""
+    make_film(tmp_path / "v/a.mp4", 12)
+    make_film(tmp_path / "v/b.mp4", 6)
+    for t in range(12):
+        truth = np.zeros((64, 96), np.uint8)
+        truth[21:42, 2 * t : 2 * t + 21] = 1
+        write_mask(tmp_path / f"truth/a/{t:05d}.png", truth)
+    status, _, err = wsvs(*QUICK, "videos=v", "segment.flow=dis_medium", "segment.gain=adaptive")
+    assert status == 0, err
+    run = only_run("segment")
+    found = []
+    for number, words in enumerate(([], [f"predictions={run}"], [f"predictions={run}/masks"])):
+        status, _, err = wsvs(
+            "stage=evaluate", "evaluate.kind=video", "name=n", "out=out", "truth=truth", *words,
+            run_id=f"scored{number}",
+        )
+        assert status == 0, err
+        scored = Path("out", "n", "evaluate", f"scored{number}")
+        metrics = json.loads((scored / "metrics.json").read_text())
+        found.append((metrics["frame_average"], metrics["frames"], metrics["videos"]))
+        if number < 2:
+            assert json.loads((scored / "summary.json").read_text())["counts"]["videos without true masks"] == 1
+    assert found[0] == found[1] == found[2] and found[0][1:] == (12, 1) and found[0][0] > 0.6
+    status, _, err = wsvs("stage=evaluate", "evaluate.kind=video", "name=n", "out=out", "truth=v")
+    assert status == 2 and "none of the 2 videos has true masks" in err
+
+
+def test_masks_have_the_class_of_the_table_for_the_score(wsvs, tmp_path):
+    make_film(tmp_path / "v/a.mp4", 2)
+    make_film(tmp_path / "v/b.mp4", 2)
+    (tmp_path / "v/table.tsv").write_text("sequence\tframes\tlabels\na\t2\tcat,dog\nb\t2\t\nelsewhere\t9\tcat\n")
+    assert wsvs(*QUICK, "videos=v", "labels=v/table.tsv")[0] == 0
+    run = only_run("segment")
+    assert [(row["video"], row["class"], row["label"]) for row in rows(run / "videos.jsonl")] == [
+        ("a", "cat", 1), ("b", "", 1)
+    ]
+    for video in "ab":
+        for t in range(2):
+            write_mask(tmp_path / f"truth/{video}/{t:05d}.png", read_mask(run / f"masks/{video}/{t:05d}.png"))
+    assert wsvs("stage=evaluate", "evaluate.kind=video", "name=n", "out=out", "truth=truth")[0] == 0
+    metrics = json.loads((only_run("evaluate") / "metrics.json").read_text())
+    assert metrics["by_class"] == {"cat": 1.0} and metrics["videos"] == 2
+
+
+def test_videos_of_every_kind(wsvs, tmp_path):
+    """Each is segmented, at the size at which it is shown, or named with its reason; the others do not suffer."""
+    v = tmp_path / "v"
+    good = {
+        "one": (make_film(v / "one.mp4", 1), 1, (96, 64)),
+        "grey": (make_film(v / "grey.mkv", 4, pixels="gray", codec="ffv1"), 4, (96, 64)),
+        "turned": (make_film(v / "turned.mp4", 4, turn=90), 4, (64, 96)),
+        "odd": (make_film(v / "odd.mkv", 4, size=(91, 67), pixels="yuv444p"), 4, (91, 67)),
+        "uneven": (make_film(v / "uneven.mp4", 10, times=[0, 9, 90, 95, 300, 800, 810, 815, 1900, 2000]), 10, (96, 64)),
+        "deep": (make_film(v / "deep.mp4", 4, pixels="yuv420p10le"), 4, (96, 64)),
+        "tiny": (make_film(v / "tiny.mkv", 4, size=(9, 5), pixels="bgr0", codec="ffv1"), 4, (9, 5)),
+    }
+    (v / "empty.mp4").write_bytes(b"")
+    (v / "text.avi").write_text("no video\n" * 99)
+    make_sound(v / "sound.mp4")
+    for name, frames in (("short", 8), ("long", 40)):  # read to their end; cut into pieces
+        film = make_film(tmp_path / f"{name}.mov", frames, faststart=True, codec="mjpeg", pixels="yuvj420p")
+        content = film.read_bytes()
+        (v / f"{name}.mov").write_bytes(content[: len(content) * 9 // 10])
+    content = make_film(tmp_path / "lost.mp4", 6).read_bytes()
+    (v / "lost.mp4").write_bytes(content[: len(content) * 9 // 10])  # with its index
+    status, _, err = wsvs(*QUICK, "videos=v", "segment.max_frames=8", "segment.overlay=true", "segment.lambda_c=2")
+    assert status == 3, err
+    run = only_run("segment")
+    reasons = {row["item"]: row["reason"] for row in json.loads((run / "skipped.json").read_text())}
+    expected = {
+        "empty": "the video file is empty", "text": "not a video", "sound": "no pictures", "lost": "before its index",
+        "short": "only its first", "long": "only its first",
+    }
+    assert set(reasons) == set(expected) and all(text in reasons[name] for name, text in expected.items())
+    said = json.loads((run / "summary.json").read_text())
+    assert said["results"]["failed"] == reasons and said["counts"]["segmented"] == len(good) + 2
+    found = masks(run)
+    for name, (_, frames, size) in good.items():
+        assert found.pop(name) == numbered(frames)
+        assert Image.open(run / "masks" / name / "00000.png").size == size
+    assert found["short"] == numbered(len(found["short"])) and 2 <= len(found.pop("short")) < 8
+    assert found["long"] == numbered(len(found["long"])) and 20 < len(found.pop("long")) < 40
+    assert found == {}
+    assert {path.stem for path in (run / "overlay").glob("*.mp4")} == {*good, "short", "long"}
+
+
+def test_mistakes_are_told(wsvs, tmp_path):
+    for words, problem in (
+        (["videos=v"], "folder of videos not found"), (["videos=."], "no video in this folder"),
+    ):
+        status, _, err = wsvs(*QUICK, *words)
+        assert status == 2 and f"error: {problem}" in err
+    make_film(tmp_path / "v/a.mp4", 2)
+    (tmp_path / "t.tsv").write_text("id\tclass\nz\tcat\n")
+    status, _, err = wsvs(*QUICK, "videos=v", "labels=t.tsv")
+    assert status == 2 and "error: the table names no video of this folder" in err
+    status, _, err = wsvs(*QUICK, "videos=v", "experiment=full", "segment.checkpoint=none.ckpt")
+    assert status == 2 and "error: checkpoint not found" in err
+    status, _, err = wsvs(*QUICK, "videos=v", "experiment=full")
+    assert status == 2 and "error: no finished run of stage encoder" in err
+
+
+def test_runs_that_are_read(composed):
+    def read(*words):
+        return needs(composed("stage=segment", *words))
+
+    assert read() == ("encoder", "relevance") and read("segment.lambda_a=0") == ("encoder", "relevance")
+    assert read("videos=v") == ("encoder",) and read("videos=v", "experiment=full") == ("encoder",)
+    assert read("videos=v", "experiment=motion") == () and read("videos=v", "segment.checkpoint=c") == ()
+    assert read("segment.checkpoint=c") == ("relevance",)

@@ -1,0 +1,171 @@
+"""A folder of videos as work for the segmenter: every frame of each, from the first to the last."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import write_jsonl
+from wsvs.core.ledger import Ledger
+from wsvs.data.work import Item, ItemDataset, deal, hand_over
+from wsvs.lit.overlay import join
+from wsvs.retrieve.folder import FolderSource
+from wsvs.stages._run import Run
+from wsvs.stages._work import Totals
+from wsvs.video.reader import VideoInfo, glance, probe
+from wsvs.video.shots import pieces
+
+log = logging.getLogger("wsvs")
+
+MANIFEST = "videos.jsonl"
+UNKNOWN_LABEL = 1  # of an object whose class the encoder does not know; any value above 0 is an object
+_PIECES = "overlay/.pieces"  # no video's name begins with a dot
+
+
+class VideoFolder:
+    """The videos below `videos=DIR`; their masks are masks/<video>/%05d.png, numbered from 0 through the video.
+
+    The ranks look at the videos together (size, length) and remember what they found; then the videos are cut into
+    items of at most `max_frames` frames.
+
+    Args:
+        run: The run; cfg.videos is the folder, cfg.labels the table of classes. Without a table the first folder
+            names the class.
+        classes: Those that the encoder knows; empty: no attention is wanted.
+        max_frames: Of an item.
+        workers: Processes of each rank that look at videos.
+
+    Raises:
+        UserError: No video there, or a table that names none of them, or no class at all where attention is wanted.
+    """
+
+    def __init__(self, run: Run, classes: Sequence[str], *, max_frames: int, workers: int) -> None:
+        root, labels = Path(run.cfg.videos), run.cfg.labels
+        if not root.is_dir():
+            raise UserError("folder of videos not found", where=f"videos={root}", remedy="check the path")
+        self.run = run
+        self.max_frames = max_frames
+        self.workers = workers
+        self.seen = Ledger(run.dir / "seen")
+        self.videos: list[Item] = []
+        for video in FolderSource(root, labels).videos:
+            if video.path is None:  # a row of the table without a file: it may list more than this folder
+                continue
+            known = [name for name in video.tags if name in classes]
+            self.videos.append({
+                "id": video.id, "file": str(video.path), "classes": known,
+                "class": known[0] if known else video.tags[0] if video.tags else "",
+                "label": classes.index(known[0]) + 1 if known else UNKNOWN_LABEL,
+            })
+        if classes and not labels and not any(video["classes"] for video in self.videos):
+            raise UserError(
+                "attention needs the classes of the videos", where=root,
+                remedy="give a table of them with labels=FILE or put the videos into folders named after their "
+                "classes; or use experiment=motion, which needs none",
+            )
+
+    def items(self, trainer: pl.Trainer) -> list[Item]:
+        """Look at the videos, each rank at its share; then all items, on rank 0."""
+        share = deal(self.videos, lambda video: _bytes(video["file"]), trainer.world_size)[trainer.global_rank]
+        todo = [video for video in share if not self.seen.has(video["id"])]
+        if trainer.is_global_zero:
+            log.info("looks at the %d videos", len(self.videos))
+        look = ItemDataset(todo, partial(look_at, max_frames=self.max_frames))
+        for found in hand_over(look, min(self.workers, len(todo))):
+            self.seen.write(found.pop("id"), found)
+        trainer.strategy.barrier()
+        return list(self._items()) if trainer.is_global_zero else []
+
+    def _items(self) -> Iterator[Item]:
+        for video in self.videos:
+            found = self.seen.read(video["id"])
+            if "failed" not in found:
+                yield from _cut(video, found, self.max_frames)
+
+    def close(self, totals: Totals) -> dict[str, Any]:
+        """Write videos.jsonl, those that have masks, and join their overlays; returns the counts."""
+        counts = {"videos": len(self.videos), "segmented": 0}
+        write_jsonl(self.run.dir / MANIFEST, self._rows(totals, counts))
+        shutil.rmtree(self.run.dir / _PIECES, ignore_errors=True)
+        counts["frames"] = totals.frames
+        if self.run.cfg.segment.lambda_a:
+            counts["without a known class"] = sum(not video["classes"] for video in self.videos)
+        return counts
+
+    def _rows(self, totals: Totals, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
+        for video in self.videos:
+            found = self.seen.read(video["id"])
+            if "failed" in found:
+                self.run.skip(video["id"], found["failed"])
+                continue
+            items = list(_cut(video, found, self.max_frames))
+            records = [totals.take(item["id"]) for item in items]
+            good = [record for record in records if record is not None]
+            broken = found["broken"] or next((record["broken"] for record in good if "broken" in record), None)
+            frames = sum(record["frames"] for record in good)
+            if broken:
+                self.run.skip(video["id"], f"only its first {frames} frames are used: {broken}")
+            if not good:
+                continue
+            counts["segmented"] += 1
+            self._join(video["id"], [item for item, record in zip(items, records, strict=True) if record is not None])
+            yield {
+                "video": video["id"], "file": video["file"], "class": video["class"], "classes": video["classes"],
+                "label": video["label"], "frames": frames, "height": found["height"], "width": found["width"],
+                "fps": found["fps"],
+            }
+
+    def _join(self, video: str, items: Sequence[Item]) -> None:
+        """overlay/<video>.mp4 of its pieces. They go afterwards, so where it is there already it is whole."""
+        path = self.run.dir / "overlay" / f"{video}.mp4"
+        if self.run.cfg.segment.overlay and not path.is_file():
+            join([self.run.dir / item["overlay"] for item in items], path)
+
+
+def look_at(video: Item, max_frames: int) -> Item:
+    """What has to be known of a video before it is cut: {"id", "frames", "exact", ...} or {"id", "failed": reason}.
+
+    Only a video that has to be cut is decoded for its exact length. A shorter one is read to its end, wherever that
+    is; a longer one that breaks off is used up to there.
+    """
+    path, broken = video["file"], None
+    try:
+        info: VideoInfo | None = glance(path)
+        exact = info is None or info.frames > max_frames
+        if exact:
+            try:
+                info = probe(path)
+            except BadItem as error:
+                info, broken = probe(path, partial_ok=True), error.message
+    except BadItem as error:
+        return {"id": video["id"], "failed": error.message}
+    assert info is not None
+    return {
+        "id": video["id"], "frames": info.frames, "exact": exact, "height": info.height, "width": info.width,
+        "fps": info.fps, "broken": broken,
+    }
+
+
+def _cut(video: Item, found: dict[str, Any], max_frames: int) -> Iterator[Item]:
+    for start, stop in pieces(0, found["frames"], max_frames):
+        name = f"{video['id']}_{start:06d}"
+        yield {
+            "id": name, "file": video["file"], "start": start, "stop": stop if found["exact"] else None,
+            "size": stop - start, "total": found["frames"] if found["exact"] else None, "height": found["height"],
+            "width": found["width"], "fps": found["fps"], "classes": video["classes"], "label": video["label"],
+            "folder": video["id"], "digits": 5, "overlay": f"{_PIECES}/{name}.mp4",
+        }
+
+
+def _bytes(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
