@@ -12,7 +12,7 @@ from wsvs.core.ledger import Ledger
 from wsvs.lit.scorer import ScorerModule, ScoreWriter
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
-CLIP = {"id": "cat/v_0", "file": "v.mp4", "class": "dog"}
+CLIP = {"id": "cat/v_0", "file": "v.mp4", "class": "dog", "start": 0, "stop": 11}
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def frames(monkeypatch):
     """Let the scorer read these frames, up to a break if there is one."""
 
     def use(count=11, break_after=None):
-        def read(path, longest_edge):
+        def read(path, start, stop, longest_edge):
             assert path == "v.mp4" and longest_edge == 32
-            for t in range(count):
+            for t in range(start, min(stop, count)):
                 if t == break_after:
                     raise BadItem("video breaks off", where=path)
                 yield FRAMES[t]
@@ -57,6 +57,17 @@ def test_part_before_a_break_counts(net, frames):
     found = score(net, batch_size=3)
     assert "video breaks off" in found["broken"] and len(found["scores"]) == 7
     assert np.allclose(found["scores"], whole[:7], atol=1e-6)
+
+
+def test_only_the_frames_of_the_window_count(net, frames, tmp_path):
+    whole = score(net)["scores"]
+    item = {**CLIP, "start": 4, "stop": 7}
+    with torch.inference_mode():
+        found = ScorerModule(net).predict_step(item, 0)
+    assert np.allclose(found["scores"], whole[4:7], atol=1e-6)
+    write(ScoreWriter(tmp_path), found)
+    lines = (tmp_path / "scores" / "cat" / "v_0.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["frame", "4", "5", "6"]
 
 
 def test_clip_without_a_frame_is_bad(net, frames):

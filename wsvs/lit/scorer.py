@@ -24,7 +24,7 @@ from wsvs.video.reader import read_frames
 class ScorerModule(pl.LightningModule):
     """Scores whole clips, reading their frames ahead in a thread; memory does not grow with a clip's length.
 
-    A batch is one clip: {"id", "file", "class", "frames"}. The result has "scores" (T,) in [0, 1], or "bad".
+    A batch is one clip: {"id", "file", "class", "start", "stop"}. The result has "scores" (T,) in [0, 1], or "bad".
 
     Args:
         net: Networks; only the encoder is used.
@@ -42,7 +42,7 @@ class ScorerModule(pl.LightningModule):
         number = self.net.classes.index(batch["class"])
         scores: list[np.ndarray] = []
         try:
-            frames = read_frames(batch["file"], longest_edge=self.net.config.image_size)
+            frames = read_frames(batch["file"], batch["start"], batch["stop"], longest_edge=self.net.config.image_size)
             for group in batched(prefetch(frames, 2 * self.batch_size), self.batch_size):
                 scores.append(self._score(group)[:, number])
         except BadItem as error:
@@ -73,6 +73,7 @@ class ScoreWriter(BasePredictionWriter):
         if "bad" in prediction:
             self.ledger.fail(clip, prediction["bad"])
             return
-        lines = ["frame,score", *(f"{t},{score:.6f}" for t, score in enumerate(prediction["scores"]))]
+        numbered = enumerate(prediction["scores"], prediction["item"]["start"])
+        lines = ["frame,score", *(f"{t},{score:.6f}" for t, score in numbered)]
         write_text(self.run / "scores" / f"{clip}.csv", "\n".join(lines) + "\n")
         self.ledger.write(clip, {"frames": len(prediction["scores"]), "broken": prediction.get("broken")})

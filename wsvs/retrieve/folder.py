@@ -158,7 +158,7 @@ def retrieve_folder(
         raise ValueError(f"foreign must be skip or assign, got {foreign!r}")
     out = Path(out_dir)
     known = _earlier_rows(out)
-    candidates = _plan(source, classes, foreign)
+    candidates = plan(source, classes, foreign)
     counts = _Counts(classes)
 
     def rows(journal: TextIO) -> Iterator[Row]:
@@ -206,7 +206,7 @@ class _Counts:
         }
 
 
-def _plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple[Video, Row]]:
+def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple[Video, Row]]:
     """Candidates in the order of the source: (video, its row with class, clip and, if it is left out, fate)."""
     plan = []
     turn = 0

@@ -1,13 +1,18 @@
 """The manifest of a retrieval: one JSON line for each candidate video, with its fate and its clips.
 
-    {"video": "park/cat 7", "class": "cat", "url": "file:///...", "licence": null, "title": "cat 7",
-     "duration": 9.6, "width": 640, "height": 360, "fps": 25.0, "frames": 240, "sha256": "...", "bytes": 81234,
-     "status": "retrieved", "distractor": false,
-     "clips": [{"clip": "cat/park_cat_7-1f6e02b1_0", "path": "clips/cat/park_cat_7-1f6e02b1_0.mp4", "class": "cat",
-                "start": 0, "stop": 240, "url": "file:///...", "distractor": false}]}
+    {"video": "dQw4w9WgXcQ", "class": "cat", "query": "cat", "rank": 3, "url": "https://...", "title": "...",
+     "uploader": "...", "licence": null, "duration": 61.2, "thumbnail_score": 0.93, "thumbnail_passed": true,
+     "status": "retrieved", "sha256": "...", "bytes": 81234, "width": 640, "height": 360, "fps": 25.0, "frames": 1530,
+     "key_frames": [{"time": 10.0, "score": 0.97, "chosen": true}, ...], "distractor": false,
+     "clips": [{"clip": "cat/dQw4w9WgXcQ_0", "path": "clips/cat/dQw4w9WgXcQ_0.mp4", "class": "cat", "start": 25,
+                "stop": 126, "frames": 130, "offset": 175, "time": [8.0, 12.0], "url": "https://...",
+                "distractor": false}]}
 
-`status` is "retrieved", "skipped: <reason>" or "failed: <reason>"; what is not known of a video is null. `path` is
-relative to the manifest. `start` and `stop` are frame numbers inside the clip's own file.
+`status` is "retrieved", "skipped: <reason>" or "failed: <reason>", with details of a reason in brackets at its end;
+what is not known of a video is null. Times are seconds from the video's first frame. `path` is relative to the
+manifest. `start` and `stop` are frame numbers inside the clip's own file: a clip that was cut out of a video begins
+with the key frame before its window, and only the frames [start, stop) belong to it. `offset` is the number of the
+file's first frame within the video, `frames` how many the file has; a clip without them is the whole video.
 """
 
 from __future__ import annotations
@@ -32,9 +37,10 @@ Row = dict[str, Any]
 def new_row(video: str, class_name: str | None, url: str, title: str | None = None) -> Row:
     """A candidate of which nothing is known yet."""
     return {
-        "video": video, "class": class_name, "url": url, "licence": None, "title": title,
-        "duration": None, "width": None, "height": None, "fps": None, "frames": None, "sha256": None,
-        "bytes": None, "status": None, "distractor": False, "clips": [],
+        "video": video, "class": class_name, "query": None, "rank": None, "url": url, "title": title, "uploader": None,
+        "licence": None, "duration": None, "thumbnail_score": None, "thumbnail_passed": None, "status": None,
+        "sha256": None, "bytes": None, "width": None, "height": None, "fps": None, "frames": None, "key_frames": [],
+        "distractor": False, "clips": [],
     }
 
 
@@ -67,8 +73,8 @@ def safe_name(text: str) -> str:
 def iter_clips(manifest: str | Path) -> Iterator[Row]:
     """Clips in the order of the manifest, each with what is known of its video.
 
-    A clip is {"clip", "path", "class", "start", "stop", "url", "distractor"} and of its video {"video", "title",
-    "licence", "width", "height", "fps", "frames"}.
+    A clip is {"clip", "path", "class", "start", "stop", "url", "distractor"} with {"frames", "offset"} of its file and
+    {"video", "title", "licence", "width", "height", "fps"} of its video.
 
     Raises:
         UserError: No manifest, or a line that is no manifest row.
@@ -83,4 +89,4 @@ def iter_clips(manifest: str | Path) -> Iterator[Row]:
                 remedy="run stage=retrieve again",
             ) from error
         for clip in clips:
-            yield {**clip, **shared}
+            yield {"offset": 0, **shared, **clip}

@@ -83,13 +83,14 @@ def find_shots(
             continue
         scores = read_scores(path)
         for start, stop in relevant_runs(scores, threshold=threshold, min_frames=min_frames):
-            record = {key: value for key, value in clip.items() if key not in ("id", "path", "start", "stop")}
-            span = {"start": start, "stop": stop, "clip_start": clip["start"]}
+            record = {key: value for key, value in clip.items() if key not in ("id", "path", "start", "stop", "offset")}
+            first = clip["start"] + start
+            span = {"start": first, "stop": clip["start"] + stop, "clip_start": clip["offset"]}
             score = round(float(scores[start:stop].mean()), 4)
-            yield {"shot": f"{clip['id']}_{start:06d}", **record, **span, "score": score}
+            yield {"shot": f"{clip['id']}_{first:06d}", **record, **span, "score": score}
 
 
 def read_scores(path: Path) -> np.ndarray:
-    """(T,) scores of a clip's frames."""
+    """(T,) scores of the frames that belong to a clip, from its start on."""
     with path.open() as stream:
         return np.array([float(row["score"]) for row in csv.DictReader(stream)])

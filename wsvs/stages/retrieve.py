@@ -2,34 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_jsonl
-from wsvs.retrieve.folder import FolderSource, retrieve_folder
-from wsvs.retrieve.manifest import FAILED, MANIFEST
+from wsvs.core.files import read_jsonl, write_json
+from wsvs.nets.model import load_net
+from wsvs.retrieve.crawl import Budget, Crawl
+from wsvs.retrieve.examine import Choice, Tools
+from wsvs.retrieve.folder import retrieve_folder
+from wsvs.retrieve.manifest import FAILED, MANIFEST, Row
+from wsvs.retrieve.table import tally
 from wsvs.stages._lightning import build_data
-from wsvs.stages._run import Run, rank
+from wsvs.stages._retrieve import (
+    ImageScorer,
+    build_source,
+    chosen_classes,
+    estimate,
+    folder_source,
+    merge,
+    print_costs,
+    print_tally,
+)
+from wsvs.stages._run import Run, log, rank
+from wsvs.video.decode import Converter, OpenVideo
 from wsvs.video.reader import probe
 
-NEEDS: tuple[str, ...] = ()
 SECTIONS = ("data", "retrieve")
+_LOOK = "the manifest says of each video why it was left out; check data.classes and the settings of retrieve"
+
+
+def needs(cfg: DictConfig) -> tuple[str, ...]:
+    """The encoder, which scores; not for whole videos of a folder, nor to merge what is there."""
+    if cfg.retrieve.merge or (cfg.retrieve.source == "folder" and not cfg.retrieve.score):
+        return ()
+    return ("encoder",)
 
 
 def run(run: Run) -> None:
     cfg = run.cfg
     if rank() != 0:
         return
-    data = build_data(cfg)
-    if not cfg.retrieve.root:
-        raise UserError("no folder of videos", where="retrieve.root", remedy="give retrieve.root=DIR")
-    source = FolderSource(cfg.retrieve.root, cfg.retrieve.labels)
-    counts = retrieve_folder(source, data.class_list, run.dir, probe=probe, foreign=cfg.retrieve.foreign)
+    known = build_data(cfg).class_list
+    if cfg.retrieve.merge:
+        merge(Path(cfg.retrieve.merge), run.dir)
+        _close(run, read_jsonl(run.dir / MANIFEST), known)
+    elif not needs(cfg):
+        _whole(run, chosen_classes(cfg, known))
+    else:
+        _scored(run, known, chosen_classes(cfg, known))
+
+
+def _whole(run: Run, classes: Classes) -> None:
+    """Every video of a folder as one clip."""
+    source = folder_source(run.cfg)
+    counts = retrieve_folder(source, classes, run.dir, probe=probe, foreign=run.cfg.retrieve.foreign)
     if not counts["retrieved"]:
-        raise UserError(
-            "no video of any class", where=run.dir / MANIFEST,
-            remedy="the manifest says of each video why it was left out; check retrieve.labels and data.classes",
-        )
-    for row in read_jsonl(run.dir / MANIFEST):
-        if row["status"].startswith(FAILED):
-            run.skip(row["video"], row["status"])
+        raise UserError("no video of any class", where=run.dir / MANIFEST, remedy=_LOOK)
+    _skip_failed(run, read_jsonl(run.dir / MANIFEST))
     by_class = {name: count for name, count in counts.pop("retrieved_by_class").items() if count}
     run.finish(counts={**counts, "by class": by_class}, wrote=run.dir / MANIFEST)
+
+
+def _scored(run: Run, known: Classes, classes: Classes) -> None:
+    """Search, thumbnails, key frames: the paper's way."""
+    cfg = run.cfg
+    choice = Choice(
+        threshold=cfg.retrieve.threshold, key_frames=cfg.retrieve.key_frames, window=cfg.retrieve.window,
+        scan=cfg.retrieve.scan, batch=cfg.retrieve.batch,
+    )
+    budget = Budget(cfg.retrieve.max_videos, cfg.retrieve.max_bytes, cfg.retrieve.max_hours)
+    source = build_source(cfg, known, classes)
+    net = load_net(run.checkpoint("encoder"))
+    unknown = sorted(set(classes) - set(net.classes))
+    if unknown:
+        raise UserError(
+            f"the encoder does not know {', '.join(unknown)}", where=run.inputs["encoder"],
+            remedy="retrieve for the classes that it was trained on, with retrieve.classes=[...]",
+        )
+    score = ImageScorer(net, "cuda" if torch.cuda.is_available() and cfg.trainer.accelerator != "cpu" else "cpu")
+    convert = Converter(net.config.image_size)
+    with Crawl(
+        source, classes.names, run.dir, Tools(OpenVideo, convert, probe, score), choice, budget,
+        keep_videos=cfg.retrieve.source != "folder" and cfg.retrieve.keep_videos,
+    ) as crawl:
+        if cfg.dry_run:
+            _dry(run, crawl)
+        else:
+            rows = crawl.fetch()
+            _skip_failed(run, rows)
+            _close(run, rows, classes)
+
+
+def _dry(run: Run, crawl: Crawl) -> None:
+    """Search and thumbnails only. The run stays unfinished, so that nobody takes it for an input."""
+    wanted = crawl.look()
+    found = sum(len(candidates) for candidates in crawl.journal.found.values())
+    costs = {"found": found, "thumbnails passed": len(wanted), **estimate(run.cfg, wanted)}
+    write_json(run.dir / "dry_run.json", costs)
+    print_costs(costs)
+    log.info("WSVS_RUN_ID=%s and the same command without dry_run=true goes on from here", run.dir.name)
+
+
+def _close(run: Run, rows: Iterable[Row], classes: Classes) -> None:
+    """The closing table, by class, and the summary."""
+    tallies = tally(rows, classes.names)
+    print_tally(tallies)
+    write_json(run.dir / "by_class.json", {name: one.asdict() for name, one in tallies.items()})
+    if not tallies["all"].retrieved:
+        raise UserError("no video of any class", where=run.dir / MANIFEST, remedy=_LOOK)
+    counts = {key: value for key, value in tallies["all"].asdict().items() if key != "lost"}
+    lacking = [name for name in classes if not tallies[name].clips]
+    run.finish(counts={**counts, "classes_without_video": lacking}, wrote=run.dir / MANIFEST)
+
+
+def _skip_failed(run: Run, rows: Iterable[Row]) -> None:
+    for row in rows:
+        if row["status"].startswith(FAILED):
+            run.skip(row["video"], row["status"])

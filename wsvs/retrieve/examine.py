@@ -1,0 +1,157 @@
+"""A video's way to clips: score its key frames, keep the best, cut out what is around them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import av
+import numpy as np
+
+from wsvs.core.errors import BadItem
+from wsvs.core.files import explain_os_error
+from wsvs.retrieve.clips import cut
+from wsvs.retrieve.keyframes import Open, key_frames, read_index, windows
+from wsvs.retrieve.manifest import RETRIEVED, Row, safe_name, skip
+
+T = TypeVar("T")
+Score = Callable[[Sequence[np.ndarray], str], np.ndarray]  # (H, W, 3) uint8 RGB images, class -> their scores in [0, 1]
+DIGITS = 6  # of a score: 0.8 in float32 must not be more than 0.8
+
+
+class Facts(Protocol):
+    """What has to be known of a clip, as `wsvs.video.reader.probe` finds it out."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def frames(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What is needed to look at videos.
+
+    Attributes:
+        open_video: Opens a video file (`wsvs.video.decode.OpenVideo`).
+        convert: A decoded frame to RGB (`wsvs.video.decode.Converter`).
+        probe: Decodes a file and describes it (`wsvs.video.reader.probe`).
+        score: Class scores of images.
+    """
+
+    open_video: Open
+    convert: Callable[[av.VideoFrame], np.ndarray]
+    probe: Callable[[Path], Facts]
+    score: Score
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is chosen, and how much of it.
+
+    Args:
+        threshold: Thumbnails and key frames must score more than this.
+        key_frames: Most key frames to keep of a video, the best.
+        window: Seconds to keep before and after each.
+        scan: Most key frames to score of a video, evenly spread. (Some codecs make every frame a key frame.)
+        batch: Images scored at once.
+    """
+
+    threshold: float = 0.8
+    key_frames: int = 15
+    window: float = 2.0
+    scan: int = 300
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"retrieve.threshold must be in [0, 1], got {self.threshold}")
+        for name in ("key_frames", "scan", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"retrieve.{name} must be at least 1, got {getattr(self, name)}")
+        if self.window <= 0:
+            raise ValueError(f"retrieve.window must be positive, got {self.window}")
+
+    def passes(self, score: float) -> bool:
+        return score > self.threshold
+
+
+def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Row:
+    """The finished row of a video, its clips being in place at out/clips/<class>/<video>_<k>.mp4 (or .mkv).
+
+    Raises:
+        BadItem: It cannot be read or cut.
+    """
+    index = read_index(tools.open_video, path)
+    wanted = spread(index.key_times, choice.scan)
+    scores: dict[int, float] = {}
+    images = ((time, tools.convert(frame)) for time, frame in key_frames(tools.open_video, path, set(wanted)))
+    for group in batches(images, choice.batch):
+        values = tools.score([image for _, image in group], row["class"])
+        scores |= {time: round(float(value), DIGITS) for (time, _), value in zip(group, values, strict=True)}
+    if not scores:
+        raise BadItem("no key frame can be decoded", where=path)
+    chosen = best(scores, choice)
+    row = {
+        **row, "frames": index.frames, "duration": row["duration"] or index.seconds(index.last),
+        "key_frames": [
+            {"time": index.seconds(time), "score": scores[time], "chosen": time in chosen} for time in sorted(scores)
+        ],
+    }
+    if not chosen:
+        return skip(row, f"no key frame above {choice.threshold:g} (best {max(scores.values()):.3f})")
+    spans = windows(index, chosen, choice.window)
+    folder = out / "partial" / "cut"
+    shutil.rmtree(folder, ignore_errors=True)
+    clips = []
+    name = safe_name(row["video"])
+    for number, (piece, span) in enumerate(zip(cut(tools.open_video, path, index, spans, folder), spans, strict=True)):
+        facts = tools.probe(piece.path)
+        if facts.frames != piece.frames:
+            raise BadItem(f"the cut has other frames than the video ({facts.frames} of {piece.frames})", where=path)
+        clip = f"{row['class']}/{name}_{number}"
+        target = out / "clips" / f"{clip}{piece.path.suffix}"
+        _move(piece.path, target)
+        row |= {"width": facts.width, "height": facts.height, "fps": facts.fps}
+        clips.append({
+            "clip": clip, "path": target.relative_to(out).as_posix(), "class": row["class"], "start": piece.start,
+            "stop": piece.stop, "frames": piece.frames, "offset": piece.offset,
+            "time": [index.seconds(moment) for moment in span], "url": row["url"], "distractor": row["distractor"],
+        })
+    return {**row, "status": RETRIEVED, "clips": clips}
+
+
+def best(scores: dict[int, float], choice: Choice) -> set[int]:
+    """Times of the best key frames above the threshold; of equal ones the earlier."""
+    passing = [time for time, score in scores.items() if choice.passes(score)]
+    return set(sorted(passing, key=lambda time: (-scores[time], time))[: choice.key_frames])
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many items, evenly spread, the first among them."""
+    count = min(len(items), most)
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+def batches(items: Iterable[T], count: int) -> Iterator[list[T]]:
+    """Lists of so many items; the last one may be shorter."""
+    iterator = iter(items)
+    while group := list(islice(iterator, count)):
+        yield group
+
+
+def _move(path: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+    except OSError as error:
+        raise explain_os_error(error, target) from error

@@ -1,0 +1,93 @@
+"""What a retrieval has done so far: one line for each step, appended as it ends, read when the run is taken up."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import explain_os_error
+from wsvs.retrieve.manifest import Row
+from wsvs.retrieve.source import Candidate
+
+JOURNAL = "journal.jsonl"
+
+
+class Journal:
+    """Append-only. A stump at its end, of a start that was killed while writing, is cut off.
+
+    Attributes:
+        begun: When the run was first started, seconds since 1970.
+        found: {class: candidates}, of the classes that have been searched.
+        thumbnails: {(class, video): {"score"} or {"status"}, the fate of a video that ends there}.
+        thumbnail_bytes: Read for them.
+        rows: {(class, video): row of the manifest}, of the candidates that are through.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.begun = 0.0
+        self.found: dict[str, list[Candidate]] = {}
+        self.thumbnails: dict[tuple[str, str], dict[str, Any]] = {}
+        self.thumbnail_bytes = 0
+        self.rows: dict[tuple[str, str], Row] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = path.read_bytes() if path.exists() else b""
+            whole = content[: content.rfind(b"\n") + 1]
+            self._stream = path.open("r+b" if content else "wb")
+            self._stream.truncate(len(whole))
+            self._stream.seek(len(whole))
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(
+                    f"line {number} of the journal is damaged", where=path, remedy="start anew with resume=false"
+                ) from error
+        if not self.begun:
+            self._add({"begun": time.time()})
+
+    def searched(self, class_name: str, found: Sequence[Candidate]) -> None:
+        self._add({"searched": class_name, "found": [asdict(candidate) for candidate in found]})
+
+    def looked(self, class_name: str, results: dict[str, dict[str, Any]], count: int) -> None:
+        """The thumbnails of some candidates {video: result}, and the bytes read for them."""
+        self._add({"looked": class_name, "results": results, "bytes": count})
+
+    def through(self, row: Row) -> None:
+        self._add({"row": row})
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        try:
+            self._stream.write(json.dumps(entry, allow_nan=False).encode() + b"\n")
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            with suppress(OSError):  # what could not be written stays in its buffer, and would fail again
+                self._stream.close()
+            raise explain_os_error(error, self.path) from error
+        self._take(entry)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        if "begun" in entry:
+            self.begun = entry["begun"]
+        elif "searched" in entry:
+            self.found[entry["searched"]] = [Candidate(**one) for one in entry["found"]]
+        elif "looked" in entry:
+            self.thumbnails |= {(entry["looked"], video): result for video, result in entry["results"].items()}
+            self.thumbnail_bytes += entry["bytes"]
+        else:
+            row = entry["row"]
+            self.rows[row["class"], row["video"]] = row

@@ -1,0 +1,149 @@
+"""Key frames of a video: found without decoding, and decoded alone, one by one.
+
+"We utilize reference frames used to compress the video as key-frames" (section 4, footnote 2). A decoder's own switch
+for this (`skip_frame`) loses the key frames of open groups of pictures in H.264 and is ignored by VP9. Handing the
+decoder the key packets alone, each as if it were a video of its own, gives all of them for every codec.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+
+from wsvs.core.errors import BadItem
+
+
+class Opened(Protocol):
+    """An open video file, as `wsvs.video.decode.OpenVideo` is one."""
+
+    @property
+    def container(self) -> av.container.InputContainer: ...
+    @property
+    def stream(self) -> av.VideoStream: ...
+    @property
+    def missing(self) -> int: ...
+
+
+Open = Callable[[Path], AbstractContextManager[Opened]]
+
+
+@dataclass(frozen=True)
+class PacketIndex:
+    """The packets of a video in the order in which they are decoded; each holds one frame.
+
+    Attributes:
+        pts: (N,) int64, presentation times in units of `time_base` seconds.
+        keys: (N,) bool, key packets.
+        shown: (N,) bool; an edit list may hide some.
+        time_base: Seconds.
+    """
+
+    pts: np.ndarray
+    keys: np.ndarray
+    shown: np.ndarray
+    time_base: Fraction
+
+    @property
+    def first(self) -> int:
+        """Time of the first frame."""
+        return int(self.pts[self.shown].min())
+
+    @property
+    def last(self) -> int:
+        """Time of the last frame."""
+        return int(self.pts[self.shown].max())
+
+    @property
+    def frames(self) -> int:
+        return int(self.shown.sum())
+
+    @property
+    def key_times(self) -> list[int]:
+        """Presentation times of the key frames, ascending."""
+        return sorted(int(time) for time in self.pts[self.keys & self.shown])
+
+    def seconds(self, pts: int) -> float:
+        """Seconds from the first frame, to the millisecond."""
+        return round(float((pts - self.first) * self.time_base), 3)
+
+
+def read_index(open_video: Open, path: Path) -> PacketIndex:
+    """Read the packets of a video without decoding any.
+
+    Raises:
+        BadItem: Not a video, cut off, without key frames, or without time stamps of its own for each frame.
+    """
+    pts: list[int] = []
+    keys: list[bool] = []
+    shown: list[bool] = []
+    with open_video(path) as video:
+        if video.missing:
+            raise BadItem(f"the video is cut off ({video.missing} bytes are missing)", where=path)
+        for packet in _packets(video, path):
+            if packet.pts is None:
+                raise BadItem("frames without time stamps, which cannot be cut out", where=path)
+            pts.append(packet.pts)
+            keys.append(packet.is_keyframe)
+            shown.append(not packet.is_discard)
+        time_base = video.stream.time_base or Fraction(1, 1000)
+    index = PacketIndex(np.array(pts, np.int64), np.array(keys, bool), np.array(shown, bool), time_base)
+    if not index.key_times:
+        raise BadItem("no key frame", where=path)
+    if len(np.unique(index.pts)) < len(pts):
+        raise BadItem("several frames with the same time stamp, which cannot be cut out", where=path)
+    return index
+
+
+def key_frames(open_video: Open, path: Path, times: Collection[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decode the key frames at these presentation times: (time, frame), in the file's order.
+
+    One that cannot be decoded is left out.
+
+    Raises:
+        BadItem: The file cannot be read.
+    """
+    with open_video(path) as video:
+        context = video.stream.codec_context
+        for packet in _packets(video, path):
+            time = packet.pts
+            if not packet.is_keyframe or packet.is_discard or time is None or time not in times:
+                continue
+            try:
+                context.flush_buffers()
+                frames = [*context.decode(packet), *context.decode(None)]
+                context.flush_buffers()
+            except av.FFmpegError:
+                continue
+            if frames:
+                yield time, frames[0]
+
+
+def windows(index: PacketIndex, times: Iterable[int], seconds: float) -> list[tuple[int, int]]:
+    """Closed intervals of so many seconds before and after each time, inside the video, merged where they overlap."""
+    reach = Fraction(str(seconds)) / index.time_base  # as it is written: 0.1, not the float beside it
+    merged: list[tuple[int, int]] = []
+    for time in sorted(times):
+        low = max(index.first, math.ceil(time - reach))
+        high = min(index.last, math.floor(time + reach))
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged
+
+
+def _packets(video: Opened, path: Path) -> Iterator[av.Packet]:
+    try:
+        for packet in video.container.demux(video.stream):
+            if packet.size > 0:  # an empty one stands for the end
+                yield packet
+    except av.FFmpegError as error:
+        raise BadItem(f"the video breaks off ({error.strerror or error})", where=path) from error

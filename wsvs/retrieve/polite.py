@@ -1,0 +1,129 @@
+"""How requests are spaced: pauses, a limit on the rate, back-off when a site is busy, and when to stop altogether."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from wsvs.core.errors import UserError
+
+log = logging.getLogger("wsvs")
+T = TypeVar("T")
+
+LONGEST_WAIT = 3600.0  # seconds; whoever asks for more is left alone
+OUTAGE = 5  # requests in a row that came to nothing, each after all its attempts: the network is gone, or we are
+
+
+class StopRetrieval(UserError):
+    """The retrieval as a whole has to end here: what comes next would fail too, or do harm. It can be resumed."""
+
+
+class Busy(Exception):
+    """A request that may go well later: the site said 429 or 503, or the connection broke.
+
+    Args:
+        cause: What happened.
+        wait: Seconds that the site asks for, if it does.
+        refused: The site said that we ask too much (429).
+    """
+
+    def __init__(self, cause: Exception, *, wait: float | None = None, refused: bool = False) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.wait = wait
+        self.refused = refused
+
+
+class Pace:
+    """One request at a time, with a pause before each.
+
+    Args:
+        pause: Shortest and longest pause between two requests, seconds; drawn anew each time.
+        rate: Bytes a second that files are read with at most.
+        backoff: Seconds to wait after the first failure of a request; doubled after each further one, and up to
+            half as much again at random, so that many clients do not come back together.
+        retries: Attempts after the first one.
+        sleep, clock: For tests.
+    """
+
+    def __init__(
+        self, *, pause: Sequence[float] = (1.0, 3.0), rate: float = 2e6, backoff: float = 10.0, retries: int = 6,
+        sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if len(pause) != 2 or not 0 <= pause[0] <= pause[1]:
+            raise ValueError(f"retrieve.pause must be two numbers, 0 <= shortest <= longest, got {list(pause)}")
+        if rate <= 0:
+            raise ValueError(f"retrieve.rate must be positive, got {rate}")
+        if backoff < 0 or retries < 0:
+            raise ValueError(f"retrieve.backoff and retries must be at least 0, got {backoff} and {retries}")
+        self.pause, self.rate, self.backoff, self.retries = (float(pause[0]), float(pause[1])), rate, backoff, retries
+        self._sleep, self._clock = sleep, clock
+        self._random = random.Random()  # of its own: pauses must not disturb the seed of anything else
+        self._free = -float("inf")  # when the next request may start
+        self._failures = 0
+
+    def turn(self) -> None:
+        """Wait until the next request may start."""
+        self._sleep_until(self._free)
+        self._free = self._clock() + self._random.uniform(*self.pause)
+
+    def patiently(self, request: Callable[[], T]) -> T:
+        """Make a request in its turn, and again if it raises `Busy`, waiting longer each time.
+
+        Raises:
+            StopRetrieval: The site still refuses after all attempts, wants us to wait too long, or nothing at all
+                answers any more.
+            Exception: The cause of the last `Busy`.
+        """
+        for attempt in range(self.retries + 1):
+            self.turn()
+            try:
+                result = request()
+            except Busy as busy:
+                wait = self._wait(busy, attempt)
+                if attempt < self.retries:
+                    log.info("waits %.0f s: %s", wait, busy)
+                    self._sleep(wait)
+                    continue
+                self._give_up(busy)
+            self._failures = 0
+            return result
+        raise AssertionError("unreachable")
+
+    def _wait(self, busy: Busy, attempt: int) -> float:
+        if busy.wait is not None and busy.wait > LONGEST_WAIT:
+            raise StopRetrieval(
+                f"the site asks us to come back in {busy.wait / 60:.0f} minutes ({busy})",
+                remedy="run the same command then: it goes on from here",
+            ) from busy.cause
+        wait = self.backoff * 2.0**attempt * self._random.uniform(1.0, 1.5)
+        return min(max(wait, busy.wait or 0.0), LONGEST_WAIT)
+
+    def _give_up(self, busy: Busy) -> None:
+        self._failures += 1
+        if busy.refused:
+            raise StopRetrieval(
+                f"the site refuses us after {self.retries + 1} attempts ({busy})",
+                remedy="wait some hours, raise retrieve.pause, and run the same command: it goes on from here",
+            ) from busy.cause
+        if self._failures >= OUTAGE:
+            raise StopRetrieval(
+                f"nothing answers any more: {OUTAGE} requests in a row failed, the last one with: {busy}",
+                remedy="check the network and run the same command: it goes on from here",
+            ) from busy.cause
+        raise busy.cause
+
+    def spend(self, count: int, since: float) -> None:
+        """Sleep until `count` bytes are within the rate, counted from the time `since` of `now`."""
+        self._sleep_until(since + count / self.rate)
+
+    def now(self) -> float:
+        return self._clock()
+
+    def _sleep_until(self, moment: float) -> None:
+        left = moment - self._clock()
+        if left > 0:
+            self._sleep(left)

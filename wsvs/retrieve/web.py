@@ -1,0 +1,248 @@
+"""Every request to the web goes through here: yt-dlp, made polite, and bounded in what it reads."""
+
+from __future__ import annotations
+
+import email.utils
+import importlib.util
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from yt_dlp import YoutubeDL
+from yt_dlp.globals import supported_js_runtimes
+from yt_dlp.networking import Request, Response
+from yt_dlp.networking.exceptions import HTTPError, RequestError, TransportError
+from yt_dlp.utils import YoutubeDLError
+
+from wsvs.core.errors import BadItem, UserError
+from wsvs.retrieve.manifest import one_line
+from wsvs.retrieve.polite import Busy, Pace, StopRetrieval
+from wsvs.retrieve.source import Unwanted
+
+PAGE_BYTES = 32 << 20  # of a page or an answer of an API
+_BLOCK = 1 << 16
+_SLOW = 1000.0  # bytes a second: whoever sends less for a whole timeout has stopped sending
+_NO_WEB = "leads to something that is not http(s)"
+_HUMAN = re.compile(r"not a (ro)?bot|captcha|unusual traffic|anti-bot|verify (that )?you are (a )?human", re.IGNORECASE)
+_BOILERPLATE = re.compile(r"^ERROR: |\x1b\[[\d;]*m|; please report this issue on .*|\(caused by .*", re.DOTALL)
+
+
+class Web(YoutubeDL):
+    """yt-dlp whose every request is http(s), waits its turn, is tried again when the site is busy, and is bounded.
+
+    Args:
+        pace: Spaces the requests.
+        timeout: Seconds without an answer after which a connection counts as broken.
+        format: yt-dlp's selection of the format to download.
+        javascript: Runtimes that may run YouTube's scripts, by their names in yt-dlp.
+        extractors: Names (regular expressions) of yt-dlp's extractors to use; all by default.
+    """
+
+    def __init__(
+        self, pace: Pace, *, timeout: float = 30.0, format: str = "b", javascript: Sequence[str] = (),
+        extractors: Sequence[str] | None = None,
+    ) -> None:
+        if timeout <= 0:
+            raise ValueError(f"retrieve.timeout must be positive, got {timeout}")
+        unknown = sorted(set(javascript) - set(supported_js_runtimes.value))
+        if unknown:
+            known = sorted(supported_js_runtimes.value)
+            raise ValueError(f"retrieve.javascript must be a list out of {known}, got {unknown}")
+        self.pace = pace
+        self.timeout = timeout
+        options: dict[str, Any] = {
+            "quiet": True, "no_warnings": True, "noprogress": True, "logger": _Silent(), "color": "never",
+            "cachedir": False, "skip_download": True, "noplaylist": True, "extract_flat": "in_playlist",
+            "retries": 0, "extractor_retries": 0, "socket_timeout": timeout, "format": format,
+            "js_runtimes": {name: {} for name in javascript},
+        }
+        if extractors is not None:
+            options["allowed_extractors"] = list(extractors)
+        super().__init__(options)
+
+    def urlopen(self, req: Request | str) -> Response:
+        """What yt-dlp's extractors call for every page and every call of an API."""
+        return self.pace.patiently(lambda: self.open_once(req, PAGE_BYTES))
+
+    def open_once(self, req: Request | str, limit: int) -> Response:
+        """One request without waiting. Reading more than `limit` bytes of its answer raises `Unwanted`.
+
+        Raises:
+            Busy: 429, 503, or no connection.
+            BadItem: Not http(s), at first or after a redirect.
+            StopRetrieval: The site wants to see a human.
+            RequestError: Any other bad answer (`HTTPError` has a status).
+        """
+        request = Request(req) if isinstance(req, str) else req.copy()
+        _check_scheme(request.url)
+        try:
+            response = super().urlopen(request)
+        except HTTPError as error:
+            self._judge(error)
+            raise
+        except TransportError as error:
+            raise Busy(error) from error
+        except RequestError as error:
+            if "No connection adapters" in str(error):  # for where a redirect led
+                raise BadItem(_NO_WEB, where=request.url) from error
+            raise
+        _check_scheme(response.url)
+        if "/sorry/" in response.url or "captcha" in urlsplit(response.url).path:
+            raise _human(response.url)
+        response.read = _Bounded(response, limit, self.timeout).read
+        return response
+
+    def _judge(self, error: HTTPError) -> None:
+        """Raises `Busy` or `StopRetrieval` for an answer that says more than no."""
+        if error.status in (403, 429, 503):
+            with error.response as response:
+                said = _Bounded(response, 1 << 18, self.timeout, cut=True).read().decode(errors="replace")
+            if response.headers.get("cf-mitigated") == "challenge" or _HUMAN.search(said):
+                raise _human(f"{response.url} ({error})") from error
+        if error.status in (429, 503):
+            wait = _retry_after(error.response.headers.get("Retry-After"))
+            raise Busy(error, wait=wait, refused=error.status == 429) from error
+
+    def extract(self, url: str) -> dict[str, Any]:
+        """What yt-dlp finds out about a page or a search, its formats chosen, nothing downloaded.
+
+        Raises:
+            BadItem: yt-dlp cannot make anything of it.
+            StopRetrieval: The site wants to see a human.
+        """
+        try:
+            info = self.extract_info(url, download=False)
+        except (YoutubeDLError, RequestError) as error:
+            raise bad_item(error, url) from error
+        if not isinstance(info, dict):
+            raise BadItem("yt-dlp finds nothing there", where=url)
+        return info
+
+
+def bad_item(error: Exception, url: str) -> BadItem:
+    """An error of yt-dlp as ours; its words in brackets. Raises `StopRetrieval` if they ask for a human."""
+    text = one_line(_BOILERPLATE.sub("", str(error)))
+    if _HUMAN.search(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")):
+        raise _human(f"{url} ({text})") from error
+    causes = [error, *(getattr(error, "exc_info", None) or ())]
+    causes += [getattr(cause, "cause", None) for cause in causes]
+    if any(isinstance(cause, TransportError) for cause in causes):
+        return BadItem("the connection broke, or there was none", where=url)  # how exactly is chance; the log says it
+    known = re.search(r"HTTP Error (\d+)", text)
+    return BadItem(f"HTTP error {known[1]} ({text})" if known else f"cannot be had ({text})", where=url)
+
+
+def check_javascript(names: Sequence[str]) -> None:
+    """What YouTube's videos need today, said in one message.
+
+    Raises:
+        UserError: No runtime among `names` that yt-dlp takes, or its scripts for them are missing.
+    """
+    found, good = [], False
+    for name in names:
+        info = supported_js_runtimes.value[name]().info
+        if info is not None:
+            found.append(f"{name} {info.version}{'' if info.supported else ' (too old)'}")
+            good = good or info.supported
+    scripts = importlib.util.find_spec("yt_dlp_ejs") is not None
+    if good and scripts:
+        return
+    lacks = [] if good else [f"a JavaScript runtime (found: {', '.join(found) or 'none'})"]
+    lacks += [] if scripts else ["yt-dlp's scripts for it (the package yt-dlp-ejs)"]
+    raise UserError(
+        f"YouTube hides its videos behind scripts, and yt-dlp lacks {' and '.join(lacks)}",
+        where="retrieve.javascript",
+        remedy="install deno 2.3, node 22, bun 1.2.11 or quickjs 2023-12-9 or later, and pip install yt-dlp-ejs; "
+        "dry_run=true (search and thumbnails) works without them",
+    )
+
+
+class _Bounded:
+    """Reads a response up to a number of bytes, and not for ever.
+
+    Raises:
+        Unwanted: There is more. (With `cut` the rest is left unread.)
+        TransportError: The connection broke, or hardly anything comes.
+    """
+
+    def __init__(self, response: Response, limit: int, timeout: float, cut: bool = False) -> None:
+        self._fp, self._url = response.fp, response.url
+        self._limit, self._timeout, self._cut = limit, timeout, cut
+        self._count, self._started = 0, time.monotonic()
+        self._broken: TransportError | None = None
+        # A plain read waits for as much as it is asked for, however slowly that comes.
+        self._read = getattr(self._fp, "read1", self._fp.read)
+        self._more = {"decode_content": True} if hasattr(self._fp, "decode_content") else {}  # urllib3's
+
+    def read(self, amount: int | None = None) -> bytes:
+        pieces: list[bytes] = []
+        left = amount
+        while left is None or left > 0:
+            try:
+                if self._broken is not None:
+                    raise self._broken
+                piece = self._piece(_BLOCK if left is None else min(left, _BLOCK))
+            except TransportError as error:
+                if amount is None or not pieces:
+                    raise
+                self._broken = error  # said next time: what came before is good
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            left = None if left is None else left - len(piece)
+        return b"".join(pieces)
+
+    def _piece(self, amount: int) -> bytes:
+        try:
+            piece: bytes = self._read(min(amount, self._limit - self._count + 1), **self._more)
+        except Exception as error:  # of the socket, of http.client or of urllib3
+            raise TransportError(cause=error) from error
+        self._count += len(piece)
+        if self._count > self._limit:
+            if self._cut:
+                return b""
+            raise Unwanted(f"larger than {size(self._limit)}", where=self._url)
+        passed = time.monotonic() - self._started
+        if passed > self._timeout and self._count < _SLOW * passed:
+            raise TransportError(f"only {self._count} bytes in {passed:.0f} s")
+        return piece
+
+
+def size(count: float) -> str:
+    return f"{count / 1e6:.4g} MB"
+
+
+def _check_scheme(url: str) -> None:
+    if urlsplit(url).scheme.lower() not in ("http", "https"):
+        raise BadItem(_NO_WEB, where=url)
+
+
+def _human(where: str) -> StopRetrieval:
+    return StopRetrieval(
+        "the site wants to see a human", where=where,
+        remedy="do not hurry: wait a day, raise retrieve.pause, and run the same command: it goes on from here",
+    )
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header: a number or a date."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+class _Silent:
+    """yt-dlp's messages; what matters comes as an exception."""
+
+    def debug(self, message: str) -> None: ...
+    def info(self, message: str) -> None: ...
+    def warning(self, message: str) -> None: ...
+    def error(self, message: str) -> None: ...

@@ -1,0 +1,155 @@
+"""Videos from YouTube: searched by the names of the classes, by yt-dlp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+from wsvs.core.errors import BadItem
+from wsvs.retrieve.download import Media, fetch_bytes, fetch_file
+from wsvs.retrieve.manifest import Row, one_line, safe_name
+from wsvs.retrieve.source import Candidate, Fetched, Unwanted
+from wsvs.retrieve.web import Web, check_javascript
+
+THUMBNAIL_WIDTH = 320  # pixels; the smallest that is at least so wide is taken
+_EXTENSIONS = ("mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "ogv", "flv", "3gp", "ts", "wmv")
+
+
+class SiteVideos:
+    """What all sources on the web share: thumbnails and files of videos that yt-dlp knows how to find.
+
+    Args:
+        web: Makes the requests.
+        max_duration: Longest video to fetch, seconds.
+        max_size: Largest file to fetch, bytes.
+        max_thumbnail: Largest picture to fetch, bytes.
+    """
+
+    def __init__(self, web: Web, *, max_duration: float, max_size: float, max_thumbnail: float = 5e6) -> None:
+        for name, value in (("max_duration", max_duration), ("max_size", max_size), ("max_thumbnail", max_thumbnail)):
+            if value <= 0:
+                raise ValueError(f"retrieve.{name} must be positive, got {value}")
+        self.web = web
+        self.max_duration, self.max_size, self.max_thumbnail = max_duration, int(max_size), int(max_thumbnail)
+
+    def others(self) -> list[Row]:
+        return []
+
+    def thumbnail(self, candidate: Candidate) -> bytes | None:
+        if candidate.thumbnail is None:
+            return None
+        return fetch_bytes(self.web, candidate.thumbnail, self.max_thumbnail)
+
+    def fetch(self, candidate: Candidate, folder: Path) -> Fetched:
+        info = self.look(candidate.url)
+        file = _file_of(info, candidate.url)
+        extension = str(file.get("ext"))
+        target = folder / f"{safe_name(candidate.video)}.{extension if extension in _EXTENSIONS else 'video'}"
+        expected = file.get("filesize") or 0
+        if expected > self.max_size:
+            raise Unwanted(f"larger than {self.max_size / 1e6:.4g} MB", where=candidate.url)
+        media = Media(
+            str(file["url"]), dict(file.get("http_headers") or {}), str(file.get("format_id") or ""),
+            (file.get("downloader_options") or {}).get("http_chunk_size"),
+        )
+        fetch_file(self.web, media, target, self.max_size)
+        return Fetched(target, facts(info))
+
+    def look(self, url: str) -> dict[str, Any]:
+        """What yt-dlp knows of one video. Raises `Unwanted` if it is too long, live, or not one video."""
+        info = self.web.extract(url)
+        if info.get("_type", "video") != "video":
+            raise Unwanted("a list of videos, not one", where=url)
+        reason = unwanted(info, self.max_duration)
+        if reason:
+            raise Unwanted(reason, where=url)
+        return info
+
+
+class YouTubeSource(SiteVideos):
+    """Results of YouTube's search, found without a request to any video.
+
+    Args:
+        queries: {class: what to search for}; the name of the class where it is not in there.
+        per_class: Most candidates of a class. With several queries, their first results come first.
+        See `SiteVideos` for the others.
+    """
+
+    def __init__(
+        self, web: Web, *, per_class: int, queries: Mapping[str, Sequence[str]] | None = None, max_duration: float,
+        max_size: float, max_thumbnail: float = 5e6,
+    ) -> None:
+        super().__init__(web, max_duration=max_duration, max_size=max_size, max_thumbnail=max_thumbnail)
+        if per_class < 1:
+            raise ValueError(f"retrieve.per_class must be at least 1, got {per_class}")
+        self.per_class = per_class
+        self.queries = {name: [given] if isinstance(given, str) else list(given) for name, given in
+                        (queries or {}).items()}
+
+    @staticmethod
+    def check(javascript: Sequence[str]) -> None:
+        """Raises `UserError` if what YouTube's videos need is not installed."""
+        check_javascript(javascript)
+
+    def search(self, class_name: str) -> list[Candidate]:
+        found = [self._query(query) for query in self.queries.get(class_name, [class_name])]
+        merged: dict[str, Candidate] = {}
+        for candidate in chain.from_iterable(zip_longest(*found)):
+            if candidate is not None and len(merged) < self.per_class:
+                merged.setdefault(candidate.video, candidate)
+        return list(merged.values())
+
+    def _query(self, query: str) -> list[Candidate]:
+        info = self.web.extract(f"ytsearch{self.per_class}:{query}")
+        entries = [entry for entry in info.get("entries") or () if entry and entry.get("id") and entry.get("url")]
+        return [
+            Candidate(
+                str(entry["id"]), str(entry["url"]), query, rank, **_words(entry), thumbnail=thumbnail_of(entry),
+                unwanted=unwanted(entry, self.max_duration),
+            )
+            for rank, entry in enumerate(entries, 1)
+        ]
+
+
+def unwanted(info: Mapping[str, Any], max_duration: float) -> str | None:
+    """Why a video is left out by what is known of it."""
+    if info.get("live_status") in ("is_live", "is_upcoming") or info.get("is_live"):
+        return "live"
+    duration = info.get("duration")
+    if duration is not None and duration > max_duration:
+        return f"longer than {max_duration:g} s ({duration:.0f} s)"
+    return None
+
+
+def thumbnail_of(info: Mapping[str, Any]) -> str | None:
+    """URL of the smallest picture that is large enough, else of the last, which yt-dlp takes for the best."""
+    pictures = [one for one in info.get("thumbnails") or () if one.get("url")]
+    wide = [one for one in pictures if (one.get("width") or 0) >= THUMBNAIL_WIDTH]
+    if wide:
+        return str(min(wide, key=lambda one: one["width"])["url"])
+    return str(pictures[-1]["url"]) if pictures else info.get("thumbnail")
+
+
+def facts(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of the manifest from what yt-dlp knows."""
+    return {**{key: value for key, value in _words(info).items() if value is not None},
+            **({"licence": one_line(str(info["license"]))} if info.get("license") else {})}
+
+
+def _words(info: Mapping[str, Any]) -> dict[str, Any]:
+    uploader = info.get("uploader") or info.get("channel")
+    return {
+        "title": one_line(str(info["title"])) if info.get("title") else None,
+        "uploader": one_line(str(uploader)) if uploader else None, "duration": info.get("duration"),
+    }
+
+
+def _file_of(info: Mapping[str, Any], url: str) -> Mapping[str, Any]:
+    """The one file that yt-dlp chose. Raises `BadItem` if it is in pieces or not to be had by http(s)."""
+    chosen = info.get("requested_formats") or [info]
+    if len(chosen) != 1 or chosen[0].get("protocol", "") not in ("http", "https") or not chosen[0].get("url"):
+        protocol = "+".join(str(one.get("protocol")) for one in chosen)
+        raise BadItem(f"no single file by http(s) ({protocol})", where=url)
+    return chosen[0]
