@@ -136,7 +136,9 @@ def test_shrinking_averages_and_never_enlarges(tmp_path: Path, clips: Any) -> No
     whole, third = list(read_frames(path)), list(read_frames(path, longest_edge=48))
     means = whole[2].reshape(32, 3, 48, 3, 3).mean(axis=(1, 3))
     assert third[2].shape == (32, 48, 3)
-    np.testing.assert_allclose(third[2], means, atol=0.51)
+    # colours and shrinking are rounded in one step: the chroma is shrunk from half the size
+    np.testing.assert_allclose(third[2], means, atol=2)
+    assert abs((third[2] - means).mean()) < 0.2  # and nothing gets darker
     for large in (144, 500):
         assert np.array_equal(next(read_frames(path, longest_edge=large)), whole[0])
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import cv2
+import numpy as np
 import lightning.pytorch as pl
 from omegaconf import DictConfig
 
@@ -52,6 +53,7 @@ def run(run: Run) -> None:
     else:
         source = RelevantShots(run, classes, max_frames=cfg.segment.max_frames)
     cv2.setNumThreads(1)  # ranks and workers are the parallelism
+    describe_frames(np.zeros((2, 64, 96, 3), np.uint8), settings)  # compiled here once, not by every worker anew
     ledger = Ledger(run.dir)
     frames, overlay, guided = cfg.segment.frames, cfg.segment.overlay, settings.lambda_a > 0
     needed = frames or overlay or settings.refine != "none"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -16,8 +15,7 @@ from wsvs.video.containers import missing_bytes
 
 # Exact rounding and full chroma: without them 4:2:0 pictures come out about one grey level too dark, and
 # not the same on every processor.
-_TO_RGB = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT
-_TO_RGB |= Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_EXACT = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 # Text and pictures that FFmpeg would open as a film, and play lists that lead to other files.
 _NOT_VIDEO = frozenset({"tty", "image2", "hls", "dash", "concat", "webvtt", "srt", "ass"})
 _LOCAL_ONLY = {"protocol_whitelist": "file"}
@@ -164,11 +162,13 @@ class Converter:
         self.reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        converted = self.reformatter.reformat(frame, format="rgb24", interpolation=_TO_RGB, threads=1)
+        width, height = shrunk_size(frame.width, frame.height, self.longest_edge)
+        # Colours and shrinking in one pass over the picture; large frames are most of what web videos have.
+        by = Interpolation.BILINEAR if (width, height) == (frame.width, frame.height) else Interpolation.AREA
+        converted = self.reformatter.reformat(
+            frame, width, height, format="rgb24", interpolation=by | _EXACT, threads=1
+        )
         rgb: np.ndarray = converted.to_ndarray()
-        size = shrunk_size(frame.width, frame.height, self.longest_edge)
-        if size != (frame.width, frame.height):
-            rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         return _turn(rgb, _display_matrix(frame))
 
 
