@@ -48,7 +48,6 @@ ROWS = (
     Row("+ adaptive gain", {"gain": "adaptive"}, strongest=False),
     Row("+ contrast instead", {"motion": "contrast"}, strongest=False),
     Row("strongest", {}),
-    Row("- fine flow", {"flow": "dis_medium"}),
     Row("- colour contrast", {"saliency": 0.0}),
     Row("- motion carried over", {}, without="carried"),
     Row("- consensus", {}, without="consensus"),
@@ -56,7 +55,7 @@ ROWS = (
     Row("- colours learned anew", {"reestimate": 0}),
     Row("- spatial smoothness", {"alpha_s": 0.0}),
     Row("- temporal smoothness", {"alpha_t": 0.0}),
-    Row("- weak smoothness", {"alpha_s": 500.0, "alpha_t": 400.0}),
+    Row("- weak smoothness: 500, 400", {"alpha_s": 500.0, "alpha_t": 400.0}),
     Row("- refined borders", {"refine": "none"}),
 )
 

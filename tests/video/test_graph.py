@@ -189,3 +189,10 @@ def test_errors() -> None:
         graph_cut(fg * np.nan, bg, edges, weights)
     with pytest.raises(ValueError, match="solver"):
         graph_cut(fg, bg, edges, weights, "magic")  # type: ignore[arg-type]
+
+
+def test_superpixels_with_one_centre_have_a_finite_weight():
+    """A ring around a disc: their mean positions are equal, and 1 / d would be infinite."""
+    colours, centres = np.array([[0.0, 0, 0], [9, 9, 9], [40, 0, 0]]), np.array([[5.0, 5], [5, 5], [5, 9]])
+    weights = spatial_weights(colours, centres, np.array([[0, 1], [1, 2]]))
+    assert np.isfinite(weights).all() and (weights > 0).all()

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 import cv2
-import numpy as np
 import lightning.pytorch as pl
+import numpy as np
 from omegaconf import DictConfig
 
 from wsvs.core.errors import UserError

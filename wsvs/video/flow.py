@@ -7,13 +7,12 @@ from typing import Literal, Protocol
 import cv2
 import numpy as np
 
-DISPreset = Literal["ultrafast", "fast", "medium", "fine"]
+DISPreset = Literal["ultrafast", "fast", "medium"]
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-    "fine": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,  # at full instead of half size: 3 times slower, sharper borders
 }
 _SMALLEST = 16  # px; DIS refuses a frame without room for one 8 px patch and its neighbours
 
@@ -53,8 +52,6 @@ class DISFlow:
         pair = [_grey(frame) for frame in (previous_rgb, next_rgb)]
         if pair[0].shape != self._shape:  # an engine keeps the scales that it chose for its first frame
             self._shape, self._engine = pair[0].shape, cv2.DISOpticalFlow_create(_PRESETS[self.preset])
-            if self.preset == "fine":
-                self._engine.setFinestScale(0)
         flow = self._engine.calc(pair[0], pair[1], None)  # type: ignore[call-overload]
         return np.ascontiguousarray(flow[:height, :width])
 

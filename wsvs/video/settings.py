@@ -10,7 +10,7 @@ from wsvs.video.graph import Solver
 from wsvs.video.inside_outside import Angle, Cleanup, Gain, Gradient
 from wsvs.video.superpixels import SlicMethod
 
-FlowName = Literal["dis_ultrafast", "dis_fast", "dis_medium", "dis_fine"]
+FlowName = Literal["dis_ultrafast", "dis_fast", "dis_medium"]
 Motion = Literal["inside_outside", "contrast"]
 Refine = Literal["none", "guided"]
 
