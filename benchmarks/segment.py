@@ -77,7 +77,7 @@ def segment_clip(
         for t, mask in enumerate(found.masks((clip.truth.shape[1], clip.truth.shape[2]), guides)):
             write_mask(out / f"{t:05d}.png", mask.view(np.uint8))
 
-    return found, {"decode": decode, **found.seconds, "refine, png": timed(write)[1]}
+    return found, {"decode": decode, **found.seconds, "masks": timed(write)[1]}
 
 
 def measure(films: list[Clip], settings: SegmentSettings, repeats: int, out: Path) -> Timing:

@@ -58,6 +58,14 @@ def test_a_shot_without_a_class_is_segmented_without_attention(net):
     assert found.energies["attention"] == 0 and (found.labels == alone.labels).all()
 
 
+def test_nothing_to_go_by_is_a_bad_shot_not_a_crash(net):
+    """Attention alone, and a shot of no class that the encoder knows."""
+    settings = SegmentSettings(superpixels=30, flow="dis_ultrafast", lambda_m=0.0, lambda_c=0.0)
+    clip = frames()
+    batch = {"item": {**ITEM, "classes": []}, "frames": clip, "graph": describe_frames(clip, settings), "decode": 0.0}
+    assert "attention" in SegmenterModule(net, settings).predict_step(batch, 0).bad
+
+
 def test_bad_shot_goes_through(net):
     found = SegmenterModule(net, SETTINGS).predict_step({"item": ITEM, "bad": "torn"}, 0)
     assert found == Segmented(ITEM, bad="torn")

@@ -141,3 +141,34 @@ def test_one_frame_has_its_colours():
     assert (mask & truth).sum() / (mask | truth).sum() > 0.9
     graph = describe_frames(clip, SETTINGS)
     assert (contrast_term(graph, saliency=0.0, floor=0.01) == 0.5).all()
+
+
+def test_level_and_slope_by_hand():
+    """One frame: the term is a function of the evidence alone, level 0.65 of the quantile 0.99, power 6."""
+    labels = np.arange(121, dtype=np.int32).reshape(11, 11).repeat(10, axis=0).repeat(10, axis=1)
+    frame = np.full((110, 110, 3), 90, np.uint8)
+    for number, grey in ((60, 250), (36, 180), (84, 150), (40, 120)):
+        frame[labels == number] = grey
+    graph = describe_frames(frame[None], SETTINGS, superpixels=lambda frame: labels)
+    lab = cv2.cvtColor((graph.colours[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+    x = evidence(lab.astype(np.float64), graph.spatial, labels, graph.sizes)
+    third, second = np.sort(x)[-3:-1]  # of 121 superpixels of one size: the quantile lies between these two
+    top = third + (0.99 * 121 - 119) * (second - third)
+    assert 0 < third < second < x.max()
+    expected = np.clip(1 / (1 + (0.65 * top / np.maximum(x, 1e-12)) ** 6), 0.01, 0.99)
+    assert contrast_term(graph, saliency=0.4, floor=0.01) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_tiny_object_where_all_else_touches_the_border():
+    labels = np.zeros((60, 80), np.int32)
+    labels[26:31, 38:43] = 1
+    clip = np.full((2, 60, 80, 3), (0, 255, 0), np.uint8)
+    clip[:, labels == 1] = (0, 0, 255)  # as unlike green as can be
+    graph = describe_frames(clip, SETTINGS, superpixels=lambda frame: labels)
+    assert (contrast_term(graph, saliency=0.4, floor=0.01) == 0.5).all()
+
+
+def test_a_graph_without_motions_is_refused():
+    graph = describe_frames(moving_square(4.0, frames=2)[0], replace(SETTINGS, motion="inside_outside"))
+    with pytest.raises(ValueError, match='motion="contrast" needs'):
+        segment(graph, None, SETTINGS)

@@ -121,6 +121,23 @@ def test_equal_contrast_and_no_contrast() -> None:
     assert len(temporal_weights(steps, np.zeros((0, 2), int), np.zeros(0))) == 0
 
 
+def test_weights_of_random_edges() -> None:
+    """Never negative, the same in both directions; the contrast at which beta is set gives exp(-1/2)."""
+    random = np.random.default_rng(6)
+    colours, centres = random.uniform(0, 255, (40, 3)), random.uniform(0, 300, (40, 2))
+    edges = np.array(list(itertools.combinations(range(40), 2)))[::3]
+    d = np.linalg.norm(centres[edges[:, 0]] - centres[edges[:, 1]], axis=1)
+    c2 = ((colours[edges[:, 0]] - colours[edges[:, 1]]) ** 2).sum(axis=1)
+    phi = random.uniform(0.01, 1, len(edges))
+    for weights, back, phi_place, mean in (
+        (spatial_weights(colours, centres, edges), spatial_weights(colours, centres, edges[:, ::-1]), 1 / d, c2 / d),
+        (temporal_weights(colours, edges, phi), temporal_weights(colours, edges[:, ::-1], phi), phi, c2 * phi),
+    ):
+        assert (weights >= 0).all()
+        np.testing.assert_allclose(weights, back)
+        np.testing.assert_allclose((weights / phi_place) ** (mean.mean() / c2), np.exp(-0.5))
+
+
 def random_graph(nodes: int, edges: int, seed: int, strength: float = 1.0):
     random = np.random.default_rng(seed)
     pairs = np.array(list(itertools.combinations(range(nodes), 2))) if nodes < 50 else None

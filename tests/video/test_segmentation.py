@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from wsvs.video.appearance import colour_log_ratio
 from wsvs.video.segmentation import SegmentSettings, describe_frames, segment, unary_costs, working_size
 
 SMALL = SegmentSettings(superpixels=300, superpixel_method="opencv")
@@ -92,6 +93,27 @@ def test_unary_by_hand() -> None:
     np.testing.assert_allclose(clipped, 2 * -np.log([[0.05, 0.95], [0.95, 0.05]]))
     far = unary_costs(a, m, np.array([-2000.0]), SegmentSettings())["appearance"]
     np.testing.assert_allclose([far[0][0], far[1][0]], [4000, 0])
+
+
+def test_appearance_of_a_model_ratio() -> None:
+    """C(1) = p_fg / (p_fg + p_bg): dividing by the sum leaves the difference of the costs as it was."""
+    p_fg, p_bg = np.array([0.3, 0.02, 0.5]), np.array([0.1, 0.4, 0.5])
+    fg, bg = unary_costs(np.full(3, 0.5), np.full(3, 0.5), np.log(p_fg / p_bg), SegmentSettings())["appearance"]
+    np.testing.assert_allclose(fg, -2 * np.log(p_fg / (p_fg + p_bg)))
+    np.testing.assert_allclose(bg, -2 * np.log(p_bg / (p_fg + p_bg)))
+    np.testing.assert_allclose(bg - fg, 2 * np.log(p_fg / p_bg))
+
+
+def test_colour_samples_are_shares_of_the_largest_attention(square) -> None:
+    """At least half of it: foreground, weight A; at most a tenth of it: background, weight 1 - A."""
+    graph, masks = square
+    a = 0.6 * graph.means(partial(masks))
+    found = segment(graph, a, SMALL)
+    ratio = colour_log_ratio(
+        graph.colours, np.where(a >= 0.5 * a.max(), a, 0), np.where(a <= 0.1 * a.max(), 1 - a, 0)
+    )
+    np.testing.assert_allclose(found.appearance, 1 / (1 + np.exp(-np.clip(ratio, -700, 700))), rtol=1e-9)
+    assert ((a > 0.1 * a.max()) & (a < 0.5 * a.max())).any() and found.rounds == 1
 
 
 def test_energies_add_up(square) -> None:

@@ -28,7 +28,7 @@ class ShotDataset(Dataset):
     """
 
     def __init__(
-        self, items: Sequence[Item], *, describe: Any, read: Any, keep: Callable[[Item], bool] = lambda _: True
+        self, items: Sequence[Item], *, describe: Any, read: Any, keep: Callable[[Item], bool] | None = None
     ) -> None:
         self.items = items
         self.describe = describe
@@ -41,7 +41,7 @@ class ShotDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         item = self.items[index]
         frames = _Frames(item, self.read(item["file"], item["start"], item["stop"], total=item["total"]))
-        kept: list[np.ndarray] | None = [] if self.keep(item) else None
+        kept: list[np.ndarray] | None = [] if self.keep is None or self.keep(item) else None
         try:
             graph = self.describe(frames if kept is None else _kept(frames, kept))
         except BadItem as error:

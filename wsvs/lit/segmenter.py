@@ -69,6 +69,8 @@ class SegmenterModule(pl.LightningModule):
         begun = time.perf_counter()
         guide = self.guide(batch)
         attended = time.perf_counter() - begun
+        if guide is None and self.settings.lambda_m == self.settings.lambda_c == 0:
+            return Segmented(batch["item"], bad="no class that the encoder knows, and only attention to go by")
         result = segment(batch["graph"], guide, self.settings)
         seconds = {"decode": batch["decode"], "attention": attended, **result.seconds}
         return Segmented(batch["item"], result, batch["frames"], seconds, broken=batch.get("broken"))

@@ -62,13 +62,18 @@ def run(run: Run) -> None:
         module=SegmenterModule(net if guided else None, settings, batch_size=cfg.segment.attention_batch),
         writer=MaskWriter(run.dir, frames=frames, overlay=overlay, refine=settings.refine),
         finished=lambda item: ledger.has(item["id"]), workers=cfg.segment.workers,
-        dataset=partial(_dataset, settings=settings, keep=lambda item: needed or (guided and bool(item["classes"]))),
+        dataset=partial(_dataset, settings=settings, keep=partial(_keeps, needed=needed, guided=guided)),
         size=lambda item: item["size"], unit="frames",
     )
     if rank() == 0:
         totals = Totals(run, ledger)
         counts = source.close(totals)
         run.finish(counts=counts, results=totals.results(seconds), wrote=run.dir / "masks")
+
+
+def _keeps(item: Item, *, needed: bool, guided: bool) -> bool:
+    """Are the frames of a shot needed after its graph is made?"""
+    return needed or (guided and bool(item["classes"]))
 
 
 def segment_settings(cfg: DictConfig) -> SegmentSettings:

@@ -56,7 +56,7 @@ def camera_motion(motion: np.ndarray, centres: np.ndarray, shape: tuple[int, int
         normal = np.einsum("ni,nj->ij", weighted[0], across) + np.einsum("ni,nj->ij", weighted[1], down)
         right = np.einsum("ni,n->i", weighted[0], u) + np.einsum("ni,n->i", weighted[1], v)
         model = np.linalg.solve(normal + 1e-9 * np.eye(8), right)
-        fitted = np.stack([across @ model, down @ model], axis=1)
+        fitted = np.stack([np.einsum("ni,i->n", across, model), np.einsum("ni,i->n", down, model)], axis=1)
         residual = np.hypot(*(motion - fitted).T)
         scale = max(_NOISE, 1.48 * float(np.median(residual)) * max(1.0, 3 - 0.4 * step))
         weight = trust / (1 + (residual / scale) ** 2) ** 2

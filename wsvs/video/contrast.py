@@ -27,6 +27,7 @@ _REACH = (1, 4, 12)
 _TOP = 0.99  # quantile of the evidence that stands for "surely the object" ...
 _LEVEL = 0.65  # ... M = 0.5 at this share of it ...
 _SLOPE = 6  # ... and log(M / (1 - M)) grows with this power
+_NOTHING = 1e-9  # less at that quantile comes from likes that are hardly alike
 
 
 def border_distance(features: np.ndarray, edges: np.ndarray, border: np.ndarray) -> np.ndarray:
@@ -139,7 +140,12 @@ def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.nda
 
     Returns:
         (N,) float64; 0.5 everywhere if nothing stands out. A video of one frame has its colours only.
+
+    Raises:
+        ValueError: The graph was made without the motions.
     """
+    if graph.frames > 1 and not len(graph.moves):
+        raise ValueError('motion="contrast" needs a graph of describe_frames with the same setting')
     shape = graph.labels.shape[1:]
     motions = [] if graph.frames == 1 else [
         carried(
@@ -164,7 +170,7 @@ def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.nda
     x = consensus(found, np.concatenate([lab / _LAB, place], axis=1), graph.offsets)
     order = np.argsort(x, kind="stable")
     top = np.interp(_TOP, np.cumsum(graph.sizes[order]) / graph.sizes.sum(), x[order])
-    if top <= 0 or (not motions and not saliency):
+    if top < _NOTHING or (not motions and not saliency):
         return np.full(graph.nodes, 0.5)
     ratio = (x / (_LEVEL * top)) ** _SLOPE
     return np.clip(ratio / (1 + ratio), floor, 1 - floor)

@@ -122,6 +122,8 @@ def describe_frames(
         with draft.timed("superpixels"):
             if superpixels is not None:
                 labels = superpixels(frame)
+                if labels.shape != frame.shape[:2]:
+                    raise ValueError(f"superpixels must be {frame.shape[:2]}, got {labels.shape}")
             else:
                 labels = slic(
                     frame, count=settings.superpixels, compactness=settings.compactness,
@@ -132,6 +134,12 @@ def describe_frames(
         draft.add(frame, labels)
         before = frame
     return draft.finish()
+
+
+def _checked(flow: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    if flow.shape != (*frame.shape[:2], 2) or not np.isfinite(flow).all():
+        raise ValueError(f"flow must be finite and {(*frame.shape[:2], 2)}, got {flow.shape}")
+    return flow
 
 
 def _fit(frame: np.ndarray, longest_edge: int) -> np.ndarray:
@@ -177,9 +185,7 @@ class _Draft:
     ) -> None:
         """Add what the flow from the last frame added to this one says about the last frame's superpixels."""
         with self.timed("flow"):
-            moved = flow(before, frame)
-        if moved.shape != (*before.shape[:2], 2) or not np.isfinite(moved).all():
-            raise ValueError(f"flow must be finite and {(*before.shape[:2], 2)}, got {moved.shape}")
+            moved = _checked(flow(before, frame), before)
         with self.timed("links"):
             edges, links = temporal_links(self.labels[-1], labels, moved)
             self.temporal.append(edges)
@@ -193,7 +199,7 @@ class _Draft:
             self.psi.append(reliability(superpixel_means(self.labels[-1], magnitude, count)))
         if settings.motion == "contrast":
             with self.timed("flow"):
-                came = -flow(frame, before)
+                came = -_checked(flow(frame, before), frame)
             with self.timed("moves"):
                 self.moves.append((_mean_motion(self.labels[-1], moved), _mean_motion(labels, came)))
 

@@ -67,7 +67,7 @@ def segment(
         graph: From `describe_frames`.
         attention: Multi-scale attention in [0, 1], (T, h, w) maps of any size or (N,) means over superpixels.
             None: lambda_a counts as 0, and colours are learned as by Papazoglou & Ferrari, from what moves,
-            then anew from the labels, at least 4 times.
+            then anew from the labels, at least 4 times; with motion="contrast" from M.
         settings: Defaults if None.
 
     Raises:
@@ -138,7 +138,7 @@ def _first_samples(
 ) -> tuple[tuple[np.ndarray, np.ndarray], int]:
     """Weights of the colour samples, and how often to learn the colours anew from the labels.
 
-    Attention makes the samples, or, where there is none, what moves.
+    M makes the samples where it is made from contrast; otherwise attention, or, where there is none, what moves.
     """
     again = settings.reestimate if settings.lambda_c else 0
     if settings.motion == "contrast":

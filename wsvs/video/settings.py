@@ -26,7 +26,8 @@ class SegmentSettings:
         flow: Optical flow; the faster ones are coarser.
         motion: What M is made of: "inside_outside" as in the paper, or "contrast" with the surroundings, which also
             finds slow objects and open motion boundaries (`wsvs.video.contrast`) and needs the flow both ways.
-        saliency: Power with which the contrast of colours counts beside that of motion; 0 leaves it out.
+        saliency: Power with which the contrast of colours counts beside that of motion; 0 leaves it out. Of
+            motion="contrast" only.
         lambda_a, lambda_m, lambda_c: Weights of attention, motion and appearance in Eq. (4); 0 leaves a term
             out.
         alpha_s, alpha_t: Weights of the spatial and the temporal part of Eq. (5), beside un-scaled unaries.
@@ -37,11 +38,11 @@ class SegmentSettings:
         fg_components, bg_components: Gaussians of the two colour models.
         fg_threshold, bg_threshold: Superpixels with at least / at most this share of the video's largest
             attention are samples of the foreground / background colours. Equal: every superpixel is one or
-            the other.
+            the other. With motion="contrast", or without attention, others make the samples.
         reestimate: Rounds in which the colour models are learned anew from the labels, at most; 0 as in the
             paper.
-        grad, angle, cleanup: Variants of the inside-outside map; "cross", "sum", "sweep" is the release.
-        gain: "adaptive" also finds the boundaries of slow objects; "none" is the release.
+        grad, angle, cleanup: Of motion="inside_outside", variants of the map; "cross", "sum", "sweep" is the release.
+        gain: Of motion="inside_outside": "adaptive" also finds the boundaries of slow objects; "none" is the release.
         refine: "guided" lets the borders of the masks follow the frame's edges instead of the superpixels'.
         solver: Of the graph cut.
         seed: Of the colour models' start.
