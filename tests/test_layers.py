@@ -23,6 +23,7 @@ ALLOWED = {
     "data": MIDDLE,
     "lit": {"core", "retrieve", "video", "nets", "metrics", "data"},
     "stages": {"core", "retrieve", "video", "nets", "metrics", "data", "lit"},
+    "api": {"core", "nets", "data", "lit"},
     "__main__": {"core", "stages"},
 }
 EXCEPTIONS = {("data", "wsvs.video.reader")}  # frames are read by data loaders
@@ -83,7 +84,11 @@ def test_every_layer_is_known():
 def test_imports_point_one_way(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     if parts == ("wsvs", "__init__"):
-        assert imports(path.read_text(), "wsvs") <= {"__future__.annotations"}
+        tree = ast.parse(path.read_text())
+        tree.body = [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.If)]  # late, or for mypy
+        assert imports(ast.unparse(tree), "wsvs") <= {
+            "__future__.annotations", "typing.TYPE_CHECKING", "typing.Literal",
+        }
         return
     found = imports(path.read_text(), ".".join(parts[:-1]))
     assert breaches(parts[1], parts[-1], found) == []

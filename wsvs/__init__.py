@@ -1,3 +1,50 @@
 """wsvs: semantic segmentation from image tags, with web videos as the teacher."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wsvs.api import Model
+
+__all__ = ["__version__", "load"]
 __version__ = "0.1.0"
+
+
+def load(
+    checkpoint: str | Path, *, device: str = "cpu", method: Literal["decoder", "attention", "mean"] = "decoder",
+    class_threshold: float = 0.6, background: float | Literal["otsu"] = 0.5, flip: bool = False,
+) -> Model:
+    """Load a trained model.
+
+    >>> import wsvs
+    >>> model = wsvs.load("best.ckpt")
+    >>> model.classes
+    ('cat', 'dog')
+    >>> found = model.predict("photo.jpg", tags=["dog"])
+    >>> found.mask.shape, found.mask.dtype, found.tags
+    ((20, 30), dtype('uint8'), ('dog',))
+    >>> sorted(found.scores)
+    ['cat', 'dog']
+    >>> found.save("photo.png")
+    >>> found.overlay().save("photo.overlay.jpg")
+
+    Args:
+        checkpoint: <run>/checkpoints/best.ckpt of stage adapt or decoder (of encoder for method='attention').
+        device: 'cpu', 'cuda', 'cuda:1', ...
+        method: What gives the masks: the decoder, the attention itself, or their mean.
+        class_threshold: A class is predicted where its score reaches this; the best one always is.
+        background: Pixels whose best probability does not exceed this are background; 'otsu' finds it per image.
+        flip: Average with the mirrored image.
+
+    Raises:
+        UserError: Not a checkpoint of ours, or one without the decoder that is needed.
+        ValueError: A setting that is out of its range.
+    """
+    from wsvs import api  # late: torch takes seconds, and most of the package does without it
+
+    return api.load(
+        checkpoint, device=device, method=method, class_threshold=class_threshold, background=background, flip=flip
+    )

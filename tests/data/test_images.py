@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from wsvs.core.errors import BadItem
-from wsvs.data.images import find_image, read_image
+from wsvs.data.images import find_image, pictures_in, read_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 CORNERS = np.array([[RED, GREEN, BLUE], [WHITE, (0, 0, 0), (128, 128, 128)]], np.uint8)  # 2 rows, 3 columns
@@ -94,6 +95,25 @@ def test_first_picture_of_an_animation(tmp_path):
     first, second = (Image.new("RGB", (4, 3), colour) for colour in (RED, BLUE))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     assert np.array_equal(read_image(tmp_path / "a.gif"), np.full((3, 4, 3), RED))
+
+
+def test_sixteen_bit_colour(tmp_path):
+    values = np.array([[[65535, 257 * 100, 0]]], np.uint16)  # blue, green, red, as OpenCV wants them
+    for name in ("a.png", "a.tif"):
+        cv2.imwrite(str(tmp_path / name), values)
+        assert read_image(tmp_path / name).tolist() == [[[0, 100, 255]]]
+
+
+def test_number_of_pictures(tmp_path):
+    first, second = (Image.new("RGB", (4, 3), colour) for colour in (RED, BLUE))
+    for name in ("a.gif", "a.webp", "a.png", "a.tif"):
+        first.save(tmp_path / name, save_all=True, append_images=[second, first])
+        assert pictures_in(tmp_path / name) == 3
+        assert np.abs(read_image(tmp_path / name).astype(int) - RED).max() < 8
+    first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])  # a photograph with a second view
+    first.save(tmp_path / "b.png")
+    (tmp_path / "c.gif").write_text("no picture")
+    assert [pictures_in(tmp_path / name) for name in ("a.mpo", "b.png", "c.gif", "nowhere.gif")] == [1, 1, 1, 1]
 
 
 def jpeg(path):

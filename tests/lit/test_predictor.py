@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from tests.films import make_film, make_sound
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import read_mask
 from wsvs.data.work import ItemDataset, WorkModule
@@ -145,3 +147,79 @@ def test_through_a_trainer(net, make_trainer, tmp_path):
     trainer.predict(PredictorModule(net), work, return_predictions=False)
     assert read_mask(out / "a.png").shape == (20, 30)
     assert "b.png" in ledger.read("b")["failed"] and ledger.read("c") == {"failed": "no file"}
+
+
+def test_overlay_shows_the_mask_and_names_what_is_in_it(tmp_path):
+    mask = np.zeros((40, 80), np.uint8)
+    mask[:20] = 2
+    image = torch.full((3, 40, 80), 128, dtype=torch.uint8)
+    prediction = {"id": "deep/a", "mask": mask, "labels": [1, 2], "probabilities": np.zeros((2, 1, 1)), "image": image}
+    write(PredictionWriter(tmp_path, Ledger(tmp_path), names=("background", "cat", "dog")), prediction)
+    with Image.open(tmp_path / "overlay/deep/a.jpg") as opened:
+        shown = np.asarray(opened).astype(int)
+    assert shown.shape[1] == 80 and shown.shape[0] > 50
+    assert shown[10, 40, 1] > shown[10, 40, 0] + 30  # green, the colour of label 2
+    assert np.abs(shown[30, 40] - shown[30, 40].mean()).max() < 8  # grey below
+    strip = shown[40:]
+    assert (strip[..., 1] > strip[..., 0] + 60).any() and not (strip[..., 0] > strip[..., 1] + 60).any()
+
+
+def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
+    film = make_film(tmp_path / "f.mp4", 20, size=(64, 48))
+    ledger = Ledger(tmp_path / "out")
+    module = PredictorModule(net, background=0.0)
+    writer = PredictionWriter(tmp_path / "out", ledger, names=("background", "cat", "dog"))
+    with torch.inference_mode():
+        write(writer, module.predict_step({"id": "a/f", "film": str(film), "classes": [1]}, 0))
+        write(writer, module.predict_step({"id": "g", "film": str(film), "classes": None}, 0))
+    for name in ("a/f", "g"):
+        masks = [read_mask(path) for path in sorted((tmp_path / "out" / name).glob("*.png"))]
+        assert len(masks) == 20 and {mask.shape for mask in masks} == {(48, 64)}
+        assert ledger.read(name) == {"frames": 20}
+        with av.open(str(tmp_path / "out" / "overlay" / f"{name}.mp4")) as shown:
+            pictures = [frame.to_ndarray(format="rgb24") for frame in shown.decode(video=0)]
+        assert len(pictures) == 20 and pictures[0].shape[1] == 64 and pictures[0].shape[0] > 60
+    assert (tmp_path / "out/a/f/00019.png").is_file()
+    assert set(np.unique(read_mask(tmp_path / "out/a/f/00003.png"))) <= {0, 2}
+
+
+def test_classes_of_a_film_are_those_of_its_mean_scores(net, tmp_path, monkeypatch):
+    """33 frames are looked at in steps of 3: frames 0, 3, ..., 30; class 0 is sure in the first third only."""
+    film, asked = make_film(tmp_path / "f.mp4", 33, size=(32, 32)), []
+
+    def probabilities(self, image, classes, **more):
+        asked.append(len(asked))
+        return [], torch.zeros(0, 1, 1), torch.tensor([1.0 if len(asked) <= 4 else 0.0, 0.5])
+
+    monkeypatch.setattr(SegmentationNet, "probabilities", probabilities)
+    assert PredictorModule(net, class_threshold=0.4).classes_of_film(film) == [1] and len(asked) == 11
+    asked.clear()
+    assert PredictorModule(net, class_threshold=0.36).classes_of_film(film) == [0, 1]  # 4 of 11 are 0.3636
+    asked.clear()
+    assert PredictorModule(net, class_threshold=0.9).classes_of_film(film) == [1]  # the best one
+
+
+def test_a_film_that_breaks_off_or_is_none(net, tmp_path):
+    whole = make_film(tmp_path / "f.mkv", 60, size=(64, 48)).read_bytes()
+    (tmp_path / "torn.mkv").write_bytes(whole[: len(whole) // 2])
+    make_sound(tmp_path / "sound.mp4")
+    (tmp_path / "text.mp4").write_text("404")
+    ledger = Ledger(tmp_path / "out")
+    writer = PredictionWriter(tmp_path / "out", ledger, names=("background", "cat", "dog"))
+    with torch.inference_mode():
+        for name in ("torn.mkv", "sound.mp4", "text.mp4"):
+            item = {"id": name[:-4], "film": str(tmp_path / name), "classes": [0]}
+            write(writer, PredictorModule(net).predict_step(item, 0))
+    torn = ledger.read("torn")
+    assert 0 < torn["frames"] < 60 and len(list((tmp_path / "out/torn").iterdir())) == torn["frames"]
+    assert "torn.mkv" in torn["broken"]
+    for name in ("sound", "text"):
+        assert f"{name}.mp4" in ledger.read(name)["failed"] and not (tmp_path / "out/overlay" / f"{name}.mp4").exists()
+
+
+def test_an_animation_is_told(tmp_path, caplog):
+    first, second = (Image.new("RGB", (4, 3), colour) for colour in ("red", "blue"))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    item = load_image({"id": "a", "file": str(tmp_path / "a.gif"), "classes": None})
+    assert item["image"][:, 0, 0].tolist() == [255, 0, 0]
+    assert f"{tmp_path / 'a.gif'} holds 2 pictures: only the first is used" in caplog.text

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from tests.films import make_film
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
-from wsvs.core.files import write_json
+from wsvs.core.files import read_json, write_json
+from wsvs.core.masks import read_mask
+from wsvs.nets.model import NetConfig, SegmentationNet
 from wsvs.stages.predict import list_images, needs
 
 CLASSES = Classes(["cat", "dog"])
@@ -25,8 +29,46 @@ def root(tmp_path):
     return folder
 
 
-def listed(root, tmp_path, table=None, ids=None):
-    cfg = {"input": str(root), "labels": None, "predict": {"ids": None}}
+def write_checkpoint(path):
+    config = NetConfig("vgg_small", ("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
+    torch.manual_seed(0)
+    encoder = config.build_encoder()
+    net = SegmentationNet(config, encoder, config.build_decoder(encoder))
+    state = {f"net.{key}": value for key, value in net.state_dict().items()}
+    torch.save({"state_dict": state, "hyper_parameters": {"net": config.asdict()}}, path)
+
+
+def test_from_the_command_line(wsvs, tmp_path):
+    """Images and a video of unusual names, a torn file among them, by one pattern."""
+    write_checkpoint(tmp_path / "net.ckpt")
+    mine = tmp_path / "my photos"
+    mine.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned
+    Image.new("RGB", (30, 20), "red").save(mine / "--name=[1], (ü).jpg", exif=exif)
+    Image.new("CMYK", (30, 20)).save(mine / "cmyk.jpg")
+    Image.new("RGBA", (31, 21)).save(mine / "alpha.png")
+    (mine / "torn.png").write_bytes(b"")
+    make_film(mine / "a film.mp4", 3, size=(32, 16))
+    words = [
+        "stage=predict", f"out={tmp_path}/out", f"predict.checkpoint={tmp_path}/net.ckpt", f"input='{mine}/*'",
+        "trainer=cpu", "predict.workers=0", "predict.tags=[dog]", "predict.background=0",
+    ]
+    status, _, err = wsvs(*words, run_id="r")
+    assert status == 3, err  # one was passed over
+    run = tmp_path / "out/default/predict/r"
+    sizes = {path.relative_to(run).as_posix(): read_mask(path).shape for path in run.rglob("*.png")}
+    film = {f"a film/{number:05d}.png": (16, 32) for number in range(3)}
+    assert sizes == {"--name=[1], (ü).png": (30, 20), "cmyk.png": (20, 30), "alpha.png": (21, 31), **film}
+    shown = {path.relative_to(run / "overlay").as_posix() for path in (run / "overlay").iterdir()}
+    assert shown == {"--name=[1], (ü).jpg", "cmyk.jpg", "alpha.jpg", "a film.mp4"}
+    summary = read_json(run / "summary.json")
+    assert summary["counts"] == {"images": 4, "masks": 3, "films": 1, "masks of films": 3, "passed over": 1}
+    assert "given" in summary["supervision"] and "torn.png" in read_json(run / "skipped.json")[0]["reason"]
+
+
+def listed(root, tmp_path, table=None, ids=None, tags=None):
+    cfg = {"input": str(root), "labels": None, "predict": {"ids": None, "tags": tags}}
     if table is not None:
         (tmp_path / "labels.tsv").write_text("id\ttags\n" + "".join(f"{k}\t{v}\n" for k, v in table.items()))
         cfg["labels"] = str(tmp_path / "labels.tsv")
@@ -94,15 +136,73 @@ def test_nothing_to_predict(tmp_path):
     (tmp_path / "empty/notes.txt").touch()
     with pytest.raises(UserError, match="no image in this folder"):
         listed(tmp_path / "empty", tmp_path)
-    with pytest.raises(UserError, match="folder of images not found") as caught:
+    with pytest.raises(UserError, match="no such image, video or folder") as caught:
         listed(tmp_path / "nowhere", tmp_path)
     assert caught.value.where == f"input={tmp_path / 'nowhere'}"
     with pytest.raises(UserError, match="nothing to predict") as caught:
-        list_images(OmegaConf.create({"input": None}), CLASSES)
+        list_images(OmegaConf.create({"input": None, "predict": {}}), CLASSES)
     assert "input=DIR" in str(caught.value)
     with pytest.raises(UserError, match="list of ids not found"):
-        cfg = {"input": str(tmp_path), "labels": None, "predict": {"ids": "nowhere.txt"}}
+        cfg = {"input": str(tmp_path), "labels": None, "predict": {"ids": "nowhere.txt", "tags": None}}
         list_images(OmegaConf.create(cfg), CLASSES)
+
+
+def names_of(given, **more):
+    cfg = {"input": str(given), "labels": None, "predict": {"ids": None, "tags": None}} | more
+    return {
+        item["id"]: Path(item.get("file") or item["film"]).name for item in list_images(OmegaConf.create(cfg), CLASSES)
+    }
+
+
+def test_one_image_one_video_and_patterns(root):
+    for name in ("clip.mp4", "deep/c.MOV", "deep/x/--[1] (ü), =.png", "odd[1].jpg"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    assert names_of(root / "a.jpg") == {"a": "a.jpg"}
+    assert names_of(root / "odd[1].jpg") == {"odd[1]": "odd[1].jpg"}  # a file of that name comes before the pattern
+    assert names_of(root / "clip.mp4") == {"clip": "clip.mp4"}
+    assert names_of(root / "*.jpg") == {"a": "a.jpg", "odd[1]": "odd[1].jpg"}
+    assert names_of(root / "[ac]*") == {"a": "a.jpg", "clip": "clip.mp4"}  # no folders, nothing hidden, no text
+    assert names_of(root / "d*" / "d.*") == {"deep/d": "d.Jpg"}
+    assert names_of(root / "**" / "*.png")["deep/x/--[1] (ü), ="] == "--[1] (ü), =.png"
+    items = list_images(
+        OmegaConf.create({"input": str(root / "clip.*"), "labels": None, "predict": {"ids": None, "tags": ["dog"]}}),
+        CLASSES,
+    )
+    assert items == [{"id": "clip", "film": str(root / "clip.mp4"), "classes": [1]}]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("notes.txt", "neither an image nor a video"), ("*.txt", "no image or video fits"),
+        ("z*", "no image or video fits"), ("z.jpg", "no such image, video or folder"), ("deep/c.*", "two images"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(root, given, message):
+    (root / "deep/c.mov").touch()
+    with pytest.raises(UserError, match=message) as caught:
+        names_of(root / given)
+    assert caught.value.where and caught.value.remedy
+
+
+def test_masks_of_a_video_do_not_mix_with_those_of_a_folder(root):
+    (root / "deep.mp4").touch()
+    assert set(names_of(root / "*.*")) == {"a", "b", "deep", "f.v1"}
+    with pytest.raises(UserError, match="would lie among those of a folder") as caught:
+        names_of(root / "**" / "*.*")
+    assert caught.value.where == str(root / "deep")
+
+
+def test_tags_for_all(root, tmp_path):
+    items = listed(root, tmp_path, tags=["dog", "cat"])
+    assert len(items) == 5 and all(item["classes"] == [1, 0] for item in items)
+    with pytest.raises(UserError, match="'dogs' is not a class"):
+        listed(root, tmp_path, tags=["dogs"])
+    with pytest.raises(UserError, match="tags are given twice"):
+        listed(root, tmp_path, {"a": "dog"}, tags=["dog"])
+    with pytest.raises(UserError, match=r"predict\.ids needs a folder"):
+        names_of(root / "a.jpg", predict={"ids": str(tmp_path / "ids.txt"), "tags": None})
 
 
 def asked(tmp_path, method="decoder", model="auto", checkpoint=None, **inputs):

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from wsvs.core.errors import BadItem
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_SEVERAL = ("GIF", "WEBP", "PNG", "TIFF")
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -35,6 +36,19 @@ def read_image(path: str | Path) -> np.ndarray:
         raise BadItem("image not found", where=path, remedy=remedy) from None
     except Exception as error:  # decoders raise many types for damaged files, struct.error for bad EXIF among them
         raise BadItem(f"image cannot be read: {error}", where=path, remedy=remedy) from error
+
+
+def pictures_in(path: str | Path) -> int:
+    """Number of pictures of an animation or of a file with several pages; 1 for all others.
+
+    The second picture of a photograph (a preview, or the other eye's view) does not count. A file that cannot be read
+    counts as 1: `read_image` says what is wrong with it.
+    """
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) if image.format in _SEVERAL else 1
+    except Exception:  # decoders raise many types for damaged files
+        return 1
 
 
 def _from_deep_grey(values: np.ndarray) -> np.ndarray:

@@ -1,30 +1,64 @@
-"""Semantic segmentation of still images as a predict loop (section 3.4)."""
+"""Semantic segmentation of still images, and of films frame by frame, as a predict loop (section 3.4)."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
+from PIL import Image
+from torch import Tensor
 
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
+from wsvs.core.legend import with_legend
 from wsvs.core.masks import write_mask
-from wsvs.data.images import read_image
+from wsvs.core.pictures import over
+from wsvs.data.images import pictures_in, read_image
 from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
+from wsvs.lit.film import open_film
 from wsvs.nets.model import Method, SegmentationNet, label_map
 from wsvs.nets.otsu import otsu
+from wsvs.video.reader import glance, read_frames
+
+log = logging.getLogger("wsvs")
+
+FILM_LOOKS = 16  # frames whose mean scores give the classes of a film
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """Result of one image.
+
+    Attributes:
+        mask: (H, W) uint8, class number + 1, or 0.
+        classes: Class numbers that were looked for.
+        probabilities: (K, h, w) in [0, 1] at the network's size, of these classes.
+        scores: (C,) in [0, 1], of every class.
+    """
+
+    mask: np.ndarray
+    classes: list[int]
+    probabilities: Tensor
+    scores: Tensor
 
 
 class PredictorModule(pl.LightningModule):
-    """One image at a time, at its own shape.
+    """One image at a time, at its own shape; a film frame by frame.
 
-    A batch is {"id", "image" (3, H, W) uint8, "classes": class numbers or None to predict them}, or {"id", "bad"}.
+    A batch is {"id", "image" (3, H, W) uint8, "classes": class numbers or None to predict them},
+    {"id", "film": file, "classes"}, or {"id", "bad"}.
 
     Args:
         net: Trained networks.
@@ -54,49 +88,126 @@ class PredictorModule(pl.LightningModule):
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         if "bad" in batch:
             return batch
-        image = scaled(batch["image"])
-        classes, probabilities, _ = self.net.probabilities(
-            image, batch["classes"], class_threshold=self.class_threshold, method=self.method, flip=self.flip
+        if "film" in batch:
+            return {"id": batch["id"], "film": batch["film"], "frames": self.film(batch["film"], batch["classes"])}
+        found = self.segment(batch["image"], batch["classes"])
+        return {
+            "id": batch["id"], "mask": found.mask, "labels": [number + 1 for number in found.classes],
+            "probabilities": found.probabilities.half().cpu().numpy(), "image": batch["image"],
+        }
+
+    def segment(self, image: Tensor, classes: Sequence[int] | None = None) -> Segmented:
+        """Segment an image (3, H, W) uint8; `classes` are class numbers, None predicts them."""
+        image = scaled(image)
+        numbers, probabilities, scores = self.net.probabilities(
+            image, classes, class_threshold=self.class_threshold, method=self.method, flip=self.flip
         )
         if self.background == "otsu":
-            threshold = otsu(probabilities.amax(0)) if classes else 0.5
+            threshold = otsu(probabilities.amax(0)) if numbers else 0.5
         else:
             threshold = float(self.background)
         size = (image.shape[-2], image.shape[-1])
-        return {
-            "id": batch["id"], "mask": label_map(probabilities, classes, size, threshold).numpy(),
-            "labels": [number + 1 for number in classes], "probabilities": probabilities.half().cpu().numpy(),
-        }
+        mask = label_map(probabilities, numbers, size, threshold).numpy()
+        return Segmented(mask, numbers, probabilities, scores)
+
+    def film(
+        self, path: str | Path, classes: Sequence[int] | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
+        """Yield (frame (H, W, 3) uint8, mask (H, W) uint8, class numbers) of a film, one frame at a time.
+
+        The classes are those of the whole film, as seen in at most `FILM_LOOKS` frames: otherwise they would flicker.
+
+        Raises:
+            BadItem: On iteration, where the film cannot be read or breaks off.
+        """
+        numbers = self.classes_of_film(path) if classes is None else list(classes)
+        for frame in read_frames(path):
+            yield frame, self.segment(self._tensor(frame), numbers).mask, numbers
+
+    def classes_of_film(self, path: str | Path) -> list[int]:
+        """Classes whose mean score over evenly spaced frames reaches the threshold, else the best one."""
+        step = max(1, -(-glance(path).frames // FILM_LOOKS))
+        looks = []
+        for number, frame in enumerate(read_frames(path, partial_ok=True)):
+            if number % step == 0:
+                looks.append(self.net.probabilities(scaled(self._tensor(frame)), [])[2])
+        scores = torch.stack(looks).mean(0)
+        return torch.nonzero(scores >= self.class_threshold)[:, 0].tolist() or [int(scores.argmax())]
+
+    def _tensor(self, frame: np.ndarray) -> Tensor:
+        return to_tensor(frame).to(self.device)
 
 
 class PredictionWriter(BasePredictionWriter):
-    """<folder>/<id>.png for each image; with `scores` also <folder>/scores/<id>.npz; failures go to the ledger."""
+    """<folder>/<id>.png for each image; of a film <folder>/<id>/00000.png, 00001.png, ...
 
-    def __init__(self, folder: Path, ledger: Ledger, *, scores: bool = False) -> None:
+    With `scores` also <folder>/scores/<id>.npz (of images only). With `names`, those of the labels 0, 1, ..., pictures
+    for people: overlay/<id>.jpg or .mp4, the mask over the image and a legend below. The ledger keeps failures, and
+    how many frames of a film there are.
+    """
+
+    def __init__(
+        self, folder: Path, ledger: Ledger, *, scores: bool = False, names: Sequence[str] | None = None
+    ) -> None:
         super().__init__(write_interval="batch")
         self.folder = folder
         self.ledger = ledger
         self.scores = scores
+        self.names = names
 
     def write_on_batch_end(self, trainer, module, prediction, batch_indices, batch, batch_idx, dataloader_idx) -> None:
         name = prediction["id"]
         if "bad" in prediction:
             self.ledger.fail(name, prediction["bad"])
-            return
+        elif "film" in prediction:
+            self._write_film(name, prediction["film"], prediction["frames"])
+        else:
+            self._write_image(name, prediction)
+
+    def _write_image(self, name: str, prediction: dict[str, Any]) -> None:
         if self.scores:
             buffer = BytesIO()
             labels = np.array(prediction["labels"], np.uint8)
             np.savez_compressed(buffer, labels=labels, probabilities=prediction["probabilities"])
             write_bytes(self.folder / "scores" / f"{name}.npz", buffer.getvalue())
-        write_mask(self.folder / f"{name}.png", prediction["mask"])
+        mask = prediction["mask"]
+        if self.names is not None:
+            image = prediction["image"].permute(1, 2, 0).cpu().numpy()
+            shown = with_legend(over(image, mask), [int(label) for label in np.unique(mask) if label], self.names)
+            buffer = BytesIO()
+            Image.fromarray(shown).save(buffer, "JPEG", quality=90)
+            write_bytes(self.folder / "overlay" / f"{name}.jpg", buffer.getvalue())
+        write_mask(self.folder / f"{name}.png", mask)  # last: it says that the image is finished
+
+    def _write_film(self, name: str, file: str, frames: Iterator[tuple[np.ndarray, np.ndarray, list[int]]]) -> None:
+        try:
+            frames = chain([next(frames)], frames)
+        except BadItem as error:  # not even one frame
+            self.ledger.fail(name, error.message)
+            return
+        film = self.folder / "overlay" / f"{name}.mp4"
+        record: dict[str, Any] = {"frames": 0}
+        with nullcontext() if self.names is None else open_film(film, glance(file).fps) as add:
+            try:
+                for number, (frame, mask, classes) in enumerate(frames):
+                    write_mask(self.folder / name / f"{number:05d}.png", mask)
+                    record["frames"] = number + 1
+                    if add is not None and self.names is not None:
+                        add(with_legend(over(frame, mask), [one + 1 for one in classes], self.names))
+            except BadItem as error:  # the frames before the break count
+                record["broken"] = error.message
+        self.ledger.write(name, record)
 
 
 def load_image(item: dict[str, Any]) -> dict[str, Any]:
-    """Read the file of an item {"id", "file", "classes"} (in a loader's worker)."""
-    if "bad" in item:
+    """Read the file of an item {"id", "file", "classes"} (in a loader's worker). A "film" is left to be streamed."""
+    if "bad" in item or "film" in item:
         return item
     try:
-        return {"id": item["id"], "image": to_tensor(read_image(item["file"])), "classes": item["classes"]}
+        image = to_tensor(read_image(item["file"]))
     except BadItem as error:
         return {"id": item["id"], "bad": error.message}
-
+    several = pictures_in(item["file"])
+    if several > 1:
+        log.warning("%s holds %d pictures: only the first is used", item["file"], several)
+    return {"id": item["id"], "image": image, "classes": item["classes"]}

@@ -49,7 +49,7 @@ def nearest_key(key: str, conf: Path) -> str | None:
     known: set[str] = set()
     for path in conf.rglob("*.yaml"):
         group = path.parent.relative_to(conf).as_posix()
-        prefix = "" if group in (".", "stage", "experiment", "debug") else f"{group}."
+        prefix = "" if group in (".", "stage", "experiment", "debug", "sweep") else f"{group}."
         known |= {prefix + name for name in _names(OmegaConf.to_container(OmegaConf.load(path), resolve=False))}
     near = get_close_matches(key, sorted(known), n=1)
     return f"did you mean {near[0]}?" if near else None

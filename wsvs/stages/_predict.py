@@ -14,13 +14,15 @@ from wsvs.stages._work import work_through
 
 
 def predict_all(
-    run: Run, items: Sequence[Item], module: PredictorModule, folder: Path, *, workers: int, scores: bool = False
+    run: Run, items: Sequence[Item], module: PredictorModule, folder: Path, *, workers: int, scores: bool = False,
+    names: Sequence[str] | None = None,
 ) -> list[Item]:
-    """Write the mask of every item that has none yet; returns the items that have one.
+    """Write the mask of every item that has none yet; returns the items that have one, those of films with "frames".
 
     Args:
-        items: {"id", "file", "classes"}, or {"id", "bad": reason}.
+        items: {"id", "file", "classes"}, {"id", "film", "classes"}, or {"id", "bad": reason}.
         folder: Where the masks go.
+        scores, names: See `PredictionWriter`.
     """
     ledger = Ledger(run.dir)
 
@@ -28,10 +30,18 @@ def predict_all(
         return (folder / f"{item['id']}.png").is_file() or ledger.has(item["id"])
 
     work_through(
-        run, items, module=module, writer=PredictionWriter(folder, ledger, scores=scores), finished=finished,
-        dataset=partial(ItemDataset, load=load_image), workers=workers,
+        run, items, module=module, writer=PredictionWriter(folder, ledger, scores=scores, names=names),
+        finished=finished, dataset=partial(ItemDataset, load=load_image), workers=workers,
     )
+    written: list[Item] = []
     for item in items:
-        if ledger.has(item["id"]):
-            run.skip(item["id"], ledger.read(item["id"])["failed"])
-    return [item for item in items if (folder / f"{item['id']}.png").is_file()]
+        record = ledger.read(item["id"]) if ledger.has(item["id"]) else {}
+        if "failed" in record:
+            run.skip(item["id"], record["failed"])
+        if "broken" in record:
+            run.skip(item["id"], f"only its first {record['frames']} frames are used: {record['broken']}")
+        if "frames" in record:
+            written.append({**item, "frames": record["frames"]})
+        elif (folder / f"{item['id']}.png").is_file():
+            written.append(item)
+    return written

@@ -26,7 +26,7 @@ from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with
-from wsvs.stages import STAGES, load_stage
+from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._status import rank as rank  # stages take it from here
 
 log = logging.getLogger("wsvs")
@@ -175,9 +175,19 @@ class Run:
         )
         table = Table(*columns, title=f"{self.stage}: {time.time() - self.started:.0f} s", show_header=bool(columns[0]))
         for key, value in {**counts, **(results or {})}.items():
-            table.add_row(str(key), f"{value:.4g}" if isinstance(value, float) else str(value))
+            _add_rows(table, str(key), value)
         Console().print(table)
         log.info("wrote %s", wrote or self.dir)
+
+
+def _add_rows(table: Table, key: str, value: Any) -> None:
+    """One row, or the key and a row for each of its parts."""
+    if isinstance(value, Mapping) and value:
+        table.add_row(key, "")
+        for part, one in value.items():
+            _add_rows(table, f"  {part}", one)
+    else:
+        table.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
 
 
 def resolve_inputs(cfg: DictConfig, module: ModuleType) -> dict[str, Path]:
@@ -208,7 +218,7 @@ def _without(value: Any, keys: Sequence[str]) -> Any:
 
 def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
     """Id of this run: from the environment, else the unfinished run of the same command, else a new one."""
-    if resume and stage in (*STAGES, "pipeline") and not any(
+    if resume and stage in ALL_STAGES and not any(
         os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
     ):
         wanted = sorted(word for word in sys.argv[1:] if _is_task_override(word))

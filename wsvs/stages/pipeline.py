@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch  # noqa: F401  imported once here and inherited by the stages, which are forked
 from hydra import compose
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
-from wsvs.core.processes import end_with
-from wsvs.stages import STAGES, load_stage
+from wsvs.stages import STAGES, STEPS, load_stage
 from wsvs.stages._checks import judge
+from wsvs.stages._fork import GOOD, call
 from wsvs.stages._lightning import plain
-from wsvs.stages._run import Run, config_options, fingerprint, log, rank, resolve_inputs
+from wsvs.stages._run import Run, fingerprint, log, rank, resolve_inputs
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS: tuple[str, ...] = ("pipeline",)
 QUOTES = ("'", '"', "[")
-_GOOD = (0, 3)  # done, or done with bad items passed over
 
 
 @dataclass(frozen=True)
@@ -98,11 +94,11 @@ def plan(cfg: DictConfig) -> Iterator[Step]:
         if not isinstance(entry.get("set", []), list):
             raise UserError(f"set must be a list, got {entry['set']!r}", where=f"pipeline.steps, {entry['stage']}")
         step = Step(str(entry["stage"]), str(entry.get("label") or entry["stage"]), tuple(entry.get("set", ())))
-        if step.stage not in STAGES or step.label in seen:
-            unknown = step.stage not in STAGES
+        if step.stage not in STEPS or step.label in seen:
+            unknown = step.stage not in STEPS
             raise UserError(
                 f"{step.stage!r} is not a stage" if unknown else f"two steps are called {step.label!r}",
-                where="pipeline.steps", remedy=f"stages: {', '.join(STAGES)}; give repeated ones a label",
+                where="pipeline.steps", remedy=f"stages: {', '.join(STEPS)}; give repeated ones a label",
             )
         seen.add(step.label)
         yield step
@@ -169,24 +165,12 @@ def _finished(cfg: DictConfig, step: Step) -> Path | None:
 
 
 def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path:
-    """Run a stage as its own command line would, in a forked process: imports are paid once, memory is given back."""
+    """Run a stage; returns its directory."""
     name = _run_name(run, step)
-    sys.stdout.flush()
-    process = multiprocessing.get_context("fork").Process(
-        target=_child, args=(run.command, overrides, name, os.getpid())
-    )
-    process.start()
-    try:
-        process.join()
-    except KeyboardInterrupt:
-        process.join(5)  # Ctrl-C reaches it too; a signal that is sent to this process alone does not
-        if process.is_alive():
-            process.terminate()
-        process.join()
-        raise
-    if process.exitcode not in _GOOD:
+    status = call(run.command, overrides, name)
+    if status not in GOOD:
         raise UserError(
-            f"stage {step.stage} stopped with exit status {process.exitcode}", where=f"step {step.label}",
+            f"stage {step.stage} stopped with exit status {status}", where=f"step {step.label}",
             remedy="mend what it says above; the same command goes on from there",
         )
     return Path(cfg.out, cfg.name, step.stage, name).absolute()
@@ -197,12 +181,3 @@ def _run_name(run: Run, step: Step) -> str:
     home = Path(run.cfg.out, run.cfg.name, run.stage).absolute()
     parts = run.dir.relative_to(home).parts if run.dir.is_relative_to(home) else run.dir.parts[-1:]
     return "-".join([*parts, *([] if step.label == step.stage else [step.label])])
-
-
-def _child(command: Callable[[], None], overrides: list[str], name: str, parent: int) -> None:
-    os.environ["WSVS_RUN_ID"] = name
-    os.environ.pop("WSVS_RUN_DIR", None)
-    sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
-    GlobalHydra.instance().clear()
-    end_with(parent)
-    command()

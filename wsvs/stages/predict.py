@@ -1,8 +1,7 @@
-"""Stage predict: masks of any folder of images, with tags given or predicted (section 3.4)."""
+"""Stage predict: masks of images and videos of any kind, with tags given or predicted (section 3.4)."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -10,11 +9,13 @@ from omegaconf import DictConfig
 from wsvs.core import runs
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
-from wsvs.core.tables import read_ids, read_tags
+from wsvs.core.files import write_text
+from wsvs.core.tables import Tags, read_ids, read_tags
 from wsvs.data.images import EXTENSIONS, find_image
 from wsvs.data.work import Item
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
+from wsvs.stages._inputs import FILMS, find_files, images_below
 from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run
 
@@ -43,73 +44,78 @@ def run(run: Run) -> None:
     cfg, settings = run.cfg, run.cfg.predict
     checkpoint = settings.checkpoint or run.checkpoint(next(iter(run.inputs)))
     net = load_net(checkpoint, need_decoder=settings.method != "attention")
-    items = list_images(cfg, Classes(net.classes))
+    classes = Classes(net.classes)
+    items = list_images(cfg, classes)
     module = PredictorModule(
         net, method=settings.method, class_threshold=settings.class_threshold, background=settings.background,
         flip=settings.flip,
     )
-    written = predict_all(run, items, module, run.dir, workers=settings.workers, scores=settings.scores)
+    written = predict_all(
+        run, items, module, run.dir, workers=settings.workers, scores=settings.scores,
+        names=classes.with_background if settings.overlay else None,
+    )
+    write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in classes.with_background))
+    films = [item for item in written if "frames" in item]
+    counts = {"images": sum("film" not in item for item in items), "masks": len(written) - len(films)}
+    if any("film" in item for item in items):
+        counts |= {"films": len(films), "masks of films": sum(item["frames"] for item in films)}
+    given = cfg.labels or settings.tags
     run.finish(
-        counts={"images": len(items), "masks": len(written)}, wrote=run.dir,
-        supervision=f"image tags; tags of the predicted images {'given' if cfg.labels else 'predicted'}",
+        counts=counts, wrote=run.dir,
+        supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",
     )
 
 
 def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
-    """Items {"id", "file", "classes"}; what cannot be predicted is an item with its reason.
+    """Items {"id", "file", "classes"}, or "film" instead of "file"; what cannot be predicted comes with its reason.
 
     Raises:
-        UserError: No folder, no image in it, or a tag that is not a class.
+        UserError: Nothing there to predict, a tag that is not a class, or tags from two places.
     """
+    settings = cfg.predict
     if not cfg.input:
-        raise UserError("nothing to predict", where="input", remedy="give a folder of images: input=DIR")
-    root = Path(cfg.input)
-    if not root.is_dir():
-        raise UserError("folder of images not found", where=f"input={cfg.input}", remedy="check the path")
-    names = read_ids(cfg.predict.ids) if cfg.predict.ids else None
-    tags = read_tags(cfg.labels) if cfg.labels else None
-    files: dict[str, Path | None] = {}
-    if names is None:
-        files.update((name, find_image(root, name)) for name in tags or ())
-        listed = set(files.values())  # a table may name images with their extension
-        files.update((name, path) for name, path in _ids_below(root).items() if path not in listed)
-    else:
-        files.update((name, find_image(root, name)) for name in names)
-    if not files:
         raise UserError(
-            "no image in this folder", where=root, remedy=f"images end in {', '.join(EXTENSIONS)}"
+            "nothing to predict", where="input",
+            remedy="give a folder of images, an image, a video or a pattern: input=DIR"
         )
+    if settings.tags and cfg.labels:
+        raise UserError("tags are given twice", where="predict.tags and labels", remedy="give one of them")
+    everywhere = None
+    if settings.tags:
+        everywhere = [classes.index(tag, where="predict.tags") for tag in settings.tags]
+    root, files = find_files(cfg.input)
+    tags = read_tags(cfg.labels) if cfg.labels else None
+    if files is None:
+        files = _in_folder(root, read_ids(settings.ids) if settings.ids else None, tags)
+    elif settings.ids:
+        raise UserError("predict.ids needs a folder", where=f"input={cfg.input}", remedy="give input=DIR, or no ids")
     items: list[Item] = []
-    for name, found in sorted(files.items()) if names is None else files.items():
+    for name, found in files.items():
         if found is None:
             items.append({"id": name, "bad": f"no image file for id {name!r} in {root}"})
-        elif tags is None:
-            items.append({"id": name, "file": str(found), "classes": None})
+            continue
+        kind = "film" if found.suffix.lower() in FILMS else "file"
+        if tags is None:
+            items.append({"id": name, kind: str(found), "classes": everywhere})
         elif name not in tags:
             items.append({"id": name, "bad": f"no tags for image {name!r} in {cfg.labels}"})
         else:
             numbers = [classes.index(tag, where=f"tags of {name!r} in {cfg.labels}") for tag in tags[name]]
-            items.append({"id": name, "file": str(found), "classes": numbers})
+            items.append({"id": name, kind: str(found), "classes": numbers})
     return items
 
 
-def _ids_below(root: Path) -> dict[str, Path]:
-    """{id: file} of all images below a folder, hidden ones left out; an id is the path without its extension.
-
-    Raises:
-        UserError: Two images would be one mask.
-    """
-    seen: dict[str, Path] = {}
-    for base, folders, files in os.walk(root):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        for file in files:
-            path = Path(base, file)
-            if path.suffix.lower() in EXTENSIONS and not file.startswith("."):
-                name = str(path.relative_to(root).with_suffix(""))
-                if name in seen:
-                    raise UserError(
-                        f"two images would both give {name}.png", where=f"{seen[name]} and {path}",
-                        remedy="rename one of them",
-                    )
-                seen[name] = path
-    return seen
+def _in_folder(root: Path, names: list[str] | None, tags: Tags | None) -> dict[str, Path | None]:
+    """{id: image} of a folder: of the ids that are asked for, else of all images and all rows of the table."""
+    files: dict[str, Path | None] = {}
+    if names is not None:
+        return {name: find_image(root, name) for name in names}
+    files.update((name, find_image(root, name)) for name in tags or ())
+    listed = set(files.values())  # a table may name images with their extension
+    files.update((name, path) for name, path in images_below(root).items() if path not in listed)
+    if not files:
+        raise UserError(
+            "no image in this folder", where=root,
+            remedy=f"images end in {', '.join(EXTENSIONS)}; for videos give input='{root}/*.mp4'",
+        )
+    return dict(sorted(files.items()))

@@ -1,0 +1,122 @@
+"""What is exported is read back as the same masks, and says what its format wants to hear."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from wsvs.core.errors import UserError
+from wsvs.core.export import READ, WRITE, read_coco, read_yolo, write_coco, write_davis, write_voc, write_yolo
+from wsvs.core.files import write_json
+
+NAMES = ["background", "cat", "dog, big", "ünit"]
+
+
+def masks(void: bool = True) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    found = {"deep/f.v1": np.zeros((3, 5), np.uint8), "video/00007": np.full((4, 4), 3, np.uint8)}
+    for number, (height, width) in enumerate([(7, 9), (13, 333), (41, 1)]):
+        found[f"video/{number:05d}"] = rng.choice(np.array([0, 1, 2, 3], np.uint8), (height, width))
+    if void:
+        found["z"] = rng.choice(np.array([0, 2, 255], np.uint8), (11, 10))
+    return dict(sorted(found.items()))
+
+
+def same(found, expected) -> None:
+    found = dict(found)
+    assert found.keys() == expected.keys()
+    for name, mask in expected.items():
+        assert found[name].dtype == np.uint8 and np.array_equal(found[name], mask), name
+
+
+@pytest.mark.parametrize("kind", sorted(WRITE))
+def test_there_and_back(tmp_path, kind):
+    expected = masks(void=kind != "yolo")
+    if kind == "davis":
+        expected = {name: mask for name, mask in expected.items() if name.startswith("video/")}
+    assert WRITE[kind](tmp_path / "out", iter(masks(void=kind != "yolo").items()), NAMES) == len(expected)
+    same(READ[kind](tmp_path / "out"), expected)
+
+
+def test_coco_by_its_own_api(tmp_path, capsys):
+    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
+    expected = masks()
+    write_coco(tmp_path, expected.items(), NAMES)
+    api = coco.COCO(str(tmp_path / "annotations.json"))
+    assert {one["id"]: one["name"] for one in api.loadCats(api.getCatIds())} == {
+        1: "cat", 2: "dog, big", 3: "ünit", 255: "void",
+    }
+    for image in api.loadImgs(api.getImgIds()):
+        mask = np.zeros((image["height"], image["width"]), np.uint8)
+        for annotation in api.loadAnns(api.getAnnIds(imgIds=image["id"])):
+            part = api.annToMask(annotation)
+            mask[part > 0] = annotation["category_id"]
+            rows, columns = np.nonzero(part)
+            assert annotation["area"] == part.sum()
+            left, top, width, height = annotation["bbox"]
+            assert (left, top, left + width, top + height) == (
+                columns.min(), rows.min(), columns.max() + 1, rows.max() + 1,
+            )
+        assert np.array_equal(mask, expected[image["file_name"].removesuffix(".jpg")])
+
+
+def test_coco_of_others_with_polygons_and_plain_runs(tmp_path):
+    write_json(tmp_path / "theirs.json", {
+        "images": [{"id": 9, "file_name": "a.png", "height": 2, "width": 3}],
+        "annotations": [
+            {"image_id": 9, "category_id": 4, "segmentation": [[0, 0, 3, 0, 3, 1, 0, 1]]},
+            {"image_id": 9, "category_id": 2, "segmentation": {"size": [2, 3], "counts": [1, 2, 3]}},
+        ],
+    })
+    same(read_coco(tmp_path / "theirs.json"), {"a": np.array([[4, 2, 4], [2, 0, 0]], np.uint8)})
+
+
+def test_voc_files(tmp_path):
+    write_voc(tmp_path, masks().items(), NAMES)
+    assert (tmp_path / "ImageSets/Segmentation/all.txt").read_text().split() == list(masks())
+    assert (tmp_path / "labels.txt").read_text().splitlines() == NAMES
+    with Image.open(tmp_path / "SegmentationClass/z.png") as image:
+        assert image.mode == "P" and image.getpalette()[6:9] == [0, 128, 0]
+
+
+def test_yolo_lines(tmp_path):
+    mask = np.zeros((4, 8), np.uint8)
+    mask[1:3, 2:6] = 2
+    write_yolo(tmp_path, [("a", mask), ("b", np.full((2, 2), 255, np.uint8))], NAMES)
+    label, *shares = (tmp_path / "labels/a.txt").read_text().split()
+    points = {tuple(point) for point in np.array(shares, float).reshape(-1, 2).tolist()}
+    assert label == "1" and points == {(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)}
+    assert (tmp_path / "labels/b.txt").read_text() == ""  # void is nothing
+    assert dict(OmegaConf.load(tmp_path / "data.yaml").names) == {0: "cat", 1: "dog, big", 2: "ünit"}
+
+
+def test_davis_folders(tmp_path):
+    write_davis(tmp_path, masks().items(), NAMES)
+    assert (tmp_path / "ImageSets/all.txt").read_text() == "video\n"
+    frames = sorted(path.name for path in (tmp_path / "Annotations/Full-Resolution/video").iterdir())
+    assert frames == ["00000.png", "00001.png", "00002.png", "00007.png"]
+    with pytest.raises(UserError, match="no masks of videos"):
+        write_davis(tmp_path / "none", [("a", np.zeros((1, 1), np.uint8))], NAMES)
+
+
+def test_bad_files_are_told(tmp_path):
+    for content in ([], {"images": [], "x": 1}, {"images": [{"id": 1}], "annotations": []}, {
+        "images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}],
+        "annotations": [{"image_id": 1, "category_id": 300, "segmentation": {"counts": [0, 1]}}],
+    }):
+        (tmp_path / "annotations.json").write_text(json.dumps(content))
+        with pytest.raises(UserError, match="not a file of COCO masks"):
+            list(read_coco(tmp_path))
+    with pytest.raises(UserError, match="how large an image is"):
+        list(read_yolo(tmp_path))
+    write_yolo(tmp_path, masks(void=False).items(), NAMES)
+    (tmp_path / "labels/video/00000.txt").write_text("1 0.5 0.5\n1 0.5 x\n")
+    with pytest.raises(UserError, match="not 'class x y") as caught:
+        list(read_yolo(tmp_path))
+    assert caught.value.where == f"{tmp_path / 'labels/video/00000.txt'}:2"
+    with pytest.raises(UserError, match="no mask in this folder"):
+        list(READ["voc"](tmp_path / "nowhere"))

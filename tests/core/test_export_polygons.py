@@ -1,0 +1,57 @@
+"""Polygons along the borders of pixels give the mask back, exactly."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from wsvs.core.export_polygons import fill, outlines
+
+
+def back(mask: np.ndarray) -> np.ndarray:
+    found = np.zeros(mask.shape, int)
+    for points in outlines(mask):
+        found += fill(points, *mask.shape)
+    return found
+
+
+def test_a_rectangle_by_hand():
+    mask = np.zeros((5, 7), bool)
+    mask[1:3, 2:6] = True
+    [points] = outlines(mask)
+    assert {tuple(point) for point in points.tolist()} == {(2, 1), (6, 1), (6, 3), (2, 3)} and len(points) == 4
+
+
+def test_a_hole_hangs_on_a_slit():
+    mask = np.ones((3, 3), bool)
+    mask[1, 1] = False
+    [points] = outlines(mask)
+    assert len(points) == 4 + 4 + 2  # both loops, and the way there and back
+    assert np.array_equal(back(mask), mask)
+
+
+def test_random_masks_with_holes_islands_and_corners_that_touch():
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        mask = rng.random(rng.integers(1, 10, 2)) < rng.random()
+        assert np.array_equal(back(mask), mask)  # and no part over another: the sum is 1 at most
+        assert len(outlines(mask)) == cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[0] - 1
+
+
+def test_fill_agrees_with_the_test_of_each_pixels_centre():
+    """By OpenCV's point-in-polygon test, for polygons with slanted sides, some beyond the image."""
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        corners = rng.uniform(-5, 25, (3, 2))  # a triangle; no centre lies on a side
+        found = fill(corners, 20, 18)
+        expected = [
+            [cv2.pointPolygonTest(corners.astype(np.float32), (x + 0.5, y + 0.5), False) > 0 for x in range(18)]
+            for y in range(20)
+        ]
+        assert np.array_equal(found, np.array(expected))
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 2)), np.array([[1, 1]]), np.array([[1, 1], [5, 4]])])
+def test_what_has_no_area_fills_nothing(points):
+    assert not fill(points, 6, 6).any()

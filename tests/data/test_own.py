@@ -1,0 +1,86 @@
+"""The check of somebody's own images, and of single picture files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsvs.core.errors import BadItem
+from wsvs.data.image_files import inspect_image
+from wsvs.data.own import check_tagged
+from wsvs.data.tagged import TaggedImages
+
+
+def save(path: Path, size=(12, 8)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)).save(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "JPG", "png", "webp", "bmp"])
+def test_size_of_a_picture_and_its_damages(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    save(path, (300, 200))
+    assert inspect_image(path) == (300, 200)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0" * 7)
+    assert inspect_image(path) == (300, 200)
+    for damaged in (whole[: len(whole) // 2], b"", b"text"):
+        path.write_bytes(damaged)
+        with pytest.raises(BadItem):
+            inspect_image(path)
+    with pytest.raises(BadItem):
+        inspect_image(tmp_path / f"none.{suffix}")
+
+
+def test_a_jpeg_with_something_after_its_end_is_decoded(tmp_path):
+    path = tmp_path / "a.jpg"
+    save(path)
+    path.write_bytes(path.read_bytes() + b"camera")
+    assert inspect_image(path) == (12, 8)
+
+
+def test_folders_named_by_class(tmp_path):
+    for name in ("cat/1.jpg", "cat/2.jpg", "dog/1.png"):
+        save(tmp_path / name)
+    (tmp_path / "dog" / "2.jpg").write_bytes(b"\xff\xd8")
+    report = check_tagged(TaggedImages(root=str(tmp_path)))
+    assert report.counts == {"ids": 4, "images": 3, "usable images": 3, "classes": 2}
+    assert report.by_class == {"cat": {"images": 2}, "dog": {"images": 1}}
+    assert report.fatal == [] and len(report.problems) == 1
+    assert report.problems[0].text.startswith("1 images cannot be read and are passed over: dog/2.jpg (")
+
+
+def test_a_table_with_everything_that_can_be_wrong(tmp_path):
+    for name in ("a", "b", "c", "untold"):
+        save(tmp_path / "images" / f"{name}.jpg")
+    (tmp_path / "labels.tsv").write_text("id\ttags\na\tcat,dgo\nb\t\nc\tcat\nmissing\tcat\n")
+    (tmp_path / "val.txt").write_text("a\nz\n")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").touch()
+    data = TaggedImages(
+        root=str(tmp_path / "images"), labels=str(tmp_path / "labels.tsv"), classes=("cat", "dog"),
+        val=str(tmp_path / "val.txt"), masks=str(tmp_path / "masks"),
+    )
+    report = check_tagged(data)
+    assert {problem.text: problem.fatal for problem in report.problems} == {
+        "1 ids have no image file: missing": True,
+        "1 tags are no classes: dgo (1 images)": True,
+        "1 classes have no image: dog": False,
+        "1 ids of a list have no tags: z": True,
+    }
+    assert report.counts == {"ids": 4, "images": 3, "usable images": 2, "classes": 2}
+    untagged, masks, untold = report.notes
+    assert untagged.startswith("1 images have no tag") and masks.startswith("1 of 3 images have a true mask")
+    assert untold.startswith("1 images below") and "stand in no table" in untold
+
+
+def test_nothing_usable(tmp_path):
+    save(tmp_path / "images" / "a.jpg")
+    (tmp_path / "labels.tsv").write_text("id\ttags\na\tfox\n")
+    data = TaggedImages(
+        root=str(tmp_path / "images"), labels=str(tmp_path / "labels.tsv"), classes=("cat",), unknown_tags="drop"
+    )
+    assert [problem.text for problem in check_tagged(data).fatal] == ["not one image can be used"]

@@ -1,0 +1,129 @@
+"""Stage data on somebody's own images and videos and on a download; stage submit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.films import make_film, pictures
+from wsvs.core.masks import write_mask
+
+
+def save(path: Path, size=(12, 8)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)).save(path)
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    for name in ("cat/1.jpg", "cat/2.jpg", "dog/1.png"):
+        save(tmp_path / "images" / name)
+    make_film(tmp_path / "videos" / "cat" / "a.mp4", 50)
+    make_film(tmp_path / "videos" / "fox" / "a.mp4", 5)
+    (tmp_path / "videos" / "dog").mkdir()
+    (tmp_path / "videos" / "dog" / "broken.mp4").write_bytes(b"no video")
+    return tmp_path
+
+
+def report(out: Path) -> dict:
+    [path] = out.glob("outputs/default/data/*/report.json")
+    return json.loads(path.read_text())
+
+
+def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
+    status, said, _ = wsvs("stage=data", "data=tags", "data.root=images", "retrieve.root=videos")
+    assert status == 3
+    found = report(own)
+    assert found["counts"] == {
+        "ids": 3, "images": 3, "usable images": 3, "classes": 2, "videos": 3, "usable videos": 1,
+    }
+    assert found["by_class"] == {
+        "cat": {"images": 2, "videos": 1, "minutes of video": 0.03},
+        "dog": {"images": 1, "videos": 0, "minutes of video": 0.0},
+    }
+    told = [problem["what"] for problem in found["problems"]]
+    assert [text.split(" and ")[0] for text in told] == [
+        "videos cannot be read", "videos belong to no class", "classes have no video: nothing is learned about their "
+        "shapes",
+    ]
+    assert "fox/a" in said and "dog/broken" in said and "minutes of video" in said
+    [skipped] = own.glob("outputs/default/data/*/skipped.json")
+    assert len(json.loads(skipped.read_text())) == 3
+
+
+def test_images_alone_and_without_a_fault(wsvs, own):
+    status, said, _ = wsvs("stage=data", "data.root=images")
+    assert status == 0 and "usable images" in said and "videos" not in report(own)["counts"]
+
+
+def test_faults_that_stop_a_training_stop_here(wsvs, own):
+    (own / "labels.tsv").write_text("id\ttags\ncat/1\tcat\ncat/7\tcat\n")
+    status, said, complaint = wsvs("stage=data", "data.root=images", "data.labels=labels.tsv")
+    assert status == 2
+    assert "1 faults have to be mended first; 1 ids have no image file: cat/7" in complaint
+    assert "must be mended: 1 ids have no image file" in said
+    assert report(own)["problems"][0]["fatal"] and not list(own.glob("outputs/default/data/*/summary.json"))
+
+
+def test_videos_none_of_which_can_be_used(wsvs, own):
+    (own / "videos" / "cat" / "a.mp4").write_bytes(b"")
+    status, _, complaint = wsvs("stage=data", "data.root=images", "retrieve.root=videos")
+    assert status == 2 and "not one video can be used" in complaint
+
+
+@pytest.mark.parametrize("data", ["voc12", "davis", "youtube_objects"])
+def test_a_download_that_is_not_there(wsvs, data):
+    status, said, complaint = wsvs("stage=data", f"data={data}")
+    assert status == 2 and "a folder is missing" in complaint and "datasets/" in complaint
+    assert "http" in said and "data.folder=DIR" in said
+
+
+def test_stages_say_that_a_set_is_not_prepared_or_no_images(wsvs):
+    status, _, complaint = wsvs("stage=encoder", "data=voc12", "trainer=cpu")
+    assert status == 2 and "wsvs stage=data data=voc12 data.folder=datasets/VOC2012" in complaint
+    status, _, complaint = wsvs("stage=encoder", "data=davis", "trainer=cpu")
+    assert status == 2 and "data=davis are videos" in complaint
+
+
+def test_submit(wsvs, own):
+    write_mask(own / "masks" / "x.png", np.zeros((8, 12), np.uint8))
+    save(own / "pictures" / "x.jpg")
+    (own / "test.txt").write_text("x\n")
+    words = ["stage=submit", "predictions=masks", "submit.ids=test.txt"]
+    assert wsvs(*words, "input=pictures")[0] == 0
+    assert len(list(own.glob("outputs/default/submit/*/comp6_test.tar.gz"))) == 1
+    assert wsvs(*words[:2])[0] == 2 and "submit.ids=FILE" in wsvs(*words[:2])[2]
+    assert "predictions=DIR" in wsvs("stage=submit")[2]
+
+
+@pytest.mark.slow
+def test_prepared_shots_are_segmented_and_scored(wsvs, own):
+    """The way of Table 4 from a download to its two averages, by motion and colour alone."""
+    classes = ("aeroplane", "bird", "boat", "car", "cat", "cow", "dog", "horse", "motorbike", "train")
+    place = Path("data", "0001", "shots", "002")
+    for name in classes:
+        for number, image in enumerate(pictures(12, 96, 64), 1):
+            path = own / "yto" / "v1" / name / place / f"frame{number:04d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path, quality=95)
+    for name in ("cat", "dog"):
+        for number in (1, 11):
+            truth = np.zeros((64, 96), np.uint8)
+            left = 2 * (number - 1)
+            truth[21:42, left : left + 21] = 255  # where films.pictures has its square
+            path = own / "yto" / "youtube_masks" / name / place / "labels" / f"{number:05d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(truth).save(path)
+    words = ("data=youtube_objects", "data.folder=yto", "name=t4", "trainer=cpu")
+    assert wsvs("stage=data", *words)[0] == 3  # 2 shots, not 126
+    assert wsvs("stage=segment", "experiment=motion", "segment.superpixels=150", "segment.workers=0", *words)[0] == 0
+    assert wsvs("stage=evaluate", *words)[0] == 0
+    [path] = own.glob("outputs/t4/evaluate/*/metrics.json")
+    metrics = json.loads(path.read_text())
+    assert metrics["complete"] and (metrics["videos"], metrics["frames"]) == (2, 4)
+    assert set(metrics["by_class"]) == {"cat", "dog"}
+    assert metrics["class_average"] == pytest.approx(metrics["video_average"]) and metrics["class_average"] > 0.5

@@ -1,0 +1,84 @@
+"""Stage export from the command line: whose masks, whose names, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wsvs.core.files import read_json, write_json
+from wsvs.core.masks import read_mask, write_mask
+
+MASK = np.array([[0, 1, 2], [2, 2, 0]], np.uint8)
+
+
+@pytest.fixture
+def words(tmp_path):
+    return ["stage=export", f"out={tmp_path}/out", "name=n", "trainer=cpu"]
+
+
+@pytest.fixture
+def predict(tmp_path):
+    """A finished run of stage predict: an image and a film, and what else lies there."""
+    run = tmp_path / "out/n/predict/r"
+    for name in ("a b/c.d", "film/00000", "film/00001"):
+        write_mask(run / f"{name}.png", MASK)
+    for name in ("overlay/x", "scores/x", ".tmp-1"):
+        write_mask(run / f"{name}.png", MASK)
+    (run / "labels.txt").write_text("background\ncat\ndog\n")
+    write_json(run / "summary.json", {"finished": 1.0, "debug": False})
+    return run
+
+
+@pytest.mark.parametrize(("kind", "count"), [("coco", 3), ("voc", 3), ("yolo", 3), ("davis", 2)])
+def test_there_and_back(wsvs, words, predict, tmp_path, caplog, kind, count):
+    words.append(f"export.format={kind}")
+    caplog.set_level("INFO")
+    status, _, err = wsvs(*words, f"predictions={predict}", f"export.out={tmp_path}/{kind}")
+    assert status == 0, err
+    assert f"wrote {tmp_path}/{kind}" in caplog.text
+    [run] = (tmp_path / "out/n/export").iterdir()
+    assert read_json(run / "summary.json")["counts"] == {"masks": count, "format": kind, "passed over": 0}
+    back = tmp_path / "back"
+    status, _, err = wsvs(*words, f"predictions={tmp_path}/{kind}", f"export.out={back}", "export.reverse=true")
+    assert status == 0, err
+    found = {path.relative_to(back).as_posix(): read_mask(path) for path in back.rglob("*.png")}
+    films = {"film/00000.png", "film/00001.png"}
+    assert set(found) == (films if kind == "davis" else {"a b/c.d.png", *films})
+    assert all(np.array_equal(mask, MASK) for mask in found.values())
+
+
+def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_path):
+    assert wsvs(*words, run_id="images")[0] == 0
+    content = read_json(tmp_path / "out/n/export/images/annotations.json")
+    assert [one["name"] for one in content["categories"]] == ["cat", "dog"]
+    segment = tmp_path / "out/n/segment/r"
+    write_mask(segment / "masks/cat/clip_0/000009.png", MASK)
+    write_json(segment / "summary.json", {"finished": 1.0, "debug": False})
+    status, _, err = wsvs(*words, "export.format=davis", run_id="no names")
+    assert status == 2 and "names of the classes are not known" in err
+    status, _, err = wsvs(*words, "export.format=davis", "export.names=[background,cat,dog]", run_id="shots")
+    assert status == 0, err
+    davis = tmp_path / "out/n/export/shots"
+    assert np.array_equal(read_mask(davis / "Annotations/Full-Resolution/cat/clip_0/00009.png"), MASK)
+    assert (davis / "ImageSets/all.txt").read_text() == "cat/clip_0\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["export.format=png"], "export.format must be one of voc, coco, yolo, davis"),
+        (["predictions=nowhere"], "folder of masks not found"), ([], "no finished run of stage predict"),
+        (["predictions=.", "export.names=[background]"], "no mask in this folder"),
+        (["export.reverse=true"], "nothing to read"), (["export.reverse=true", "predictions=none"], "file not found"),
+    ],
+)
+def test_mistakes(wsvs, words, more, message):
+    status, _, err = wsvs(*words, *more)
+    assert status == 2 and message in err and "where:" in err
+
+
+def test_a_bad_mask_is_passed_over_and_a_label_without_a_name_stops(wsvs, words, predict, caplog):
+    (predict / "torn.png").write_bytes(b"")
+    assert wsvs(*words)[0] == 3 and "passed over torn.png" in caplog.text
+    status, _, err = wsvs(*words, "export.names=[background,cat]")
+    assert status == 2 and "label 2 has no name" in err

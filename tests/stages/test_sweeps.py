@@ -1,0 +1,75 @@
+"""The shipped sweeps: their keys and values are settings, and a sweep runs with each launcher that is installed."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from wsvs.__main__ import config_dir
+from wsvs.core.masks import write_mask
+from wsvs.stages._checks import check_types
+from wsvs.stages.segment import segment_settings
+
+SWEEPS = {  # sweep: (stage, number of jobs)
+    "seeds": ("decoder", 5), "learning_rate": ("decoder", 6), "terms": ("segment", 4), "smoothness": ("segment", 27),
+}
+
+
+def jobs(name: str) -> list[list[str]]:
+    """Overrides of each job, as Hydra's own sweeper would make them."""
+    params = OmegaConf.load(config_dir() / "sweep" / f"{name}.yaml").hydra.sweeper.params
+    words = [f"{key}={value}" for key, value in params.items()]
+    parsed = OverridesParser.create().parse_overrides(words)
+    return [list(job) for job in product(*(_values(override) for override in parsed))]
+
+
+def _values(override) -> list[str]:
+    if not override.is_sweep_override():
+        return [f"{override.key_or_group}={override.get_value_element_as_str()}"]
+    return [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
+
+
+def test_every_shipped_sweep_is_looked_at():
+    assert sorted(path.stem for path in (config_dir() / "sweep").glob("*.yaml")) == sorted([*SWEEPS, "none"])
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_each_job_is_another_configuration_that_the_stage_takes(composed, name):
+    stage, number = SWEEPS[name]
+    made = set()
+    for words in jobs(name):
+        cfg = composed(f"stage={stage}", f"sweep={name}", "data.root=x", *words)
+        check_types(cfg)
+        if stage == "segment":
+            segment_settings(cfg)  # its constructor takes the values
+        made.add(json.dumps(OmegaConf.to_container(cfg), sort_keys=True))
+    assert len(made) == number
+
+
+def test_no_sweep_is_the_default(composed):
+    plain = composed("stage=decoder", "data.root=x", hydra=True)
+    assert plain.hydra.sweeper.params is None
+    assert composed("stage=decoder", "sweep=seeds", "data.root=x", hydra=True).hydra.sweeper.params.seed == "0,1,2,3,4"
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_sweep_runs(cli, tmp_path, launcher):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    for folder in ("truth", "masks"):
+        write_mask(tmp_path / folder / "a.png", np.eye(4, dtype=np.uint8))
+    cli.run(
+        "-m", "stage=evaluate", "sweep=seeds", "predictions=masks", "truth=truth", "evaluate.names=[background,cat]",
+        f"hydra/launcher={launcher}", "hydra.sweeper.max_batch_size=2", "name=n", cwd=tmp_path,
+    )
+    [run] = (tmp_path / "outputs" / "n" / "evaluate").iterdir()
+    summaries = {Path(path).parent.name: json.loads(path.read_text()) for path in run.glob("*/summary.json")}
+    assert sorted(summaries) == ["0", "1", "2", "3", "4"]
+    for number, summary in summaries.items():
+        assert f"seed={number}" in summary["overrides"]

@@ -1,0 +1,100 @@
+"""The Python interface gives what the network gives, whatever an image comes as."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import wsvs
+from wsvs.core.errors import UserError
+from wsvs.core.masks import read_mask
+from wsvs.nets.model import NetConfig, SegmentationNet, label_map
+
+CONFIG = NetConfig("vgg_small", ("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
+
+
+@pytest.fixture
+def net() -> SegmentationNet:
+    torch.manual_seed(0)
+    encoder = CONFIG.build_encoder()
+    return SegmentationNet(CONFIG, encoder, CONFIG.build_decoder(encoder)).eval()
+
+
+@pytest.fixture
+def place(net, tmp_path, monkeypatch):
+    """A folder with a checkpoint, an encoder's checkpoint and a photograph."""
+    state = {f"net.{key}": value for key, value in net.state_dict().items()}
+    hyper = {"net": CONFIG.asdict()}
+    torch.save({"state_dict": state, "hyper_parameters": hyper}, tmp_path / "best.ckpt")
+    encoder = {key: value for key, value in state.items() if key.startswith("net.encoder.")}
+    torch.save({"state_dict": encoder, "hyper_parameters": hyper}, tmp_path / "encoder.ckpt")
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_documentation_holds(place):
+    finder = doctest.DocTestFinder(recurse=False)
+    [example] = finder.find(wsvs.load, "load", globs={})
+    assert len(example.examples) == 8
+    assert doctest.DocTestRunner().run(example).failed == 0
+    assert read_mask(place / "photo.png").shape == (20, 30)
+    with Image.open(place / "photo.overlay.jpg") as picture:
+        assert picture.width == 30 and picture.height > 20  # the legend is below
+
+
+def test_every_kind_of_image_gives_the_networks_own_answer(place, net):
+    model = wsvs.load(place / "best.ckpt", background=0.3)
+    with Image.open("photo.png") as opened:
+        image = opened.copy()
+    x = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+    classes, probabilities, scores = net.probabilities(x)
+    expected = label_map(probabilities, classes, (20, 30), 0.3).numpy()
+    for given in ("photo.png", place / "photo.png", image, np.array(image), image.convert("RGBA")):
+        found = model.predict(given)
+        assert np.array_equal(found.mask, expected) and found.image.shape == (20, 30, 3)
+        assert found.tags == tuple(CONFIG.classes[k] for k in classes)
+        assert found.scores == pytest.approx(dict(zip(CONFIG.classes, scores.tolist(), strict=True)))
+
+
+def test_given_tags(place):
+    model = wsvs.load("best.ckpt", background=0)
+    assert set(np.unique(model.predict("photo.png", tags=["dog"]).mask)) <= {0, 2}
+    assert model.predict("photo.png", tags=["dog", "cat", "dog"]).tags == ("dog", "cat")
+    nothing = model.predict("photo.png", tags=[])
+    assert nothing.tags == () and not nothing.mask.any()
+
+
+def test_mistakes_are_told(place):
+    model = wsvs.load("encoder.ckpt", method="attention")
+    with pytest.raises(UserError, match="did you mean 'dog'"):
+        model.predict("photo.png", tags=["dogs"])
+    with pytest.raises(UserError, match="image not found"):
+        model.predict("nowhere.png")
+    with pytest.raises(ValueError, match=r"\(H, W, 3\) uint8, got \(20, 30\) float64"):
+        model.predict(np.zeros((20, 30)))
+    with pytest.raises(UserError, match="holds an encoder only"):
+        wsvs.load("encoder.ckpt")
+    with pytest.raises(ValueError, match="class_threshold must be"):
+        wsvs.load("best.ckpt", class_threshold=2)
+
+
+def test_import_is_light_and_both_signatures_agree():
+    code = "import sys, wsvs; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    from wsvs import api
+
+    def names(function):
+        return {key: value.default for key, value in inspect.signature(function).parameters.items()}
+
+    assert names(wsvs.load) == names(api.load)

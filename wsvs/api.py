@@ -1,0 +1,106 @@
+"""The Python interface: a trained model as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from wsvs.core.classes import Classes
+from wsvs.core.errors import BadItem
+from wsvs.core.legend import with_legend
+from wsvs.core.masks import write_mask
+from wsvs.core.pictures import over
+from wsvs.data.images import read_image
+from wsvs.data.tagged import to_tensor
+from wsvs.lit.predictor import PredictorModule
+from wsvs.nets.model import Method, load_net
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, upright.
+        mask: (H, W) uint8: 0 is background, k the k-th of the model's classes.
+        tags: The classes that were looked for, given or predicted.
+        scores: Class -> how sure the classifier is that the image shows it, [0, 1].
+        classes: All classes of the model.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    tags: tuple[str, ...]
+    scores: dict[str, float]
+    classes: tuple[str, ...]
+
+    def overlay(self) -> Image.Image:
+        """The mask drawn over the image, with a legend below."""
+        found = [int(label) for label in np.unique(self.mask) if label]
+        return Image.fromarray(with_legend(over(self.image, self.mask), found, ("background", *self.classes)))
+
+    def save(self, path: str | Path) -> None:
+        """Write the mask as an indexed PNG with the VOC palette. Raises `UserError` on a full or read-only disk."""
+        write_mask(path, self.mask)
+
+
+class Model:
+    """A trained model; made by `wsvs.load`.
+
+    Attributes:
+        classes: Names of the labels 1, 2, ... of its masks.
+    """
+
+    def __init__(self, module: PredictorModule) -> None:
+        self._module = module.eval()
+        self.classes: tuple[str, ...] = module.net.classes
+
+    def predict(self, image: str | Path | np.ndarray | Image.Image, tags: Sequence[str] | None = None) -> Prediction:
+        """Segment one image.
+
+        Args:
+            image: A file of any kind that Pillow reads, a Pillow image, or RGB as (H, W, 3) uint8. Files are turned as
+                their EXIF tag says, CMYK and 16 bits are converted, transparent parts become white.
+            tags: Classes that the image shows, if they are known; predicted otherwise.
+
+        Raises:
+            UserError: A file that cannot be read, or a tag that is not a class.
+            ValueError: An array of another shape or type.
+        """
+        pixels = _pixels(image)
+        numbers = None
+        if tags is not None:
+            numbers = [Classes(self.classes).index(tag, where="tags") for tag in dict.fromkeys(tags)]
+        found = self._module.segment(to_tensor(pixels).to(self._module.device), numbers)
+        scores = dict(zip(self.classes, found.scores.tolist(), strict=True))
+        return Prediction(pixels, found.mask, tuple(self.classes[k] for k in found.classes), scores, self.classes)
+
+
+def load(
+    checkpoint: str | Path, *, device: str = "cpu", method: Method = "decoder", class_threshold: float = 0.6,
+    background: float | Literal["otsu"] = 0.5, flip: bool = False,
+) -> Model:
+    """See `wsvs.load`."""
+    net = load_net(checkpoint, need_decoder=method != "attention")
+    module = PredictorModule(
+        net, method=method, class_threshold=class_threshold, background=background, flip=flip
+    )
+    return Model(module.to(device))
+
+
+def _pixels(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        try:
+            return np.array(image.convert("RGB"))
+        except (OSError, ValueError) as error:
+            raise BadItem(f"image cannot be read: {error}", where="image") from error
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"an image is (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    return image

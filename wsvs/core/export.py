@@ -1,0 +1,196 @@
+"""Masks in the files of other tools, and back: PASCAL VOC, MS COCO, YOLO and DAVIS.
+
+Each format is a pair: write(out, masks, names) for pairs of an id and (H, W) uint8 labels, and read(path) of such
+pairs. What is written gives the same masks when it is read. Ids are paths without an extension, such as 'cat/7'.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsvs.core import export_rle
+from wsvs.core.classes import IGNORE
+from wsvs.core.errors import UserError
+from wsvs.core.export_polygons import fill, outlines
+from wsvs.core.files import atomic_path, read_json, write_text
+from wsvs.core.masks import read_mask, write_mask
+
+Masks = Iterable[tuple[str, np.ndarray]]
+VOID = "void"
+FRAME = re.compile(r"(.+)/(\d+)")
+ANNOTATIONS = "annotations.json"
+SIZES = "sizes.tsv"
+
+
+def write_voc(out: Path, masks: Masks, names: Sequence[str]) -> int:
+    """SegmentationClass/<id>.png, ImageSets/Segmentation/all.txt and labels.txt (one name a line, background first)."""
+    ids = []
+    for name, mask in masks:
+        write_mask(out / "SegmentationClass" / f"{name}.png", mask)
+        ids.append(name)
+    write_text(out / "ImageSets" / "Segmentation" / "all.txt", "".join(f"{name}\n" for name in ids))
+    write_text(out / "labels.txt", "".join(f"{name}\n" for name in names))
+    return len(ids)
+
+
+def read_voc(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    yield from read_folder(path / "SegmentationClass")
+
+
+def read_folder(root: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """All masks below a folder in the order of their ids. Raises `UserError` if there is none."""
+    found = False
+    for path in sorted(root.rglob("*.png")):
+        if not any(part.startswith(".") for part in path.relative_to(root).parts):
+            found = True
+            yield path.relative_to(root).with_suffix("").as_posix(), read_mask(path)
+    if not found:
+        raise UserError("no mask in this folder", where=root, remedy="masks are PNG files")
+
+
+def write_coco(out: Path, masks: Masks, names: Sequence[str]) -> int:
+    """annotations.json in the form of MS COCO: for each class of an image one annotation with its run lengths.
+
+    `category_id` is the label; 255 is written as the category 'void'. An image's file name is its id and '.jpg'.
+    """
+    images: list[dict[str, Any]] = []
+    number, void = 0, False
+    with atomic_path(out / ANNOTATIONS) as temporary, temporary.open("w") as stream:
+        stream.write('{"annotations": [')
+        for name, mask in masks:
+            height, width = mask.shape
+            images.append({"id": len(images) + 1, "file_name": f"{name}.jpg", "height": height, "width": width})
+            for label in np.unique(mask[mask > 0]).tolist():
+                void |= label == IGNORE
+                number += 1
+                stream.write("\n" if number == 1 else ",\n")
+                json.dump(_annotation(number, len(images), label, mask == label), stream)
+        labels = {label: name for label, name in enumerate(names) if label} | ({IGNORE: VOID} if void else {})
+        categories = [{"id": label, "name": name, "supercategory": "object"} for label, name in labels.items()]
+        stream.write(f'],\n"categories": {json.dumps(categories)},\n"images": {json.dumps(images)}}}\n')
+    return len(images)
+
+
+def _annotation(number: int, image: int, label: int, mask: np.ndarray) -> dict[str, Any]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    left, top = int(columns[0]), int(rows[0])
+    return {
+        "id": number, "image_id": image, "category_id": label, "iscrowd": 0, "area": int(np.count_nonzero(mask)),
+        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+        "segmentation": {"size": list(mask.shape), "counts": export_rle.encode(mask)},
+    }
+
+
+def read_coco(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Masks of a COCO file, run lengths or polygons; a later annotation lies over an earlier one.
+
+    Raises:
+        UserError: Not such a file.
+    """
+    path = path / ANNOTATIONS if path.is_dir() else path
+    content = read_json(path)
+    try:
+        parts: dict[int, list[dict[str, Any]]] = {}
+        for annotation in content["annotations"]:
+            parts.setdefault(annotation["image_id"], []).append(annotation)
+        for image in content["images"]:
+            mask = np.zeros((image["height"], image["width"]), np.uint8)
+            for annotation in parts.get(image["id"], ()):
+                mask[_coco_area(annotation["segmentation"], *mask.shape)] = annotation["category_id"]
+            yield Path(image["file_name"]).with_suffix("").as_posix(), mask
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"not a file of COCO masks: {type(error).__name__} {error}", where=path,
+            remedy="it needs images (id, file_name, height, width) and annotations (image_id, category_id up to 255, "
+            "segmentation)",
+        ) from error
+
+
+def _coco_area(segmentation: Any, height: int, width: int) -> np.ndarray:
+    if isinstance(segmentation, dict):
+        return export_rle.decode(segmentation["counts"], height, width)
+    area = np.zeros((height, width), bool)
+    for polygon in segmentation:
+        area |= fill(np.reshape(polygon, (-1, 2)), height, width)
+    return area
+
+
+def write_yolo(out: Path, masks: Masks, names: Sequence[str]) -> int:
+    """labels/<id>.txt, data.yaml and sizes.tsv: a line 'class x y x y ...' for each connected part of a class.
+
+    The class is the label - 1; x and y are shares of the image's width and height. Void pixels become background:
+    the format has no word for them.
+    """
+    sizes = ["id\theight\twidth\n"]
+    for name, mask in masks:
+        height, width = mask.shape
+        lines = []
+        for label in np.unique(mask[(mask > 0) & (mask != IGNORE)]).tolist():
+            for points in outlines(mask == label):
+                shares = (points / (width, height)).ravel().tolist()
+                lines.append(" ".join([str(label - 1), *(f"{share:.7g}" for share in shares)]) + "\n")
+        write_text(out / "labels" / f"{name}.txt", "".join(lines))
+        sizes.append(f"{name}\t{height}\t{width}\n")
+    listed = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(names[1:]))
+    write_text(out / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{listed}")
+    write_text(out / SIZES, "".join(sizes))
+    return len(sizes) - 1
+
+
+def read_yolo(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Masks of labels/<id>.txt at the sizes of sizes.tsv. Raises `UserError` for a bad line or a missing file."""
+    if not (path / SIZES).is_file():
+        raise UserError(
+            f"no {SIZES}: polygons alone do not say how large an image is", where=path,
+            remedy="give a folder with labels/ and a table of id, height and width, split by tabs",
+        )
+    for row in (path / SIZES).read_text().splitlines()[1:]:
+        name, height, width = row.split("\t")
+        mask = np.zeros((int(height), int(width)), np.uint8)
+        file = path / "labels" / f"{name}.txt"
+        for number, line in enumerate(file.read_text().splitlines() if file.is_file() else (), 1):
+            try:
+                label, *shares = line.split()
+                points = np.array(shares, np.float64).reshape(-1, 2) * (mask.shape[1], mask.shape[0])
+                mask[fill(points, *mask.shape)] = int(label) + 1
+            except (ValueError, OverflowError) as error:
+                raise UserError(f"not 'class x y x y ...': {error}", where=f"{file}:{number}") from error
+        yield name, mask
+
+
+def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
+    """Annotations/Full-Resolution/<video>/00000.png, ImageSets/all.txt (one video a line) and labels.txt.
+
+    A video is a folder of masks whose names are numbers; they keep their numbers. All other masks are left out.
+    """
+    videos: dict[str, None] = {}
+    count = 0
+    for name, mask in masks:
+        found = FRAME.fullmatch(name)
+        if found:
+            videos[found[1]] = None
+            write_mask(out / "Annotations" / "Full-Resolution" / found[1] / f"{int(found[2]):05d}.png", mask)
+            count += 1
+    if not count:
+        raise UserError(
+            "no masks of videos here", where="export.format=davis", remedy="give a run of stage segment, or folders "
+            "<video>/00000.png, with predictions=DIR",
+        )
+    write_text(out / "ImageSets" / "all.txt", "".join(f"{video}\n" for video in videos))
+    write_text(out / "labels.txt", "".join(f"{name}\n" for name in names))
+    return count
+
+
+def read_davis(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Ids are <video>/<number of five digits>."""
+    yield from read_folder(path / "Annotations" / "Full-Resolution")
+
+
+WRITE = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo, "davis": write_davis}
+READ = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo, "davis": read_davis}

@@ -1,0 +1,51 @@
+"""A strip below a picture that says which colour is which class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from wsvs.core.classes import voc_palette
+
+_INK, _PAPER = (40, 40, 40), (255, 255, 255)
+_SMALLEST, _SHARE = 12, 32  # height of the letters in px, and at least this part of the picture's width
+NOTHING = "no class found"
+
+
+def with_legend(picture: np.ndarray, labels: Sequence[int], names: Sequence[str]) -> np.ndarray:
+    """A picture with a strip below it: a swatch in the palette's colour and the name, for each label.
+
+    The strip's height depends on the picture's width and on the labels only, so the frames of a film stay alike.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        labels: Labels to explain, above 0; none gives the words 'no class found'.
+        names: Names of the labels 0, 1, ...
+
+    Returns:
+        (H + strip, W, 3) uint8. A name that is wider than the picture is cut off by its border.
+    """
+    width = picture.shape[1]
+    size = max(_SMALLEST, width // _SHARE)
+    font = ImageFont.load_default(size)
+    gap = size // 2
+    entries = [(voc_palette()[label], names[label]) for label in labels] or [(None, NOTHING)]
+    places, left, line = [], gap, 0
+    for colour, name in entries:
+        swatch = 0 if colour is None else size + gap
+        length = swatch + int(font.getlength(name))
+        if left > gap and left + length > width:
+            left, line = gap, line + 1
+        places.append((left, line, swatch))
+        left += length + 2 * gap
+    height = gap + (line + 1) * (size + gap)
+    strip = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(strip)
+    for (colour, name), (x, row, swatch) in zip(entries, places, strict=True):
+        y = gap + row * (size + gap)
+        if colour is not None:
+            draw.rectangle((x, y, x + size - 1, y + size - 1), tuple(int(value) for value in colour))
+        draw.text((x + swatch, y + size / 2), name, _INK, font, anchor="lm")
+    return np.concatenate([picture, np.asarray(strip)])

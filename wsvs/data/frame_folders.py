@@ -1,0 +1,174 @@
+"""Video data sets that come as folders of JPEG frames: made into video files, with true masks numbered alike.
+
+    <prepared>/videos/...      one Matroska file a shot, its frames the very JPEGs of the download (Motion JPEG)
+    <prepared>/masks/<video>/%05d.png  true masks, 0 and 1, numbered by the frame within the video, from 0
+    <prepared>/*.tsv           video and comma-separated classes
+    <prepared>/prepared.json   written last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import atomic_path, write_json, write_text
+from wsvs.core.masks import read_mask, write_mask
+from wsvs.data.image_files import inspect_image
+from wsvs.data.report import Progress, Report
+
+PREPARED = "prepared.json"
+_JPEG_FOREGROUND = 128  # compression blurs the two values 0 and 255
+
+
+@dataclass(frozen=True)
+class FrameFolder:
+    """One shot.
+
+    Attributes:
+        video: Its name, a relative path; true masks and predictions lie in a folder of this name.
+        file: The video file to make, relative to the folder of videos.
+        frames: {number in the download: JPEG}, rising.
+        masks: {number in the download: true mask}; may be empty, or of some frames only.
+        classes: Tags.
+    """
+
+    video: str
+    file: str
+    frames: Mapping[int, Path]
+    masks: Mapping[int, Path]
+    classes: tuple[str, ...]
+
+
+def make_videos(
+    shots: Sequence[FrameFolder], root: Path, masks: Path, *, rate: int, same_size: bool, report: Report,
+    progress: Progress,
+) -> None:
+    """Write the videos and masks of all shots that are whole; faults go to the report.
+
+    What is there already is left alone.
+
+    Args:
+        root: Folder of the videos.
+        masks: Folder of the true masks.
+        rate: Frames a second that the files claim.
+        same_size: True masks must have the frames' size; else only its shape.
+    """
+    faults: dict[str, list[str]] = {"broken": [], "sizes": [], "stray": [], "masks": [], "shape": []}
+    for shot in progress(shots, "videos"):
+        numbers = {number: index for index, number in enumerate(shot.frames)}
+        faults["stray"] += [f"{shot.video}/{mask.name}" for n, mask in shot.masks.items() if n not in numbers]
+        try:
+            sizes = {inspect_image(path) for path in shot.frames.values()}
+        except BadItem as item:
+            faults["broken"].append(f"{shot.video} ({Path(str(item.where)).name})")
+            continue
+        if len(sizes) > 1:
+            faults["sizes"].append(shot.video)
+            continue
+        [size] = sizes
+        if not (root / shot.file).is_file():
+            write_video(root / shot.file, list(shot.frames.values()), size, rate)
+        for number, path in shot.masks.items():
+            target = masks / shot.video / f"{numbers.get(number, 0):05d}.png"
+            if number in numbers and not target.is_file():
+                try:
+                    mask = _read(path)
+                except BadItem:
+                    faults["masks"].append(f"{shot.video}/{path.name}")
+                    continue
+                if not _fits(mask, size, same_size):
+                    faults["shape"].append(f"{shot.video}/{path.name}")
+                    continue
+                write_mask(target, mask)
+    again = "the download is damaged or not all there: unpack it again"
+    report.add_items(faults["broken"], "videos have a frame that cannot be read", "frames", again)
+    report.add_items(faults["sizes"], "videos have frames of several sizes", "frames", again)
+    report.add_items(faults["stray"], "true masks belong to no frame", "true masks", again)
+    report.add_items(faults["masks"], "true masks cannot be read", "true masks", again)
+    report.add_items(faults["shape"], "true masks are not of the size of their frames", "true masks", again)
+
+
+def write_video(path: Path, frames: Sequence[Path], size: tuple[int, int], rate: int) -> None:
+    """JPEG files -> one Matroska file of the same bytes, atomically: nothing is compressed a second time."""
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", format="matroska") as container:
+        stream = container.add_stream("mjpeg", rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuvj420p"  # a claim of the header; decoders believe the JPEGs themselves
+        for number, frame in enumerate(frames):
+            packet = av.Packet(frame.read_bytes())
+            packet.stream = stream
+            packet.pts = packet.dts = number
+            packet.duration, packet.time_base = 1, Fraction(1, rate)
+            packet.is_keyframe = True
+            container.mux(packet)
+
+
+def finish(
+    prepared: Path, name: str, shots: Sequence[FrameFolder], tables: Mapping[str, Mapping[str, Sequence[str]]],
+    report: Report,
+) -> None:
+    """Counts, and, if nothing is wrong, the tables {file: {video: classes}} and prepared.json."""
+    report.counts |= {
+        "videos": len(shots), "frames": sum(len(shot.frames) for shot in shots),
+        "videos with true masks": sum(bool(shot.masks) for shot in shots),
+        "true masks": sum(len(shot.masks) for shot in shots),
+    }
+    for shot in shots:
+        for tag in shot.classes:
+            row = report.by_class.setdefault(tag, {"videos": 0, "frames": 0, "true masks": 0})
+            row["videos"] += 1
+            row["frames"] += len(shot.frames)
+            row["true masks"] += len(shot.masks)
+    if not report.fatal:
+        for file, table in tables.items():
+            rows = "".join(f"{video}\t{','.join(tags)}\n" for video, tags in table.items())
+            write_text(prepared / file, f"video\ttags\n{rows}")
+        write_json(prepared / PREPARED, {"data": name, "counts": report.counts})
+
+
+def numbered(folder: Path, suffix: str, prefix: str = "") -> dict[int, Path]:
+    """{number: file} of <prefix><digits><suffix>, rising; {} where there is no such folder."""
+    found = {}
+    for path in folder.glob(f"{prefix}*{suffix}") if folder.is_dir() else ():
+        digits = path.name[len(prefix) : -len(suffix)]
+        if digits.isascii() and digits.isdigit():
+            found[int(digits)] = path
+    return dict(sorted(found.items()))
+
+
+def folders(path: Path) -> Iterator[Path]:
+    """Folders in a folder, by name, hidden ones left out."""
+    if path.is_dir():
+        yield from sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+
+
+def not_images(name: str) -> UserError:
+    """For a stage that wants tagged images, given a set of videos."""
+    return UserError(
+        f"data={name} are videos, and this stage wants tagged images", where=f"data={name}",
+        remedy="use data=voc12 for the images; docs/tables.md says where the videos go",
+    )
+
+
+def _read(path: Path) -> np.ndarray:
+    """(H, W) uint8, 1 = object."""
+    if path.suffix.lower() == ".png":
+        return (read_mask(path) > 0).astype(np.uint8)
+    inspect_image(path)
+    with Image.open(path) as image:
+        return (np.asarray(image.convert("L")) >= _JPEG_FOREGROUND).astype(np.uint8)
+
+
+def _fits(mask: np.ndarray, size: tuple[int, int], same: bool) -> bool:
+    """Whether a mask has the size (width, height), or its shape within a pixel and 2 percent."""
+    height, width = mask.shape
+    if same:
+        return (width, height) == size
+    return abs(height * size[0] / width - size[1]) <= 1 + 0.02 * size[1]

@@ -1,0 +1,38 @@
+"""Look at a picture file without decoding all of it: its size, and whether its end is there."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from wsvs.core.errors import BadItem
+from wsvs.data.images import read_image
+
+_JPEG = (".jpg", ".jpeg")
+_BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
+
+
+def inspect_image(path: str | Path) -> tuple[int, int]:
+    """(width, height) in pixels of a picture that can be read, as the file stores it.
+
+    A JPEG that ends as it should is not decoded: that takes a hundredth of the time. Everything else is.
+
+    Raises:
+        BadItem: Missing, empty, truncated or not a picture.
+    """
+    path = Path(path)
+    data = b""
+    if path.suffix.lower() in _JPEG:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadItem(f"image cannot be read: {error.strerror}", where=path) from error
+    if not (data.startswith(_BEGIN) and data.rstrip(b"\0").endswith(_END)):
+        read_image(path)  # raises if it is none
+    try:
+        with Image.open(BytesIO(data) if data else path) as image:
+            return image.size
+    except Exception as error:  # of damaged headers, of many types
+        raise BadItem(f"image cannot be read: {error}", where=path) from error

@@ -1,0 +1,80 @@
+"""What a check of a data set found: counts, problems with their remedies, and a table by class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Progress = Callable[[Sequence[Any], str], Iterable[Any]]
+"""(work, what is done with it) -> the same work, shown as it goes."""
+
+_SHOWN = 5
+
+
+def quiet(work: Sequence[T], _: str) -> Iterable[T]:
+    """A `Progress` that shows nothing."""
+    return work
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of fault with all items that have it.
+
+    Attributes:
+        what: What is wrong, in words that follow the number of items.
+        where: Folder or file.
+        remedy: What to do, or where to get what is missing.
+        items: Ids or file names; empty if the fault is one of the whole.
+        fatal: The data cannot be used as they are; else the items are passed over.
+    """
+
+    what: str
+    where: str
+    remedy: str
+    items: tuple[str, ...] = ()
+    fatal: bool = True
+
+    @property
+    def text(self) -> str:
+        """One line: number of items, what is wrong, the first items."""
+        if not self.items:
+            return self.what
+        more = " ..." if len(self.items) > _SHOWN else ""
+        return f"{len(self.items)} {self.what}: {', '.join(self.items[:_SHOWN])}{more}"
+
+
+@dataclass
+class Report:
+    """The result of a check.
+
+    Attributes:
+        counts: What there is.
+        by_class: {class: {what: number}}.
+        problems: What is wrong with it.
+        notes: What may be known beside.
+    """
+
+    counts: dict[str, Any] = field(default_factory=dict)
+    by_class: dict[str, dict[str, int | float]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, what: str, where: object, remedy: str, items: Iterable[str] = (), *, fatal: bool = True) -> None:
+        """Record a fault of the whole."""
+        self.problems.append(Problem(what, str(where), remedy, tuple(items), fatal))
+
+    def add_items(self, items: Iterable[str], what: str, where: object, remedy: str, *, fatal: bool = True) -> None:
+        """Record a fault of some items; nothing if there are none."""
+        items = tuple(items)
+        if items:
+            self.add(what, where, remedy, items, fatal=fatal)
+
+    @property
+    def fatal(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.fatal]
+
+    def asdict(self) -> dict[str, Any]:
+        """Content of report.json."""
+        return asdict(self)

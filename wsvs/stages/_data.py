@@ -1,0 +1,91 @@
+"""What stage data shows, and its look at a folder of videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from wsvs.core.errors import BadItem
+from wsvs.data.report import Progress, Report
+from wsvs.stages._retrieve import folder_source
+from wsvs.stages._run import log
+from wsvs.video.reader import glance
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A data set that is made out of a download."""
+
+    def make(self, progress: Progress) -> Report: ...
+
+
+def shown(work: Sequence[Any], what: str) -> Iterable[Any]:
+    """A progress bar on a terminal, one line elsewhere."""
+    console = Console()
+    if console.is_terminal:
+        return track(work, what, console=console)
+    log.info("looks at %d: %s", len(work), what)
+    return work
+
+
+def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress: Progress) -> None:
+    """Count the usable videos of each class below retrieve.root. Raises `UserError` where there is none at all."""
+    videos = folder_source(cfg).videos
+    for name in classes:
+        report.by_class[name] |= {"videos": 0, "minutes of video": 0.0}
+    usable, lost, foreign, unreadable = 0, [], [], []
+    for video in progress(videos, "videos"):
+        own = [tag for tag in video.tags if tag in classes]
+        if video.path is None:
+            lost.append(video.id)
+        elif not own:
+            foreign.append(video.id)
+        else:
+            try:
+                info = glance(video.path)
+            except BadItem as item:
+                unreadable.append(f"{video.id} ({item.problem})")
+                continue
+            usable += 1
+            for tag in own:
+                row = report.by_class[tag]
+                row["videos"] += 1
+                row["minutes of video"] = round(row["minutes of video"] + info.frames / info.fps / 60, 2)
+    root = cfg.retrieve.root
+    report.add_items(lost, "videos of the table have no file", root, f"mend {cfg.retrieve.labels}", fatal=False)
+    report.add_items(unreadable, "videos cannot be read and are passed over", root, "replace them", fatal=False)
+    report.add_items(
+        foreign, "videos belong to no class and are left out", root,
+        "name their class: by the first folder below retrieve.root, or in retrieve.labels", fatal=False,
+    )
+    without = [name for name in classes if not report.by_class[name]["videos"]]
+    report.add_items(
+        without if usable else [], "classes have no video: nothing is learned about their shapes", root,
+        "add videos of them", fatal=False,
+    )
+    report.counts |= {"videos": len(videos), "usable videos": usable}
+    if not usable:
+        report.add("not one video can be used", root, "a video needs a file that can be read and a class of data")
+
+
+def print_report(report: Report) -> None:
+    """Tables of the classes and of what is wrong."""
+    console = Console()
+    if report.by_class:
+        columns = list(dict.fromkeys(key for row in report.by_class.values() for key in row))
+        table = Table("class", *columns)
+        for name, row in report.by_class.items():
+            table.add_row(name, *(str(row.get(key, 0)) for key in columns))
+        console.print(table)
+    for problem in report.problems:
+        word = "[bold]must be mended:[/bold]" if problem.fatal else "passed over:"
+        console.print(word, end=" ")
+        console.print(problem.text, markup=False, highlight=False)
+        console.print(f"  where: {problem.where}\n  next:  {problem.remedy}", markup=False, highlight=False)
+    for note in report.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)

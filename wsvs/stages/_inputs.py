@@ -1,0 +1,80 @@
+"""The files that a person names to stage predict: a folder, one file, or a pattern."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from wsvs.core.errors import UserError
+from wsvs.data.images import EXTENSIONS
+from wsvs.retrieve.folder import EXTENSIONS as VIDEO_EXTENSIONS
+
+FILMS = tuple(extension for extension in VIDEO_EXTENSIONS if extension not in EXTENSIONS)  # a GIF is a picture here
+
+
+def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
+    """Root and {id: file} of an image, a video or a pattern with * ? [ ] (** looks into folders too).
+
+    An id is the file's path below the root, without its extension; the root is the last folder without a wildcard.
+    Of a folder {id: file} is None: `images_below` lists it.
+
+    Raises:
+        UserError: Nothing is there, or it is neither an image nor a video.
+    """
+    path = Path(given)
+    if path.is_dir():
+        return path, None
+    kinds = f"images end in {', '.join(EXTENSIONS)}; videos in {', '.join(FILMS)}"
+    if path.is_file():
+        if path.suffix.lower() not in (*EXTENSIONS, *FILMS):
+            raise UserError("neither an image nor a video", where=f"input={given}", remedy=kinds)
+        return path.parent, {path.stem: path}
+    if not glob.has_magic(given):
+        raise UserError(
+            "no such image, video or folder", where=f"input={given}",
+            remedy="check the path; put quotes around one with spaces, brackets or commas: 'input=\"my cat (1).jpg\"'",
+        )
+    parts = path.parts
+    root = Path(*parts[: next(number for number, part in enumerate(parts) if glob.has_magic(part))])
+    matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]
+    files = [match for match in matches if match.is_file() and match.suffix.lower() in (*EXTENSIONS, *FILMS)]
+    if not files:
+        raise UserError("no image or video fits this pattern", where=f"input={given}", remedy=kinds)
+    found = _by_id(root, files)
+    films = {name for name, match in found.items() if match.suffix.lower() in FILMS}
+    for name in found:
+        if any(parent.as_posix() in films for parent in Path(name).parents):
+            raise UserError(
+                "a video's masks would lie among those of a folder of its name", where=found[name].parent,
+                remedy="rename the folder, or give two patterns one after the other",
+            )
+    return root, dict(found)
+
+
+def images_below(root: Path) -> dict[str, Path]:
+    """{id: file} of all images below a folder, hidden ones left out; an id is the path without its extension.
+
+    Raises:
+        UserError: Two images would be one mask.
+    """
+    files = []
+    for base, folders, names in os.walk(root):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        files += [
+            Path(base, name) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+        ]
+    return _by_id(root, files)
+
+
+def _by_id(root: Path, files: Iterable[Path]) -> dict[str, Path]:
+    seen: dict[str, Path] = {}
+    for path in files:
+        name = str(path.relative_to(root).with_suffix(""))
+        if name in seen:
+            raise UserError(
+                f"two images would both give {name}.png", where=f"{seen[name]} and {path}", remedy="rename one of them",
+            )
+        seen[name] = path
+    return seen

@@ -1,0 +1,36 @@
+"""Stage data: prepare and check a data set; of one's own images and videos, say what is usable."""
+
+from __future__ import annotations
+
+from hydra.utils import instantiate
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import write_json
+from wsvs.data.own import check_tagged
+from wsvs.data.tagged import TaggedImages
+from wsvs.stages._data import Preparable, add_videos, print_report, shown
+from wsvs.stages._run import Run, rank
+
+NEEDS: tuple[str, ...] = ()
+SECTIONS = ("data", "retrieve")
+
+
+def run(run: Run) -> None:
+    cfg = run.cfg
+    if rank() != 0:
+        return
+    data = instantiate(cfg.data, _convert_="all")
+    report = data.make(shown) if isinstance(data, Preparable) else check_tagged(data, shown)
+    if isinstance(data, TaggedImages) and cfg.retrieve.source == "folder" and cfg.retrieve.root:
+        add_videos(cfg, list(report.by_class), report, shown)
+    print_report(report)
+    write_json(run.dir / "report.json", report.asdict())
+    if report.fatal:
+        first = report.fatal[0]
+        raise UserError(
+            f"{len(report.fatal)} faults have to be mended first; {first.text}", where=first.where, remedy=first.remedy
+        )
+    for problem in report.problems:
+        for item in problem.items or (problem.where,):
+            run.skip(item, problem.what)
+    run.finish(counts=report.counts, wrote=run.dir / "report.json")
