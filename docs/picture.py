@@ -78,7 +78,7 @@ def terms(run: Path, shot: dict[str, Any], net: SegmentationNet) -> tuple[Segmen
     frames = np.stack(list(read_frames(shot["file"], shot["start"], shot["stop"], longest_edge=settings.longest_edge)))
     with torch.inference_mode():
         module = SegmenterModule(net, settings, batch_size=cfg.segment.attention_batch)
-        alpha = module.attention(frames, shot["class"])
+        alpha = module.attention(frames, [shot["class"]])
     return segment(describe_frames(frames, settings), alpha, settings), frames
 
 

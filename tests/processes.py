@@ -28,9 +28,9 @@ TINY = (
 TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 CLASSES = ("polar bear", "it's a=zebra", "Pfau (grün)")  # in the order of the world's tiger, panda and parrot
 
-# Put in front of a process's own modules: ends it, or fills its disk, at a known rename of a known file.
+# Put in front of a process's own modules: ends it, holds it, or fills its disk, at a known rename of a known file.
 SABOTAGE = '''
-import errno, os, signal
+import errno, os, signal, time
 pattern, number, rank, what = os.environ["SABOTAGE"].rsplit("|", 3)
 left, replace = int(number), os.replace
 
@@ -40,6 +40,8 @@ def sabotaged(source, target, **more):
         left -= 1
         if left < 0 and what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        elif left < 0 and what == "hang":
+            time.sleep(60)
         elif left < 0:
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
     return replace(source, target, **more)
@@ -63,7 +65,7 @@ class Cli:
         self, *words: object, launcher: Sequence[object] = (sys.executable, "-m"), cwd: Path | None = None,
         sabotage: str | None = None, **environment: str,
     ) -> subprocess.Popen[str]:
-        """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or full)."""
+        """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or hang, or full)."""
         private = ("WSVS_", "RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "SLURM_", "TORCHELASTIC_", "WANDB_", "HYDRA_")
         own = {key: value for key, value in os.environ.items() if not key.startswith(private)}
         paths = [str(self.root)]

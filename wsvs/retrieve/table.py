@@ -46,7 +46,7 @@ class Tally:
         numbers = (
             self.found, self.thumbnails_passed, self.downloaded, self.key_frames_passed, self.clips, self.frames,
         )
-        return [*map(str, numbers), f"{self.size / 1e9:.3g}", lost]
+        return [*map(str, numbers), f"{self.size / 1e9:.2f}", lost]
 
     def asdict(self) -> dict[str, Any]:
         return {
