@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,13 +29,24 @@ def make_film(
 ) -> Path:
     """A video of so many frames; `turn` in degrees asks players to turn it, `times` are the frames' times in ms."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options={"movflags": "faststart"} if faststart else {}) as out:
-        stream = out.add_stream(codec, rate=25, options={"threads": "1", "g": "7"})
+    return write_film(
+        path, pictures(frames, *size, seed=seed), size=size, codec=codec, pixels=pixels, turn=turn, times=times,
+        container={"movflags": "faststart"} if faststart else {}, options={"g": "7"},
+    )
+
+
+def write_film(
+    path: Path, film: Iterable[np.ndarray], *, size: tuple[int, int], codec: str, pixels: str, turn: int | None,
+    times: Sequence[int] | None, container: dict[str, str], options: dict[str, str],
+) -> Path:
+    """Encode (H, W, 3) uint8 pictures at 25 a second; `container` and `options` are FFmpeg's, of file and codec."""
+    with av.open(str(path), "w", options=container) as out:
+        stream = out.add_stream(codec, rate=25, options={"threads": "1", **options})
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = *size, pixels
         if turn is not None:
             stream.set_display_rotation(turn)
-        for number, picture in enumerate(pictures(frames, *size, seed=seed)):
+        for number, picture in enumerate(film):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             if times is not None:
                 frame.pts, frame.time_base = times[number], Fraction(1, 1000)

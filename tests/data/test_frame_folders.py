@@ -93,6 +93,14 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def refuses(folder, make, damage, expected):
+    """A damaged download is named for what it is, and nothing counts as prepared."""
+    damage(folder)
+    report = make(folder)
+    assert any(expected in problem.text for problem in report.fatal), [problem.text for problem in report.fatal]
+    assert not (folder / "prepared" / "prepared.json").exists()
+
+
 DAVIS_FAULTS = {
     "a missing folder": (lambda d: (d / "Annotations").rename(d / "x"), "a folder is missing"),
     "a missing sequence": (lambda d: (d / "JPEGImages/480p/dog").rename(d / "x"), "1 sequences have no frames: dog"),
@@ -123,11 +131,7 @@ DAVIS_FAULTS = {
 
 @pytest.mark.parametrize("fault", DAVIS_FAULTS)
 def test_faults_of_davis(davis, fault):
-    damage, expected = DAVIS_FAULTS[fault]
-    damage(davis)
-    report = make_davis(davis)
-    assert any(expected in problem.text for problem in report.fatal), [problem.text for problem in report.fatal]
-    assert not (davis / "prepared" / "prepared.json").exists()
+    refuses(davis, make_davis, *DAVIS_FAULTS[fault])
 
 
 def test_a_stray_sequence_is_left_out(davis):
@@ -206,11 +210,7 @@ OBJECT_FAULTS = {
 
 @pytest.mark.parametrize("fault", OBJECT_FAULTS)
 def test_faults_of_youtube_objects(objects, fault):
-    damage, expected = OBJECT_FAULTS[fault]
-    damage(objects)
-    report = make_objects(objects)
-    assert any(expected in problem.text for problem in report.fatal), [problem.text for problem in report.fatal]
-    assert not (objects / "prepared" / "prepared.json").exists()
+    refuses(objects, make_objects, *OBJECT_FAULTS[fault])
 
 
 def test_videos_are_no_tagged_images(tmp_path):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
-import av
 import numpy as np
 import pytest
+
+from tests.films import write_film
 
 BITS, CELL = 8, 16
 
@@ -32,20 +32,11 @@ def make(
     size: tuple[int, int] = (144, 96), options: dict[str, str] | None = None,
     container: dict[str, str] | None = None, turn: int | None = None, times: list[int] | None = None,
 ) -> Path:
-    with av.open(str(path), "w", options=container or {}) as out:
-        stream = out.add_stream(codec, rate=25, options={"threads": "1", **(options or {})})
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = *size, pixels
-        if turn is not None:
-            stream.set_display_rotation(turn)
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(numbered(number, *size), format="rgb24")
-            if times is not None:
-                frame.pts, frame.time_base = times[number], Fraction(1, 1000)
-                stream.codec_context.time_base = Fraction(1, 1000)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
+    film = (numbered(number, *size) for number in range(frames))
+    return write_film(
+        path, film, size=size, codec=codec, pixels=pixels, turn=turn, times=times, container=container or {},
+        options=options or {},
+    )
 
 
 @pytest.fixture(scope="session")

@@ -17,17 +17,23 @@ _SLOWEST, _FASTEST = 1.0, 240.0  # frames per second that players show
 
 
 @contextmanager
-def open_film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+def open_film(path: Path, fps: float, *, joinable: bool = False) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that adds an (H, W, 3) uint8 RGB picture to an H.264 film; the first sets the size.
 
     Odd sides get a white line more, as 4:2:0 wants it. At least one picture has to be added.
+
+    Args:
+        path: The film; it appears when it is whole.
+        fps: Held within what players show, 1 to 240.
+        joinable: No B-frames: stamps of decoding and of showing are the same, so films can be put one behind the other.
 
     Raises:
         UserError: The disk is full or read-only.
     """
     rate = Fraction(min(max(fps, _SLOWEST), _FASTEST)).limit_denominator(1001)
+    options = {**_X264, "bf": "0"} if joinable else _X264
     with atomic_path(path) as temporary, av.open(str(temporary), "w") as out:
-        stream = out.add_stream("libx264", rate=rate, options=_X264)
+        stream = out.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
         stream.width = 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,10 +10,7 @@ import numpy as np
 
 from wsvs.core.files import atomic_path
 from wsvs.core.pictures import over
-
-# No B-frames: stamps of decoding and of showing are the same, so pieces can be put one behind the other.
-_X264 = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "1"}
-_SLOWEST, _FASTEST = 1.0, 240.0  # frames per second that players show
+from wsvs.lit.film import open_film
 
 
 def write_overlay(path: Path, frames: np.ndarray, masks: np.ndarray, label: int, fps: float) -> None:
@@ -26,16 +22,11 @@ def write_overlay(path: Path, frames: np.ndarray, masks: np.ndarray, label: int,
         UserError: The disk is full or read-only.
     """
     height, width = (max(2, side // 2 * 2) for side in masks.shape[1:])
-    rate = Fraction(min(max(fps, _SLOWEST), _FASTEST)).limit_denominator(1001)
-    with atomic_path(path) as temporary, av.open(str(temporary), "w") as out:
-        stream = out.add_stream("libx264", rate=rate, options=_X264)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    with open_film(path, fps, joinable=True) as add:
         for frame, mask in zip(frames, masks, strict=True):
             shown = over(frame, mask * np.uint8(label))
             shown = np.pad(shown, ((0, shown.shape[0] == 1), (0, shown.shape[1] == 1), (0, 0)), "edge")
-            picture = np.ascontiguousarray(shown[:height, :width])
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        out.mux(stream.encode(None))
+            add(shown[:height, :width])
 
 
 def join(pieces: Sequence[Path], path: Path) -> None:

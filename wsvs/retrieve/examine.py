@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -16,25 +16,13 @@ import numpy as np
 from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error
 from wsvs.retrieve.clips import cut
+from wsvs.retrieve.folder import VideoFacts
 from wsvs.retrieve.keyframes import Open, key_frames, read_index, windows
 from wsvs.retrieve.manifest import RETRIEVED, Row, safe_name, skip
 
 T = TypeVar("T")
 Score = Callable[[Sequence[np.ndarray], str], np.ndarray]  # (H, W, 3) uint8 RGB images, class -> their scores in [0, 1]
 DIGITS = 6  # of a score: 0.8 in float32 must not be more than 0.8
-
-
-class Facts(Protocol):
-    """What has to be known of a clip, as `wsvs.video.reader.probe` finds it out."""
-
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def fps(self) -> float: ...
-    @property
-    def frames(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,7 @@ class Tools:
 
     open_video: Open
     convert: Callable[[av.VideoFrame], np.ndarray]
-    probe: Callable[[Path], Facts]
+    probe: Callable[[Path], VideoFacts]
     score: Score
 
 
