@@ -148,8 +148,8 @@ def test_every_key_of_a_section_is_read(section):
 
 def test_every_section_belongs_to_a_stage():
     known = {
-        "defaults", "name", "out", "seed", "resume", "inputs", "dry_run", "input", "videos", "labels", "predictions",
-        "truth", "hydra",
+        "defaults", "name", "out", "seed", "resume", "plugins", "inputs", "dry_run", "input", "videos", "labels",
+        "predictions", "truth", "hydra",
     }
     assert set(MAIN) == known | set(SECTIONS) | {"segment"}
     used = {section for stage in ALL_STAGES for section in load_stage(stage).SECTIONS}
@@ -158,12 +158,13 @@ def test_every_section_belongs_to_a_stage():
 
 
 def test_retrieve_and_top_level_keys_are_read():
-    code = "\n".join(path.read_text() for path in sorted(STAGE_CODE.glob("*.py")))
+    code = "\n".join(path.read_text() for path in sorted([*STAGE_CODE.glob("*.py"), STAGE_CODE.parent / "__main__.py"]))
     for option in (path for path in (CONF / "retrieve").glob("*.yaml")):
         for key in set(OmegaConf.load(option)) - {"source"}:
             assert re.search(rf"cfg\.retrieve\.{key}\b", code), key
     for key in (
-        "name", "out", "seed", "inputs", "dry_run", "input", "videos", "labels", "predictions", "truth", "debug",
+        "name", "out", "seed", "plugins", "inputs", "dry_run", "input", "videos", "labels", "predictions", "truth",
+        "debug",
     ):
         assert re.search(rf"cfg\.{key}\b", code), key
     assert "${resume}" in (CONF / "config.yaml").read_text()

@@ -1,4 +1,4 @@
-"""Every command in README and docs is one that exists and composes."""
+"""Every command in README and docs is one that exists and composes; tests/test_commands.py runs them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,15 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from tests.pages import PAGES, ROOT, commands, write_files
 from wsvs.__main__ import config_dir, register_resolvers
 from wsvs.stages import ALL_STAGES
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ALL = [pytest.param(page, line, id=f"{page.name}: {line[:60]}") for page in PAGES for line in commands(page)]
 
 
-def commands(page: Path) -> list[str]:
-    """Lines of the page's bash blocks, continued lines joined, comments left out."""
-    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line for line in (line.split("  #")[0].strip() for line in lines) if line and not line.startswith("#")]
-
-
-ALL = [pytest.param(line, id=f"{page.name}: {line[:60]}") for page in PAGES for line in commands(page)]
-
-
-@pytest.mark.parametrize("line", ALL)
-def test_command_exists(line: str):
+@pytest.mark.parametrize(("page", "line"), ALL)
+def test_command_exists(page: Path, line: str, tmp_path: Path):
     words = shlex.split(line)
     while words and "=" in words[0] and not words[0].startswith("wsvs"):
         words = words[1:]  # VARIABLE=value before the command
@@ -38,6 +28,9 @@ def test_command_exists(line: str):
         overrides = [word for word in words[1:] if "=" in word]
         # a sweep gives several values to a key; each of its jobs gets one
         single = [re.sub(r"=([^\[{'\"]*?),.*", r"=\1", word) if "-m" in words else word for word in overrides]
+        if "--config-dir" in words:
+            write_files(page, tmp_path)
+            single.append(f"hydra.searchpath=[file://{tmp_path / words[words.index('--config-dir') + 1]}]")
         register_resolvers()
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             cfg = compose("config", overrides=single)

@@ -67,6 +67,7 @@ def run_stage(cfg) -> None:
 
 
 def _run_stage(cfg) -> None:
+    from wsvs.core.plugins import load_plugins
     from wsvs.stages._checks import check_types
     from wsvs.stages._lightning import close_loggers, sow
     from wsvs.stages._run import Run
@@ -76,6 +77,7 @@ def _run_stage(cfg) -> None:
     check_types(cfg)
     run = Run(cfg, main)
     with run.opened(module):
+        load_plugins(cfg.plugins)
         sow(cfg)
         try:
             module.run(run)

@@ -2,7 +2,7 @@
 
 A backbone maps (B, 3, H, W) to features (B, channels, ~H/stride, ~W/stride) and, on request, the arg-max positions
 ("switches") and the inputs of its max-pools, which are the decoder's only look at the image.
-To add one: write a `Backbone` and name it in `BACKBONES`.
+To add one: write a `Backbone` and name it in `BACKBONES`, from a module of your own too (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -136,8 +136,38 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 }
 
 
+_OURS = frozenset(BACKBONES)
+
+
 def build_backbone(name: str) -> Backbone:
-    """Raises ValueError with the known names."""
+    """Raises ValueError with the known names, or where a backbone of a plugin is not what it says of itself."""
     if name not in BACKBONES:
-        raise ValueError(f"model.backbone must be one of {', '.join(BACKBONES)}, got {name!r}")
-    return BACKBONES[name]()
+        raise ValueError(
+            f"model.backbone must be one of {', '.join(BACKBONES)}, got {name!r}; one of your own needs "
+            "plugins=[its module]"
+        )
+    backbone = BACKBONES[name]()
+    if name not in _OURS:
+        _check(backbone, name)
+    return backbone
+
+
+@torch.no_grad()
+def _check(backbone: Backbone, name: str, side: int = 128) -> None:
+    """Hold what a backbone says of itself against one forward pass."""
+    if not isinstance(backbone, Backbone):
+        raise TypeError(f"backbone {name!r} must make a wsvs.nets.backbones.Backbone, got {type(backbone).__name__}")
+    training = backbone.training
+    found = backbone.eval()(torch.zeros(1, 3, side, side), with_pools=True)
+    backbone.train(training)
+    channels, cells = found.map.shape[1:3]
+    pools = tuple(pool.before.shape[1] for pool in found.pools)
+    if channels != backbone.channels:
+        raise ValueError(f"backbone {name!r} says channels={backbone.channels}, but makes {channels}")
+    if abs(cells - side / backbone.stride) > 1.5:
+        raise ValueError(f"backbone {name!r} says stride={backbone.stride}, but makes {cells} cells of {side} px")
+    if pools != backbone.pool_channels or len(pools) != len(backbone.pool_depths):
+        raise ValueError(
+            f"backbone {name!r} says pool_channels={backbone.pool_channels} and {len(backbone.pool_depths)} "
+            f"pool_depths, but its max-pools have {pools}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,3 +76,7 @@ class Source(Protocol):
     def others(self) -> list[Row]:
         """Rows of videos that are candidates of no class."""
         ...
+
+
+SOURCES: dict[str, Callable[[Mapping[str, Any], Sequence[str]], Source]] = {}
+"""Sources of plugins beside ours, by the name that retrieve.source gives: (section retrieve, classes) -> source."""

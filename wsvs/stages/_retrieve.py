@@ -24,7 +24,7 @@ from wsvs.retrieve.clips import place_clip
 from wsvs.retrieve.folder import FolderSource
 from wsvs.retrieve.local import LocalSource
 from wsvs.retrieve.manifest import MANIFEST, Row
-from wsvs.retrieve.source import Candidate, Source
+from wsvs.retrieve.source import SOURCES, Candidate, Source
 from wsvs.retrieve.table import COLUMNS, Tally
 from wsvs.stages._lightning import plain
 from wsvs.video.reader import shrunk_size
@@ -33,6 +33,7 @@ from wsvs.video.reader import shrunk_size
 BYTES_PER_SECOND = 62_500.0
 UNKNOWN_DURATION = 180.0  # seconds
 REQUESTS_PER_VIDEO = 3
+OURS = ("folder", "urls", "youtube")
 
 
 class ImageScorer:
@@ -93,6 +94,13 @@ def build_source(cfg: DictConfig, known: Classes, classes: Classes) -> Source:
     """
     if cfg.retrieve.source == "folder":
         return LocalSource(folder_source(cfg), classes, cfg.retrieve.foreign)
+    if cfg.retrieve.source in SOURCES:
+        return SOURCES[cfg.retrieve.source](plain(cfg.retrieve), classes.names)
+    if cfg.retrieve.source not in OURS:
+        raise UserError(
+            f"there is no source {cfg.retrieve.source!r}", where="retrieve.source",
+            remedy=f"one of {', '.join((*OURS, *SOURCES))}; one of your own needs plugins=[its module]",
+        )
     from wsvs.retrieve.polite import Pace  # yt-dlp only where the web is asked
     from wsvs.retrieve.urls import UrlSource
     from wsvs.retrieve.web import Web, check_javascript
@@ -125,17 +133,17 @@ def build_source(cfg: DictConfig, known: Classes, classes: Classes) -> Source:
 
 
 def estimate(cfg: DictConfig, wanted: Sequence[tuple[str, Candidate]]) -> dict[str, Any]:
-    """What fetching these videos would cost: {"videos", "hours of video", "GB", "hours"}."""
+    """What fetching these videos would cost: {"videos", "hours of video"}, from the web also {"GB", "hours"}."""
     videos = {candidate.video: candidate.duration for _, candidate in wanted}
     known = [duration for duration in videos.values() if duration is not None]
     usual = sum(known) / len(known) if known else UNKNOWN_DURATION
     seconds = [usual if duration is None else duration for duration in videos.values()]
+    found = {"videos": len(videos), "hours of video": sum(seconds) / 3600}
+    if "rate" not in cfg.retrieve:  # nothing comes from the web
+        return found
     size = sum(min(BYTES_PER_SECOND * duration, cfg.retrieve.max_size) for duration in seconds)
     pauses = REQUESTS_PER_VIDEO * sum(cfg.retrieve.pause) / 2 * len(videos)
-    return {
-        "videos": len(videos), "hours of video": sum(seconds) / 3600, "GB": size / 1e9,
-        "hours": (pauses + size / cfg.retrieve.rate) / 3600,
-    }
+    return {**found, "GB": size / 1e9, "hours": (pauses + size / cfg.retrieve.rate) / 3600}
 
 
 def print_costs(costs: dict[str, Any]) -> None:

@@ -88,7 +88,7 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
     convert = Converter(net.config.image_size)
     with Crawl(
         source, classes.names, run.dir, Tools(OpenVideo, convert, probe, score), choice, budget,
-        keep_videos=cfg.retrieve.source != "folder" and cfg.retrieve.keep_videos,
+        keep_videos="keep_videos" in cfg.retrieve and cfg.retrieve.keep_videos,
     ) as crawl:
         if cfg.dry_run:
             _dry(run, crawl)

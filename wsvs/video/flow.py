@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, Protocol
 
 import cv2
@@ -54,6 +56,10 @@ class DISFlow:
             self._shape, self._engine = pair[0].shape, cv2.DISOpticalFlow_create(_PRESETS[self.preset])
         flow = self._engine.calc(pair[0], pair[1], None)  # type: ignore[call-overload]
         return np.ascontiguousarray(flow[:height, :width])
+
+
+FLOWS: dict[str, Callable[[], Flow]] = {f"dis_{preset}": partial(DISFlow, preset) for preset in _PRESETS}  # type: ignore[arg-type]
+"""What segment.flow may name. One is made for each chunk of a video, in the process that works on it."""
 
 
 def _grey(frame: np.ndarray) -> np.ndarray:

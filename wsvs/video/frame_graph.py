@@ -10,7 +10,7 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from wsvs.video.flow import DISFlow, Flow
+from wsvs.video.flow import FLOWS, Flow
 from wsvs.video.graph import flow_percentage, spatial_edges, temporal_links
 from wsvs.video.inside_outside import inside_map, reliability
 from wsvs.video.settings import SegmentSettings
@@ -112,7 +112,7 @@ def describe_frames(
         ValueError: No frames, or frames of different sizes or not (H, W, 3) uint8.
     """
     settings = settings or SegmentSettings()
-    flow = flow or DISFlow(settings.flow.removeprefix("dis_"))  # type: ignore[arg-type]
+    flow = flow or FLOWS[settings.flow]()
     draft = _Draft()
     before: np.ndarray | None = None
     for frame in frames:

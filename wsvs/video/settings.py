@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
+from wsvs.video.flow import FLOWS
 from wsvs.video.graph import Solver
 from wsvs.video.inside_outside import Angle, Cleanup, Gain, Gradient
 from wsvs.video.superpixels import SlicMethod
 
-FlowName = Literal["dis_ultrafast", "dis_fast", "dis_medium"]
 Motion = Literal["inside_outside", "contrast"]
 Refine = Literal["none", "guided"]
 
@@ -23,7 +23,7 @@ class SegmentSettings:
         superpixels: Wanted in a frame.
         compactness: SLIC's m.
         longest_edge: Larger frames are shrunk to this, px.
-        flow: Optical flow; the faster ones are coarser.
+        flow: Name in `FLOWS` of the optical flow; the faster ones are coarser.
         motion: What M is made of: "inside_outside" as in the paper, or "contrast" with the surroundings, which also
             finds slow objects and open motion boundaries (`wsvs.video.contrast`) and needs the flow both ways.
         saliency: Power with which the contrast of colours counts beside that of motion; 0 leaves it out. Of
@@ -55,7 +55,7 @@ class SegmentSettings:
     superpixels: int = 1500
     compactness: float = 30.0
     longest_edge: int = 400
-    flow: FlowName = "dis_medium"
+    flow: str = "dis_medium"
     motion: Motion = "inside_outside"
     saliency: float = 0.0
     lambda_a: float = 2.0
@@ -93,6 +93,12 @@ class SegmentSettings:
                     raise ValueError(f"{field.name} must be a finite number, got {value!r}")
                 if value < 0:
                     raise ValueError(f"{field.name} must not be negative, got {value!r}")
+            elif field.name == "flow":
+                if value not in FLOWS:
+                    raise ValueError(
+                        f"flow must be one of {', '.join(FLOWS)}, got {value!r}; one of your own needs "
+                        "plugins=[its module]"
+                    )
             elif value not in get_args(kind):
                 raise ValueError(f"{field.name} must be one of {', '.join(get_args(kind))}, got {value!r}")
         if self.compactness == 0:
