@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 from torch import nn
 
-from wsvs.nets.backbones import BACKBONES, Backbone, build_backbone
+from wsvs.nets.backbones import BACKBONES, Backbone, PoolingBackbone, build_backbone
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Said:
             nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, padding=1), nn.BatchNorm2d(8),
             nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 12, 3, padding=1), nn.ReLU(),
         )
-        return Backbone(layers, **vars(self), last_block=7)
+        return PoolingBackbone(layers, **vars(self), last_block=7)
 
 
 def test_a_backbone_of_ones_own(monkeypatch):
@@ -36,7 +36,7 @@ def test_a_backbone_of_ones_own(monkeypatch):
     [
         (replace(Said(), channels=13), "says channels=13, but makes 12"),
         (replace(Said(), stride=8), "says stride=8, but makes 32 cells of 128 px"),
-        (replace(Said(), pool_channels=(6,), pool_depths=(1,)), r"max-pools have \(6, 8\)"),
+        (replace(Said(), pool_channels=(6,), pool_depths=(1,)), r"halves the size there are \(6, 8\)"),
         (replace(Said(), pool_depths=(1,)), "1 pool_depths"),
     ],
 )

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsvs.nets.attention import resize
-from wsvs.nets.backbones import Backbone, Features, Pooled
+from wsvs.nets.backbone import Backbone, Features, Pooled
 
 Guidance = Literal["switches", "features", "none"]
 
@@ -50,6 +50,11 @@ class Decoder(nn.Module):
             raise ValueError(f"model.decoder_width must be in (0, 1], got {width}")
         if guidance == "switches" and width != 1:
             raise ValueError(f"model.guidance=switches needs model.decoder_width=1 (one switch a channel), got {width}")
+        if guidance == "switches" and not backbone.has_switches:
+            raise ValueError(
+                "model.guidance=switches needs a backbone that halves the size by max-pools alone, and this one does "
+                "not: take features or none"
+            )
         self.guidance = guidance
         channels = [max(8, round(c * width)) for c in backbone.pool_channels]
         self.first = _deconv(1, channels[-1], batch_norm)
@@ -98,6 +103,7 @@ class Decoder(nn.Module):
     def _unpool(self, x: Tensor, pool: Pooled) -> Tensor:
         size = pool.before.shape[-2:]
         if self.guidance == "switches":
+            assert pool.switches is not None
             return unpool(x, pool.switches, size)
         return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 

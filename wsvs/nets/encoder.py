@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsvs.nets.backbones import Features, build_backbone
-
-Trainable = Literal["none", "last", "all"]
+from wsvs.nets.backbone import Features, Trainable
+from wsvs.nets.backbones import build_backbone
 
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
 _STD = (0.229, 0.224, 0.225)
@@ -58,12 +56,7 @@ class Encoder(nn.Module):
                 nn.init.zeros_(layer.bias)
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
-        self._freeze()
-
-    def _freeze(self) -> None:
-        start = {"none": len(self.backbone.features), "last": self.backbone.last_block, "all": 0}[self.trainable]
-        for number, layer in enumerate(self.backbone.features):
-            layer.requires_grad_(number >= start)
+        self.backbone.train_only(trainable)
 
     @property
     def stride(self) -> int:
@@ -71,7 +64,8 @@ class Encoder(nn.Module):
 
     def trunk(self, images: Tensor, with_pools: bool = False) -> Features:
         """Backbone features of RGB images in [0, 1]."""
-        return self.backbone((images - self.mean) / self.std, with_pools)
+        x = (images - self.mean) / self.std
+        return self.backbone(x.contiguous(memory_format=torch.channels_last), with_pools)
 
     def features(self, images: Tensor) -> Tensor:
         """F(x): output of the last convolutional layer, (B, d, h, w)."""

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from wsvs.core.errors import UserError
 from wsvs.nets.attention import SCALES, activations, fit_size, merge_scales, resize
+from wsvs.nets.backbone import Trainable
 from wsvs.nets.decoder import Decoder, Guidance, foreground
-from wsvs.nets.encoder import Encoder, Trainable
+from wsvs.nets.encoder import Encoder
 from wsvs.nets.weights import load_backbone_weights
 
 Method = Literal["decoder", "attention", "mean"]
@@ -77,6 +78,7 @@ class SegmentationNet(nn.Module):
         self.config = config
         self.encoder = encoder
         self.decoder = decoder
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions are faster so
 
     @property
     def classes(self) -> tuple[str, ...]:

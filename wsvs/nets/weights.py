@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import atomic_path
-from wsvs.nets.backbones import Backbone
+from wsvs.nets.backbone import Backbone
 
 
 def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = None) -> None:

@@ -1,0 +1,104 @@
+"""What a trunk is: layers that also hand out what the decoder may look at (sections 3.1 and 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Trainable = Literal["none", "last", "all"]
+
+
+class Pooled(NamedTuple):
+    """One step to half the size: its input (B, c, h, w), and where a max-pool found the maxima.
+
+    `switches` are flat indices into h*w, (B, c, h', w'); None where the size is halved by a strided convolution.
+    """
+
+    before: Tensor
+    switches: Tensor | None
+
+
+class Features(NamedTuple):
+    """Output of a backbone: the last feature map and its steps to half the size, shallow to deep (if asked for)."""
+
+    map: Tensor
+    pools: list[Pooled]
+
+
+class Backbone(nn.Module):
+    """Maps (B, 3, H, W) to features (B, channels, ~H/stride, ~W/stride).
+
+    A subclass gives `forward(x, with_pools=False) -> Features`.
+
+    Attributes:
+        channels: Channels of the last feature map.
+        stride: Input pixels per feature cell.
+        pool_channels: Channels before each step to half the size, shallow to deep; their number fixes the decoder's
+            depth.
+        pool_depths: Number of decoder layers that mirror each of them, shallow to deep.
+        last: The layers of the last block, which `trainable="last"` trains.
+        has_switches: Whether every step is a max-pool.
+    """
+
+    def __init__(
+        self, *, channels: int, stride: int, pool_channels: tuple[int, ...], pool_depths: tuple[int, ...],
+        has_switches: bool,
+    ) -> None:
+        super().__init__()
+        if len(pool_channels) != len(pool_depths):
+            raise ValueError(f"pool_channels and pool_depths differ in length: {pool_channels}, {pool_depths}")
+        self.channels = channels
+        self.stride = stride
+        self.pool_channels = pool_channels
+        self.pool_depths = pool_depths
+        self.has_switches = has_switches
+
+    @property
+    def last(self) -> Sequence[nn.Module]:
+        raise NotImplementedError
+
+    def train_only(self, trainable: Trainable) -> None:
+        """Let no layer learn, those of the last block, or all."""
+        self.requires_grad_(trainable == "all")
+        if trainable == "last":
+            for layer in self.last:
+                layer.requires_grad_(True)
+
+
+class PoolingBackbone(Backbone):
+    """A plain sequence of layers with max-pools in it, whose switches guide the decoder.
+
+    Args:
+        features: The layers, numbered as in torchvision so that its weights load by name.
+        last_block: Index of the first layer of the last block.
+    """
+
+    def __init__(
+        self, features: nn.Sequential, *, channels: int, stride: int, pool_channels: tuple[int, ...],
+        pool_depths: tuple[int, ...], last_block: int,
+    ) -> None:
+        super().__init__(
+            channels=channels, stride=stride, pool_channels=pool_channels, pool_depths=pool_depths, has_switches=True
+        )
+        self.features = features
+        self.last_block = last_block
+
+    @property
+    def last(self) -> Sequence[nn.Module]:
+        return list(self.features)[self.last_block :]
+
+    def forward(self, x: Tensor, with_pools: bool = False) -> Features:
+        pools = []
+        for layer in self.features:
+            if with_pools and isinstance(layer, nn.MaxPool2d):
+                before = x
+                x, switches = F.max_pool2d(
+                    x, layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode, return_indices=True
+                )
+                pools.append(Pooled(before, switches))
+            else:
+                x = layer(x)
+        return Features(x, pools)
