@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,10 +41,12 @@ def test_learns_and_its_checkpoint_is_plain_data(config, make_trainer, load, tmp
     path = tmp_path / "x.ckpt"
     trainer.save_checkpoint(path)
     plain = torch.load(path, weights_only=True)
-    assert plain["hyper_parameters"]["net"] == config.asdict() and plain["global_step"] == 25
+    thresholds = plain["hyper_parameters"]["net"].pop("class_thresholds")
+    assert plain["hyper_parameters"]["net"] | {"class_thresholds": []} == config.asdict()
+    assert plain["global_step"] == 25 and all(0 < one < 1 for one in thresholds) and len(thresholds) == 2
     loaded = EncoderModule.load_from_checkpoint(path, weights_only=True).eval()
     net = load_net(path)
-    assert net.decoder is None and net.config == config
+    assert net.decoder is None and net.config == replace(config, class_thresholds=tuple(thresholds))
     images = batch()["image"].float() / 255
     expected = module.eval().net.encoder(images)
     assert torch.equal(loaded.net.encoder(images), expected) and torch.equal(net.encoder(images), expected)

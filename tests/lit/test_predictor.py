@@ -58,6 +58,20 @@ def test_thresholds(net, monkeypatch):
     assert (asked["method"], asked["class_threshold"], asked["flip"]) == ("mean", 0.7, True)
 
 
+def test_the_cut_refines_the_mask_at_the_image_size(net, monkeypatch):
+    p = torch.full((1, 10, 15), 0.1)
+    p[:, 2:8, 3:8] = 0.9
+    monkeypatch.setattr(SegmentationNet, "probabilities", lambda *_, **__: ([1], p, torch.zeros(2)))
+    picture = np.full((3, 40, 60), 30, np.uint8)
+    picture[0, 8:32, 12:40] = 220  # wider than the probabilities say
+    item = {"id": "a", "image": torch.from_numpy(picture), "classes": [1]}
+    found = PredictorModule(net, refine="cut").predict_step(item, 0)["mask"]
+    plain = PredictorModule(net).predict_step(item, 0)["mask"]
+    assert found.shape == (40, 60) and set(np.unique(found)) == {0, 2}
+    truth = picture[0] > 100
+    assert ((found == 2) == truth).mean() > 0.97 > ((plain == 2) == truth).mean()
+
+
 def test_classes_are_predicted_where_no_tags_are_given(net):
     item = image_item(classes=None)
     with torch.inference_mode():
@@ -78,6 +92,8 @@ def test_bad_item_goes_through(net):
         ({"method": "crf"}, "method must be decoder, attention or mean, got 'crf'"),
         ({"class_threshold": 1.2}, "class_threshold must be a number in"),
         ({"class_threshold": "otsu"}, "class_threshold must be a number in"),
+        ({"zooms": []}, "zooms must be positive and not empty"),
+        ({"refine": "crf"}, "refine must be none or cut, got 'crf'"),
         ({"background": -0.1}, "background must be a number in"),
         ({"background": "auto"}, "background must be a number in .* or otsu, got 'auto'"),
     ],

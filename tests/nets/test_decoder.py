@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from wsvs.core.errors import UserError
+from wsvs.nets.attention import resize
 from wsvs.nets.backbones import build_backbone, vgg16
 from wsvs.nets.decoder import Decoder, foreground, unpool
 from wsvs.nets.model import NetConfig, SegmentationNet, label_map, load_net
@@ -131,6 +134,28 @@ def test_flip_averages_with_the_mirrored_image():
     plain = net.probabilities(image, [1])[1]
     mirrored = net.probabilities(image.flip(-1), [1])[1].flip(-1)
     torch.testing.assert_close(net.probabilities(image, [1], flip=True)[1], (plain + mirrored) / 2)
+
+
+def test_zooms_average_over_sizes_of_the_image():
+    net = small_net()
+    image = torch.rand(3, 64, 48)
+    size = net.network_size(64, 48)
+    larger = resize(image[None], (96, 72))[0]
+    net_at_96 = SegmentationNet(replace(net.config, image_size=96), net.encoder, net.decoder)
+    enlarged = resize(net_at_96.probabilities(larger, [1])[1][None], size)[0]
+    plain = net.probabilities(image, [1])[1]
+    torch.testing.assert_close(net.probabilities(image, [1], zooms=(1.0, 1.5))[1], (plain + enlarged) / 2)
+
+
+def test_thresholds_of_the_checkpoint_choose_the_classes():
+    net = small_net()
+    scores = torch.tensor([0.3, 0.5, 0.6])
+    with pytest.raises(ValueError, match="no class thresholds of its own"):
+        net.classes_shown(scores, "auto")
+    net.config = replace(net.config, class_thresholds=(0.2, 0.6, 0.6))
+    assert net.classes_shown(scores, "auto") == [0, 2]
+    assert net.classes_shown(scores, 0.5) == [1, 2]
+    assert net.classes_shown(scores / 10, "auto") == [2]  # the best one always is
 
 
 def test_checkpoint_is_plain_data_and_builds_the_same_net(tmp_path):

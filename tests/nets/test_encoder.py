@@ -101,6 +101,19 @@ def test_encoder_refuses_bad_settings(wrong: dict):
         Encoder(**({"backbone": "vgg_small", "classes": ["a"]} | wrong))
 
 
+def test_known_features_of_the_trunk_are_not_computed_again(small: Encoder, monkeypatch):
+    x = torch.rand(2, 3, 64, 48)
+    with torch.no_grad():
+        expected, logits = activations(small, x, (0.5, 1.0))
+        trunk = small.trunk(x, with_pools=True)
+        computed = []
+        original = Encoder.trunk
+        monkeypatch.setattr(Encoder, "trunk", lambda self, x, **k: computed.append(x.shape) or original(self, x, **k))
+        found, again = activations(small, x, (0.5, 1.0), trunk)
+    assert computed == [(2, 3, 32, 24)]
+    assert torch.equal(logits, again) and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_one_scale_is_plain_class_activation(small: Encoder):
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

@@ -72,7 +72,7 @@ class DecoderModule(pl.LightningModule):
         encoder, config = self.net.encoder, self.net.config
         with torch.no_grad():
             features = encoder.trunk(images, with_pools=True)
-            alpha = attention(encoder, images, batch["class"], config.scales)
+            alpha = attention(encoder, images, batch["class"], config.scales, trunk=features)
         return self.decoder(alpha, features, (images.shape[-2], images.shape[-1]))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:

@@ -14,6 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from wsvs.data.loading import scaled
 from wsvs.lit.optim import check_schedule, configure
+from wsvs.metrics.presence import presence_thresholds
 from wsvs.nets.attention import resize
 from wsvs.nets.model import NetConfig, SegmentationNet
 
@@ -40,7 +41,8 @@ class EncoderModule(pl.LightningModule):
         self.save_hyperparameters(ignore=["weights", "sha256"])
         config = NetConfig(**net)
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)
-        self.average_precision = AveragePrecision(len(config.classes))
+        self.tag_scores = TagScores(len(config.classes))
+        self.thresholds: list[float] = []  # of class presence, by the last validation
 
     def configure_optimizers(self) -> Any:
         encoder = self.net.encoder
@@ -63,20 +65,29 @@ class EncoderModule(pl.LightningModule):
         images = resize(images, self.net.network_size(*images.shape[-2:]))
         logits = self.net.encoder(images)
         self.log("val/loss", F.binary_cross_entropy_with_logits(logits, batch["y"]), batch_size=1, sync_dist=True)
-        self.average_precision.update(logits, batch["y"])
+        self.tag_scores.update(logits, batch["y"])
 
     def on_validation_epoch_end(self) -> None:
-        ap = self.average_precision.compute().reshape(-1)  # torchmetrics makes one value a scalar
-        self.average_precision.reset()
+        ap, thresholds = self.tag_scores.compute()
+        self.tag_scores.reset()
+        self.thresholds = thresholds.tolist() if not thresholds.isnan().any() else []
         # the set of keys stays the same on every rank
         for name, value in zip(self.net.classes, ap, strict=True):
-            self.log(f"val/ap/{name}", value, rank_zero_only=False)
-        self.log("val/map", ap.nanmean().nan_to_num(0.0), prog_bar=True)
+            self.log(f"val/ap/{name}", value.float(), rank_zero_only=False)
+        self.log("val/map", ap.nanmean().nan_to_num(0.0).float(), prog_bar=True)
 
 
-class AveragePrecision(Metric):
-    """Average precision of each class over everything seen by all ranks, (C,); NaN for a class without a positive.
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Whoever loads the network gets its thresholds with it."""
+        parameters = checkpoint["hyper_parameters"]
+        net = {**parameters["net"], "class_thresholds": self.thresholds}
+        checkpoint["hyper_parameters"] = {**parameters, "net": net}
 
+
+class TagScores(Metric):
+    """Average precision of each class and the score from which it counts as shown, over everything seen by all ranks.
+
+    (2, C) float64. The precision is NaN for a class without a positive; all is NaN where nothing was seen.
     torchmetrics' own MultilabelAveragePrecision refuses a single class, gives 0 for a class without a positive, and
     takes a batch whose logits happen to lie in [0, 1] for probabilities.
     """
@@ -97,10 +108,12 @@ class AveragePrecision(Metric):
 
     def compute(self) -> Tensor:
         if not len(self.logits):  # every image was bad
-            return torch.full((self.classes,), float("nan"))
+            return torch.full((2, self.classes), float("nan"))
         logits, targets = dim_zero_cat(self.logits), dim_zero_cat(self.targets)
+        scores = logits.sigmoid()
         ap = [
             binary_average_precision(score, target) if target.any() else score.new_tensor(float("nan"))
-            for score, target in zip(logits.sigmoid().T, targets.T, strict=True)
+            for score, target in zip(scores.T, targets.T, strict=True)
         ]
-        return torch.stack(ap).float()
+        thresholds = presence_thresholds(scores.cpu().numpy(), targets.cpu().numpy())
+        return torch.stack([torch.stack(ap).double(), torch.from_numpy(thresholds).to(scores.device)])

@@ -31,6 +31,7 @@ from wsvs.lit.film import open_film
 from wsvs.nets.model import Method, SegmentationNet, label_map
 from wsvs.nets.otsu import otsu
 from wsvs.video.reader import glance, read_frames
+from wsvs.video.still import cut_image
 
 log = logging.getLogger("wsvs")
 
@@ -63,27 +64,37 @@ class PredictorModule(pl.LightningModule):
     Args:
         net: Trained networks.
         method: What gives the probabilities.
-        class_threshold: A class is predicted where its score reaches this; the best one always is.
+        class_threshold: A class is predicted where its score reaches this, or, with 'auto', the threshold that the
+            encoder's training has chosen for it; the best one always is.
         background: Pixels whose best probability does not exceed this are background; 'otsu' finds it per image.
         flip: Average with the mirrored image.
+        zooms: Average over the image at these multiples of the network's size.
+        refine: 'cut' lets the borders follow the image's colours (`wsvs.video.still`).
     """
 
     def __init__(
-        self, net: SegmentationNet, *, method: Method = "decoder", class_threshold: float = 0.6,
-        background: float | Literal["otsu"] = 0.5, flip: bool = False,
+        self, net: SegmentationNet, *, method: Method = "decoder", class_threshold: float | Literal["auto"] = 0.6,
+        background: float | Literal["otsu"] = 0.5, flip: bool = False, zooms: Sequence[float] = (1.0,),
+        refine: Literal["none", "cut"] = "none",
     ) -> None:
         super().__init__()
         if method not in ("decoder", "attention", "mean"):
             raise ValueError(f"method must be decoder, attention or mean, got {method!r}")
-        if isinstance(class_threshold, str) or not 0 <= class_threshold <= 1:
-            raise ValueError(f"class_threshold must be a number in [0, 1], got {class_threshold!r}")
+        if class_threshold != "auto" and (isinstance(class_threshold, str) or not 0 <= class_threshold <= 1):
+            raise ValueError(f"class_threshold must be a number in [0, 1] or auto, got {class_threshold!r}")
         if background != "otsu" and (isinstance(background, str) or not 0 <= background <= 1):
             raise ValueError(f"background must be a number in [0, 1] or otsu, got {background!r}")
+        if not zooms or min(zooms) <= 0:
+            raise ValueError(f"zooms must be positive and not empty, got {list(zooms)}")
+        if refine not in ("none", "cut"):
+            raise ValueError(f"refine must be none or cut, got {refine!r}")
         self.net = net
         self.method: Method = method
         self.class_threshold = class_threshold
         self.background = background
         self.flip = flip
+        self.zooms = tuple(zooms)
+        self.refine = refine
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         if "bad" in batch:
@@ -98,16 +109,21 @@ class PredictorModule(pl.LightningModule):
 
     def segment(self, image: Tensor, classes: Sequence[int] | None = None) -> Segmented:
         """Segment an image (3, H, W) uint8; `classes` are class numbers, None predicts them."""
-        image = scaled(image)
         numbers, probabilities, scores = self.net.probabilities(
-            image, classes, class_threshold=self.class_threshold, method=self.method, flip=self.flip
+            scaled(image), classes, class_threshold=self.class_threshold, method=self.method, flip=self.flip,
+            zooms=self.zooms,
         )
         if self.background == "otsu":
             threshold = otsu(probabilities.amax(0)) if numbers else 0.5
         else:
             threshold = float(self.background)
         size = (image.shape[-2], image.shape[-1])
-        mask = label_map(probabilities, numbers, size, threshold).numpy()
+        if self.refine == "cut" and numbers:
+            picture = image.permute(1, 2, 0).cpu().numpy()
+            labels = [number + 1 for number in numbers]
+            mask = cut_image(picture, probabilities.float().cpu().numpy(), labels, background=threshold)
+        else:
+            mask = label_map(probabilities, numbers, size, threshold).numpy()
         return Segmented(mask, numbers, probabilities, scores)
 
     def film(
@@ -132,7 +148,7 @@ class PredictorModule(pl.LightningModule):
             if number % step == 0:
                 looks.append(self.net.probabilities(scaled(self._tensor(frame)), [])[2])
         scores = torch.stack(looks).mean(0)
-        return torch.nonzero(scores >= self.class_threshold)[:, 0].tolist() or [int(scores.argmax())]
+        return self.net.classes_shown(scores, self.class_threshold)
 
     def _tensor(self, frame: np.ndarray) -> Tensor:
         return to_tensor(frame).to(self.device)

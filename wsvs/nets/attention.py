@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wsvs.nets.backbone import Features
 from wsvs.nets.encoder import Encoder
 
 SCALES = (0.5, 1.0, 1.5, 2.0)
@@ -32,11 +33,14 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=smaller)
 
 
-def activations(encoder: Encoder, images: Tensor, scales: Sequence[float] = SCALES) -> tuple[list[Tensor], Tensor]:
+def activations(
+    encoder: Encoder, images: Tensor, scales: Sequence[float] = SCALES, trunk: Features | None = None
+) -> tuple[list[Tensor], Tensor]:
     """Raw alpha of all classes at each scale, and the logits at the scale nearest to 1.
 
     Args:
         images: RGB in [0, 1], (B, 3, H, W).
+        trunk: The backbone's features of these images, if they are known: they are not computed again.
 
     Returns:
         A list of (B, C, h_s, w_s) in logit units, in the order of `scales`, and (B, C).
@@ -47,7 +51,9 @@ def activations(encoder: Encoder, images: Tensor, scales: Sequence[float] = SCAL
     base = min(scales, key=lambda scale: abs(scale - 1))
     maps, logits = [], None
     for scale in scales:
-        features = encoder.features(resize(images, round_size(height * scale, width * scale, encoder.stride)))
+        size = round_size(height * scale, width * scale, encoder.stride)
+        known = trunk is not None and size == (height, width)
+        features = encoder.features_from(trunk if known else encoder.trunk(resize(images, size)))  # type: ignore[arg-type]
         maps.append(encoder.activation(features))
         if scale == base and logits is None:
             logits = encoder.classify(features)
@@ -75,7 +81,7 @@ def merge_scales(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
 
 def attention(
     encoder: Encoder, images: Tensor, classes: Tensor, scales: Sequence[float] = SCALES,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | None = None, trunk: Features | None = None,
 ) -> Tensor:
     """alpha of one class an image.
 
@@ -83,11 +89,12 @@ def attention(
         images: RGB in [0, 1], (B, 3, H, W).
         classes: Class number of each image, (B,).
         size: Output size; that of the images by default.
+        trunk: See `activations`.
 
     Returns:
         (B, 1, *size) in [0, 1].
     """
-    maps, _ = activations(encoder, images, scales)
+    maps, _ = activations(encoder, images, scales, trunk)
     rows = torch.arange(len(images), device=images.device)
     chosen = [alpha[rows, classes][:, None] for alpha in maps]
     return merge_scales(chosen, size or tuple(images.shape[-2:]))  # type: ignore[arg-type]

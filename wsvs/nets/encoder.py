@@ -69,7 +69,11 @@ class Encoder(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """F(x): output of the last convolutional layer, (B, d, h, w)."""
-        return F.relu(self.conv6(self.trunk(images).map))
+        return self.features_from(self.trunk(images))
+
+    def features_from(self, trunk: Features) -> Tensor:
+        """F(x) from the backbone's features."""
+        return F.relu(self.conv6(trunk.map))
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (B, C) from F(x): average pooling, dropout, W and its bias."""

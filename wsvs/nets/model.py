@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wsvs.core.errors import UserError
-from wsvs.nets.attention import SCALES, activations, fit_size, merge_scales, resize
-from wsvs.nets.backbone import Trainable
+from wsvs.nets.attention import SCALES, activations, fit_size, merge_scales, resize, round_size
+from wsvs.nets.backbone import Features, Trainable
 from wsvs.nets.decoder import Decoder, Guidance, foreground
 from wsvs.nets.encoder import Encoder
 from wsvs.nets.weights import load_backbone_weights
@@ -31,6 +31,8 @@ class NetConfig:
         scales: Attention scales.
         hidden, dropout, trainable: See `Encoder`.
         batch_norm, guidance, decoder_width: See `Decoder`.
+        class_thresholds: Scores from which each class counts as shown, found with held-out tags when the encoder was
+            trained; empty in a network that has not been.
     """
 
     backbone: str
@@ -43,10 +45,12 @@ class NetConfig:
     batch_norm: bool = True
     guidance: Guidance = "switches"
     decoder_width: float = 1.0
+    class_thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        object.__setattr__(self, "class_thresholds", tuple(float(one) for one in self.class_thresholds))
         if self.image_size < 16:
             raise ValueError(f"model.image_size must be at least 16, got {self.image_size}")
         if not self.scales or min(self.scales) <= 0:
@@ -98,46 +102,79 @@ class SegmentationNet(nn.Module):
 
     @torch.inference_mode()
     def probabilities(
-        self, image: Tensor, classes: Sequence[int] | None = None, *, class_threshold: float = 0.6,
-        method: Method = "decoder", flip: bool = False,
+        self, image: Tensor, classes: Sequence[int] | None = None, *, class_threshold: float | Literal["auto"] = 0.6,
+        method: Method = "decoder", flip: bool = False, zooms: Sequence[float] = (1.0,),
     ) -> tuple[list[int], Tensor, Tensor]:
         """Foreground probability of each class of one image.
 
         Args:
             image: RGB in [0, 1], (3, H, W), any size.
             classes: Class numbers to look for; None predicts them: sigmoid >= `class_threshold`, else the best one.
+            class_threshold: One number for all classes, or 'auto': those that the encoder's training has chosen by its
+                held-out tags, class by class.
             method: The decoder's probability, the attention itself, or their mean.
             flip: Average with the mirrored image.
+            zooms: Average over the image at these multiples of the network's size.
 
         Returns:
             Class numbers (K), probabilities (K, h, w) at the network's size, class scores (C) in [0, 1].
         """
-        x = resize(image[None], self.network_size(*image.shape[-2:]))
-        size = (x.shape[-2], x.shape[-1])
-        raw, logits = activations(self.encoder, x, self.config.scales)
-        scores = logits[0].sigmoid()
+        sides = (False, True) if flip else (False,)
+        views = [self._view(image, zoom, mirrored) for zoom in zooms for mirrored in sides]
+        scores = torch.stack([view.logits for view in views]).mean(0).sigmoid()
         if classes is None:
-            classes = torch.nonzero(scores >= class_threshold)[:, 0].tolist() or [int(scores.argmax())]
-        if not classes:
-            return [], x.new_zeros(0, *size), scores
-        alpha = merge_scales([scale[:, list(classes)] for scale in raw], size)[0][:, None]
+            classes = self.classes_shown(scores, class_threshold)
+        size = self.network_size(*image.shape[-2:])
+        if not len(classes):
+            return [], image.new_zeros(0, *size), scores
+        maps = [resize(self._foreground(view, list(classes), method)[None], size)[0] for view in views]
+        return list(classes), torch.stack(maps).mean(0), scores
+
+    def _view(self, image: Tensor, zoom: float, mirrored: bool) -> _View:
+        """The image at one size, as the networks see it."""
+        height, width = self.network_size(*image.shape[-2:])
+        x = resize(image[None], round_size(height * zoom, width * zoom, self.encoder.stride))
+        x = x.flip(-1) if mirrored else x
+        features = self.encoder.trunk(x, with_pools=self.decoder is not None)
+        raw, logits = activations(self.encoder, x, self.config.scales, features)
+        return _View((x.shape[-2], x.shape[-1]), features, raw, logits[0], mirrored)
+
+    def _foreground(self, view: _View, classes: list[int], method: Method) -> Tensor:
+        """Probability of each class (K, h, w) at the view's size, turned back if the view is mirrored."""
+        alpha = merge_scales([scale[:, classes] for scale in view.raw], view.size)[0][:, None]
         parts = []
         if method in ("attention", "mean"):
             parts.append(alpha[:, 0])
         if method in ("decoder", "mean"):
-            # one image under K attentions: its features are computed once and shared
-            features = self.encoder.trunk(x, with_pools=True)
-            parts.append(torch.cat([self._decode(a[None], features, size) for a in alpha]))
-        result = torch.stack(parts).mean(0)
-        if flip:
-            _, mirrored, _ = self.probabilities(image.flip(-1), classes, method=method)
-            result = (result + mirrored.flip(-1)) / 2
-        return list(classes), result, scores
+            if self.decoder is None:
+                raise ValueError("this checkpoint holds no decoder: use predict.method=attention")
+            # one image under K attentions: its features are shared
+            parts.append(torch.cat([foreground(self.decoder(a[None], view.features, view.size)) for a in alpha]))
+        found = torch.stack(parts).mean(0)
+        return found.flip(-1) if view.mirrored else found
 
-    def _decode(self, alpha: Tensor, features: Any, size: tuple[int, int]) -> Tensor:
-        if self.decoder is None:
-            raise ValueError("this checkpoint holds no decoder: use predict.method=attention")
-        return foreground(self.decoder(alpha, features, size))
+    def classes_shown(self, scores: Tensor, class_threshold: float | Literal["auto"]) -> list[int]:
+        """Numbers of the classes whose score (C,) reaches the threshold, else the best one."""
+        thresholds: Tensor | float
+        if class_threshold == "auto":
+            if not self.config.class_thresholds:
+                raise ValueError(
+                    "this checkpoint has no class thresholds of its own: give predict.class_threshold a number"
+                )
+            thresholds = torch.tensor(self.config.class_thresholds, device=scores.device)
+        else:
+            thresholds = class_threshold
+        return torch.nonzero(scores >= thresholds)[:, 0].tolist() or [int(scores.argmax())]
+
+
+class _View(NamedTuple):
+    """An image at one size (h, w): the trunk's features, raw alpha at each scale, logits (C,); mirrored or not."""
+
+    size: tuple[int, int]
+    features: Features
+    raw: list[Tensor]
+    logits: Tensor
+    mirrored: bool
 
 
 def label_map(probabilities: Tensor, classes: Sequence[int], size: tuple[int, int], background: float) -> Tensor:

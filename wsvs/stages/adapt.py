@@ -41,7 +41,9 @@ def run(run: Run) -> None:
     items = [
         {"id": name, "file": str(data.path(name)), "classes": numbers[name]} for ids in tagged.values() for name in ids
     ]
-    labeller = PredictorModule(net, method=settings.method, background=settings.background)
+    labeller = PredictorModule(
+        net, method=settings.method, background=settings.background, flip=settings.flip, refine=settings.refine
+    )
     labelled = predict_all(run, items, labeller, folder, workers=settings.workers)
     usable = _usable(run, [item["id"] for item in labelled])
     ids = {split: [name for name in names if name in usable] for split, names in tagged.items()}

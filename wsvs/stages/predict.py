@@ -48,7 +48,7 @@ def run(run: Run) -> None:
     items = list_images(cfg, classes)
     module = PredictorModule(
         net, method=settings.method, class_threshold=settings.class_threshold, background=settings.background,
-        flip=settings.flip,
+        flip=settings.flip, zooms=settings.zooms, refine=settings.refine,
     )
     written = predict_all(
         run, items, module, run.dir, workers=settings.workers, scores=settings.scores,
