@@ -37,7 +37,7 @@ def test_a_backbone_of_ones_own(monkeypatch):
         (replace(Said(), channels=13), "says channels=13, but makes 12"),
         (replace(Said(), stride=8), "says stride=8, but makes 32 cells of 128 px"),
         (replace(Said(), pool_channels=(6,), pool_depths=(1,)), r"halves the size there are \(6, 8\)"),
-        (replace(Said(), pool_depths=(1,)), "1 pool_depths"),
+        (replace(Said(), pool_depths=(1,)), "differ in length"),
     ],
 )
 def test_one_that_is_not_what_it_says(monkeypatch, made, complaint):

@@ -51,8 +51,8 @@ def _check(backbone: Backbone, name: str, side: int = 128) -> None:
         raise ValueError(f"backbone {name!r} says channels={backbone.channels}, but makes {channels}")
     if abs(cells - side / backbone.stride) > 1.5:
         raise ValueError(f"backbone {name!r} says stride={backbone.stride}, but makes {cells} cells of {side} px")
-    if pools != backbone.pool_channels or len(pools) != len(backbone.pool_depths):
+    if pools != backbone.pool_channels:
         raise ValueError(
-            f"backbone {name!r} says pool_channels={backbone.pool_channels} and {len(backbone.pool_depths)} "
-            f"pool_depths, but where it halves the size there are {pools}"
+            f"backbone {name!r} says pool_channels={backbone.pool_channels}, but where it halves the size there are "
+            f"{pools}"
         )
