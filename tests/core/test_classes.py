@@ -64,3 +64,5 @@ def test_unknown_name_suggests_the_nearest():
     with pytest.raises(UserError, match=r"'catt' is not a class\n.*labels\.tsv:3\n.*did you mean 'cat'\?"):
         Classes(["cat", "cow"]).index("catt", "labels.tsv:3")
     assert suggest("zebra", ["cat", "cow"], "the classes are") == "the classes are: cat, cow"
+    for other in ("Polar-Bear", " polar  bear", "POLAR_BEAR"):  # however it is written
+        assert suggest(other, ["polaroid", "polar bear"], "the classes are") == "did you mean 'polar bear'?"

@@ -62,8 +62,8 @@ def test_missing_and_binary_tables(tmp_path):
 
 def test_ids(tmp_path):
     path = tmp_path / "train.txt"
-    path.write_text("2007_000032  1\n\n007\n")  # VOC's lists per class have a second column
-    assert read_ids(path) == ["2007_000032", "007"]
+    path.write_text("2007_000032  1\n2007_000033 -1\n\n007\nmy cat 1\n")  # VOC's lists per class have a second column
+    assert read_ids(path) == ["2007_000032", "2007_000033", "007", "my cat 1"]
     path.write_text("a\nb\na\n")
     with pytest.raises(UserError, match="id 'a' stands twice"):
         read_ids(path)

@@ -50,7 +50,7 @@ def test_folders_named_by_class(tmp_path):
     assert report.counts == {"ids": 4, "images": 3, "usable images": 3, "classes": 2}
     assert report.by_class == {"cat": {"images": 2}, "dog": {"images": 1}}
     assert report.fatal == [] and len(report.problems) == 1
-    assert report.problems[0].text.startswith("1 images cannot be read and are passed over: dog/2.jpg (")
+    assert report.problems[0].text.startswith("1 images cannot be read and are passed over: dog/2 (")
 
 
 def test_a_table_with_everything_that_can_be_wrong(tmp_path):
@@ -72,7 +72,8 @@ def test_a_table_with_everything_that_can_be_wrong(tmp_path):
         "1 ids of a list have no tags: z": True,
     }
     assert report.counts == {"ids": 4, "images": 3, "usable images": 2, "classes": 2}
-    untagged, masks, untold = report.notes
+    untagged, few, masks, untold = report.notes
+    assert few.startswith("fewer than 20 images: cat (2);")
     assert untagged.startswith("1 images have no tag") and masks.startswith("1 of 3 images have a true mask")
     assert untold.startswith("1 images below") and "stand in no table" in untold
 
@@ -84,3 +85,18 @@ def test_nothing_usable(tmp_path):
         root=str(tmp_path / "images"), labels=str(tmp_path / "labels.tsv"), classes=("cat",), unknown_tags="drop"
     )
     assert [problem.text for problem in check_tagged(data).fatal] == ["not one image can be used"]
+
+
+def test_what_makes_classes_hard_to_learn(tmp_path):
+    for name in ("1", "2", "3"):
+        save(tmp_path / "images" / f"{name}.jpg")
+    table = tmp_path / "labels.tsv"
+    table.write_text("id\ttags\n1\tPolar_Bear,dog\n2\tpolar bear,dog\n3\tcaf\u00e9,cafe\u0301,dog\n")
+    notes = check_tagged(TaggedImages(str(tmp_path / "images"), str(table))).notes
+    assert [note.split(":")[0] for note in notes] == [
+        "'Polar_Bear' and 'polar bear' count as different classes",
+        "'cafe\u0301' and 'caf\u00e9' count as different classes", "fewer than 20 images", "every image shows 'dog'",
+    ]
+    table.write_text("id\ttags\n" + "1\tdog\n2\t\n3\tdog\n")
+    notes = check_tagged(TaggedImages(str(tmp_path / "images"), str(table))).notes
+    assert not any("every image" in note for note in notes)

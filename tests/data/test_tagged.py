@@ -50,13 +50,26 @@ def test_csv_and_json_say_the_same(root):
 
 
 def test_folders(tmp_path):
-    for name in ("cat/1.jpg", "cat/deep/2.PNG", "dog/1.jpg", "dog/._1.jpg", ".cache/3.jpg", "dog/notes.txt", "4.jpg"):
+    for name in (
+        "cat/1.jpg", "cat/deep/2.PNG", "dog/1.jpg", "dog/1.png", "dog/._1.jpg", ".cache/3.jpg", "dog/notes.txt",
+        "4.jpg", "dog/a.jpg.png", "dog/b 1.2.jpg",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / name, "JPEG")
     data = TaggedImages(str(tmp_path))
-    assert data.tags == {"cat/1.jpg": ("cat",), "cat/deep/2.PNG": ("cat",), "dog/1.jpg": ("dog",)}
+    files = {
+        "cat/1": "cat/1.jpg", "cat/deep/2": "cat/deep/2.PNG", "dog/1": "dog/1.jpg", "dog/1.png": "dog/1.png",
+        "dog/a.jpg": "dog/a.jpg.png", "dog/b 1.2": "dog/b 1.2.jpg",
+    }
+    assert data.tags == {name: (name[:3],) for name in files}
     assert data.class_list.names == ("cat", "dog")
-    assert data.path("cat/deep/2.PNG") == tmp_path / "cat/deep/2.PNG"
+    assert {name: data.path(name) for name in files} == {name: tmp_path / file for name, file in files.items()}
+
+
+def test_a_table_within_the_folder_is_pointed_at(tmp_path):
+    (tmp_path / "labels.tsv").touch()
+    with pytest.raises(UserError, match=f"did you mean {tmp_path / 'labels.tsv'}"):
+        _ = TaggedImages(str(tmp_path), "labels.tsv").tags
 
 
 def test_no_folders(tmp_path):

@@ -201,6 +201,21 @@ def test_same_command_and_seed_give_the_same_weights(wsvs, images):
     assert all(torch.equal(found[0]["state_dict"][key], value) for key, value in found[1]["state_dict"].items())
 
 
+def test_the_newest_checkpoint_is_kept_where_nothing_is_to_choose(wsvs, images):
+    """The best of two that are equally good is the first."""
+    import torch
+
+    def kept(run_id: str) -> int:
+        return torch.load(f"outputs/default/encoder/{run_id}/checkpoints/best.ckpt", weights_only=True)["epoch"]
+
+    words = ["stage=encoder", *SMALL[:-1], "encoder.epochs=3", "encoder.lr=0", "encoder.lr_backbone=0"]
+    assert wsvs(*words, run_id="best")[0] == 0 and wsvs(*words, "callbacks=newest", run_id="newest")[0] == 0
+    assert (kept("best"), kept("newest")) == (0, 2)
+    figures = [read_json(f"outputs/default/encoder/{name}/summary.json")["results"]["val/map"] for name in
+               ("best", "newest")]
+    assert figures[0] == figures[1]
+
+
 def raised(error: Exception, cause: Exception | None = None) -> Exception:
     try:
         raise error from cause

@@ -33,21 +33,29 @@ def test_quoted_values_are_read_back_unchanged(value):
 
 def config(steps=None, **more):
     base = {"input": None, "labels": None, "predictions": None, "truth": None, "pipeline": {"steps": steps},
-            "data": {"root": "im ages", "labels": "folders", "masks": None}}
+            "data": {"root": "im ages", "labels": "folders", "masks": None},
+            "retrieve": {"source": "folder", "root": "videos"}}
     return OmegaConf.create({**base, **more})
 
 
 def test_every_stage_once_in_order(tmp_path):
     steps = list(plan(config()))
-    assert [step.stage for step in steps] == [stage for stage in STAGES if stage != "evaluate"]  # no true masks
+    assert [step.stage for step in steps] == ["data", *STAGES[:-1]]  # no true masks, so nothing to evaluate
     assert {step.label == step.stage for step in steps} == {True}
-    assert steps[-1].set == ("input='im ages'",) and all(not step.set for step in steps[:-1])
+    assert steps[-1].set == ("input='im ages'", "labels='folders'") and all(not step.set for step in steps[:-1])
     table = tmp_path / "labels.tsv"
     table.touch()
     scored = list(plan(config(data={"root": "x", "labels": str(table), "masks": "truth dir"})))
-    assert [step.stage for step in scored] == list(STAGES)
+    assert [step.stage for step in scored] == ["data", *STAGES]
     assert scored[-2].set == ("input='x'", f"labels='{table}'")
     assert scored[-1].set == ("predictions={predict}", "truth='truth dir'")
+
+
+def test_videos_are_asked_for_before_anything_runs():
+    with pytest.raises(UserError, match=r"no folder of videos(.|\n)*retrieve=youtube"):
+        list(plan(config(retrieve={"source": "folder", "root": None})))
+    assert list(plan(config(retrieve={"source": "youtube"})))
+    assert list(plan(config([{"stage": "encoder"}], retrieve={"source": "folder", "root": None})))
 
 
 def test_what_the_command_names_is_left_alone(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -79,9 +81,14 @@ class Classes:
         return y
 
 
+def plainly(name: str) -> str:
+    """A name without what people write now so, now so: case, spaces, hyphens, underscores, composed letters."""
+    return " ".join(re.sub(r"[-_]", " ", unicodedata.normalize("NFKC", name)).casefold().split())
+
+
 def suggest(word: str, known: Sequence[str], otherwise: str) -> str:
     """'did you mean ...' or the list of what is known."""
-    near = get_close_matches(word, known, n=1)
+    near = [name for name in known if plainly(name) == plainly(word)] or get_close_matches(word, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
     shown = ", ".join(known[:25]) + (" ..." if len(known) > 25 else "")

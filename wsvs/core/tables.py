@@ -13,6 +13,7 @@ from wsvs.core.errors import UserError
 Tags = dict[str, tuple[str, ...]]
 
 _TAG_HEADING = re.compile(r"(tags?|labels?|class(es)?)\s*$", re.IGNORECASE)
+_VOC_LINE = re.compile(r"^(\d{4}_\d{6})\s+(-1|0|1)$")
 _HELP = "a table has a heading line and then: id, comma-separated tags (tsv or csv), or is a json object {id: [tags]}"
 
 
@@ -87,11 +88,16 @@ def read_table(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, s
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Read one id a line (the first word of each line). Raises `UserError` if missing, empty or with an id twice."""
+    """Read one id a line, spaces within it included; of VOC's lists of a class, without its 1 or -1.
+
+    Raises:
+        UserError: Missing, empty, or an id twice.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError("list of ids not found", where=path, remedy="one id a line")
-    ids = [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    ids = [_VOC_LINE.sub(r"\1", line) for line in lines if line]
     if not ids:
         raise UserError("the list of ids is empty", where=path)
     if len(set(ids)) < len(ids):

@@ -6,12 +6,15 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from wsvs.core.classes import plainly
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.tables import read_ids
+from wsvs.core.tables import Tags, read_ids
 from wsvs.data.image_files import inspect_image
 from wsvs.data.images import EXTENSIONS, find_image
 from wsvs.data.report import Progress, Report, quiet
-from wsvs.data.tagged import TaggedImages, read_image_tags
+from wsvs.data.tagged import FOLDERS, TaggedImages, read_image_tags
+
+FEW = 20  # images of a class
 
 
 def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
@@ -49,12 +52,13 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
         [name for name in names if not counts[name]], "classes have no image", labels,
         "add images of them, or name the others with data.classes=[...]", fatal=False,
     )
+    _note_classes({name: table[name] for name in found}, names, counts, report)
     _check_lists(data, set(table), report)
     _check_masks(data, found, report)
     report.counts = {"ids": len(table), "images": len(found), "usable images": len(usable), "classes": len(names)}
     if not usable:
         report.add("not one image can be used", root, "an image needs a file that can be read and a tag")
-    elif labels != "folders":
+    elif labels != FOLDERS:
         _note_untold(root, found, report)
     return report
 
@@ -71,6 +75,24 @@ def _readable(root: Path, names: list[str], progress: Progress) -> tuple[dict[st
             except BadItem as item:
                 unreadable[name] = item.problem.removeprefix("image cannot be read: ")
     return found, unreadable
+
+
+def _note_classes(table: Tags, names: list[str], counts: Counter[str], report: Report) -> None:
+    """What makes classes hard to learn: two spellings, few images, nothing to tell a class from."""
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(plainly(name), []).append(name)
+    report.notes += [
+        f"{' and '.join(map(repr, same))} count as different classes: write them in one way if they are one"
+        for same in spellings.values() if len(same) > 1
+    ]
+    few = [f"{name} ({counts[name]})" for name in names if 0 < counts[name] < FEW]
+    if few:
+        report.notes.append(f"fewer than {FEW} images: {', '.join(few)}; attention will be rough, more help most")
+    report.notes += [
+        f"every image shows {name!r}: nothing teaches what it is not; add images without it, with a row of no tags"
+        for name in names if len(table) > 1 and counts[name] == len(table)
+    ]
 
 
 def _check_lists(data: TaggedImages, known: set[str], report: Report) -> None:

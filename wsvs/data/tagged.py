@@ -24,6 +24,8 @@ from wsvs.core.tables import Tags, read_ids, read_tags
 from wsvs.data.images import EXTENSIONS, find_image, read_image
 from wsvs.data.transforms import ImageAugmentation
 
+FOLDERS = "folders"  # instead of a table: root/<class>/<image>
+
 
 @dataclass(frozen=True)
 class TaggedImages:
@@ -40,7 +42,7 @@ class TaggedImages:
     """
 
     root: str
-    labels: str = "folders"
+    labels: str = FOLDERS
     classes: Sequence[str] | None = None
     train: str | None = None
     val: str | None = None
@@ -128,20 +130,26 @@ def _held_out(name: str) -> bool:
 
 def read_image_tags(root: Path, labels: str) -> Tags:
     """Tags of all images from folder names, VOC XML or a table."""
-    if labels == "folders":
+    if labels == FOLDERS:
         return _folder_tags(root)
     if Path(labels).is_dir():
         return _xml_tags(Path(labels))
+    if not Path(labels).is_file() and (root / labels).is_file():
+        raise UserError("table of tags not found", where=labels, remedy=f"did you mean {root / labels}?")
     return read_tags(labels)
 
 
 def _folder_tags(root: Path) -> Tags:
+    """An id is the path without its extension, but with it where another file would be taken for it."""
     table: Tags = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         for base, _, files in sorted(os.walk(folder)):
             for file in sorted(files):
                 if file.lower().endswith(EXTENSIONS) and not file.startswith("."):
-                    table[str(Path(base, file).relative_to(root))] = (folder.name,)
+                    path = Path(base, file)
+                    short = path.relative_to(root).with_suffix("").as_posix()
+                    alone = find_image(root, short) == path
+                    table[short if alone else path.relative_to(root).as_posix()] = (folder.name,)
     if not table:
         raise UserError(
             "no images in folders", where=root,

@@ -165,7 +165,7 @@ def _augmented(
 def _read(path: Path, report: Report) -> list[str] | None:
     """Ids of a list; a line may also name files, /JPEGImages/<id>.jpg first."""
     try:
-        return [Path(word).stem for word in read_ids(path)]
+        return [Path(line.split()[0]).stem for line in read_ids(path)]
     except UserError as error:
         report.add(error.problem, path, error.remedy or "one id a line")
         return None

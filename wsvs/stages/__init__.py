@@ -7,8 +7,8 @@ from types import ModuleType
 
 # The order of the pipeline: this tuple is the only place that knows it.
 STAGES = ("encoder", "retrieve", "relevance", "segment", "decoder", "adapt", "predict", "evaluate")
-STEPS = (*STAGES, "submit")  # what a pipeline may name as its steps
-ALL_STAGES = ("data", *STEPS, "pipeline", "report", "export", "reproduce")
+STEPS = ("data", *STAGES, "submit")  # what a pipeline may name as its steps
+ALL_STAGES = (*STEPS, "pipeline", "report", "export", "reproduce")
 
 
 def load_stage(name: str) -> ModuleType:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlparse
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from wsvs.core.classes import plainly
 from wsvs.core.errors import BadItem
 from wsvs.data.report import Progress, Report
 from wsvs.stages._retrieve import folder_source
 from wsvs.stages._run import log
 from wsvs.video.reader import glance
+
+FEW_IMAGES, LONG = 100, 2000  # images; steps of the decoder
 
 
 @runtime_checkable
@@ -38,18 +43,21 @@ def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress
     videos = folder_source(cfg).videos
     for name in classes:
         report.by_class[name] |= {"videos": 0, "minutes of video": 0.0}
-    usable, lost, foreign, unreadable = 0, [], [], []
+    usable, lost, foreign, unreadable, short = 0, [], [], [], []
     for video in progress(videos, "videos"):
         own = [tag for tag in video.tags if tag in classes]
         if video.path is None:
             lost.append(video.id)
         elif not own:
-            foreign.append(video.id)
+            foreign.append(_with_hint(video.id, video.tags, classes))
         else:
             try:
                 info = glance(video.path)
             except BadItem as item:
                 unreadable.append(f"{video.id} ({item.problem})")
+                continue
+            if info.frames < cfg.relevance.min_frames:
+                short.append(f"{video.id} ({info.frames} frames)")
                 continue
             usable += 1
             for tag in own:
@@ -60,17 +68,50 @@ def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress
     report.add_items(lost, "videos of the table have no file", root, f"mend {cfg.retrieve.labels}", fatal=False)
     report.add_items(unreadable, "videos cannot be read and are passed over", root, "replace them", fatal=False)
     report.add_items(
-        foreign, "videos belong to no class and are left out", root,
-        "name their class: by the first folder below retrieve.root, or in retrieve.labels", fatal=False,
+        short, f"videos have fewer than relevance.min_frames={cfg.relevance.min_frames} frames and give nothing", root,
+        "replace them", fatal=False,
     )
+    if foreign and cfg.retrieve.foreign == "assign":
+        report.notes.append(f"{len(foreign)} videos belong to no class and are dealt to the classes as distractors")
+    else:
+        report.add_items(
+            foreign, "videos belong to no class and are left out", root,
+            "name their class as the images' tags do: by the first folder below retrieve.root, or in retrieve.labels",
+            fatal=False,
+        )
     without = [name for name in classes if not report.by_class[name]["videos"]]
     report.add_items(
         without if usable else [], "classes have no video: nothing is learned about their shapes", root,
-        "add videos of them", fatal=False,
+        "add videos of them; without, the decoder makes do with what the other classes taught it", fatal=False,
     )
     report.counts |= {"videos": len(videos), "usable videos": usable}
     if not usable:
-        report.add("not one video can be used", root, "a video needs a file that can be read and a class of data")
+        report.add(
+            "not one video can be used", root,
+            f"a video needs a file that can be read and a class of the images ({', '.join(classes)}): put it into a "
+            "folder of that name, or list it in retrieve.labels",
+        )
+
+
+def _with_hint(video: str, tags: Sequence[str], classes: Sequence[str]) -> str:
+    near = [name for name in classes if plainly(name) in {plainly(tag) for tag in tags}]
+    return f"{video} (did you mean {near[0]!r}?)" if near else video
+
+
+def add_training(cfg: DictConfig, report: Report) -> None:
+    """What can be said beforehand of the network: where it starts, and whether its settings fit so few images."""
+    weights, backbone = cfg.model.weights, cfg.model.backbone
+    if weights and urlparse(weights).scheme not in ("http", "https") and not Path(weights).expanduser().is_file():
+        report.add("the weights are not there", f"model.weights={weights}", "check the path, or give an http(s) URL")
+    if not weights and OmegaConf.select(cfg, "data.world") is None:
+        report.notes.append(
+            f"model.weights is not given: {backbone} learns from nothing, which wants many thousands of images"
+        )
+    usable = report.counts.get("usable images", 0)
+    if 0 < usable < FEW_IMAGES and cfg.decoder.steps > LONG:
+        report.notes.append(
+            f"{usable} images and decoder.steps={cfg.decoder.steps}: experiment=small has settings for so few"
+        )
 
 
 def print_report(report: Report) -> None:

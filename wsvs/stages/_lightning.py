@@ -29,6 +29,8 @@ from wsvs.stages._run import Run, rank
 
 log = logging.getLogger("wsvs")
 
+CHOICES = ("val/map", "val/miou")  # what chooses the checkpoint of a stage that trains
+
 
 def plain(section: DictConfig) -> dict[str, Any]:
     """A section of the configuration as resolved primitives."""
@@ -94,7 +96,8 @@ def build_trainer(
     callbacks: list[pl.Callback] = [StopOnTerm()]
     for item in cfg.callbacks.values():
         if item is not None and item._target_.endswith("ModelCheckpoint"):
-            chosen = {} if item.get("filename") == "last" else {"monitor": monitor, "mode": "max"}
+            free = "monitor" in item or item.get("filename") == "last"
+            chosen = {} if free else {"monitor": monitor, "mode": "max"}
             if monitor:
                 callbacks.append(instantiate(item, **chosen, _convert_="all"))
         elif item is not None:
@@ -187,7 +190,7 @@ def _who_is_lost(error: RuntimeError) -> str | None:
 def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> float:
     """Train from the start or from where the run was stopped; bad items are passed over and recorded.
 
-    Returns the best value of the metric that chooses the checkpoint.
+    Returns the value of the metric that chooses the checkpoint, of the one that is kept.
     """
     bad = BadItems()
     trainer.callbacks.append(bad)  # type: ignore[attr-defined]
@@ -198,7 +201,10 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
         trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     for item, reason in sorted(bad.found.items()):
         run.skip(item, reason)
-    best = getattr(trainer.checkpoint_callback, "best_model_score", None)
+    keeper = trainer.checkpoint_callback
+    best = getattr(keeper, "best_model_score", None)
+    if getattr(keeper, "monitor", None) is None:  # nothing chooses: the newest, with its figure
+        best = next((value for key, value in trainer.callback_metrics.items() if key in CHOICES), None)
     if best is None or (rank() == 0 and not (run.dir / "checkpoints" / "best.ckpt").is_file()):
         raise UserError(
             "the training wrote no checkpoint", where=run.dir / "checkpoints",

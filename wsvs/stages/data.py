@@ -8,11 +8,11 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
 from wsvs.data.own import check_tagged
 from wsvs.data.tagged import TaggedImages
-from wsvs.stages._data import Preparable, add_videos, print_report, shown
+from wsvs.stages._data import Preparable, add_training, add_videos, print_report, shown
 from wsvs.stages._run import Run, rank
 
 NEEDS: tuple[str, ...] = ()
-SECTIONS = ("data", "retrieve")
+SECTIONS = ("data", "retrieve", "model")
 
 
 def run(run: Run) -> None:
@@ -21,8 +21,10 @@ def run(run: Run) -> None:
         return
     data = instantiate(cfg.data, _convert_="all")
     report = data.make(shown) if isinstance(data, Preparable) else check_tagged(data, shown)
-    if isinstance(data, TaggedImages) and cfg.retrieve.source == "folder" and cfg.retrieve.root:
-        add_videos(cfg, list(report.by_class), report, shown)
+    if isinstance(data, TaggedImages):
+        if cfg.retrieve.source == "folder" and cfg.retrieve.root:
+            add_videos(cfg, list(report.by_class), report, shown)
+        add_training(cfg, report)
     print_report(report)
     write_json(run.dir / "report.json", report.asdict())
     if report.fatal:

@@ -1,4 +1,4 @@
-"""Stage pipeline: all stages in their order, passing over what is finished."""
+"""Stage pipeline: check the data, then all stages in their order, passing over what is finished."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
+from wsvs.data.tagged import FOLDERS
 from wsvs.stages import STAGES, STEPS, load_stage
 from wsvs.stages._checks import judge
 from wsvs.stages._fork import GOOD, call
@@ -74,12 +75,18 @@ def run(run: Run) -> None:
 
 
 def plan(cfg: DictConfig) -> Iterator[Step]:
-    """The steps that the configuration lists, else every stage once.
+    """The steps that the configuration lists, else the check of the data and every stage once.
 
     Raises:
-        UserError: A step is malformed, names no stage, or a label stands twice.
+        UserError: A step is malformed, names no stage, or a label stands twice; no videos are named.
     """
     if not cfg.pipeline.steps:
+        if cfg.retrieve.source == "folder" and not cfg.retrieve.root:
+            raise UserError(
+                "no folder of videos", where="retrieve.root",
+                remedy="give retrieve.root=DIR; without videos of your own, retrieve=youtube or retrieve=urls",
+            )
+        yield Step("data", "data")
         scored = cfg.truth or OmegaConf.select(cfg, "data.masks")
         for stage in STAGES:
             if stage != "evaluate" or scored:
@@ -109,7 +116,7 @@ def _defaults(cfg: DictConfig, stage: str) -> Iterator[str]:
     root, labels = OmegaConf.select(cfg, "data.root"), OmegaConf.select(cfg, "data.labels")
     if stage == "predict" and not cfg.input:
         yield f"input={quote(root)}"
-        if not cfg.labels and labels and Path(labels).is_file():
+        if not cfg.labels and labels and (labels == FOLDERS or Path(labels).exists()):
             yield f"labels={quote(labels)}"
     if stage == "evaluate":
         if not cfg.predictions:

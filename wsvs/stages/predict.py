@@ -10,8 +10,9 @@ from wsvs.core import runs
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_text
-from wsvs.core.tables import Tags, read_ids, read_tags
+from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image
+from wsvs.data.tagged import read_image_tags
 from wsvs.data.work import Item
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
@@ -84,7 +85,7 @@ def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
     if settings.tags:
         everywhere = [classes.index(tag, where="predict.tags") for tag in settings.tags]
     root, files = find_files(cfg.input)
-    tags = read_tags(cfg.labels) if cfg.labels else None
+    tags = read_image_tags(root, cfg.labels) if cfg.labels else None
     if files is None:
         files = _in_folder(root, read_ids(settings.ids) if settings.ids else None, tags)
     elif settings.ids:
