@@ -120,26 +120,26 @@ class SegmentationNet(nn.Module):
             Class numbers (K), probabilities (K, h, w) at the network's size, class scores (C) in [0, 1].
         """
         sides = (False, True) if flip else (False,)
-        views = [self._view(image, zoom, mirrored) for zoom in zooms for mirrored in sides]
+        views = [self.look(image, zoom, mirrored) for zoom in zooms for mirrored in sides]
         scores = torch.stack([view.logits for view in views]).mean(0).sigmoid()
         if classes is None:
             classes = self.classes_shown(scores, class_threshold)
         size = self.network_size(*image.shape[-2:])
         if not len(classes):
             return [], image.new_zeros(0, *size), scores
-        maps = [resize(self._foreground(view, list(classes), method)[None], size)[0] for view in views]
+        maps = [resize(self.foreground_in(view, list(classes), method)[None], size)[0] for view in views]
         return list(classes), torch.stack(maps).mean(0), scores
 
-    def _view(self, image: Tensor, zoom: float, mirrored: bool) -> _View:
+    def look(self, image: Tensor, zoom: float, mirrored: bool) -> View:
         """The image at one size, as the networks see it."""
         height, width = self.network_size(*image.shape[-2:])
         x = resize(image[None], round_size(height * zoom, width * zoom, self.encoder.stride))
         x = x.flip(-1) if mirrored else x
         features = self.encoder.trunk(x, with_pools=self.decoder is not None)
         raw, logits = activations(self.encoder, x, self.config.scales, features)
-        return _View((x.shape[-2], x.shape[-1]), features, raw, logits[0], mirrored)
+        return View((x.shape[-2], x.shape[-1]), features, raw, logits[0], mirrored)
 
-    def _foreground(self, view: _View, classes: list[int], method: Method) -> Tensor:
+    def foreground_in(self, view: View, classes: list[int], method: Method) -> Tensor:
         """Probability of each class (K, h, w) at the view's size, turned back if the view is mirrored."""
         alpha = merge_scales([scale[:, classes] for scale in view.raw], view.size)[0][:, None]
         parts = []
@@ -167,7 +167,7 @@ class SegmentationNet(nn.Module):
         return torch.nonzero(scores >= thresholds)[:, 0].tolist() or [int(scores.argmax())]
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """An image at one size (h, w): the trunk's features, raw alpha at each scale, logits (C,); mirrored or not."""
 
     size: tuple[int, int]

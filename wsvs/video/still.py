@@ -14,8 +14,8 @@ from wsvs.video.settings import SegmentSettings
 
 # Chosen on development images; docs/animals.md has what the cut gives.
 SETTINGS = SegmentSettings(
-    superpixels=1000, longest_edge=320, lambda_a=2.0, lambda_m=0.0, lambda_c=0.5, alpha_s=40.0, clip_a=0.02,
-    fg_threshold=0.7, bg_threshold=0.2,
+    superpixels=1000, longest_edge=320, lambda_a=2.0, lambda_m=0.0, lambda_c=2.0, alpha_s=200.0, clip_a=0.1,
+    fg_components=3, bg_components=5, fg_threshold=0.7, bg_threshold=0.2, reestimate=1,
 )
 
 
