@@ -32,7 +32,8 @@ from wsvs.data.images import find_image, read_image
 from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
 from wsvs.metrics.segmentation import ConfusionMatrix
-from wsvs.nets.model import SegmentationNet, load_net
+from wsvs.nets.attention import resize
+from wsvs.nets.model import Method, SegmentationNet, load_net
 from wsvs.nets.otsu import otsu
 from wsvs.video.still import cut_image
 
@@ -77,16 +78,17 @@ def score(arguments: argparse.Namespace) -> None:
     names = ("background", *first.classes)
     tags = read_tags(arguments.tags)
     ids = read_ids(arguments.ids)[: arguments.limit]
+    sides = (False, True) if arguments.flip else (False,)
+    views = [(float(zoom), mirrored) for zoom in arguments.zooms.split(",") for mirrored in sides]
     scans: dict[str, Scan] = {}
-    shown: list[np.ndarray] = []
     for image_id in track(ids, "images"):
         path = find_image(arguments.images, image_id)
         assert path is not None, f"no image {image_id}"
         image = read_image(path)
         truth = read_mask(arguments.masks / f"{image_id}.png")
         with torch.inference_mode():
-            rows, scores = look(nets, to_tensor(image), [first.classes.index(tag) for tag in tags[image_id]])
-        shown.append(scores)
+            given = [first.classes.index(tag) for tag in tags[image_id]]
+            rows = look(nets, to_tensor(image), given, views)
         for key, (numbers, maps) in rows.items():
             scan = scans.setdefault(key, Scan(names))
             labels = np.array([number + 1 for number in numbers], np.uint8)
@@ -103,26 +105,32 @@ def score(arguments: argparse.Namespace) -> None:
 
 
 def look(
-    nets: dict[str, SegmentationNet], image: torch.Tensor, given: list[int]
-) -> tuple[dict[str, tuple[list[int], torch.Tensor]], np.ndarray]:
-    """{"tags | row": (class numbers, probabilities)} and the scores of all classes."""
+    nets: dict[str, SegmentationNet], image: torch.Tensor, given: list[int], views: Sequence[tuple[float, bool]]
+) -> dict[str, tuple[list[int], torch.Tensor]]:
+    """{"tags | row": (class numbers, probabilities)} of one image, averaged over (size, mirrored)."""
     first = next(iter(nets.values()))
-    view = max(nets.values(), key=lambda net: net.decoder is not None).look(scaled(image), 1.0, False)
-    scores = view.logits.sigmoid()
+    with_pools = max(nets.values(), key=lambda net: net.decoder is not None)
+    seen = [with_pools.look(scaled(image), zoom, mirrored) for zoom, mirrored in views]
+    scores = torch.stack([view.logits for view in seen]).mean(0).sigmoid()
     chosen = {"given": given, "predicted": first.classes_shown(scores, 0.6)}
     if first.config.class_thresholds:
         chosen["auto"] = first.classes_shown(scores, "auto")
     union = sorted({number for numbers in chosen.values() for number in numbers})
-    alpha = first.foreground_in(view, union, "attention")
+    size = first.network_size(*image.shape[-2:])
+
+    def mean(net: SegmentationNet, method: Method) -> torch.Tensor:
+        return torch.stack([resize(net.foreground_in(view, union, method)[None], size)[0] for view in seen]).mean(0)
+
+    alpha = mean(first, "attention")
     maps = {"attention": alpha}
     for name, net in nets.items():
         if net.decoder is not None:
-            maps[name] = net.foreground_in(view, union, "decoder")
+            maps[name] = mean(net, "decoder")
             maps[f"{name} + attention"] = (maps[name] + alpha) / 2
     return {
         f"{source} | {row}": (numbers, found[[union.index(number) for number in numbers]])
         for source, numbers in chosen.items() for row, found in maps.items()
-    }, scores.numpy()
+    }
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -147,6 +155,8 @@ def main() -> None:
     for name in ("images", "tags", "masks", "ids", "out"):
         scoring.add_argument(f"--{name}", type=Path, required=True)
     scoring.add_argument("--classes", required=True, help="names to average over, background among them")
+    scoring.add_argument("--zooms", default="1", help="average over these multiples of the network's size")
+    scoring.add_argument("--flip", action="store_true", help="average with the mirrored image")
     scoring.add_argument("--limit", type=int, help="score so many images only")
     scoring.add_argument("--cut", help="also score the graph cut of this row, e.g. 'strong + attention'")
     scoring.add_argument("checkpoints", nargs="+", metavar="NAME=CHECKPOINT")
