@@ -7,7 +7,6 @@ import json
 import math
 import os
 import shutil
-import struct
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from PIL import Image
 
 from tests.processes import TWO_RANKS, files, quoted, rows, skipped, summary
+from tests.wandb_file import read
 
 pytestmark = pytest.mark.slow
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m")
@@ -239,34 +239,12 @@ def test_wandb_offline(toy, cli, out, place):
     )
     ids = set()
     for job in check_sweep(out):
-        [offline] = (job / "wandb").glob("offline-run-*/run-*.wandb")  # one run a job
-        record = wandb_run(offline)
+        record = read(job).run  # one run a job
         assert (record.project, record.run_group, record.job_type) == ("wsvs", "n", "encoder")
         ids.add(record.run_id)
         with (job / "metrics.csv").open() as stream:
             assert {"train/loss", "val/map"} <= set(next(csv.reader(stream)))
     assert len(ids) == 2
-
-
-def wandb_run(path: Path):
-    """The record of the run in W&B's own file: a LevelDB log (blocks of 32 KiB, chunks) of protobuf messages."""
-    from wandb.proto import wandb_internal_pb2
-
-    content, place, message = path.read_bytes(), 7, b""
-    while place + 7 <= len(content):
-        if place % 32768 > 32768 - 7:
-            place += -place % 32768
-            continue
-        _, length, kind = struct.unpack_from("<IHB", content, place)
-        message += content[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(message)
-            message = b""
-            if record.WhichOneof("record_type") == "run":
-                return record.run
-    raise AssertionError(f"no run in {path}")
 
 
 def test_a_copy_of_the_code_predicts_from_and_into_folders_of_any_name(toy, cli, tmp_path, place):

@@ -69,20 +69,18 @@ def run_stage(cfg) -> None:
 def _run_stage(cfg) -> None:
     from wsvs.core.plugins import load_plugins
     from wsvs.stages._checks import check_types
-    from wsvs.stages._lightning import close_loggers, sow
+    from wsvs.stages._lightning import sow
     from wsvs.stages._run import Run
+    from wsvs.stages._wandb import tracked
 
     _log_to_stdout()  # a launcher's process has not come through main()
     module = load_stage(cfg.stage)
     check_types(cfg)
     run = Run(cfg, main)
-    with run.opened(module):
+    with run.opened(module), tracked(run):
         load_plugins(cfg.plugins)
         sow(cfg)
-        try:
-            module.run(run)
-        finally:
-            close_loggers(run)
+        module.run(run)
     if run.skipped:
         _status.add(PASSED_OVER)
 

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
 from wsvs.data.tagged import TaggedImages
+from wsvs.lit.logger import Metrics
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import NetConfig
 from wsvs.stages._run import Run, rank
@@ -92,8 +93,14 @@ def build_trainer(
             raise UserError("val_every must be at least 1", where=f"{run.stage}.val_every")
     if rank() == 0:
         keep_metrics(run.dir)
-    loggers = [instantiate(item, _convert_="all") for item in cfg.logger.values()]
+    loggers = [instantiate(item, _convert_="all") for name, item in cfg.logger.items() if item and name != "wandb"]
     callbacks: list[pl.Callback] = [StopOnTerm()]
+    if cfg.logger.get("wandb"):
+        loggers.append(Metrics(run.tracker.wandb if run.tracker else None, str(run.dir)))
+    if monitor and run.tracker and run.tracker.media:
+        from wsvs.lit.media import ShowValidation
+
+        callbacks.append(ShowValidation(run.tracker.media, run.tracker.show))
     for item in cfg.callbacks.values():
         if item is not None and item._target_.endswith("ModelCheckpoint"):
             free = "monitor" in item or item.get("filename") == "last"
@@ -211,14 +218,6 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
             remedy="train longer (at least one validation), and keep callbacks.checkpoint",
         )
     return float(best)
-
-
-def close_loggers(run: Run) -> None:
-    """End a W&B run inside the job, so that the next job of a sweep starts its own."""
-    if "wandb" in run.cfg.logger:
-        import wandb
-
-        wandb.finish()
 
 
 def _check_launcher(cfg: DictConfig) -> None:

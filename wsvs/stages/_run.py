@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
@@ -28,6 +28,9 @@ from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with
 from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._status import rank as rank  # stages take it from here
+
+if TYPE_CHECKING:
+    from wsvs.stages._wandb import Tracker
 
 log = logging.getLogger("wsvs")
 
@@ -48,6 +51,7 @@ class Run:
         dir: outputs/<name>/<stage>/<run id>, the same for every rank.
         inputs: Stage -> run directory that this run reads; resolved once and recorded.
         overrides: The command's overrides.
+        tracker: Writes to W&B; None without logger=wandb, and on every rank but the first.
     """
 
     def __init__(self, cfg: DictConfig, command: Callable[[], None]) -> None:
@@ -60,6 +64,7 @@ class Run:
         self.dir = Path(os.environ["WSVS_RUN_DIR"] if _relaunched() else hydra.runtime.output_dir).absolute()
         self.inputs: dict[str, Path] = {}
         self.skipped: list[dict[str, str]] = []
+        self.tracker: Tracker | None = None
         self._lock: IO[str] | None = None
 
     @contextmanager
@@ -173,6 +178,8 @@ class Run:
             results={**(results or {}), "fingerprint": fingerprint(self.cfg, self.stage, self.inputs)},
             supervision=supervision, debug=bool(self.cfg.debug),
         )
+        if self.tracker is not None:
+            self.tracker.finished(counts, results or {})
         table = Table(*columns, title=f"{self.stage}: {time.time() - self.started:.0f} s", show_header=bool(columns[0]))
         for key, value in {**counts, **(results or {})}.items():
             _add_rows(table, str(key), value)

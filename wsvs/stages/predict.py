@@ -17,6 +17,7 @@ from wsvs.data.work import Item
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
 from wsvs.stages._inputs import FILMS, find_files, images_below
+from wsvs.stages._media import predictions
 from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run
 
@@ -60,6 +61,9 @@ def run(run: Run) -> None:
     counts = {"images": sum("film" not in item for item in items), "masks": len(written) - len(films)}
     if any("film" in item for item in items):
         counts |= {"films": len(films), "masks of films": sum(item["frames"] for item in films)}
+    if run.tracker:
+        shown = predictions(written, run.dir, run.tracker.media)
+        run.tracker.show("predict/masks", shown, classes.with_background)
     given = cfg.labels or settings.tags
     run.finish(
         counts=counts, wrote=run.dir,

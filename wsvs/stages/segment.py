@@ -9,8 +9,10 @@ from typing import Any
 import cv2
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from omegaconf import DictConfig
 
+from wsvs.core.classes import BACKGROUND
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.ledger import Ledger
@@ -19,6 +21,7 @@ from wsvs.data.work import Item
 from wsvs.lit.segmenter import MaskWriter, SegmenterModule
 from wsvs.nets.model import load_net
 from wsvs.stages._lightning import plain
+from wsvs.stages._media import attention_of, middle_frames
 from wsvs.stages._run import Run, rank
 from wsvs.stages._videos import VideoFolder
 from wsvs.stages._work import Totals, work_through
@@ -57,9 +60,9 @@ def run(run: Run) -> None:
     ledger = Ledger(run.dir)
     frames, overlay, guided = cfg.segment.frames, cfg.segment.overlay, settings.lambda_a > 0
     needed = frames or overlay or settings.refine != "none"
+    module = SegmenterModule(net if guided else None, settings, batch_size=cfg.segment.attention_batch)
     seconds = work_through(
-        run, source.items,
-        module=SegmenterModule(net if guided else None, settings, batch_size=cfg.segment.attention_batch),
+        run, source.items, module=module,
         writer=MaskWriter(run.dir, frames=frames, overlay=overlay, refine=settings.refine),
         finished=lambda item: ledger.has(item["id"]), workers=cfg.segment.workers,
         dataset=partial(_dataset, settings=settings, keep=partial(_keeps, needed=needed, guided=guided)),
@@ -68,7 +71,19 @@ def run(run: Run) -> None:
     if rank() == 0:
         totals = Totals(run, ledger)
         counts = source.close(totals)
+        _show(run, module, classes)
         run.finish(counts=counts, results=totals.results(seconds), wrote=run.dir / "masks")
+
+
+def _show(run: Run, module: SegmenterModule, classes: Sequence[str]) -> None:
+    """Some frames with their masks and their attention, for W&B."""
+    if run.tracker is None:
+        return
+    frames = list(middle_frames(run.dir, run.tracker.media, module.settings.longest_edge))
+    names = (BACKGROUND, *(classes or ("object",)))
+    run.tracker.show("segment/masks", [picture for picture, _ in frames], names)
+    if module.net is not None:
+        run.tracker.show("segment/attention", attention_of(frames, torch.inference_mode()(module.attention)), names)
 
 
 def _keeps(item: Item, *, needed: bool, guided: bool) -> bool:

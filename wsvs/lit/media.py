@@ -1,0 +1,144 @@
+"""Pictures of a training as it goes on: attention of the encoder, crops with target and prediction of the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsvs.core.classes import BACKGROUND, IGNORE
+from wsvs.core.pictures import heat
+from wsvs.data.loading import scaled
+from wsvs.lit.decoder import DecoderModule
+from wsvs.lit.encoder import EncoderModule
+from wsvs.nets.decoder import foreground
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for people, with label masks that a viewer can lay over it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        caption: A line below it.
+        masks: {what it is: (H, W) uint8 labels}; 0 = background, 255 = ignored.
+    """
+
+    image: np.ndarray
+    caption: str
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def within(self, longest: int) -> Picture:
+        """The picture with no side longer than `longest` px, its masks at the same size."""
+        height, width = self.image.shape[:2]
+        share = min(1.0, longest / max(height, width))
+        size = (max(1, round(width * share)), max(1, round(height * share)))
+        masks = {name: cv2.resize(one, size, interpolation=cv2.INTER_NEAREST_EXACT) for name, one in self.masks.items()}
+        image = self.image if share == 1 else cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
+        return Picture(image, self.caption, masks)
+
+    def padded(self, height: int, width: int) -> Picture:
+        """The picture with white below and to the right of it; its masks are background there."""
+        below, right = height - self.image.shape[0], width - self.image.shape[1]
+        image = np.pad(self.image, ((0, below), (0, right), (0, 0)), constant_values=255)
+        masks = {name: np.pad(one, ((0, below), (0, right))) for name, one in self.masks.items()}
+        return Picture(image, self.caption, masks)
+
+
+Show = Callable[[str, Sequence[Picture], Sequence[str], int], None]  # key, pictures, names of the labels, step
+
+
+class ShowValidation(pl.Callback):
+    """Hands some items of every validation to `show`: always the same ones, spread over the validation set.
+
+    val/attention are images under their attention, val/masks crops with the masks "target" and "prediction". It
+    computes them on its own rank alone and takes part in nothing that the ranks do together.
+
+    Args:
+        number: Items, at least 1.
+        show: Takes them at the end of the validation.
+    """
+
+    def __init__(self, number: int, show: Show) -> None:
+        if number < 1:
+            raise ValueError(f"number must be at least 1, got {number}")
+        self.number = number
+        self.show = show
+        self._pictures: list[Picture] = []
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        batches = int(trainer.num_val_batches[dataloader_idx])
+        if trainer.sanity_checking or "image" not in batch or batch_idx not in spread(self.number, batches):
+            return
+        own = -(-self.number // min(self.number, batches))  # of each of these batches
+        items = spread(min(own, self.number - len(self._pictures)), len(batch["image"]))
+        with trainer.precision_plugin.val_step_context():
+            if isinstance(pl_module, EncoderModule):
+                self._pictures += [attended(pl_module, batch, item) for item in items]
+            elif isinstance(pl_module, DecoderModule):
+                self._pictures += crops(pl_module, batch, items)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        pictures, self._pictures = self._pictures, []
+        if pictures:
+            key = "val/attention" if isinstance(pl_module, EncoderModule) else "val/masks"
+            self.show(key, pictures, (BACKGROUND, *pl_module.net.classes), trainer.global_step)
+
+
+def alike(pictures: Iterable[Picture], longest: int) -> list[Picture]:
+    """Pictures of one size, as viewers want them: none larger than `longest` px, the smaller ones padded."""
+    small = [picture.within(longest) for picture in pictures]
+    height, width = (max((one.image.shape[axis] for one in small), default=0) for axis in (0, 1))
+    return [picture.padded(height, width) for picture in small]
+
+
+def spread(number: int, total: int) -> list[int]:
+    """At most `number` of 0 ... total - 1, evenly spread."""
+    number = min(number, total)
+    return [place * total // number for place in range(number)]
+
+
+def glow(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 image under its attention (h, w) in [0, 1], (H, W, 3) uint8."""
+    size = (image.shape[1], image.shape[0])
+    alpha = cv2.resize(alpha.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    return np.rint(0.4 * image + 0.6 * heat(alpha)).astype(np.uint8)
+
+
+def attended(module: EncoderModule, batch: dict[str, Any], item: int) -> Picture:
+    """One image under the attention of its tags (their maximum), or of the predicted classes where it has none."""
+    tags = torch.nonzero(batch["y"][item])[:, 0].tolist()
+    image = batch["image"][item]
+    numbers, alpha, scores = module.net.probabilities(scaled(image), tags or None, method="attention")
+    caption = ", ".join(f"{module.net.classes[number]} {scores[number]:.2f}" for number in numbers)
+    return Picture(glow(_array(image), alpha.amax(0).float().cpu().numpy()), caption)
+
+
+@torch.no_grad()
+def crops(module: DecoderModule, batch: dict[str, Any], items: Sequence[int]) -> Iterator[Picture]:
+    """Validation crops with target and prediction, in the label of the crop's class."""
+    chosen = {key: batch[key][list(items)] for key in ("image", "target", "class")}
+    predicted = foreground(module.score(chosen)) > 0.5
+    for image, target, found, number in zip(
+        chosen["image"], chosen["target"], predicted, chosen["class"].tolist(), strict=True
+    ):
+        label = number + 1
+        true = torch.where(target == IGNORE, IGNORE, target * label)
+        masks = {"target": true, "prediction": found * label}
+        yield Picture(
+            _array(image), module.net.classes[number],
+            {name: mask.cpu().numpy().astype(np.uint8) for name, mask in masks.items()},
+        )
+
+
+def _array(image: Tensor) -> np.ndarray:
+    """(3, H, W) to (H, W, 3) uint8."""
+    return image.permute(1, 2, 0).cpu().numpy()
