@@ -199,13 +199,13 @@ def agent_words(**values) -> list[str]:
 
 def test_the_shipped_sweep_is_a_command_of_ours(composed):
     sweep = yaml.safe_load(SWEEP.read_text())
-    assert set(sweep["parameters"]) == {"decoder.lr", "decoder.crop", "seed"}
+    assert set(sweep["parameters"]) == {"decoder.lr", "decoder.crop"}
     for crop in sweep["parameters"]["decoder.crop"]["values"]:
-        words = agent_words(**{"decoder.lr": 1.2345e-05, "decoder.crop": crop, "seed": 1})
+        words = agent_words(**{"decoder.lr": 1.2345e-05, "decoder.crop": crop, "decoder.size": "null"})
         assert words[:2] == ["/usr/bin/env", "wsvs"]
         cfg = composed(*words[2:], "data.root=x")
         check_types(cfg)
-        assert (cfg.stage, cfg.decoder.lr, cfg.decoder.crop, cfg.seed) == ("decoder", 1.2345e-05, crop, 1)
+        assert (cfg.stage, cfg.decoder.lr, cfg.decoder.crop, cfg.decoder.size) == ("decoder", 1.2345e-05, crop, None)
         assert cfg.logger.wandb.project == sweep["project"]
 
 
