@@ -1,4 +1,4 @@
-"""A whole pipeline with logger=wandb, offline: a run for each stage, its media, and the way from artifact to artifact."""
+"""A whole pipeline with logger=wandb, offline: a run for each stage, its pictures, and what is made from what."""
 
 from __future__ import annotations
 

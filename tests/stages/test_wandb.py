@@ -130,7 +130,7 @@ def test_what_cannot_be_logged_loses_nothing(wsvs, masks, monkeypatch):
         raise RuntimeError("the server is on fire")
 
     monkeypatch.setattr(_wandb.Tracker, "_tables", broken)
-    status, out, _ = wsvs(*EVALUATE, run_id="one")
+    status, *_ = wsvs(*EVALUATE, run_id="one")
     assert status == 0 and (masks / "one" / "summary.json").is_file()
     assert "not logged to W&B" in (masks / "one" / "wsvs.log").read_text()
 
