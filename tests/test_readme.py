@@ -7,8 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 
+from docs import knobs
 from tests.pages import PAGES, ROOT, commands, write_files
 from wsvs.__main__ import config_dir, register_resolvers
 from wsvs.stages import ALL_STAGES
@@ -47,3 +49,31 @@ def test_readme_names_every_stage_and_links_to_files_that_exist():
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if "://" not in link:
                 assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_tables_of_settings_are_those_of_conf():
+    text = knobs.PAGE.read_text()
+    assert text == knobs.page(text), "conf/ has changed: python docs/knobs.py writes the tables anew"
+
+
+def test_tables_of_settings_name_every_setting_its_default_and_what_it_is():
+    shown = {}
+    rows = re.findall(r"^\| `([\w.]+)` \| `(.*)` \| (.*) \|$", knobs.PAGE.read_text(), re.MULTILINE)
+    for key, default, meaning in rows:
+        assert meaning, key
+        shown.setdefault(key, []).append(yaml.safe_load(default))
+    wanted = {}
+    main = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
+    for section, values in main.items():
+        if section not in knobs.APART:
+            single = not isinstance(values, dict)
+            wanted |= {section: [values]} if single else {f"{section}.{key}": [v] for key, v in values.items()}
+    for group in knobs.GROUPS:
+        for key, value in yaml.safe_load((ROOT / "conf" / f"{group}.yaml").read_text()).items():
+            defaults = wanted.setdefault(f"{group.partition('/')[0]}.{key}", [])
+            if value not in defaults:
+                defaults.append(value)
+    wanted = {key: value for key, value in wanted.items() if not key.endswith("._target_")}
+    assert {key: sorted(map(str, values)) for key, values in shown.items()} == {
+        key: sorted(map(str, values)) for key, values in wanted.items()
+    }
