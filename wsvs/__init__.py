@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from wsvs.api import Model
@@ -15,7 +16,8 @@ __version__ = "0.1.0"
 
 def load(
     checkpoint: str | Path, *, device: str = "cpu", method: Literal["decoder", "attention", "mean"] = "decoder",
-    class_threshold: float = 0.6, background: float | Literal["otsu"] = 0.5, flip: bool = False,
+    class_threshold: float | Literal["auto"] = 0.6, background: float | Literal["otsu"] = 0.5, flip: bool = False,
+    zooms: Sequence[float] = (1.0,), refine: Literal["none", "cut"] = "none",
 ) -> Model:
     """Load a trained model.
 
@@ -35,9 +37,12 @@ def load(
         checkpoint: <run>/checkpoints/best.ckpt of stage adapt or decoder (of encoder for method='attention').
         device: 'cpu', 'cuda', 'cuda:1', ...
         method: What gives the masks: the decoder, the attention itself, or their mean.
-        class_threshold: A class is predicted where its score reaches this; the best one always is.
+        class_threshold: A class is predicted where its score reaches this, with 'auto' the threshold that was chosen
+            for it when the encoder was trained; the best one always is.
         background: Pixels whose best probability does not exceed this are background; 'otsu' finds it per image.
         flip: Average with the mirrored image.
+        zooms: Average over the image at these multiples of the network's size.
+        refine: 'cut' lets the borders follow the image's colours by a graph cut.
 
     Raises:
         UserError: Not a checkpoint of ours, or one without the decoder that is needed.
@@ -46,5 +51,6 @@ def load(
     from wsvs import api  # late: torch takes seconds, and most of the package does without it
 
     return api.load(
-        checkpoint, device=device, method=method, class_threshold=class_threshold, background=background, flip=flip
+        checkpoint, device=device, method=method, class_threshold=class_threshold, background=background, flip=flip,
+        zooms=zooms, refine=refine,
     )

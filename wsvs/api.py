@@ -17,7 +17,7 @@ from wsvs.core.masks import write_mask
 from wsvs.core.pictures import over
 from wsvs.data.images import read_image
 from wsvs.data.tagged import to_tensor
-from wsvs.lit.predictor import PredictorModule
+from wsvs.lit.predictor import PredictorModule, Refine
 from wsvs.nets.model import Method, load_net
 
 
@@ -82,13 +82,15 @@ class Model:
 
 
 def load(
-    checkpoint: str | Path, *, device: str = "cpu", method: Method = "decoder", class_threshold: float = 0.6,
-    background: float | Literal["otsu"] = 0.5, flip: bool = False,
+    checkpoint: str | Path, *, device: str = "cpu", method: Method = "decoder",
+    class_threshold: float | Literal["auto"] = 0.6, background: float | Literal["otsu"] = 0.5, flip: bool = False,
+    zooms: Sequence[float] = (1.0,), refine: Refine = "none",
 ) -> Model:
     """See `wsvs.load`."""
     net = load_net(checkpoint, need_decoder=method != "attention")
     module = PredictorModule(
-        net, method=method, class_threshold=class_threshold, background=background, flip=flip
+        net, method=method, class_threshold=class_threshold, background=background, flip=flip, zooms=zooms,
+        refine=refine,
     )
     return Model(module.to(device))
 

@@ -35,6 +35,8 @@ from wsvs.video.still import cut_image
 
 log = logging.getLogger("wsvs")
 
+Refine = Literal["none", "cut"]
+
 FILM_LOOKS = 16  # frames whose mean scores give the classes of a film
 
 
@@ -75,7 +77,7 @@ class PredictorModule(pl.LightningModule):
     def __init__(
         self, net: SegmentationNet, *, method: Method = "decoder", class_threshold: float | Literal["auto"] = 0.6,
         background: float | Literal["otsu"] = 0.5, flip: bool = False, zooms: Sequence[float] = (1.0,),
-        refine: Literal["none", "cut"] = "none",
+        refine: Refine = "none",
     ) -> None:
         super().__init__()
         if method not in ("decoder", "attention", "mean"):
