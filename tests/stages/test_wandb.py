@@ -92,6 +92,7 @@ def test_scores_of_an_evaluation(wsvs, masks):
     assert sum(counts.values()) == 2 * 64
 
 
+@pytest.mark.slow
 def test_the_same_job_goes_on_with_its_run_and_another_has_its_own(wsvs, masks):
     for run_id in ("one", "one", "two"):
         assert wsvs(*EVALUATE, run_id=run_id)[0] == 0
@@ -101,6 +102,7 @@ def test_the_same_job_goes_on_with_its_run_and_another_has_its_own(wsvs, masks):
     assert Written(second).run.resume  # W&B may go on with a run of this id
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_have_runs_of_their_own(wsvs, masks):
     status, _, err = wsvs("-m", *EVALUATE, "seed=0,1", run_id="s")
     assert status == 0, err
@@ -109,6 +111,7 @@ def test_jobs_of_a_sweep_have_runs_of_their_own(wsvs, masks):
     assert len({job.run.run_id for job in jobs}) == 2
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_the_run_as_failed(wsvs, masks):
     assert wsvs(*EVALUATE, "evaluate.split=nowhere.txt", run_id="one")[0] == 2
     assert read(masks / "one").exit_code == 1
@@ -125,12 +128,18 @@ def test_without_a_login_it_says_what_to_do_before_any_work(wsvs, masks, monkeyp
     assert not (masks / "one" / "metrics.json").exists()
 
 
-def test_what_cannot_be_logged_loses_nothing(wsvs, masks, monkeypatch):
-    def broken(self):
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "method"), [(_wandb.Tracker, "_tables"), ("wandb", "teardown")])
+def test_what_cannot_be_logged_loses_nothing(wsvs, masks, monkeypatch, place, method):
+    def broken(*_):
         raise RuntimeError("the server is on fire")
 
-    monkeypatch.setattr(_wandb.Tracker, "_tables", broken)
-    status, *_ = wsvs(*EVALUATE, run_id="one")
+    import wandb
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wandb if place == "wandb" else place, method, broken)
+        status, *_ = wsvs(*EVALUATE, run_id="one")
+    wandb.teardown()
     assert status == 0 and (masks / "one" / "summary.json").is_file()
     assert "not logged to W&B" in (masks / "one" / "wsvs.log").read_text()
 
@@ -209,6 +218,7 @@ def test_the_shipped_sweep_is_a_command_of_ours(composed):
         assert cfg.logger.wandb.project == sweep["project"]
 
 
+@pytest.mark.slow
 def test_a_job_of_an_agent_takes_the_agents_run(wsvs, masks, monkeypatch, tmp_path):
     """As the agent starts it: the sweep and the run by their ids, the parameters in a file."""
     (tmp_path / "parameters.yaml").write_text("seed:\n  value: 1\nwandb_version: 1\n")

@@ -145,6 +145,7 @@ class Tracker:
         self.wandb.define_metric("*", step_metric=STEP, step_sync=True)
         self._use_inputs()
 
+    @_harmless
     def close(self, code: int) -> None:
         """End the run; when this returns, all of it is written (or sent)."""
         if self.wandb is not None:
