@@ -22,7 +22,7 @@ def predict(tmp_path):
     run = tmp_path / "out/n/predict/r"
     for name in ("a b/c.d", "film/00000", "film/00001"):
         write_mask(run / f"{name}.png", MASK)
-    for name in ("overlay/x", "scores/x", ".tmp-1"):
+    for name in ("overlay/x", "scores/x", ".tmp-1", "wandb/run/files/media/x"):
         write_mask(run / f"{name}.png", MASK)
     (run / "labels.txt").write_text("background\ncat\ndog\n")
     write_json(run / "summary.json", {"finished": 1.0, "debug": False})

@@ -22,6 +22,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 
 SUMMARY = "summary.json"
+NOT_MASKS = ("overlay", "scores", "done", "seen", "frames", "checkpoints", "wandb")  # folders of a run
 
 
 def run_id() -> str:

@@ -24,7 +24,6 @@ FILES = {  # what it is: files that it may hold, each where the stage writes it
     "model": ("checkpoints/best.ckpt",), "clips": ("manifest.jsonl",), "shots": ("shots.jsonl",),
     "masks": ("shots.jsonl", "videos.jsonl", "usable.json", "labels.txt"),
 }
-NO_MASKS = ("wandb", "overlay", "scores", "frames")  # folders of a run with other PNGs, or none
 
 
 def describe(run: Run, *, models: bool, masks: Masks) -> list[dict[str, str]]:
@@ -64,7 +63,7 @@ def build(folder: Path, artifact: dict[str, str]) -> Any:
 
 def masks_below(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*.png")):
-        if path.relative_to(folder).parts[0] not in NO_MASKS:
+        if path.relative_to(folder).parts[0] not in runs.NOT_MASKS:
             yield path
 
 

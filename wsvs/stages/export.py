@@ -13,13 +13,12 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.export import READ, WRITE
 from wsvs.core.files import read_json
 from wsvs.core.masks import read_mask, write_mask
-from wsvs.core.runs import require_run
+from wsvs.core.runs import NOT_MASKS, require_run
 from wsvs.nets.model import read_checkpoint
 from wsvs.stages._run import INPUTS, Run, rank
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS = ("export", "predictions")
-NOT_MASKS = ("overlay", "scores", "done", "seen", "frames", "checkpoints")  # what else lies in a run
 
 
 def run(run: Run) -> None:
