@@ -25,7 +25,7 @@ def run_dirs(toy) -> set[Path]:
 
 def test_all_stages_run_in_their_order_each_in_one_directory_of_the_pipelines_id(toy):
     said = (toy.folder / "log.txt").read_text()
-    assert re.findall("^--- (.*)$", said, re.MULTILINE) == ORDER
+    assert re.findall(rf"^--- (.*) \(\d of {len(ORDER)}\)$", said, re.MULTILINE) == ORDER
     [name] = {toy.run(stage).name for stage in ORDER}
     assert summary(toy.run("pipeline"))["counts"]["steps"] == len(ORDER)
     assert (toy.run("pipeline")).name == name

@@ -101,8 +101,20 @@ def _refused_setting(error: Exception) -> UserError | None:
     return explain_config_error(ValueError(text))
 
 
+class _Stdout(logging.StreamHandler):
+    """Where print() of this process goes, which is above a progress bar; a forked worker knows of no bar."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+        self._plain, self._process = sys.stdout, os.getpid()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stdout if os.getpid() == self._process else self._plain
+        super().emit(record)
+
+
 def _log_to_stdout() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Stdout()])
     logging.raiseExceptions = False  # a log that cannot be written must not bury the message that says why
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import av
 import numpy as np
 import pytest
@@ -104,7 +106,7 @@ def test_settings_refused(net, settings, message):
 
 
 def write(writer, prediction):
-    writer.write_on_batch_end(None, None, prediction, None, None, 0, 0)
+    writer.write_on_batch_end(SimpleNamespace(callbacks=[]), None, prediction, None, None, 0, 0)
 
 
 def test_writer(tmp_path):

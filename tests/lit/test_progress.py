@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-import wsvs.lit.progress
+import wsvs.core.progress
 from wsvs.lit.encoder import EncoderModule
 from wsvs.lit.progress import Progress
 
@@ -19,7 +19,7 @@ from wsvs.lit.progress import Progress
 @pytest.fixture
 def clock(monkeypatch):
     now = SimpleNamespace(time=1000.0)
-    monkeypatch.setattr(wsvs.lit.progress, "time", SimpleNamespace(monotonic=lambda: now.time))
+    monkeypatch.setattr(wsvs.core.progress, "time", SimpleNamespace(monotonic=lambda: now.time))
     return now
 
 
@@ -41,7 +41,8 @@ def test_lines_of_a_training(clock, caplog, capsys):
     progress.on_train_end(fake, None)
     assert [record.getMessage() for record in caplog.records] == [
         # every 9 steps of 3.5 s, which are 31.5 s: 91 and 82 steps are left
-        "9 of 100, 0.29/s, 5.3 min left  train/loss 0.500", "18 of 100, 0.29/s, 4.8 min left  train/loss 0.500",
+        "9 of 100 steps, 17.1 steps/min, 5.3 min left  train/loss 0.500",
+        "18 of 100 steps, 17.1 steps/min, 4.8 min left  train/loss 0.500",
     ]
     assert capsys.readouterr().out == ""
 
@@ -53,7 +54,7 @@ def test_estimate_counts_only_what_this_start_did(clock, caplog):
     clock.time += 60
     fake.global_step = 91
     progress.on_train_batch_end(fake, None, None, None, 0)
-    assert caplog.messages == ["91 of 100, 0.02/s, 9.0 min left  train/loss 0.500"]
+    assert caplog.messages == ["91 of 100 steps, 1.0 steps/min, 9.0 min left  train/loss 0.500"]
 
 
 def test_several_batches_a_step(clock, caplog):
@@ -65,8 +66,8 @@ def test_several_batches_a_step(clock, caplog):
         clock.time += 60
         fake.global_step = batch // 4
         progress.on_train_batch_end(fake, None, None, None, 0)
-    assert caplog.messages[0] == "0 of 2, 0.00/s  train/loss 0.500"
-    assert caplog.messages[-1] == "2 of 2, 0.00/s, 0.0 min left  train/loss 0.500"
+    assert caplog.messages[0] == "0 of 2 steps  train/loss 0.500"
+    assert caplog.messages[-1] == "2 of 2 steps, 15.0 steps/h, 0.0 min left  train/loss 0.500"
 
 
 def test_predict_loop_and_unknown_length(clock, caplog):
@@ -80,8 +81,29 @@ def test_predict_loop_and_unknown_length(clock, caplog):
     progress.on_train_start(trainer(estimated_stepping_batches=float("inf")), None)
     clock.time += 60
     progress.on_train_batch_end(trainer(global_step=6, progress_bar_metrics={}), None, None, None, 0)
-    assert [message.strip() for message in caplog.messages] == [
-        "1 of 10, 0.02/s, 9.0 min left", "2 of 10, 0.02/s, 8.0 min left", "6 of ?, 0.10/s",
+    assert caplog.messages == [
+        "1 of 10 batches, 1.0 batches/min, 9.0 min left", "2 of 10 batches, 1.0 batches/min, 8.0 min left",
+        "6 of ? steps, 6.0 steps/min",
+    ]
+
+
+def test_work_of_many_sizes_and_a_part_of_it(clock, caplog):
+    """Frames of shots that are done at once, and of a film that is written frame by frame."""
+    caplog.set_level(logging.INFO, "wsvs")
+    work = SimpleNamespace(amounts=[30, 10], unit="frames")
+    progress = Progress(every=1)
+    fake = trainer(progress_bar_metrics={}, datamodule=work, num_predict_batches=[2], world_size=2)
+    progress.on_predict_start(fake, None)
+    clock.time += 2
+    progress.on_predict_batch_end(fake, None, None, None, 0)
+    clock.time += 2
+    progress.within(fake, 6)
+    clock.time += 2
+    progress.on_predict_batch_end(fake, None, None, None, 1)
+    assert caplog.messages == [
+        "30 of 40 frames on this rank, 15.0 frames/s, 0.0 min left",
+        "36 of 40 frames on this rank, 9.0 frames/s, 0.0 min left",
+        "40 of 40 frames on this rank, 6.7 frames/s, 0.0 min left",
     ]
 
 
@@ -105,8 +127,8 @@ def test_through_a_trainer(config, make_trainer, caplog, capsys):
         EncoderModule(config.asdict()), loader, loader
     )
     assert capsys.readouterr().out == ""
-    line = re.compile(r"(\d+) of 12, [\d.]+/s, \d+\.\d min left  .*train/loss \d\.\d{3}.*")
-    mine = [message for message in caplog.messages if "/s" in message]
+    line = re.compile(r"(\d+) of 12 steps, [\d.]+ steps/\w+, \d+\.\d min left  .*train/loss \d\.\d{3}.*")
+    mine = [message for message in caplog.messages if " of 12 " in message]
     assert [int(line.fullmatch(message).group(1)) for message in mine] == list(range(1, 13))
 
 
@@ -117,10 +139,9 @@ def test_bar_in_a_terminal_is_ended(clock, monkeypatch, capsys):
         progress.on_train_start(fake, None)
         fake.global_step = 7
         progress.on_train_batch_end(fake, None, None, None, 0)
-        assert progress._bar is not None and progress._bar.tasks[0].completed == 7
         end(fake, None)
-        assert progress._bar is None
-    capsys.readouterr()
+        assert re.search(r"steps .* 7/100", capsys.readouterr().out)
+        assert progress._meter is None
 
 
 def test_settings_refused():

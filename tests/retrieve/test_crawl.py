@@ -166,7 +166,7 @@ def test_tells_how_far_it_is(
         crawl.fetch()
     said = [record.getMessage() for record in caplog.records]
     assert said[0] == "cat: 2 videos found" and said[1].startswith("2 of 2 thumbnails, ")
-    assert said[2].startswith(f"1 of 2 videos, {len(red_film) / 1e9:.3g} GB so far, ")
+    assert said[2].startswith("1 of 2 videos, ") and said[2].endswith(f"  {len(red_film) / 1e9:.3g} GB so far")
     assert said[3].startswith("2 of 2 videos")
 
 

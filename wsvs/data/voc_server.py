@@ -18,6 +18,7 @@ from wsvs.core.files import atomic_path
 from wsvs.core.masks import encode_mask, read_mask
 from wsvs.data.image_files import inspect_image
 from wsvs.data.images import find_image
+from wsvs.data.report import Progress, quiet
 
 COMPETITIONS = ("comp5", "comp6")
 HIGHEST = 20  # labels 0 to 20; the server has no void
@@ -25,7 +26,7 @@ HIGHEST = 20  # labels 0 to 20; the server has no void
 
 def pack_results(
     predictions: Path, ids: Sequence[str], target: Path, *, competition: str = "comp6", split: str = "test",
-    images: Path | None = None,
+    images: Path | None = None, progress: Progress = quiet,
 ) -> None:
     """Write the archive, byte for byte the same for the same masks.
 
@@ -36,6 +37,7 @@ def pack_results(
         competition: comp5 or comp6.
         split: test, or val to practise.
         images: Folder of the images; masks must have their size.
+        progress: Shows how far it is.
 
     Raises:
         ValueError: Another competition.
@@ -49,7 +51,7 @@ def pack_results(
         with temporary.open("wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed, tarfile.open(
             fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT
         ) as archive:
-            for name in sorted(ids):
+            for name in progress(sorted(ids), "masks"):
                 try:
                     data = _mask(predictions / f"{name}.png", images, name)
                 except BadItem as item:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
@@ -28,6 +28,7 @@ from wsvs.data.images import pictures_in, read_image
 from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
 from wsvs.lit.film import open_film
+from wsvs.lit.progress import Progress
 from wsvs.nets.model import Method, SegmentationNet, label_map
 from wsvs.nets.otsu import otsu
 from wsvs.video.reader import glance, read_frames
@@ -178,7 +179,13 @@ class PredictionWriter(BasePredictionWriter):
         if "bad" in prediction:
             self.ledger.fail(name, prediction["bad"])
         elif "film" in prediction:
-            self._write_film(name, prediction["film"], prediction["frames"])
+            meters = [one for one in trainer.callbacks if isinstance(one, Progress)]
+
+            def tell(done: int) -> None:
+                for meter in meters:
+                    meter.within(trainer, done)
+
+            self._write_film(name, prediction["film"], prediction["frames"], tell)
         else:
             self._write_image(name, prediction)
 
@@ -197,7 +204,10 @@ class PredictionWriter(BasePredictionWriter):
             write_bytes(self.folder / "overlay" / f"{name}.jpg", buffer.getvalue())
         write_mask(self.folder / f"{name}.png", mask)  # last: it says that the image is finished
 
-    def _write_film(self, name: str, file: str, frames: Iterator[tuple[np.ndarray, np.ndarray, list[int]]]) -> None:
+    def _write_film(
+        self, name: str, file: str, frames: Iterator[tuple[np.ndarray, np.ndarray, list[int]]],
+        tell: Callable[[int], None],
+    ) -> None:
         try:
             frames = chain([next(frames)], frames)
         except BadItem as error:  # not even one frame
@@ -212,6 +222,7 @@ class PredictionWriter(BasePredictionWriter):
                     record["frames"] = number + 1
                     if add is not None and self.names is not None:
                         add(with_legend(over(frame, mask), [one + 1 for one in classes], self.names))
+                    tell(number + 1)
             except BadItem as error:  # the frames before the break count
                 record["broken"] = error.message
         self.ledger.write(name, record)

@@ -1,18 +1,13 @@
-"""Progress with an estimate of the time left: a bar in a terminal, a line now and then elsewhere."""
+"""Progress of a fit or a predict loop: `wsvs.core.progress` as a callback."""
 
 from __future__ import annotations
 
-import logging
-import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
-log = logging.getLogger("wsvs")
+from wsvs.core.progress import EVERY, Meter
 
 
 class Progress(pl.Callback):
@@ -22,55 +17,35 @@ class Progress(pl.Callback):
         every: Seconds between lines where there is no terminal.
     """
 
-    def __init__(self, every: float = 30.0) -> None:
+    def __init__(self, every: float = EVERY) -> None:
         if every <= 0:
             raise ValueError(f"callbacks.progress.every must be positive, got {every}")
         self.every = every
-        self._bar: Bar | None = None
-        self._task: Any = None
-        self._total = self._done = self._first = 0
-        self._begun = self._said = 0.0
-        self._unit = ""
+        self._meter: Meter | None = None
+        self._done = 0
         self._amounts: Sequence[float] = ()
 
-    def _start(self, trainer: pl.Trainer, total: float, done: int = 0, unit: str = "") -> None:
-        if not trainer.is_global_zero:
-            return
-        self._unit = f" {unit}" if unit else ""
-        self._total = 0 if total == float("inf") else int(total)
-        self._done = self._first = done
-        self._begun = self._said = time.monotonic()
-        if sys.stdout.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                       TextColumn("{task.fields[note]}"))
-            self._bar = Bar(*columns)
-            self._bar.start()
-            self._task = self._bar.add_task(unit or "working", total=self._total or None, completed=done, note="")
-
-    def _step(self, trainer: pl.Trainer, done: int) -> None:
-        if not trainer.is_global_zero:
-            return
+    def _start(self, trainer: pl.Trainer, total: float, unit: str, *, done: int = 0, share: str = "") -> None:
         self._done = done
-        note = "  ".join(f"{key} {float(value):.3f}" for key, value in trainer.progress_bar_metrics.items())
-        if self._bar is not None:
-            rate = (self._done - self._first) / max(time.monotonic() - self._begun, 1e-9)
-            self._bar.update(self._task, completed=self._done, note=f"{rate:.2f}/s  {note}")
-        elif time.monotonic() - self._said > self.every:
-            self._said = time.monotonic()
-            rate = (self._done - self._first) / (self._said - self._begun)
-            left = f", {(self._total - self._done) / rate / 60:.1f} min left" if self._total and rate else ""
-            log.info("%d of %s%s, %.2f/s%s  %s", self._done, self._total or "?", self._unit, rate, left, note)
+        if trainer.is_global_zero:
+            whole = None if total == float("inf") else int(total)
+            self._meter = Meter(whole, unit, done=done, share=share, every=self.every)
+
+    def _tell(self, trainer: pl.Trainer, done: int) -> None:
+        if self._meter is not None:
+            metrics = trainer.progress_bar_metrics.items()
+            self._meter.tell(done, "  ".join(f"{key} {float(value):.3f}" for key, value in metrics))
 
     def _stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._meter is not None:
+            self._meter.stop()
+            self._meter = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._start(trainer, trainer.estimated_stepping_batches, trainer.global_step)
+        self._start(trainer, trainer.estimated_stepping_batches, "steps", done=trainer.global_step)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        self._step(trainer, trainer.global_step)  # several batches a step where gradients are accumulated
+        self._tell(trainer, trainer.global_step)  # several batches a step where gradients are accumulated
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._stop()
@@ -79,13 +54,18 @@ class Progress(pl.Callback):
         batches = int(sum(trainer.num_predict_batches))
         work = getattr(trainer, "datamodule", None)
         self._amounts = [1] * batches if work is None else work.amounts[:batches]
-        unit = "" if work is None else f"{work.unit} on this rank" if trainer.world_size > 1 else work.unit
-        self._start(trainer, sum(self._amounts), unit=unit)
+        share = "on this rank" if work is not None and trainer.world_size > 1 else ""
+        self._start(trainer, sum(self._amounts), "batches" if work is None else work.unit, share=share)
+
+    def within(self, trainer: pl.Trainer, part: int) -> None:
+        """So much of the batch at hand is done: of a film that is written frame by frame."""
+        self._tell(trainer, self._done + part)
 
     def on_predict_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._step(trainer, self._done + int(self._amounts[batch_idx]))
+        self._done += int(self._amounts[batch_idx])
+        self._tell(trainer, self._done)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._stop()

@@ -27,8 +27,8 @@ from wsvs.metrics.mask_files import (
 from wsvs.metrics.segmentation import ConfusionMatrix, size_text
 from wsvs.metrics.video import VideoScores
 
-Progress = Callable[[Sequence[str]], Iterable[str]]
-"""Wraps the list of what is worked through, to show how far it is: rich.progress.track, for one."""
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps what is worked through, to show how far it is: rich.progress.track, for one."""
 
 
 @dataclass

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from wsvs.core.errors import BadItem, UserError
-from wsvs.metrics.evaluate import VideoResults, evaluate_video
+from wsvs.metrics.evaluate import Progress, VideoResults, evaluate_video
 from wsvs.metrics.mask_files import numbered_frames, read_foreground, require_some, resize_nearest
 from wsvs.metrics.video import VideoScores
 
 
 def evaluate_shots(
-    masks: Path, shots: Iterable[Mapping[str, Any]], truth: Path, *, boundary: bool = False
+    masks: Path, shots: Iterable[Mapping[str, Any]], truth: Path, *, boundary: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[VideoResults, dict[str, int]]:
     """J of every frame that a segment run has masked and that has a true mask, gathered by <class>/<video>.
 
@@ -22,13 +23,14 @@ def evaluate_shots(
         shots: Records with "shot", "class", "video", "start", "stop", and "clip_start": the clip's first frame in
             its video.
         truth: Folder <video>/%05d.png, numbered by the frame within the video.
+        progress: Wraps the shots to show progress.
 
     Returns:
         The scores, and counts: frames masked, scored, and shots whose video has no true masks.
     """
     results = VideoResults(VideoScores(boundary))
     counts = {"masked frames": 0, "scored frames": 0, "shots without true masks": 0}
-    for shot in shots:
+    for shot in (progress or iter)(shots):
         counts["masked frames"] += shot["stop"] - shot["start"]
         try:
             true_frames = numbered_frames(truth / shot["video"], "true")
@@ -54,7 +56,7 @@ def evaluate_shots(
 
 def evaluate_videos(
     masks: Path, videos: Iterable[Mapping[str, Any]], truth: Path, table: Mapping[str, str] | None = None, *,
-    boundary: bool = False,
+    boundary: bool = False, progress: Progress | None = None,
 ) -> tuple[VideoResults, dict[str, int]]:
     """J of every frame with a true mask of the videos that a segment run has segmented whole.
 
@@ -62,6 +64,7 @@ def evaluate_videos(
         masks, truth: Folders <video>/%05d.png, numbered by the frame within the video.
         videos: Records with "video" and "class", which may be empty.
         table: {video: class} instead of the records' classes.
+        progress: Wraps the videos to show progress.
 
     Returns:
         The scores, and counts: videos without true masks.
@@ -78,5 +81,5 @@ def evaluate_videos(
             f"none of the {len(classes)} videos has true masks", where=truth,
             remedy="true masks are <video>/00000.png, with the names of the videos",
         )
-    results = evaluate_video(masks, truth, known, boundary=boundary)
+    results = evaluate_video(masks, truth, known, boundary=boundary, progress=progress)
     return results, {"videos without true masks": len(classes) - len(known)}

@@ -19,6 +19,7 @@ from PIL import Image
 
 from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error, read_json, write_json, write_jsonl
+from wsvs.core.progress import EVERY, Meter
 from wsvs.retrieve.clips import digest_file
 from wsvs.retrieve.examine import DIGITS, Choice, Tools, batches, examine
 from wsvs.retrieve.journal import JOURNAL, Journal
@@ -74,7 +75,7 @@ class Crawl:
 
     def __init__(
         self, source: Source, classes: Sequence[str], out: Path, tools: Tools, choice: Choice, budget: Budget, *,
-        keep_videos: bool = False, every: float = 30.0,
+        keep_videos: bool = False, every: float = EVERY,
     ) -> None:
         self.source, self.classes, self.out, self.tools = source, list(classes), out, tools
         self.choice, self.budget, self.keep_videos, self.every = choice, budget, keep_videos, every
@@ -97,10 +98,10 @@ class Crawl:
             for group in batches((one for one in self.journal.found[name] if one.unwanted is None), self.choice.batch)
         ]
         waiting = [(name, group) for name, group in groups if (name, group[-1].video) not in self.journal.thumbnails]
-        progress = _Progress("thumbnails", sum(len(group) for _, group in waiting), self.every)
-        for name, group in waiting:
-            self._look_at(name, group)
-            progress.tell(len(group))
+        with Meter(sum(len(group) for _, group in waiting), "thumbnails", every=self.every) as meter:
+            for name, group in waiting:
+                self._look_at(name, group)
+                meter.tell(meter.done + len(group))
         passed = [
             [(name, one) for one in self.journal.found[name] if self._passed(name, one)] for name in self.classes
         ]
@@ -113,15 +114,15 @@ class Crawl:
         waiting = [(name, one) for name, one in wanted if (name, one.video) not in self.journal.rows]
         fetched = {row["video"]: row["bytes"] for row in self.journal.rows.values() if row["bytes"] is not None}
         wanted_by = Counter(one.video for _, one in waiting)
-        progress = _Progress("videos", len(waiting), self.every)
-        for name, candidate in waiting:
-            self.journal.through(row := self._one(name, candidate, fetched))
-            if row["bytes"] is not None:
-                fetched[row["video"]] = row["bytes"]
-            wanted_by[candidate.video] -= 1
-            if not self.keep_videos and not wanted_by[candidate.video]:
-                self._drop(candidate)
-            progress.tell(1, f", {sum(fetched.values()) / 1e9:.3g} GB so far")
+        with Meter(len(waiting), "videos", every=self.every) as meter:
+            for name, candidate in waiting:
+                self.journal.through(row := self._one(name, candidate, fetched))
+                if row["bytes"] is not None:
+                    fetched[row["video"]] = row["bytes"]
+                wanted_by[candidate.video] -= 1
+                if not self.keep_videos and not wanted_by[candidate.video]:
+                    self._drop(candidate)
+                meter.tell(meter.done + 1, f"{sum(fetched.values()) / 1e9:.3g} GB so far")
         return self._finish()
 
     def _look_at(self, name: str, group: Sequence[Candidate]) -> None:
@@ -221,23 +222,6 @@ class Crawl:
         for stump in chain(self.out.glob(".tmp-*"), self.out.glob("videos/.tmp-*")):  # of starts that were killed
             stump.unlink()
         return rows
-
-
-class _Progress:
-    """A line now and then that says how far it is, and how long it will take."""
-
-    def __init__(self, what: str, total: int, every: float) -> None:
-        self._what, self._total, self._every = what, total, every
-        self._done = 0
-        self._started = self._said = time.monotonic()
-
-    def tell(self, more: int, note: str = "") -> None:
-        self._done += more
-        now = time.monotonic()
-        if now - self._said >= self._every:
-            self._said = now
-            left = (now - self._started) / self._done * (self._total - self._done)
-            log.info("%d of %d %s%s, %.0f min left", self._done, self._total, self._what, note, left / 60)
 
 
 def _status(error: BadItem) -> str:

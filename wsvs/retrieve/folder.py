@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ EXTENSIONS = (
 )
 _JOURNAL = "manifest.partial.jsonl"
 Foreign = Literal["skip", "assign"]
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 class VideoFacts(Protocol):
@@ -130,7 +131,7 @@ def _ids(paths: list[PurePosixPath]) -> dict[PurePosixPath, str]:
 
 def retrieve_folder(
     source: FolderSource, classes: Classes, out_dir: str | Path, *, probe: Callable[[Path], VideoFacts],
-    foreign: Foreign = "skip", progress: Callable[[int, int], None] | None = None,
+    foreign: Foreign = "skip", progress: Progress = iter,
 ) -> dict[str, Any]:
     """Make each video a clip of its class and write the manifest.
 
@@ -145,7 +146,7 @@ def retrieve_folder(
         probe: Reads size, rate and number of frames of a video, or raises `BadItem` (`wsvs.video.reader.probe`).
         foreign: Videos with no tag among the classes: 'skip' leaves them out; 'assign' deals them to the classes in
             turn, marked "distractor", as a web search that returns wrong videos would.
-        progress: Called with (videos done, all) after each candidate.
+        progress: Wraps the candidates to show how far it is.
 
     Returns:
         Counts: "candidates", "retrieved", "skipped", "failed", "distractors", "frames", "retrieved_by_class"
@@ -162,14 +163,12 @@ def retrieve_folder(
     counts = _Counts(classes)
 
     def rows(journal: TextIO) -> Iterator[Row]:
-        for number, (video, row) in enumerate(candidates, 1):
+        for video, row in progress(candidates):
             row = _retrieve(video, row, known.get((row["video"], row["class"])), out, probe)
             journal.write(json.dumps(row) + "\n")
             journal.flush()
             counts.add(row)
             yield row
-            if progress:
-                progress(number, len(candidates))
 
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlparse
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from wsvs.core.classes import plainly
 from wsvs.core.errors import BadItem
 from wsvs.data.report import Progress, Report
 from wsvs.stages._retrieve import folder_source
-from wsvs.stages._run import log
 from wsvs.video.reader import glance
 
 FEW_IMAGES, LONG = 100, 2000  # images; steps of the decoder
@@ -27,15 +25,6 @@ class Preparable(Protocol):
     """A data set that is made out of a download."""
 
     def make(self, progress: Progress) -> Report: ...
-
-
-def shown(work: Sequence[Any], what: str) -> Iterable[Any]:
-    """A progress bar on a terminal, one line elsewhere."""
-    console = Console()
-    if console.is_terminal:
-        return track(work, what, console=console)
-    log.info("looks at %d: %s", len(work), what)
-    return work
 
 
 def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress: Progress) -> None:

@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from wsvs.core.processes import end_with
 from wsvs.stages._run import config_options
+from wsvs.stages._status import begin_part
 
 GOOD = (0, 3)  # done, or done with bad items passed over
 
@@ -41,4 +42,5 @@ def _child(command: Callable[[], None], overrides: Sequence[str], run_id: str, p
     sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
     GlobalHydra.instance().clear()
     end_with(parent)
+    begin_part()
     command()

@@ -20,7 +20,7 @@ def predict_all(
     """Write the mask of every item that has none yet; returns the items that have one, those of films with "frames".
 
     Args:
-        items: {"id", "file", "classes"}, {"id", "film", "classes"}, or {"id", "bad": reason}.
+        items: {"id", "file", "classes"}, {"id", "film", "classes", "size": frames}, or {"id", "bad": reason}.
         folder: Where the masks go.
         scores, names: See `PredictionWriter`.
     """
@@ -32,6 +32,7 @@ def predict_all(
     work_through(
         run, items, module=module, writer=PredictionWriter(folder, ledger, scores=scores, names=names),
         finished=finished, dataset=partial(ItemDataset, load=load_image), workers=workers,
+        size=lambda item: item.get("size", 1), unit="frames" if any("film" in item for item in items) else "images",
     )
     written: list[Item] = []
     for item in items:

@@ -27,6 +27,8 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with
 from wsvs.stages import ALL_STAGES, load_stage
+from wsvs.stages._next import next_command
+from wsvs.stages._status import is_part
 from wsvs.stages._status import rank as rank  # stages take it from here
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ class Run:
         self, *, counts: Mapping[str, Any], results: Mapping[str, Any] | None = None, wrote: Path | None = None,
         supervision: str | None = None, columns: Sequence[str] = ("", ""),
     ) -> None:
-        """Write the summary (rank 0) and print the closing table."""
+        """Write the summary (rank 0), print the closing table and the command that comes next."""
         if rank() != 0:
             return
         counts = {**counts, "passed over": len(self.skipped)}
@@ -185,6 +187,10 @@ class Run:
             _add_rows(table, str(key), value)
         Console().print(table)
         log.info("wrote %s", wrote or self.dir)
+        if not is_part() and OmegaConf.is_missing(HydraConfig.get().job, "num"):  # neither a step nor a sweep's job
+            following = next_command(self.cfg, self.overrides, self.dir, config_options(sys.argv[1:]))
+            if following:
+                log.info("next: %s", following)
 
 
 def _add_rows(table: Table, key: str, value: Any) -> None:

@@ -9,6 +9,7 @@ RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 _process: list[int] = []
 _statuses: list[int] = []
+_part: list[int] = []
 
 
 def rank() -> int:
@@ -28,6 +29,15 @@ def begin() -> None:
 def counts_here() -> bool:
     """Is this the command's own process, not that of a launcher's worker?"""
     return _process == [os.getpid()]
+
+
+def begin_part() -> None:
+    """This process runs a step of another command, which goes on by itself."""
+    _part[:] = [os.getpid()]
+
+
+def is_part() -> bool:
+    return _part == [os.getpid()]
 
 
 def add(status: int) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import lightning.pytorch as pl
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_jsonl
 from wsvs.core.ledger import Ledger
+from wsvs.core.progress import follow
 from wsvs.data.work import Item, ItemDataset, deal, hand_over
 from wsvs.lit.overlay import join
 from wsvs.retrieve.folder import FolderSource
@@ -21,8 +21,6 @@ from wsvs.stages._run import Run
 from wsvs.stages._work import Totals
 from wsvs.video.reader import VideoInfo, glance, probe
 from wsvs.video.shots import pieces
-
-log = logging.getLogger("wsvs")
 
 MANIFEST = "videos.jsonl"
 UNKNOWN_LABEL = 1  # of an object whose class the encoder does not know; any value above 0 is an object
@@ -75,10 +73,9 @@ class VideoFolder:
         """Look at the videos, each rank at its share; then all items, on rank 0."""
         share = deal(self.videos, lambda video: _bytes(video["file"]), trainer.world_size)[trainer.global_rank]
         todo = [video for video in share if not self.seen.has(video["id"])]
-        if trainer.is_global_zero:
-            log.info("looks at the %d videos", len(self.videos))
         look = ItemDataset(todo, partial(look_at, max_frames=self.max_frames))
-        for found in hand_over(look, min(self.workers, len(todo))):
+        looked: Iterable[Item] = hand_over(look, min(self.workers, len(todo)))
+        for found in follow(looked, "videos", len(todo)) if trainer.is_global_zero else looked:
             self.seen.write(found.pop("id"), found)
         trainer.strategy.barrier()
         return list(self._items()) if trainer.is_global_zero else []

@@ -6,9 +6,10 @@ from hydra.utils import instantiate
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
+from wsvs.core.progress import follow
 from wsvs.data.own import check_tagged
 from wsvs.data.tagged import TaggedImages
-from wsvs.stages._data import Preparable, add_training, add_videos, print_report, shown
+from wsvs.stages._data import Preparable, add_training, add_videos, print_report
 from wsvs.stages._run import Run, rank
 
 NEEDS: tuple[str, ...] = ()
@@ -20,10 +21,10 @@ def run(run: Run) -> None:
     if rank() != 0:
         return
     data = instantiate(cfg.data, _convert_="all")
-    report = data.make(shown) if isinstance(data, Preparable) else check_tagged(data, shown)
+    report = data.make(follow) if isinstance(data, Preparable) else check_tagged(data, follow)
     if isinstance(data, TaggedImages):
         if cfg.retrieve.source == "folder" and cfg.retrieve.root:
-            add_videos(cfg, list(report.by_class), report, shown)
+            add_videos(cfg, list(report.by_class), report, follow)
         add_training(cfg, report)
     print_report(report)
     write_json(run.dir / "report.json", report.asdict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_json
 from wsvs.core.masks import read_mask
+from wsvs.core.progress import follow
 from wsvs.core.tables import read_ids, read_table, read_tags
 from wsvs.metrics.evaluate import evaluate_images, evaluate_video
 from wsvs.metrics.shots import evaluate_shots, evaluate_videos
@@ -24,6 +26,7 @@ from wsvs.stages._videos import MANIFEST
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS = ("data", "evaluate", "predictions", "truth")
+IMAGES, SHOTS, VIDEOS = (partial(follow, unit=unit) for unit in ("images", "shots", "videos"))
 
 
 def needs(cfg: DictConfig) -> tuple[str, ...]:
@@ -59,12 +62,11 @@ def _images(run: Run) -> None:
     ids = read_ids(settings.split) if settings.split else None
     split = settings.split_name or (Path(settings.split).stem if settings.split else Path(cfg.truth).name)
     own = list(settings.prediction_names) if settings.prediction_names else None
-    results = evaluate_images(cfg.predictions, cfg.truth, names, ids=ids, named=named, prediction_classes=own)
+    chosen: dict[str, Any] = {"ids": ids, "named": named, "prediction_classes": own, "progress": IMAGES}
+    results = evaluate_images(cfg.predictions, cfg.truth, names, **chosen)
     scan = None
     if settings.thresholds:
-        scan = scan_thresholds(
-            cfg.predictions, cfg.truth, names, list(settings.thresholds), ids=ids, named=named, prediction_classes=own
-        )
+        scan = scan_thresholds(cfg.predictions, cfg.truth, names, list(settings.thresholds), **chosen)
     write_image_results(run.dir, results, scan)
     for item in results.bad:
         run.skip(item.where or "?", item.message)
@@ -86,7 +88,7 @@ def label_names(cfg: DictConfig) -> list[str]:
     if "root" in cfg.data and not OmegaConf.is_missing(cfg.data, "root"):
         return list(build_data(cfg).class_list.with_background)
     highest = 0
-    for path in sorted(Path(cfg.truth).rglob("*.png")):
+    for path in follow(sorted(Path(cfg.truth).rglob("*.png")), "true masks"):
         labels = read_mask(path)
         highest = max(highest, int(labels[labels != IGNORE].max(initial=0)))
     return [BACKGROUND, *(str(label) for label in range(1, highest + 1))]
@@ -127,11 +129,15 @@ def _videos(run: Run) -> None:
         table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
     counts: dict[str, Any] = {}
     if (predictions / "shots.jsonl").is_file():  # a segment run: only its shots have masks
-        results, counts = evaluate_shots(predictions / "masks", read_jsonl(predictions / "shots.jsonl"), truth)
+        results, counts = evaluate_shots(
+            predictions / "masks", read_jsonl(predictions / "shots.jsonl"), truth, progress=SHOTS
+        )
     elif (predictions / MANIFEST).is_file():  # a segment run on whole videos
-        results, counts = evaluate_videos(predictions / "masks", read_jsonl(predictions / MANIFEST), truth, table)
+        results, counts = evaluate_videos(
+            predictions / "masks", read_jsonl(predictions / MANIFEST), truth, table, progress=VIDEOS
+        )
     else:
-        results = evaluate_video(predictions, truth, table)
+        results = evaluate_video(predictions, truth, table, progress=VIDEOS)
     write_video_results(run.dir, results)
     for item in results.bad:
         run.skip(item.where or "?", item.message)

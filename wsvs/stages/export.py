@@ -13,6 +13,7 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.export import READ, WRITE
 from wsvs.core.files import read_json
 from wsvs.core.masks import read_mask, write_mask
+from wsvs.core.progress import follow
 from wsvs.core.runs import NOT_MASKS, require_run
 from wsvs.nets.model import read_checkpoint
 from wsvs.stages._run import INPUTS, Run, rank
@@ -34,8 +35,8 @@ def run(run: Run) -> None:
     if settings.reverse:
         if not cfg.predictions:
             raise UserError("nothing to read", where="predictions", remedy="give the exported files: predictions=PATH")
-        count = 0
-        for count, (name, mask) in enumerate(READ[settings.format](Path(cfg.predictions)), 1):  # noqa: B007
+        count, read = 0, READ[settings.format](Path(cfg.predictions))
+        for count, (name, mask) in enumerate(follow(read, "masks"), 1):  # noqa: B007
             write_mask(out / f"{name}.png", mask)
     else:
         folder = source_of(cfg)
@@ -65,7 +66,7 @@ def read_masks(run: Run, folder: Path, labels: int) -> Iterator[tuple[str, np.nd
     files = [path for path in sorted(root.rglob("*.png")) if _is_mask(path.relative_to(root))]
     if not files:
         raise UserError("no mask in this folder", where=root, remedy="masks are PNG files")
-    for path in files:
+    for path in follow(files, "masks"):
         try:
             mask = read_mask(path)
         except BadItem as error:

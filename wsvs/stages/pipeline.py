@@ -12,20 +12,19 @@ import lightning.pytorch  # noqa: F401  imported once here and inherited by the 
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
-from wsvs.data.tagged import FOLDERS
 from wsvs.stages import STAGES, STEPS, load_stage
 from wsvs.stages._checks import judge
 from wsvs.stages._fork import GOOD, call
 from wsvs.stages._lightning import plain
+from wsvs.stages._next import PREDICTED, QUOTES, defaults, quote
 from wsvs.stages._run import Run, fingerprint, log, rank, resolve_inputs
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS: tuple[str, ...] = ("pipeline",)
-QUOTES = ("'", '"', "[")
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,19 @@ def run(run: Run) -> None:
     shared = [word for word in run.overrides if not word.startswith("stage=")]
     done: dict[str, Path] = {}
     passed_over = 0
-    for step in plan(run.cfg):
+    steps = list(plan(run.cfg))
+    for number, step in enumerate(steps, 1):
         overrides = [f"stage={step.stage}", *shared, *_links(step, done, shared)]
         cfg = compose(config_name="config", overrides=overrides)
         found = _finished(cfg, step)
         if found is None:
-            log.info("--- %s", step.label)
+            log.info("--- %s (%d of %d)", step.label, number, len(steps))
             found = _launch(run, cfg, step, overrides)
         else:
             log.info("--- %s: finished before, in %s", step.label, os.path.relpath(found))
         done[step.label] = found
         passed_over += runs.read_summary(found)["counts"]["passed over"]
-    table = Table("step", "seconds", "run")
+    table = Table("step", "seconds", Column("run", overflow="fold"))
     for label, path in done.items():
         table.add_row(label, f"{runs.read_summary(path)['seconds']:.0f}", os.path.relpath(path))
     Console().print(table)
@@ -90,7 +90,7 @@ def plan(cfg: DictConfig) -> Iterator[Step]:
         scored = cfg.truth or OmegaConf.select(cfg, "data.masks")
         for stage in STAGES:
             if stage != "evaluate" or scored:
-                yield Step(stage, stage, tuple(_defaults(cfg, stage)))
+                yield Step(stage, stage, tuple(_said(*pair) for pair in defaults(cfg, stage)))
         return
     seen: set[str] = set()
     for entry in plain(cfg.pipeline)["steps"]:
@@ -111,25 +111,8 @@ def plan(cfg: DictConfig) -> Iterator[Step]:
         yield step
 
 
-def _defaults(cfg: DictConfig, stage: str) -> Iterator[str]:
-    """What the last two stages work on unless the command says so: the tagged images themselves, and their masks."""
-    root, labels = OmegaConf.select(cfg, "data.root"), OmegaConf.select(cfg, "data.labels")
-    if stage == "predict" and not cfg.input:
-        yield f"input={quote(root)}"
-        if not cfg.labels and labels and (labels == FOLDERS or Path(labels).exists()):
-            yield f"labels={quote(labels)}"
-    if stage == "evaluate":
-        if not cfg.predictions:
-            yield "predictions={predict}"
-        if not cfg.truth:
-            yield f"truth={quote(OmegaConf.select(cfg, 'data.masks'))}"
-
-
-def quote(value: object) -> str:
-    """A value as Hydra's override grammar reads it back unchanged."""
-    # It takes a backslash for itself unless quotes follow: those before one, and the last ones, are doubled.
-    escaped = re.sub(r"(\\*)'", r"\1\1\'", str(value))
-    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
+def _said(key: str, value: object) -> str:
+    return f"{key}={value if value == PREDICTED else quote(value)}"
 
 
 def _links(step: Step, done: dict[str, Path], shared: Sequence[str]) -> list[str]:

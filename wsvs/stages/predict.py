@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from wsvs.core import runs
 from wsvs.core.classes import Classes
-from wsvs.core.errors import UserError
+from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_text
 from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image
@@ -20,6 +20,7 @@ from wsvs.stages._inputs import FILMS, find_files, images_below
 from wsvs.stages._media import predictions
 from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run
+from wsvs.video.reader import glance
 
 SECTIONS = ("predict", "input", "labels")
 SOURCES = ("adapt", "decoder", "encoder")  # the last stage that is finished comes first
@@ -47,7 +48,7 @@ def run(run: Run) -> None:
     checkpoint = settings.checkpoint or run.checkpoint(next(iter(run.inputs)))
     net = load_net(checkpoint, need_decoder=settings.method != "attention")
     classes = Classes(net.classes)
-    items = list_images(cfg, classes)
+    items = [item | {"size": _frames(item["film"])} if "film" in item else item for item in list_images(cfg, classes)]
     module = PredictorModule(
         net, method=settings.method, class_threshold=settings.class_threshold, background=settings.background,
         flip=settings.flip, zooms=settings.zooms, refine=settings.refine,
@@ -69,6 +70,14 @@ def run(run: Run) -> None:
         counts=counts, wrote=run.dir,
         supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",
     )
+
+
+def _frames(film: str) -> int:
+    """About how many there are; 1 of a film that cannot be read, which is passed over later."""
+    try:
+        return glance(film).frames
+    except BadItem:
+        return 1
 
 
 def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:

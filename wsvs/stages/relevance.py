@@ -46,7 +46,7 @@ def run(run: Run) -> None:
     work_through(
         run, clips, module=ScorerModule(net, batch_size=settings.batch_size), writer=ScoreWriter(run.dir),
         finished=lambda clip: ledger.has(clip["id"]), dataset=ItemDataset, workers=0,
-        size=lambda clip: clip["stop"] - clip["start"],
+        size=lambda clip: clip["stop"] - clip["start"], unit="frames",
     )
     if rank() != 0:
         return

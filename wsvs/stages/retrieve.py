@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from omegaconf import DictConfig
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_json
+from wsvs.core.progress import follow
 from wsvs.nets.model import load_net
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.examine import Choice, Tools
@@ -60,7 +62,9 @@ def run(run: Run) -> None:
 def _whole(run: Run, classes: Classes) -> None:
     """Every video of a folder as one clip."""
     source = folder_source(run.cfg)
-    counts = retrieve_folder(source, classes, run.dir, probe=probe, foreign=run.cfg.retrieve.foreign)
+    counts = retrieve_folder(
+        source, classes, run.dir, probe=probe, foreign=run.cfg.retrieve.foreign, progress=partial(follow, unit="videos")
+    )
     if not counts["retrieved"]:
         raise UserError("no video of any class", where=run.dir / MANIFEST, remedy=_LOOK)
     _skip_failed(run, read_jsonl(run.dir / MANIFEST))

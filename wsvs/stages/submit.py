@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsvs.core.errors import UserError
+from wsvs.core.progress import follow
 from wsvs.core.tables import read_ids
 from wsvs.data.voc_server import pack_results
 from wsvs.stages._run import Run, rank
@@ -24,6 +25,6 @@ def run(run: Run) -> None:
     target = run.dir / f"{settings.competition}_{settings.split}.tar.gz"
     pack_results(
         Path(cfg.predictions), ids, target, competition=settings.competition, split=settings.split,
-        images=Path(cfg.input) if cfg.input else None,
+        images=Path(cfg.input) if cfg.input else None, progress=follow,
     )
     run.finish(counts={"masks": len(ids)}, wrote=target)

@@ -1,0 +1,96 @@
+"""How far a piece of work is, how fast it goes and how long it will take: a bar in a terminal, else a line at times."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+log = logging.getLogger("wsvs")
+
+T = TypeVar("T")
+EVERY = 30.0  # seconds between two lines where there is no terminal
+
+
+class Meter:
+    """Tells of a piece of work until it is stopped, as a context at its end. Off a terminal short work says nothing.
+
+    Args:
+        total: How much there is to do; None where nobody knows.
+        unit: What is counted, in the plural: frames.
+        done: What earlier starts have done of it: it is not counted in the rate.
+        share: Words behind the unit, where this is not all of it: "on this rank".
+        every: Seconds between lines where there is no terminal.
+    """
+
+    def __init__(
+        self, total: int | None, unit: str, *, done: int = 0, share: str = "", every: float = EVERY
+    ) -> None:
+        self.total, self.unit, self.every = total, unit, every
+        self.label = f"{unit} {share}".strip()
+        self.done = self._first = done
+        self._begun = self._said = time.monotonic()
+        self._bar: Bar | None = None
+        if sys.stdout.isatty():
+            self._bar = Bar(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"), redirect_stderr=False,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.label, total=total, completed=done, note="")
+
+    def tell(self, done: int, note: str = "") -> None:
+        """So much is done; `note` is shown behind it."""
+        self.done, now = done, time.monotonic()
+        if self._bar is None and now - self._said <= self.every:
+            return
+        rate = (done - self._first) / max(now - self._begun, 1e-9)
+        if self._bar is not None:
+            said = f"{rate_text(rate, self.unit)}  {note}"
+            self._bar.update(self._task, completed=done, note=said.strip())
+            return
+        self._said = now
+        left = f"{(self.total - done) / rate / 60:.1f} min left" if self.total and rate else ""
+        parts = (f"{done} of {self.total or '?'} {self.label}", rate_text(rate, self.unit), left)
+        log.info("%s", ", ".join(part for part in parts if part) + (f"  {note}" if note else ""))
+
+    def stop(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def follow(work: Iterable[T], unit: str, total: int | None = None) -> Iterator[T]:
+    """The same work, one piece after the other, shown as it goes.
+
+    Args:
+        work: What is worked through.
+        unit: What it is, in the plural.
+        total: How many there are, where `work` does not know its length.
+    """
+    with Meter(len(work) if total is None and isinstance(work, Sized) else total, unit) as meter:
+        for number, piece in enumerate(work, 1):
+            yield piece
+            meter.tell(number)
+
+
+def rate_text(rate: float, unit: str) -> str:
+    """So many a second as people say it: 12.3 frames/s, but 4.5 videos/min; nothing for nothing."""
+    if rate <= 0:
+        return ""
+    for factor, name in ((1, "s"), (60, "min")):
+        if rate * factor >= 1:
+            return f"{rate * factor:.1f} {unit}/{name}"
+    return f"{rate * 3600:.1f} {unit}/h"

@@ -1,0 +1,120 @@
+"""The command that comes after a stage: what the closing table says last, to be pasted as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from wsvs.core import runs
+from wsvs.data.tagged import FOLDERS
+from wsvs.stages import ALL_STAGES, STAGES, load_stage
+
+PREDICTED = "{predict}"
+
+# What a command says of one stage alone; a stage that has such a section among its own takes it over.
+OF_ONE_STAGE = {
+    *(stage for stage in ALL_STAGES if stage != "data"),
+    "inputs", "input", "labels", "videos", "predictions", "truth", "dry_run", "resume",
+}
+OF_THE_COMMAND = {"stage", "sweep", "hydra"}
+QUOTES = ("'", '"', "[")
+
+
+def next_command(cfg: DictConfig, overrides: Sequence[str], run: Path, options: Iterable[str] = ()) -> str | None:
+    """The command line that goes on from a finished run; None where there is nothing to go on with.
+
+    It keeps the name, the groups and all else that means something to the next stage too, and names what that stage
+    works on where nobody has.
+
+    Args:
+        cfg: Configuration of the run.
+        overrides: Those of its command.
+        run: Its directory.
+        options: Hydra's own, such as --config-dir and its value.
+    """
+    if cfg.stage == "report":
+        return f"python -m webbrowser {_for_shell((run / 'report.html').as_uri())}"
+    said = {_key(word) for word in overrides}
+    stage = _following(cfg, said)
+    if stage == "report" and not any(runs.find_run(cfg.out, cfg.name, one, debug=bool(cfg.debug)) for one in STAGES):
+        return None
+    words = [*_kept(cfg, overrides, stage), *_missing(cfg, said, stage, run)]
+    return " ".join(map(_for_shell, ["wsvs", *options, f"stage={stage}", *words]))
+
+
+def _following(cfg: DictConfig, said: Collection[str]) -> str:
+    """The stage after this one: the next of the pipeline, else what makes something of the masks, else the report."""
+    masks = cfg.truth or OmegaConf.select(cfg, "data.masks")  # true ones
+    if cfg.stage == "data":
+        return "segment" if cfg.videos else "pipeline"
+    if cfg.stage == "segment" and cfg.videos:
+        return "evaluate" if cfg.truth else "export"
+    if cfg.stage == "predict" and ("input" in said or not masks):
+        return "export"
+    return dict(pairwise(STAGES)).get(cfg.stage, "report")
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
+
+
+def _kept(cfg: DictConfig, overrides: Iterable[str], stage: str) -> Iterator[str]:
+    """The overrides that mean something to the next stage too."""
+    module = load_stage(stage)
+    inputs = module.needs(cfg) if hasattr(module, "needs") else module.NEEDS
+    own = {*module.SECTIONS, *(f"inputs.{name}" for name in inputs)}
+    for word in overrides:
+        key, section = _key(word), _key(word).partition(".")[0].partition("/")[0]
+        foreign = section in OF_ONE_STAGE and stage != "pipeline" and not {key, section} & own
+        if not foreign and section not in OF_THE_COMMAND:
+            yield word
+
+
+def _missing(cfg: DictConfig, said: Collection[str], stage: str, run: Path) -> Iterator[str]:
+    """What the next stage needs and nobody has said: as the pipeline would say it, else a word to fill in."""
+    if stage == "retrieve" and cfg.retrieve.source == "folder" and not cfg.retrieve.root:
+        yield "retrieve.root=DIR"
+    if stage == "segment" and cfg.stage == "data" and "experiment" not in said:
+        yield "experiment=motion"
+    if stage == "export" and cfg.stage == "segment":
+        yield "export.format=davis"
+    if stage == "predict" or (stage == "evaluate" and cfg.stage == "predict"):
+        for key, value in defaults(cfg, stage):
+            path = os.path.relpath(run) if value == PREDICTED else str(value)
+            yield f"{key}={path if re.fullmatch(r'[A-Za-z0-9_./-]*/[A-Za-z0-9_./-]*', path) else quote(path)}"
+
+
+def _for_shell(word: str) -> str:
+    """A word in quotes if it needs them; in double ones where it has single ones itself, which is easier to read."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
+
+
+def defaults(cfg: DictConfig, stage: str) -> Iterator[tuple[str, Any]]:
+    """(key, path) of what the last two stages work on unless the command says so: the tagged images, and their masks.
+
+    The masks to score are those of the pipeline's step `predict`, written as `PREDICTED`.
+    """
+    root, labels = OmegaConf.select(cfg, "data.root"), OmegaConf.select(cfg, "data.labels")
+    if stage == "predict" and not cfg.input:
+        yield "input", root
+        if not cfg.labels and labels and (labels == FOLDERS or Path(labels).exists()):
+            yield "labels", labels
+    if stage == "evaluate":
+        if not cfg.predictions:
+            yield "predictions", PREDICTED
+        if not cfg.truth:
+            yield "truth", OmegaConf.select(cfg, "data.masks")
+
+
+def quote(value: object) -> str:
+    """A value as Hydra's override grammar reads it back unchanged."""
+    # It takes a backslash for itself unless quotes follow: those before one, and the last ones, are doubled.
+    escaped = re.sub(r"(\\*)'", r"\1\1\'", str(value))
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
