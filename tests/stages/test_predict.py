@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -65,6 +67,70 @@ def test_from_the_command_line(wsvs, tmp_path):
     summary = read_json(run / "summary.json")
     assert summary["counts"] == {"images": 4, "masks": 3, "films": 1, "masks of films": 3, "passed over": 1}
     assert "given" in summary["supervision"] and "torn.png" in read_json(run / "skipped.json")[0]["reason"]
+
+
+def odd_images(folder: Path) -> dict[str, tuple[int, int]]:
+    """Write images of every kind; returns the (height, width) of their masks."""
+    rng = np.random.default_rng(0)
+
+    def pixels(height: int, width: int, channels: int = 3) -> np.ndarray:
+        return rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+    picture = Image.fromarray(pixels(20, 30))
+    for turn in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        picture.save(folder / f"turn{turn}.jpg", exif=exif)
+    for mode, name in (("CMYK", "cmyk.jpg"), ("CMYK", "cmyk_deep.tif"), ("1", "bit.png"), ("LAB", "lab.tif")):
+        picture.convert(mode).save(folder / name)
+    picture.convert("P").save(folder / "palette.png", transparency=3)
+    Image.fromarray(pixels(20, 30, 4)).save(folder / "alpha.png")
+    Image.fromarray(rng.integers(0, 65536, (20, 30), dtype=np.uint16)).save(folder / "deep.png")
+    cv2.imwrite(str(folder / "deep_colour.png"), rng.integers(0, 65536, (20, 30, 3), dtype=np.uint16))
+    Image.fromarray(rng.random((20, 30), np.float32)).save(folder / "float.tif")
+    for kind in ("gif", "webp", "png", "tif"):
+        picture.save(folder / f"moves_{kind}.{kind}", save_all=True, append_images=[picture.rotate(180)] * 3)
+    for name in ("--overlay=x", "-rf", "a,b=[c]{d}$e", "new\nline", "\U0001f431 ü '\"", "x" * 240):
+        picture.save(folder / f"{name}.png")
+    sizes = {path.stem: (20, 30) for path in folder.iterdir()} | {f"turn{turn}": (30, 20) for turn in range(5, 9)}
+    for height, width in ((1, 1), (2, 1), (2000, 3), (3, 2000)):
+        Image.fromarray(pixels(height, width)).save(folder / f"{height}x{width}.png")
+        sizes[f"{height}x{width}"] = (height, width)
+    return sizes
+
+
+def test_images_and_films_of_every_kind(wsvs, tmp_path, recwarn):
+    """Each has its mask, or a line that says why it has none; nothing stops the others."""
+    write_checkpoint(tmp_path / "net.ckpt")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    sizes = odd_images(folder)
+    (folder / "empty.jpg").touch()
+    (folder / "text.png").write_text("no picture")
+    whole = (folder / "cmyk.jpg").read_bytes()
+    (folder / "torn.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "lost.png").symlink_to("nowhere.png")
+    (folder / "folder.jpg").mkdir()
+    make_film(folder / "one frame.mp4", 1, size=(32, 16))
+    film = make_film(folder / "--whole.mkv", 40, size=(64, 48)).read_bytes()
+    (folder / "breaks.mkv").write_bytes(film[: len(film) // 2])
+    (folder / "none.mp4").write_bytes(b"xx")
+    words = [
+        "stage=predict", f"out={tmp_path}/out", f"predict.checkpoint={tmp_path}/net.ckpt", f"input='{folder}/*'",
+        "trainer=cpu", "predict.workers=0", "predict.tags=[dog]",
+    ]
+    status, _, err = wsvs(*words, run_id="r")
+    assert status == 3, err
+    run = tmp_path / "out/default/predict/r"
+    assert {path.stem: read_mask(path).shape for path in run.glob("*.png")} == sizes
+    assert {path.stem for path in (run / "overlay").glob("*.jpg")} == set(sizes)
+    frames = {name: len(list((run / name).glob("*.png"))) for name in ("one frame", "--whole", "breaks")}
+    assert frames["one frame"] == 1 and frames["--whole"] == 40 and 0 < frames["breaks"] < 40
+    reasons = {one["item"]: one["reason"] for one in read_json(run / "skipped.json")}
+    assert set(reasons) == {"empty", "text", "torn", "lost", "breaks", "none"}
+    assert "image not found" in reasons["lost"] and "truncated" in reasons["torn"]
+    assert f"only its first {frames['breaks']} frames are used" in reasons["breaks"]
+    assert not [warning for warning in recwarn if "not writable" in str(warning.message)]
 
 
 def listed(root, tmp_path, table=None, ids=None, tags=None):

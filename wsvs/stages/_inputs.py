@@ -39,7 +39,7 @@ def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     parts = path.parts
     root = Path(*parts[: next(number for number, part in enumerate(parts) if glob.has_magic(part))])
     matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]
-    files = [match for match in matches if match.is_file() and match.suffix.lower() in (*EXTENSIONS, *FILMS)]
+    files = [match for match in matches if not match.is_dir() and match.suffix.lower() in (*EXTENSIONS, *FILMS)]
     if not files:
         raise UserError("no image or video fits this pattern", where=f"input={given}", remedy=kinds)
     found = _by_id(root, files)
