@@ -118,7 +118,9 @@ def test_an_unreadable_shot_does_not_stop_the_others(net, make_trainer, tmp_path
 def result(shot="cat/v_000004", **more):
     """Masks by hand: frame t has t + 1 of eight pixels."""
     masks = np.arange(8).reshape(1, 2, 4) <= np.arange(3)[:, None, None]
-    segmentation = SimpleNamespace(masks=lambda: masks, energies={"total": np.float64(1.5)})
+    graph = SimpleNamespace(frames=3, paint=lambda values: values[np.arange(24).reshape(3, 2, 4)])
+    terms = {"attention": np.zeros(24), "motion": np.arange(24) / 23}
+    segmentation = SimpleNamespace(masks=lambda: masks, energies={"total": np.float64(1.5)}, graph=graph, **terms)
     item = {**ITEM, "id": shot, "folder": shot, "height": 2, "width": 4, **more}
     return Segmented(item, segmentation, np.zeros((3, 2, 4, 3), np.uint8), {"cut": 0.12345})
 
@@ -129,6 +131,15 @@ def test_writer_without_frames(tmp_path):
     assert Ledger(tmp_path).read("cat/v_000004")["areas"] == [0.125, 0.25, 0.375]
     assert read_mask(tmp_path / "masks/cat/v_000004/000005.png").tolist() == [[2, 2, 0, 0], [0] * 4]
     assert not (tmp_path / "frames").exists()
+
+
+def test_pictures_of_the_terms_are_of_the_middle_frame(tmp_path):
+    writer = MaskWriter(tmp_path, frames=False, overlay=False)
+    writer.write(result())
+    [path] = (tmp_path / "terms/cat/v_000004").iterdir()  # attention is 0 everywhere: there was none
+    with Image.open(path) as picture:
+        values = np.asarray(picture).ravel() / 255
+    assert path.name == "motion.jpg" and values == pytest.approx(np.arange(8, 16) / 23, abs=0.02)
 
 
 def test_masks_of_a_video_are_numbered_through_it_at_its_own_size(tmp_path):
@@ -154,7 +165,7 @@ def test_ledger_comes_after_the_last_file(tmp_path, monkeypatch):
         Ledger, "write", lambda self, *_: there.extend(path.suffix for path in tmp_path.rglob("*.*") if path.is_file())
     )
     writer.write(result())
-    assert sorted(there) == [".jpg"] * 3 + [".png"] * 3
+    assert sorted(there) == [".jpg"] * 4 + [".png"] * 3  # three frames, one term
 
 
 @pytest.mark.parametrize("shots", [1, 2, 6])

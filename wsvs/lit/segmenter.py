@@ -27,6 +27,8 @@ from wsvs.video.refine import enlarged, guided
 from wsvs.video.segmentation import Segmentation, segment
 from wsvs.video.settings import Refine, SegmentSettings
 
+TERM_WIDTH = 240  # px, at most, of the pictures of A and M
+
 
 @dataclass
 class Segmented:
@@ -100,7 +102,8 @@ class MaskWriter(BasePredictionWriter):
     """The files of a shot, then done/<id>.json, which says that they are whole.
 
     masks/<folder>/<number>.png at the frame's own size, numbered as the item says; frames/<folder>/<number>.jpg and
-    <overlay> at working size. PNG encoding runs in a thread beside the next shot's attention; one shot waits for it.
+    <overlay> at working size; terms/<id>/attention.jpg and motion.jpg, A and M of the middle frame from 0 (black) to 1,
+    for people. PNG encoding runs in a thread beside the next shot's attention; one shot waits for it.
 
     Args:
         run: Run directory.
@@ -149,13 +152,14 @@ class MaskWriter(BasePredictionWriter):
             write_mask(self.run / "masks" / f"{name}.png", full * label)
             if self.frames:
                 assert result.frames is not None
-                write_bytes(self.run / "frames" / f"{name}.jpg", _jpeg(result.frames[t]))
+                write_bytes(self.run / "frames" / f"{name}.jpg", _jpeg(Image.fromarray(result.frames[t])))
         if self.overlay:
             assert result.frames is not None
             shown = np.stack([
                 self._enlarged(mask, result.frames, t, mask.shape) for t, mask in enumerate(masks)
             ])
             write_overlay(self.run / item["overlay"], result.frames, shown, int(label), item["fps"])
+        self._write_terms(item["id"], result.segmentation)
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
         record = {
             "frames": len(masks), "areas": areas,
@@ -164,6 +168,16 @@ class MaskWriter(BasePredictionWriter):
         }
         self.ledger.write(item["id"], record if result.broken is None else {**record, "broken": result.broken})
 
+    def _write_terms(self, name: str, found: Segmentation) -> None:
+        graph = found.graph
+        t = graph.frames // 2
+        for term, values in (("attention", found.attention), ("motion", found.motion)):
+            if values.any():  # all of it is 0 where there was none
+                grey = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
+                shown = Image.fromarray(graph.paint(grey)[t])
+                shown.thumbnail((TERM_WIDTH, TERM_WIDTH))
+                write_bytes(self.run / "terms" / name / f"{term}.jpg", _jpeg(shown))
+
     def _enlarged(self, mask: np.ndarray, frames: np.ndarray | None, t: int, size: tuple[int, int]) -> np.ndarray:
         if self.refine == "none":
             return enlarged(mask, size)
@@ -171,7 +185,7 @@ class MaskWriter(BasePredictionWriter):
         return guided(mask, frames[t], size)
 
 
-def _jpeg(frame: np.ndarray) -> bytes:
+def _jpeg(picture: Image.Image) -> bytes:
     buffer = BytesIO()
-    Image.fromarray(frame).save(buffer, "JPEG", quality=92)
+    picture.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()

@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from wsvs.stages._report_flow import Count
 from wsvs.stages._report_template import SCRIPT, STYLE
 
-_WIDTH, _HEIGHT, _EDGE = 320, 150, 26  # of a curve, in its own units
-_COLOURS = ("#b3541e", "#1e6fb3", "#3b8f3b", "#7a4fb3")
+_WIDTH, _HEIGHT, _LEFT, _EDGE = 320, 150, 34, 18  # of a curve, in its own units
 _LINKED = ("http://", "https://", "file://")
+_TERMS = (
+    "The mask over the middle frame; below it, where the run has written them, <b>A</b>, the encoder's attention, and "
+    "<b>M</b>, the motion, from black to bright. Score: the mean of the frames' scores for the class. Energy: of the "
+    "labels that were found, per frame."
+)
 
 
 def page(content: dict[str, Any]) -> str:
@@ -19,29 +24,30 @@ def page(content: dict[str, Any]) -> str:
     name = escape(str(content["name"]))
     data = {
         "shots": [_safe(card, "url", "clip") for card in content["shots"]],
-        "predictions": [_safe(card, "file") for card in content["predictions"]],
+        **{key: [_safe(card, "file") for card in content["predictions"][key]] for key in ("best", "worst")},
     }
-    classes = sorted({card["class"] for card in content["shots"]})
     sections = (
-        ("flow", "Data flow", _table(("step", "what", "count"), content["flow"])),
-        ("shots", "Shots", _shots(classes, len(content["shots"]))),
-        ("predictions", "Best and worst predictions", _predictions(len(content["predictions"]))),
-        ("scores", "Scores", "".join(_evaluation(one) for one in content["evaluations"])),
+        ("flow", "Data flow", _flow(content["flow"])),
+        ("scores", "Scores", _scores(content["evaluations"])),
+        ("shots", "Shots", _shots(content["shots"])),
+        ("predictions", "Predictions", _predictions(data["best"], data["worst"])),
         ("curves", "Curves", _curves(content["curves"])),
-        ("supervision", "Supervision used", _supervision(content["stages"])),
-        ("runs", "Commands and versions", _runs(content["stages"])),
+        ("supervision", "Supervision", _supervision(content["stages"])),
+        ("runs", "Commands", _runs(content["stages"])),
     )
     links = "".join(f'<a href="#{key}">{title}</a>' for key, title, _ in sections)
     body = "".join(
-        f'<section id="{key}"><h2>{title}</h2>{html or "<p>Nothing to show yet.</p>"}</section>'
+        f'<section id="{key}"><h2>{title}</h2>{html or "<p class=soft>Nothing to show yet.</p>"}</section>'
         for key, title, html in sections
     )
-    embedded = json.dumps(data).replace("<", "\\u003c")  # nothing in it can end the element
+    embedded = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # nothing in it can end the element
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{name}: report</title><style>{STYLE}</style></head><body>'
-        f"<header><h1>{name}</h1><nav>{links}</nav></header><main>{body}</main>"
+        f'<header><h1>{name}</h1><nav aria-label="sections">{links}</nav></header>'
+        f'<main><div class="tiles">{_tiles(content["evaluations"])}</div>{body}</main>'
+        f'<footer class="soft">made by wsvs on {escape(str(content["made"]))}</footer>'
         f'<script type="application/json" id="data">{embedded}</script><script>{SCRIPT}</script></body></html>\n'
     )
 
@@ -54,67 +60,106 @@ def _safe(card: dict[str, Any], *addresses: str) -> dict[str, Any]:
     }
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    if not rows:
-        return ""
-    head = "".join(f"<th scope=col>{escape(str(heading))}</th>" for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>" for row in rows)
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="table"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+def _tiles(evaluations: Sequence[dict[str, Any]]) -> str:
+    """The first figures of the last evaluation of each kind."""
+    last = {one["kind"]: one for one in reversed(evaluations) if one["results"]}
+    return "".join(
+        f'<div class="tile"><b>{_cell(value)}</b><span>{escape(key)}</span>'
+        f'<span>of {escape(last[kind]["scored"])}</span></div>'
+        for kind, most in (("image", 1), ("video", 1), ("relevance", 2)) if kind in last
+        for key, value in list(last[kind]["results"].items())[:most]
     )
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]], label: str, kind: str = "") -> str:
+    """A table that scrolls by itself where it is too wide."""
+    head = "".join(f"<th scope=col>{escape(str(heading))}</th>" for heading in headings)
+    body = "".join("<tr>" + "".join(map(_td, row)) + "</tr>" for row in rows)
+    return _wide(f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', label)
+
+
+def _wide(table: str, label: str) -> str:
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
+
+
+class _Html(str):
+    """A cell that is HTML already."""
+
+
+def _td(value: Any) -> str:
+    if isinstance(value, _Html):
+        return str(value)
+    return f"<td{' class=number' if isinstance(value, int | float) else ''}>{_cell(value)}</td>"
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else escape(str(value))
 
 
-def _shots(classes: Sequence[str], count: int) -> str:
-    if not count:
+def _flow(counts: Sequence[Count]) -> str:
+    """What is left after each step, all together and by class; a bar says which share of the unit's first step."""
+    if not counts:
         return ""
-    options = "".join(f'<option value="{escape(name)}">{escape(name)}</option>' for name in classes)
-    keys = "".join(f'<option value="{key}">{key}</option>' for key in ("score", "class", "energy", "area", "frames"))
-    return (
-        '<form class="controls"><label>class <select id="class"><option value="">all</option>'
-        f'{options}</select></label><label>sorted by <select id="sort">{keys}</select></label>'
-        '<label><input type="checkbox" id="up"> lowest first</label>'
-        f'<output id="count">{count} shots</output></form>'
-        "<p>The mask over the middle frame. Score: mean of the frames' scores for the class. Energy: of the labels "
-        "that were found, per frame. Some shots show their attention and motion too.</p>"
-        '<div id="shot-cards" class="cards"></div><button type="button" id="more">show more</button>'
+    names = sorted({name for count in counts for name in count.by_class})
+    first: dict[str, Count] = {}
+    rows: list[str] = []
+    for count in counts:
+        start = first.setdefault(count.unit, count)
+        opens = ' class="opens"' if start is count and rows else ""
+        cells = _bar(count.total, start.total) + "".join(
+            _bar(count.by_class.get(name, 0), start.by_class.get(name, 0)) if count.by_class else "<td></td>"
+            for name in names
+        )
+        rows.append(f"<tr{opens}><td>{escape(count.unit)}</td><td>{escape(count.step)}</td>{cells}</tr>")
+    head = "".join(f"<th scope=col>{escape(name)}</th>" for name in ("", "", "all", *names))
+    table = f'<table class="flow"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return _wide(table, "data flow") + (
+        '<p class="soft">The bar is the share of what the first step of videos, frames, shots or images had.</p>'
     )
 
 
-def _predictions(count: int) -> str:
-    if not count:
+def _bar(number: int, whole: int) -> str:
+    share = min(1.0, number / whole) if whole else 0.0
+    return f'<td class="number bar" style="--share:{share:.3f}">{number:,}</td>'
+
+
+def _scores(evaluations: Sequence[dict[str, Any]]) -> str:
+    if not evaluations:
         return ""
-    return (
-        "<p>Mean IoU over the classes of an image, background included; above our mask, below the true one.</p>"
-        '<div id="prediction-cards" class="cards"></div>'
-    )
-
-
-def _evaluation(one: dict[str, Any]) -> str:
-    html = _table((one["run"], ""), list(one["results"].items()))
-    if one["per_class"]:
-        heading, *lines = one["per_class"]
-        rows = _table(heading, [_numbers(line) for line in lines])
-        html += f"<details><summary>classes</summary>{rows}</details>"
-    if one["confusion"]:
-        html += f"<details><summary>confusion</summary>{_confusion(one['confusion'])}</details>"
+    rows: list[tuple[Any, ...]] = []
+    for one in evaluations:
+        figures = {key: value for key, value in one["results"].items() if not key.startswith("IoU ")}
+        said = " &#183; ".join(f"{escape(key)} <b>{_cell(value)}</b>" for key, value in figures.items())
+        rows.append((one["label"], one["scored"], _Html(f"<td>{said}</td>")))
+    html = _table(("evaluation", "of", "result"), rows, "scores")
+    for number, one in enumerate(evaluations):
+        for key, title, draw in (("per_class", "classes", _per_class), ("confusion", "confusion", _confusion)):
+            if one[key]:
+                summary = f"<summary>{escape(one['label'])}: {title}</summary>"
+                html += f"<details{'' if number else ' open'}>{summary}{draw(one[key])}</details>"
     return html
 
 
-def _numbers(line: Sequence[str]) -> list[Any]:
-    found: list[Any] = []
-    for word in line:
-        try:
-            found.append(int(word) if word.isdigit() else float(word))
-        except ValueError:
-            found.append(word)
-    return found
+def _per_class(table: Sequence[Sequence[str]]) -> str:
+    """The table of an evaluation; shares have a bar."""
+    heading, *lines = table
+    rows = []
+    for line in lines:
+        cells: list[Any] = []
+        for key, word in zip(heading, line, strict=True):
+            try:
+                value = int(word) if word.isdigit() else float(word)
+            except ValueError:
+                cells.append(word)
+                continue
+            share = isinstance(value, float) and key in ("iou", "j", "precision", "recall")
+            cells.append(
+                _Html(f'<td class="number bar" style="--share:{value:.3f}">{_cell(value)}</td>') if share else value
+            )
+        rows.append(cells)
+    return _table([name.replace("_", " ") for name in heading], rows, "scores by class")
 
 
 def _confusion(table: Sequence[Sequence[str]]) -> str:
@@ -127,53 +172,98 @@ def _confusion(table: Sequence[Sequence[str]]) -> str:
         cells = ""
         for count in counts:
             share = int(count) / total
-            ink = "#fff" if share > 0.5 else "inherit"
-            cells += f'<td style="background:rgba(30,111,179,{share:.3f});color:{ink}">{100 * share:.1f}</td>'
+            kind = "number heat on" if share > 0.5 else "number heat"
+            cells += f'<td class="{kind}" style="--share:{share:.3f}">{100 * share:.1f}</td>'
         body += f"<tr><th scope=row>{escape(label)}</th>{cells}</tr>"
+    return _wide(
+        f"<table><thead><tr><th scope=col>true, in % &#8594; predicted</th>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>", "confusion",
+    )
+
+
+def _shots(cards: Sequence[dict[str, Any]]) -> str:
+    if not cards:
+        return ""
+    classes = "".join(
+        f'<option value="{escape(name)}">{escape(name)}</option>' for name in sorted({card["class"] for card in cards})
+    )
+    keys = "".join(
+        f'<option value="{key}">{key}</option>' for key in ("score", "energy", "class", "area", "frames")
+        if any(card[key] is not None for card in cards)
+    )
+    pager = (
+        '<nav class="pager" aria-label="pages"><button type="button" class="back">previous</button>'
+        '<output class="place"></output><button type="button" class="on">next</button></nav>'
+    )
     return (
-        '<div class="wide" tabindex="0" role="region" aria-label="confusion"><table class="confusion"><thead><tr>'
-        f"<th scope=col>true, in % &#8594; predicted</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<p class="soft">{_TERMS}</p><form class="controls"><label>class <select id="class">'
+        f'<option value="">all</option>{classes}</select></label><label>sorted by <select id="sort">{keys}</select>'
+        '</label><label>from <select id="order"><option value="down">the highest</option>'
+        f'<option value="up">the lowest</option></select></label></form>{pager}'
+        f'<div id="shot-cards" class="cards"></div>{pager}'
+    )
+
+
+def _predictions(best: Sequence[dict[str, Any]], worst: Sequence[dict[str, Any]]) -> str:
+    if not best and not worst:
+        return ""
+    return (
+        '<p class="soft">Our mask beside the true one, by the mean IoU over the classes of the image, background '
+        'included.</p><h3>Best</h3><div id="best" class="cards pairs"></div>'
+        '<h3>Worst</h3><div id="worst" class="cards pairs"></div>'
     )
 
 
 def _curves(stages: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
     drawn = [
-        f"<figure>{_curve(points, _COLOURS[number % len(_COLOURS)])}<figcaption>{escape(stage)}, {escape(metric)}: "
-        f"last {points[-1][1]:.4g}</figcaption></figure>"
-        for stage, metrics in stages.items() for number, (metric, points) in enumerate(sorted(metrics.items()))
+        f"<figure><figcaption><span>{escape(stage)} <b>{escape(metric)}</b></span><span>{points[-1][1]:.4g}</span>"
+        f"</figcaption>{_curve(points, f'{stage} {metric}')}</figure>"
+        for stage, metrics in stages.items() for metric, points in sorted(metrics.items())
     ]
     return f'<div class="curves">{"".join(drawn)}</div>' if drawn else ""
 
 
-def _curve(points: Sequence[tuple[float, float]], colour: str) -> str:
+def _curve(points: Sequence[tuple[float, float]], label: str) -> str:
     """An SVG of one metric over the steps; the axes run from 0 or the lowest value to the highest."""
     last = max(1.0, max(x for x, _ in points))
     low, high = min(0.0, min(y for _, y in points)), max(y for _, y in points)
     span = (high - low) or 1.0
+    right, bottom = _WIDTH - _EDGE, _HEIGHT - _EDGE
     places = [
-        (_EDGE + x / last * (_WIDTH - 2 * _EDGE), _HEIGHT - _EDGE - (y - low) / span * (_HEIGHT - 2 * _EDGE))
-        for x, y in points
+        (_LEFT + x / last * (right - _LEFT), bottom - (y - low) / span * (bottom - _EDGE)) for x, y in points
     ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    x, y = places[0]
-    dots = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' if len(points) == 1 else ""
+    grid = "".join(
+        f'<path class="grid" d="M{_LEFT},{y:.1f}H{right}"/><text x="{_LEFT - 5}" y="{y + 4:.1f}" '
+        f'text-anchor="end">{low + share * span:.2g}</text>'
+        for share in (0, 0.5, 1) for y in [bottom - share * (bottom - _EDGE)]
+    )
+    x, y = places[-1]
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
-        f'<path d="M{_EDGE},{_EDGE}V{_HEIGHT - _EDGE}H{_WIDTH - _EDGE}" fill="none" stroke="#999"/>'
-        f'<text x="2" y="{_EDGE - 6}">{high:.3g}</text><text x="2" y="{_HEIGHT - _EDGE + 14}">{low:.3g}</text>'
-        f'<text x="{_WIDTH - _EDGE}" y="{_HEIGHT - _EDGE + 14}" text-anchor="end">step {last:g}</text>'
-        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>{dots}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">{grid}'
+        f'<text x="{right}" y="{_HEIGHT - 4}" text-anchor="end">step {last:g}</text>'
+        f'<polyline points="{line}"/><circle cx="{x:.1f}" cy="{y:.1f}" r="3"/></svg>'
     )
 
 
 def _supervision(stages: Sequence[dict[str, Any]]) -> str:
-    return _table(("stage", "supervision"), [(one["stage"], one["supervision"] or "none") for one in stages])
+    rows = [(one["stage"], one["supervision"] or "none") for one in stages]
+    return _table(("stage", "told by people"), rows, "supervision") if rows else ""
 
 
 def _runs(stages: Sequence[dict[str, Any]]) -> str:
-    rows = [(one["stage"], round(float(one["seconds"]), 1), one["command"], one["run"]) for one in stages]
+    if not stages:
+        return ""
+    rows = [
+        (one["stage"], f"{one['seconds']:.1f}", _Html(f"<td><code>{escape(one['command'])}</code></td>"),
+         _Html(f"<td><code>{escape(one['run'])}</code></td>"))
+        for one in stages
+    ]
     versions = sorted({
         (package, number) for one in stages
         for package, number in {**one["versions"], "commit": one["commit"] or "unknown"}.items()
     })
-    return _table(("stage", "seconds", "command", "run"), rows) + _table(("package", "version"), versions)
+    return (
+        _table(("stage", "seconds", "command", "run"), rows, "commands", "commands")
+        + "<h3>Versions</h3>" + _table(("package", "version"), versions, "versions")
+    )

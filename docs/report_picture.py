@@ -1,0 +1,61 @@
+"""Draw the picture of docs/report.md from a report: python docs/report_picture.py outputs/toy docs/report.png
+
+Headless Chromium (Debian's package) shows the last report of these runs: its top, and beside it its shots.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import atomic_path
+from wsvs.core.runs import require_run
+
+SIZE = (760, 860)  # of a window, px; headless ones lack the height of a bar they do not have
+WIDTH = 1200  # of the picture, px
+LEFT_OUT = ("main>section:not(#flow)", "header,.tiles,main>section:not(#shots)")  # on the left, on the right
+
+
+def main(runs: Path, out: Path) -> None:
+    page = require_run(runs.parent, runs.name, "report", None) / "report.html"
+    parts = [shown(page, rest) for rest in LEFT_OUT]
+    whole = Image.new("RGB", (sum(part.width for part in parts), SIZE[1]))
+    for number, part in enumerate(parts):
+        whole.paste(part, (number * SIZE[0], 0))
+    whole = whole.resize((WIDTH, WIDTH * whole.height // whole.width), Image.Resampling.LANCZOS)
+    with atomic_path(out) as temporary:
+        whole.quantize(256).save(temporary, "PNG", optimize=True)
+    print(f"{out}: {whole.width} x {whole.height} px, {out.stat().st_size / 1000:.0f} kB")
+
+
+def shown(page: Path, rest: str) -> Image.Image:
+    """What a window of `SIZE` shows of a page without the elements `rest`, a selector of CSS."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        raise UserError("no browser to show the page", remedy="apt-get install chromium")
+    with tempfile.TemporaryDirectory() as folder:
+        target, copy = Path(folder, "shot.png"), Path(folder, "page.html")
+        copy.write_text(page.read_text().replace("</style>", f"{rest}{{display:none}}</style>", 1))
+        subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/p",
+             f"--window-size={SIZE[0]},{SIZE[1] + 200}", "--virtual-time-budget=5000",
+             f"--screenshot={target}", copy.as_uri()],
+            check=True, capture_output=True,
+        )
+        with Image.open(target) as picture:
+            return picture.convert("RGB").crop((0, 0, *SIZE))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    try:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    except UserError as error:
+        sys.exit(f"error: {error.message}")

@@ -1,0 +1,151 @@
+"""The numbers of a report: how much of the data is left after each stage, by class, and what the evaluations say."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from wsvs.core import runs
+from wsvs.core.files import read_jsonl
+from wsvs.data.frames import FrameSet
+from wsvs.retrieve.manifest import MANIFEST
+from wsvs.retrieve.table import tally
+
+_POINTS = 400  # of a curve, at most
+_STAMP = re.compile(r"\d{8}-\d{6}-\d{4}-?")
+
+
+@dataclass(frozen=True)
+class Count:
+    """So many `unit` are there after a step; those of each class where they are known."""
+
+    unit: str
+    step: str
+    total: int
+    by_class: Mapping[str, int] = field(default_factory=dict)
+
+
+def data_flow(found: Mapping[str, Path]) -> list[Count]:
+    """What was found, downloaded, relevant, segmented and used of videos, frames and shots; then images.
+
+    Args:
+        found: {stage: its run}.
+    """
+    videos: list[Count] = []
+    frames: list[Count] = []
+    shots: list[Count] = []
+    if "retrieve" in found and (found["retrieve"] / MANIFEST).is_file():
+        tallies = tally(read_jsonl(found["retrieve"] / MANIFEST), ())
+        everything = tallies.pop("all")
+        for unit, step, key in (
+            (videos, "found", "found"), (videos, "downloaded", "downloaded"), (frames, "downloaded", "frames"),
+        ):
+            by_class = {name: getattr(one, key) for name, one in tallies.items()}
+            name = "videos" if unit is videos else "frames"
+            unit.append(Count(name, step, getattr(everything, key), by_class))
+    for stage, step in (("relevance", "relevant"), ("segment", "segmented"), ("decoder", "used")):
+        pairs = _shots(stage, found)
+        if pairs:
+            shots.append(_count("shots", step, ((name, 1) for name, _ in pairs)))
+            frames.append(_count("frames", step, pairs))
+    return [*videos, *frames, *shots, *_images(found)]
+
+
+def _count(unit: str, step: str, pairs: Iterable[tuple[str, int]]) -> Count:
+    by_class: Counter[str] = Counter()
+    for name, number in pairs:
+        by_class[name] += number
+    return Count(unit, step, by_class.total(), by_class)
+
+
+def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
+    """(class, frames) of the shots of a stage; the decoder uses those of its segment run with sensible masks."""
+    if stage == "decoder":
+        path, config = found.get("segment"), config_of(found["decoder"]) if "decoder" in found else None
+        if path is None or config is None or not (path / "shots.jsonl").is_file():
+            return []
+        settings = config.decoder
+        chosen = FrameSet.select(path, list(read_jsonl(path / "shots.jsonl")), settings.min_area, settings.max_area)
+        return [(shot["class"], len(shot["numbers"])) for shot in chosen.split(settings.holdout)[0].shots]
+    if stage not in found or not (found[stage] / "shots.jsonl").is_file():
+        return []
+    return [
+        (shot["class"], len(shot["areas"]) if stage == "segment" else shot["stop"] - shot["start"])
+        for shot in read_jsonl(found[stage] / "shots.jsonl")
+    ]
+
+
+def _images(found: Mapping[str, Path]) -> list[Count]:
+    counts = {stage: runs.read_summary(path)["counts"] for stage, path in found.items()}
+    rows = (
+        ("tagged", "encoder", "train images"), ("pseudo-labelled", "adapt", "used for training"),
+        ("predicted", "predict", "masks"),
+    )
+    return [
+        Count("images", step, counts[stage][key]) for step, stage, key in rows if key in counts.get(stage, {})
+    ]
+
+
+def curves(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """{metric: [(step, value)]} of the losses and the scores in metrics.csv, those of earlier starts included."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for file in sorted(path.glob("metrics*.csv")):
+        with file.open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                for key, value in row.items():
+                    if key in ("train/loss", "val/loss", "val/map", "val/miou") and value:
+                        found.setdefault(key, []).append((float(row["step"]), float(value)))
+    return {key: _thinned(sorted(points)) for key, points in found.items()}
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most so many points that a screen can show, evenly chosen, the last among them."""
+    every = -(-len(points) // _POINTS)
+    return points[::-1][::every][::-1]
+
+
+def evaluations(cfg: DictConfig) -> list[Path]:
+    """All finished runs of stage evaluate, the last first."""
+    paths = [path.parent for path in Path(cfg.out, cfg.name, "evaluate").glob(f"*/{runs.SUMMARY}")]
+    kept = [path for path in paths if cfg.debug or not runs.read_summary(path).get("debug")]
+    return sorted(kept, key=lambda path: -runs.read_summary(path)["finished"])
+
+
+def evaluation(path: Path) -> dict[str, Any]:
+    """What an evaluation scored and what it got: {"label", "kind", "scored", "split", "results", "per_class", ...}."""
+    summary, cfg = runs.read_summary(path), config_of(path)
+    scored = Path((cfg.predictions if cfg else None) or summary["inputs"].get("segment", ""))
+    kind = str(cfg.evaluate.kind) if cfg else ""
+    return {
+        "label": label_of(path) or kind or path.name, "kind": kind,
+        "scored": ", ".join(part for part in (scored.parent.name, label_of(scored)) if part),
+        "split": summary["counts"].get("split", ""),
+        "results": {key: value for key, value in summary["results"].items() if isinstance(value, int | float)},
+        **{key: table_of(path / f"{key}.csv") for key in ("per_class", "confusion")},
+    }
+
+
+def label_of(run: Path) -> str:
+    """What a pipeline has called a step whose stage stands in it more than once: the end of its run's name."""
+    return _STAMP.sub("", run.name, count=1)
+
+
+def config_of(run: Path) -> Any:
+    """A run's whole configuration, None where it is not there."""
+    path = run / ".hydra" / "config.yaml"
+    return OmegaConf.load(path) if path.is_file() else None
+
+
+def table_of(path: Path) -> list[list[str]]:
+    """The cells of a CSV file by row; no row where it is not there."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as stream:
+        return list(csv.reader(stream))
