@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 Trainable = Literal["none", "last", "all"]
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]: images enter a backbone less the mean, by the deviation
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 class Pooled(NamedTuple):
     """One step to half the size: its input (B, c, h, w), and where a max-pool found the maxima.
@@ -41,7 +44,10 @@ class Backbone(nn.Module):
         pool_depths: Number of decoder layers that mirror each of them, shallow to deep.
         last: The layers of the last block, which `trainable="last"` trains.
         has_switches: Whether every step is a max-pool.
+        pretrained: Whether weights were loaded into it here.
     """
+
+    pretrained = False
 
     def __init__(
         self, *, channels: int, stride: int, pool_channels: tuple[int, ...], pool_depths: tuple[int, ...],
@@ -66,6 +72,10 @@ class Backbone(nn.Module):
         if trainable == "last":
             for layer in self.last:
                 layer.requires_grad_(True)
+
+    def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A published state dict under the names of this module's own."""
+        return state
 
 
 class PoolingBackbone(Backbone):

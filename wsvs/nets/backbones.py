@@ -12,6 +12,7 @@ import torch
 from wsvs.nets.backbone import Backbone, PoolingBackbone
 from wsvs.nets.resnet import resnet50v2
 from wsvs.nets.squeezenet import squeezenet1_1
+from wsvs.nets.timm_backbone import PREFIX, TimmBackbone
 from wsvs.nets.vgg import vgg16, vgg_small
 
 __all__ = ["BACKBONES", "Backbone", "PoolingBackbone", "build_backbone"]
@@ -25,13 +26,18 @@ _OURS = frozenset(BACKBONES)
 
 
 def build_backbone(name: str) -> Backbone:
-    """Raises ValueError with the known names, or where a backbone of a plugin is not what it says of itself."""
-    if name not in BACKBONES:
+    """A trunk of the table, or timm/<name>.
+
+    Raises:
+        ValueError: An unknown name, or a backbone that is not ours and not what it says of itself.
+        UserError: See `TimmBackbone`.
+    """
+    if name not in BACKBONES and not name.startswith(PREFIX):
         raise ValueError(
-            f"model.backbone must be one of {', '.join(BACKBONES)}, got {name!r}; one of your own needs "
+            f"model.backbone must be one of {', '.join(BACKBONES)} or timm/<name>, got {name!r}; one of your own needs "
             "plugins=[its module]"
         )
-    backbone = BACKBONES[name]()
+    backbone = BACKBONES[name]() if name in BACKBONES else TimmBackbone(name.removeprefix(PREFIX))
     if name not in _OURS:
         _check(backbone, name)
     return backbone

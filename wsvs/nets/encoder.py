@@ -8,11 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsvs.nets.backbone import Features, Trainable
+from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Features, Trainable
 from wsvs.nets.backbones import build_backbone
-
-_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
-_STD = (0.229, 0.224, 0.225)
 
 
 class Encoder(nn.Module):
@@ -54,8 +51,8 @@ class Encoder(nn.Module):
         for layer in (self.conv6, self.fc):
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.backbone.train_only(trainable)
 
     @property

@@ -1,9 +1,8 @@
-"""Pre-trained weights from a path or a URL with a checksum, loaded as data only."""
+"""Pre-trained weights from a path, a URL with a checksum or timm, loaded as data only."""
 
 from __future__ import annotations
 
 import hashlib
-import pickle
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
@@ -14,30 +13,37 @@ from torch import Tensor
 from wsvs.core.errors import UserError
 from wsvs.core.files import atomic_path
 from wsvs.nets.backbone import Backbone
+from wsvs.nets.timm_backbone import TimmBackbone
 
 
 def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = None) -> None:
-    """Fill a backbone from a state dict of the whole network, torchvision's key names, any float precision.
+    """Fill a backbone from a state dict of the whole network, torchvision's or timm's key names, any float precision.
 
-    Keys outside `features.` (the ImageNet classifier) and layers after the backbone's last are left out.
+    The ImageNet classifier and layers after the backbone's last are left out.
 
     Args:
-        source: A file, or an http(s) URL, which is kept in torch's hub cache.
+        source: A file, or an http(s) URL, which is kept in torch's hub cache; `timm`, for a backbone of timm, lets it
+            download its own.
         sha256: Expected hex digest; required for a URL.
 
     Raises:
         UserError: Not found, wrong checksum, not a state dict, or not of this network.
     """
-    path = _fetch(source, sha256)
-    if sha256:
-        _check_digest(path, sha256)
-    state = load_tensors(path)
+    if source == "timm" and isinstance(backbone, TimmBackbone):
+        if sha256:
+            raise UserError("timm's own download takes no checksum", where="model.sha256", remedy="model.sha256=null")
+        state = backbone.published()
+    else:
+        path = _fetch(source, sha256)
+        if sha256:
+            _check_digest(path, sha256)
+        state = backbone.own_names(load_tensors(path))
     wanted = backbone.state_dict()
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(wanted)} tensors are missing, first {missing[0]!r}", where=source,
-            remedy="give a state dict of the chosen model.backbone with torchvision's key names",
+            remedy="give a state dict of the chosen model.backbone with torchvision's key names (timm's, for timm/...)",
         )
     for key, value in wanted.items():
         if key in state and state[key].shape != value.shape:
@@ -46,16 +52,25 @@ def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = 
                 remedy="these weights are of another network than model.backbone",
             )
     backbone.load_state_dict({key: state.get(key, value).to(value.dtype) for key, value in wanted.items()})
+    backbone.pretrained = True
+    backbone.train(backbone.training)  # its norms may go by that
 
 
 def load_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict (also one under the key 'state_dict') without running any pickled code."""
+    """Read a state dict (also one under the key 'state_dict') without running any pickled code.
+
+    A file *.safetensors needs the package of that name, which comes with timm.
+    """
     try:
+        if Path(path).suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError("weights not found", where=path, remedy="check model.weights") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, OSError) as error:
-        first = str(error).splitlines()[0]
+    except Exception as error:  # torch and safetensors raise many types for damaged files
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"weights cannot be read: {first}", where=path, remedy="is the file whole?") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

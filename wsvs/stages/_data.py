@@ -14,6 +14,7 @@ from rich.table import Table
 from wsvs.core.classes import plainly
 from wsvs.core.errors import BadItem
 from wsvs.data.report import Progress, Report
+from wsvs.nets.timm_backbone import PREFIX as TIMM
 from wsvs.stages._retrieve import folder_source
 from wsvs.video.reader import glance
 
@@ -90,7 +91,8 @@ def _with_hint(video: str, tags: Sequence[str], classes: Sequence[str]) -> str:
 def add_training(cfg: DictConfig, report: Report) -> None:
     """What can be said beforehand of the network: where it starts, and whether its settings fit so few images."""
     weights, backbone = cfg.model.weights, cfg.model.backbone
-    if weights and urlparse(weights).scheme not in ("http", "https") and not Path(weights).expanduser().is_file():
+    fetched = urlparse(weights or "").scheme in ("http", "https") or (weights == "timm" and backbone.startswith(TIMM))
+    if weights and not fetched and not Path(weights).expanduser().is_file():
         report.add("the weights are not there", f"model.weights={weights}", "check the path, or give an http(s) URL")
     if not weights and OmegaConf.select(cfg, "data.world") is None:
         report.notes.append(

@@ -26,6 +26,7 @@ from wsvs.data.tagged import TaggedImages
 from wsvs.lit.logger import Metrics
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import NetConfig
+from wsvs.nets.timm_backbone import PREFIX as TIMM
 from wsvs.stages._run import Run, rank
 
 log = logging.getLogger("wsvs")
@@ -253,10 +254,12 @@ def decoder_config(cfg: DictConfig, trained: dict[str, Any]) -> NetConfig:
     Raises:
         UserError: The encoder is of another backbone than model.backbone.
     """
-    if trained["backbone"] != cfg.model.backbone:
+    theirs = trained["backbone"]
+    if theirs != cfg.model.backbone:
+        model = f"timm model.backbone={theirs}" if theirs.startswith(TIMM) else theirs
         raise UserError(
-            f"the encoder's backbone is {trained['backbone']}, but model.backbone={cfg.model.backbone}",
-            where="inputs.encoder", remedy=f"give the model the encoder was trained with: model={trained['backbone']}",
+            f"the encoder's backbone is {theirs}, but model.backbone={cfg.model.backbone}", where="inputs.encoder",
+            remedy=f"give the model the encoder was trained with: model={model}",
         )
     asked = net_config(cfg, trained["classes"])
     return replace(
