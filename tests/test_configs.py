@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.utils import get_object
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from wsvs.__main__ import config_dir, register_resolvers
@@ -97,6 +97,28 @@ def test_every_option_of_every_group_composes_and_its_targets_take_its_keys(grou
         if any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values()):
             known = set(signature.parameters) | further_keys(target)
             assert set(keys) <= known, f"{where}: {set(keys) - known}"
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [one for one in OPTIONS if one[0] in ("experiment", "sweep", "data", "debug")],
+    ids=lambda value: value,
+)
+def test_files_of_settings_make_what_they_name(group, option):
+    """Data, trainer, callbacks, loggers, the energy's settings and the network's description; nothing is read yet."""
+    cfg = composed(f"{group}={option}", *given(group, option), "stage=encoder", "trainer.accelerator=cpu")
+    for section, key in ((cfg, "real"), (cfg.data, "root")):  # a file may leave what another that it takes up asks for
+        if key in section and OmegaConf.is_missing(section, key):
+            section[key] = "x"
+    data = instantiate(cfg.data, _convert_="all")
+    assert callable(data.prepare)
+    trainer = {key: value for key, value in cfg.trainer.items() if value is not None}
+    parts = [instantiate(one, _convert_="all") for one in cfg.callbacks.values() if one is not None]
+    parts += [instantiate(one, _convert_="all") for one in cfg.logger.values()]
+    assert len(parts) >= 3 and instantiate(trainer, logger=False, _convert_="all").accelerator is not None
+    fields = {field.name for field in dataclasses.fields(SegmentSettings)} - {"seed"}
+    SegmentSettings(**{key: value for key, value in cfg.segment.items() if key in fields})
+    known = {field.name for field in dataclasses.fields(NetConfig)}
+    NetConfig(classes=("a",), **{key: value for key, value in cfg.model.items() if key in known})
 
 
 def targets(node, where=""):

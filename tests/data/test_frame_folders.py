@@ -187,6 +187,24 @@ def test_youtube_objects(objects):
     assert np.array_equal(found, np.asarray(mask(2, (16, 8))) // 255)
 
 
+def test_jpeg_masks_are_cut_at_128(objects):
+    """Compression blurs 0 and 255; flat blocks of 8 pixels keep their value."""
+    values = np.repeat(np.array([0, 127, 128, 255], np.uint8), 8)[None].repeat(16, 0)
+    labels = objects / "youtube_masks" / "cat" / "data" / "0002" / "shots" / "005" / "labels"
+    Image.fromarray(values).save(labels / "00007.jpg", quality=100)
+    assert np.asarray(Image.open(labels / "00007.jpg")).tolist() == values.tolist()
+    make_objects(objects)
+    found = read_mask(objects / "prepared" / "masks" / "cat" / "0002_005" / "00000.png")  # the first frame counts too
+    assert np.array_equal(found, values >= 128)
+
+
+def test_a_stray_folder_of_youtube_objects_is_left_out(objects):
+    save(picture(0), objects / "v1" / "fox" / "data" / "0001" / "shots" / "001" / "frame0001.jpg")
+    report = make_objects(objects)
+    assert "1 folders are no classes and are left out: fox" in [problem.text for problem in report.problems]
+    assert report.fatal == [] and report.counts["videos"] == 11
+
+
 OBJECT_FAULTS = {
     "no masks": (lambda d: (d / "youtube_masks").rename(d / "x"), "a folder is missing"),
     "a missing class": (lambda d: (d / "v1/cow").rename(d / "x"), "1 classes are missing: cow"),
@@ -200,6 +218,18 @@ OBJECT_FAULTS = {
     "a mask of another shape": (
         lambda d: mask(1, (16, 16)).save(d / "youtube_masks/cat/data/0002/shots/005/labels/00007.jpg"),
         "1 true masks are not of the size of their frames: cat/0002_005/00007.jpg",
+    ),
+    "a frame of another size": (
+        lambda d: picture(1, (64, 32)).save(d / "v1/dog/data/0001/shots/001/frame0002.jpg"),
+        "1 videos have frames of several sizes: dog/0001_001",
+    ),
+    "a truncated frame": (
+        lambda d: cut(d / "v1/dog/data/0001/shots/001/frame0003.jpg"),
+        "1 videos have a frame that cannot be read: dog/0001_001 (frame0003.jpg)",
+    ),
+    "a broken mask": (
+        lambda d: cut(d / "youtube_masks/cat/data/0002/shots/005/labels/00017.jpg"),
+        "1 true masks cannot be read: cat/0002_005/00017.jpg",
     ),
     "an empty frame": (
         lambda d: (d / "v1/dog/data/0001/shots/001/frame0002.jpg").write_bytes(b""),

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from wsvs.core.errors import UserError
-from wsvs.core.files import write_jsonl
+from wsvs.core.files import write_json, write_jsonl
 from wsvs.core.masks import write_mask
 from wsvs.stages import evaluate
 
@@ -88,3 +88,17 @@ def test_relevance_counts_frames_by_hand(masks):
     evaluate.run(run)
     assert run.said["results"] == {"precision": 1.0, "recall": 0.75}
     assert run.said["counts"] == {"frames": 6, "relevant": 4, "chosen": 3}
+
+
+def test_shots_that_were_passed_over_are_missing_from_the_averages_and_said_to_be(tmp_path):
+    for shot in ("cat/a", "cat/b"):
+        write_mask(tmp_path / "truth" / shot / "00000.png", np.ones((4, 4), np.uint8))
+    write_mask(tmp_path / "predictions" / "masks" / "cat" / "a" / "00000.png", np.ones((4, 4), np.uint8))
+    write_jsonl(tmp_path / "predictions" / "videos.jsonl", [{"video": "cat/a", "class": "cat"}])
+    skipped = [{"item": name, "reason": "a reason"} for name in ("cat/a", "cat/b", "dog/c")]
+    write_json(tmp_path / "predictions" / "skipped.json", skipped)  # the first is only shorter, the last has no truth
+    run = run_on(tmp_path, kind="video")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["video_average"] == 1 and metrics["complete"] is False
+    where = str(tmp_path / "predictions" / "masks" / "cat" / "b")
+    assert metrics["bad"] == [{"where": where, "problem": "not segmented: a reason"}] and run.skipped == [where]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from wsvs.core.classes import BACKGROUND, IGNORE
-from wsvs.core.errors import UserError
-from wsvs.core.files import read_jsonl, write_json
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import read_json, read_jsonl, write_json
 from wsvs.core.masks import read_mask
 from wsvs.core.progress import follow
 from wsvs.core.tables import read_ids, read_table, read_tags
@@ -133,9 +134,9 @@ def _videos(run: Run) -> None:
             predictions / "masks", read_jsonl(predictions / "shots.jsonl"), truth, progress=SHOTS
         )
     elif (predictions / MANIFEST).is_file():  # a segment run on whole videos
-        results, counts = evaluate_videos(
-            predictions / "masks", read_jsonl(predictions / MANIFEST), truth, table, progress=VIDEOS
-        )
+        videos = list(read_jsonl(predictions / MANIFEST))
+        results, counts = evaluate_videos(predictions / "masks", videos, truth, table, progress=VIDEOS)
+        results.bad += _without_masks(predictions, {video["video"] for video in videos}, truth)
     else:
         results = evaluate_video(predictions, truth, table, progress=VIDEOS)
     write_video_results(run.dir, results)
@@ -149,3 +150,13 @@ def _videos(run: Run) -> None:
         results={f"J, {key.replace('_', ' ')}": value for key, value in averages.items() if value is not None},
         wrote=run.dir / "metrics.json",
     )
+
+
+def _without_masks(segment: Path, segmented: Collection[str], truth: Path) -> list[BadItem]:
+    """Videos with true masks that the segment run has passed over: an average that is silent about them is too high."""
+    path = segment / "skipped.json"
+    return [
+        BadItem(f"not segmented: {row['reason']}", where=segment / "masks" / row["item"])
+        for row in (read_json(path) if path.is_file() else ())
+        if row["item"] not in segmented and (truth / row["item"]).is_dir()
+    ]
