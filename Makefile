@@ -30,7 +30,7 @@ check: $(READY) ## lint, types and the fast tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-bench: $(READY) ## time each step of video segmentation on one thread; writes bench.json
+bench: $(READY) ## time video segmentation, crawling and training on this machine; writes bench.json
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # Packages are installed once, from the pins alone: the project itself brings no dependency in (--no-deps), so that

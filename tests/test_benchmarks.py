@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import train
 from benchmarks.clips import moving_ellipse, write_video
 from benchmarks.superpixels import borders, boundary_recall, undersegmentation_error
 from wsvs.core.masks import write_mask
+from wsvs.lit.decoder import DecoderModule
+from wsvs.lit.encoder import EncoderModule
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -60,6 +63,17 @@ def test_superpixels_of_real_videos(tmp_path: Path, folder: Path) -> None:
     assert figures["superpixels.count_numba_as_many_400"] == pytest.approx(
         figures["superpixels.count_opencv_400"], rel=0.1
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "loss"), [(EncoderModule, train.encoder_loss), (DecoderModule, train.decoder_loss)])
+def test_training_takes_turns_with_a_bare_loop(make, loss, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "SIZES", {"cpu": ("vgg_small", 32, 2, "32-true")})
+    monkeypatch.setattr(train, "TURN", 2)
+    ours, theirs, flops = train.measure(make, loss, 1, "cpu")
+    assert len(ours) == len(theirs) == train.TURNS and min(ours + theirs) > 0
+    first = 2 * 32 * 32 * 2 * 9 * 3 * 16  # the first convolution of two images forward
+    assert flops > 20 * first
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,8 @@ def test_a_killed_prediction_goes_on(toy, cli, tmp_path):
 def test_a_killed_training_goes_on_and_keeps_its_metrics(toy, cli, tmp_path):
     """Killed three times: while the checkpoint of the third epoch is written, and then of each epoch after it."""
     words = [word for word in toy.words() if not word.startswith("encoder.epochs")]
-    words = ["stage=encoder", *words, "encoder.epochs=5", "trainer.log_every_n_steps=1", "name=n", f"out={tmp_path}"]
+    words = ["stage=encoder", *words, "encoder.epochs=5", "trainer.log_every_n_steps=1", "encoder.ema=0.9", "name=n",
+             f"out={tmp_path}"]
     for good in (2, 1, 1):
         cli.run(*words, sabotage=f"last.ckpt|{good}|0|kill", status=KILLED)
     run = only_run(tmp_path, "encoder")
@@ -109,6 +110,7 @@ def test_a_killed_training_goes_on_and_keeps_its_metrics(toy, cli, tmp_path):
         seen.append([int(row["epoch"]) for row in logged if row["val/map"]])
         assert len([row for row in logged if row["train/loss"]]) == len(seen[-1]) * per_epoch
     assert seen == [[0, 1, 2], [2, 3], [3, 4], [4]]  # an epoch without its checkpoint is trained again
+    check_same_weights(run, undisturbed(cli, words, tmp_path, "encoder"))
     best = max(float(row["val/map"]) for path in run.glob("metrics*.csv") for row in metrics(path) if row["val/map"])
     assert summary(run)["results"]["val/map"] == pytest.approx(best)
 
@@ -129,6 +131,21 @@ def test_a_killed_training_in_steps_goes_on(toy, cli, tmp_path, stage):
     assert all(path.stat().st_mtime_ns == time for path, time in labels.items()) and (stage == "decoder" or labels)
     validated = [[row["step"] for row in metrics(run / f"metrics{k}.csv") if row["val/miou"]] for k in (".1", "")]
     assert validated == [["1", "3", "5"], ["5", "7"]]
+    if stage == "decoder":
+        check_same_weights(run, undisturbed(cli, words, tmp_path, stage, "decoder.workers=1"))
+
+
+def undisturbed(cli, words, folder: Path, stage: str, *more: str) -> Path:
+    """The run of the same command that nobody kills."""
+    cli.run(*words, f"out={folder / 'undisturbed'}", *more)
+    return only_run(folder / "undisturbed", stage)
+
+
+def check_same_weights(one: Path, other: Path) -> None:
+    """To the bit."""
+    states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (one, other)]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
 @pytest.mark.parametrize(("stage", "sent", "status", "ranks"), [

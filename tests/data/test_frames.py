@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import chisquare
 
 from wsvs.core.classes import IGNORE
 from wsvs.core.masks import write_mask
 from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet, PseudoLabelDataset
 from wsvs.data.transforms import FILL, ImageAugmentation
+from wsvs.data.visits import Visit, visited
 
 
 def shot(name, video, areas, start=0, kind="cat"):
@@ -157,10 +159,10 @@ def write_frames(run, name, numbers, size=(24, 32)):
 
 @pytest.fixture
 def frames(tmp_path):
-    """Class dog: one shot of one frame; class cat: a shot of nine frames and one of three."""
+    """Class dog: one shot of one frame; class cat: a clip of nine frames, and one of three cut into two shots."""
     shots = [
-        shot("cat/a_0", "a", [0.3] * 9), shot("cat/b_0", "b", [0.3] * 3, start=10),
-        shot("dog/c_0", "c", [0.3], start=4, kind="dog"),
+        shot("cat/a_0", "a", [0.3] * 9), shot("cat/b_0", "b", [0.3], start=10),
+        shot("cat/b_1", "b", [0.3] * 2, start=11), shot("dog/c_0", "c", [0.3], start=4, kind="dog"),
     ]
     for record in shots:
         write_frames(tmp_path, record["shot"], range(record["start"], record["start"] + len(record["areas"])))
@@ -175,18 +177,40 @@ def test_load_brings_the_mask_to_the_size_of_the_frame(frames, tmp_path):
     assert np.array_equal(frames.load(frames.shots[0], 3)[1], mask)
 
 
-def test_classes_are_drawn_alike_then_shots_then_frames(frames):
-    torch.manual_seed(0)
-    dataset = FrameDataset(frames, ["bus", "cat", "dog"], FrameCrop(16, jitter=0), length=600)
-    assert len(dataset) == 600
-    items = [dataset[k] for k in range(600)]
-    ids = Counter(item["id"] for item in items)
-    by_shot = Counter(name.rpartition("/")[0] for name in ids.elements())
-    assert 250 < by_shot["dog/c_0"] < 350  # half, though it is one frame of thirteen
-    assert 110 < by_shot["cat/a_0"] < 190 and 110 < by_shot["cat/b_0"] < 190  # a quarter each
-    assert {name for name in ids if "/a_0/" in name} == {f"cat/a_0/{k:06d}" for k in range(9)}
-    assert max(ids[f"cat/b_0/{k:06d}"] for k in (10, 11, 12)) < 80
-    for item in items[:20]:
+def test_classes_are_drawn_alike_then_clips_then_frames(frames):
+    """Half of the draws for each class, half of a class's for each clip, whatever their lengths: chi-squared."""
+    dataset = FrameDataset(frames, ["bus", "cat", "dog"], FrameCrop(16))
+    assert len(dataset) == len(frames) == 13
+    expected = {("cat/a_0", k): 1 / 4 / 9 for k in range(9)}
+    expected |= {("cat/b_0", 10): 1 / 12, ("cat/b_1", 11): 1 / 12, ("cat/b_1", 12): 1 / 12, ("dog/c_0", 4): 1 / 2}
+    draws = [dataset._draw(visited(Visit(k % 13, k // 13, 0))[1]) for k in range(6500)]
+    names = [(shot["shot"], number) for shot, number in draws]
+    counts = Counter(names)
+    assert set(counts) == set(expected)
+    assert chisquare([counts[name] for name in expected], [6500 * p for p in expected.values()]).pvalue > 0.01
+    dogs = np.array([name == "dog/c_0" for name, _ in names])
+    assert abs((dogs[1:] == dogs[:-1]).mean() - 0.5) < 0.03  # one draw says nothing about the next
+
+
+def test_a_clip_counts_once_into_however_many_shots_it_was_cut(tmp_path):
+    """Of one video two clips, one of them cut in three: `clip` counts where shots have one."""
+    shots = [{**shot(f"v_{clip}_{k}", "v", [0.5] * 2, start=2 * k), "clip": f"v_{clip}"}
+             for clip, count in ((0, 3), (1, 1)) for k in range(count)]
+    dataset = FrameDataset(FrameSet.select(tmp_path, shots, 0, 1), ["cat"], FrameCrop(16))
+    drawn = Counter(dataset._draw(np.random.default_rng(k))[0]["shot"] for k in range(2000))
+    assert chisquare([drawn[f"v_0_{k}"] for k in range(3)] + [drawn["v_1_0"]],
+                     [2000 / 6, 2000 / 6, 2000 / 6, 1000]).pvalue > 0.01
+
+
+def test_drawn_items_follow_the_visit(frames):
+    dataset = FrameDataset(frames, ["bus", "cat", "dog"], FrameCrop(16))
+    visits = [Visit(k, 0, 5) for k in range(13)]
+    items = [dataset[visit] for visit in visits]
+    for one, other in zip(items, [dataset[visit] for visit in visits], strict=True):
+        assert one["id"] == other["id"] and torch.equal(one["image"], other["image"])
+        assert torch.equal(one["jitter"], other["jitter"])
+    assert [item["id"] for item in items] != [dataset[visit._replace(turn=1)]["id"] for visit in visits]
+    for item in items:
         assert item["class"].item() == (2 if item["id"].startswith("dog") else 1)
         assert item["image"].shape == (3, 16, 16) and item["image"].dtype == torch.uint8
         assert item["target"].shape == (16, 16) and item["target"].dtype == torch.int64
@@ -194,53 +218,51 @@ def test_classes_are_drawn_alike_then_shots_then_frames(frames):
 
 
 def test_fixed_items_are_repeatable_and_spread_over_all_frames(frames):
-    dataset = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=13, fixed=True)
-    torch.manual_seed(0)
+    dataset = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), fixed=13)
+    assert len(dataset) == 13
     first = [dataset[k] for k in range(13)]
-    torch.manual_seed(1)
     again = [dataset[k] for k in reversed(range(13))][::-1]
     for one, other in zip(first, again, strict=True):
         assert one["id"] == other["id"] and torch.equal(one["image"], other["image"])
         assert torch.equal(one["target"], other["target"])
     assert len({item["id"] for item in first}) == 13  # every frame once
-    few = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=4, fixed=True)
+    few = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), fixed=4)
     assert [few[k]["id"] for k in range(4)] == [
         "cat/a_0/000000", "cat/a_0/000003", "cat/a_0/000006", "cat/b_0/000010",  # places 0, 3, 6, 9 of 13
     ]
-    many = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=39, fixed=True)
+    many = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), fixed=39)
     assert set(Counter(many[k]["id"] for k in range(39)).values()) == {3}
 
 
 def test_bad_frame_or_mask_is_an_item_with_its_reason(frames, tmp_path):
-    dataset = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=13, fixed=True)
+    dataset = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), fixed=13)
     mask, frame = tmp_path / "masks/cat/a_0/000000.png", tmp_path / "frames/cat/a_0/000001.jpg"
     mask.write_bytes(b"no mask")
     frame.unlink()
     for item, name, path in ((dataset[0], "cat/a_0/000000", mask), (dataset[1], "cat/a_0/000001", frame)):
         assert item["id"] == name and str(path) in item["bad"] and "image" not in item
     with pytest.raises(ValueError, match="at least 1"):
-        FrameDataset(frames, ["cat", "dog"], FrameCrop(16), length=0)
+        FrameDataset(frames, ["cat", "dog"], FrameCrop(16), fixed=0)
 
 
 LABELS = np.kron(np.array([[0, 1], [3, IGNORE]], np.uint8), np.ones((16, 16), np.uint8))
 
 
-def pseudo(tmp_path, numbers, **more):
+def pseudo(tmp_path, numbers):
     Image.new("RGB", (32, 32), (50, 60, 70)).save(tmp_path / "a.png")
     write_mask(tmp_path / "mask.png", LABELS)
     return PseudoLabelDataset(
         ["a"], path=lambda name: tmp_path / f"{name}.png", mask=lambda name: tmp_path / "mask.png",
-        numbers=lambda name: numbers, augmentation=ImageAugmentation(32, (1, 1), jitter=0), **more,
+        numbers=lambda name: numbers, augmentation=ImageAugmentation(32, (1, 1), jitter=0),
     )
 
 
 @pytest.mark.parametrize(("number", "block"), [(0, (0, 1)), (2, (1, 0))])
 def test_pseudo_label_is_one_class_against_all_else(tmp_path, number, block):
     dataset = pseudo(tmp_path, [number])
-    torch.manual_seed(0)
     seen = set()
-    for _ in range(20):
-        item = dataset[0]
+    for turn in range(20):
+        item = dataset[Visit(0, turn, 0)]
         expected = np.zeros((2, 2), np.int64)
         expected[block], expected[1, 1] = 1, IGNORE  # void stays void
         found = item["target"].numpy()
@@ -252,14 +274,11 @@ def test_pseudo_label_is_one_class_against_all_else(tmp_path, number, block):
 
 
 def test_one_of_the_tags_is_drawn(tmp_path):
-    torch.manual_seed(0)
     dataset = pseudo(tmp_path, [0, 2])
-    counts = Counter(dataset[0]["class"].item() for _ in range(100))
+    counts = Counter(dataset[Visit(0, turn, 0)]["class"].item() for turn in range(100))
     assert set(counts) == {0, 2} and min(counts.values()) > 30
-    fixed = pseudo(tmp_path, [0, 2], fixed=True)
-    first = fixed[0]
-    for _ in range(5):
-        again = fixed[0]
+    for visit in (0, Visit(0, 4, 1)):  # a plain number, for validation, or a visit: the same every time
+        first, again = dataset[visit], dataset[visit]
         assert torch.equal(again["target"], first["target"]) and again["class"] == first["class"]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from itertools import pairwise
+
 import cv2
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset
 
-from wsvs.data.loading import collate, make_loader, one_thread, scaled
-from wsvs.data.steps import StepDataModule
+from wsvs.data.loading import collate, jittered, make_loader, one_thread, pixels, scaled
 
 
 def item(number):
@@ -45,16 +48,25 @@ def test_loader_gives_every_item_once_with_and_without_workers():
         assert [batch["bad"] for batch in batches] == [[], [("3", "torn")], []]
         if workers:
             assert torch.cat([batch["threads"] for batch in batches]).max() == 1
-    assert [len(b["id"]) for b in make_loader(Numbers(), batch_size=3, workers=0, drop_last=True)] == [3, 2]
 
 
-def test_shuffling_follows_the_seed():
-    def order(seed):
-        torch.manual_seed(seed)
-        return [name for batch in make_loader(Numbers(), batch_size=1, workers=0, shuffle=True)
-                for name in batch.get("id", ["3"])]
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loader_knows_how_long_it_was_waited_for(workers):
+    class Slow(Numbers):
+        def __getitem__(self, index):
+            time.sleep(0.02)
+            return super().__getitem__(index)
 
-    assert order(0) == order(0) != order(1) and sorted(order(0)) == [str(k) for k in range(7)]
+    loader, asked = make_loader(Slow(), batch_size=3, workers=workers), []
+    for _ in loader:
+        now = time.perf_counter()
+        assert loader.asked + loader.waited <= now
+        asked.append((loader.asked, loader.waited, now))
+        if not workers:
+            assert loader.waited > 0.02
+        time.sleep(0.2)  # a worker fetches the next batch meanwhile
+    assert len(asked) == 3 and all(later[0] >= before[2] + 0.2 for before, later in pairwise(asked))
+    assert len(list(loader)) == 3  # and once more
 
 
 def test_scaled_is_between_0_and_1_and_leaves_its_input():
@@ -72,14 +84,26 @@ def test_one_thread_is_for_workers():
         cv2.setNumThreads(before[1])
 
 
-def test_step_module():
-    module = StepDataModule(Numbers(), Numbers(), batch_size=2, workers=0)
-    torch.manual_seed(0)
-    assert len(list(module.train_dataloader())) == 3  # the lone last item is left out
-    assert [b.get("id", []) for b in module.val_dataloader()] == [["0", "1"], ["2"], ["4", "5"], ["6"]]
-    large = StepDataModule(Numbers(), Numbers(), batch_size=20, workers=0)
-    (batch,) = large.train_dataloader()  # fewer items than a batch are a batch
-    assert len(batch["id"]) == 6
-    for settings in ({"batch_size": 0, "workers": 0}, {"batch_size": 1, "workers": -1}):
-        with pytest.raises(ValueError, match="batch_size must be >= 1 and workers >= 0"):
-            StepDataModule(Numbers(), Numbers(), **settings)
+def test_jitter_against_the_definition():
+    """Each image by its own factors, in numpy."""
+    rng = np.random.default_rng(0)
+    images, factors = rng.random((4, 3, 5, 6)), 1 + 0.3 * rng.uniform(-1, 1, (4, 3))
+    found = jittered(torch.from_numpy(images), torch.from_numpy(factors)).numpy()
+    for image, (brightness, contrast, saturation), one in zip(images, factors, found, strict=True):
+        bright = image * brightness
+        grey = np.tensordot((0.299, 0.587, 0.114), bright, 1)  # luma of ITU-R BT.601
+        saturated = saturation * bright + (1 - saturation) * grey
+        contrasted = contrast * saturated + (1 - contrast) * grey.mean()
+        np.testing.assert_allclose(one, contrasted.clip(0, 1), atol=1e-12)
+    grey = torch.full((1, 3, 4, 4), 0.4)
+    assert torch.allclose(jittered(grey, torch.tensor([[1.1, 0.3, 1.8]])), torch.tensor(0.44))  # grey stays grey
+    assert torch.equal(jittered(grey, torch.ones(1, 3)), grey)
+
+
+def test_pixels_are_jittered_where_items_ask_for_it():
+    batch = collate([item(51), item(102)])
+    plain = scaled(batch["image"])
+    assert torch.equal(pixels(batch), plain) and pixels(batch, torch.float64).dtype == torch.float64
+    factors = torch.tensor([[1.5, 1, 1], [0.5, 1, 1]])
+    found = pixels({**batch, "jitter": factors})
+    assert torch.allclose(found, plain * factors[:, :1, None, None])

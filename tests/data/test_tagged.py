@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from wsvs.core.errors import BadItem, UserError
 from wsvs.data.loading import collate
 from wsvs.data.tagged import TaggedDataset, TaggedImages
-from wsvs.data.tagged_module import TaggedDataModule
 from wsvs.data.transforms import ImageAugmentation
+from wsvs.data.visits import Visit
 
 TAGS = {"a": "cat", "b": "dog,cat", "c": "", "d": "bus"}
 
@@ -200,53 +200,16 @@ def test_bad_image_is_an_item_with_its_reason(root):
     assert set(item) == {"id", "bad"} and str(root / "b.png") in item["bad"]
 
 
-def test_random_crops_follow_the_seed_and_the_rank(root, monkeypatch):
-    for variable in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        monkeypatch.delenv(variable, raising=False)
+def test_random_crops_follow_the_visit(root):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)).save(root / "a.png")
     dataset = TaggedDataset(tagged(root), ["a"], ImageAugmentation(32))
-
-    def crop(seed):
-        torch.manual_seed(seed)
-        return dataset[0]["image"]
-
-    assert torch.equal(crop(1), crop(1))
-    assert not torch.equal(crop(1), crop(2))
-    torch.manual_seed(1)
-    first, second = dataset[0]["image"], dataset[0]["image"]
-    assert not torch.equal(first, second)
-    alone = crop(1)
-    monkeypatch.setenv("RANK", "1")
-    assert not torch.equal(crop(1), alone)
-
-
-def test_module_loads_whole_images_to_validate_and_crops_to_train(root):
-    (root.parent / "val.txt").write_text("d\n")
-    (root / "c.png").write_bytes(b"")
-    module = TaggedDataModule(
-        tagged(root, val=str(root.parent / "val.txt")), ImageAugmentation(16), batch_size=2, workers=0
-    )
-    torch.manual_seed(0)
-    batches = list(module.train_dataloader())
-    assert len(batches) == 1  # the lone third image is left to another epoch
-    ids = set()
-    for _ in range(8):
-        batch = next(iter(module.train_dataloader()))
-        assert batch["image"].shape[1:] == (3, 16, 16) and len(batch["id"]) + len(batch["bad"]) == 2
-        ids |= set(batch["id"]) | {name for name, _ in batch["bad"]}
-    assert ids == {"a", "b", "c"}
-    (val,) = module.val_dataloader()
-    assert val["id"] == ["d"] and val["image"].shape == (1, 3, 10, 23) and val["y"].tolist() == [[1, 0, 0]]
-    for settings in ({"batch_size": 0, "workers": 0}, {"batch_size": 1, "workers": -1}):
-        with pytest.raises(ValueError, match="batch_size must be >= 1 and workers >= 0"):
-            TaggedDataModule(tagged(root), ImageAugmentation(16), **settings)
-
-
-def test_fewer_images_than_a_batch_still_train(root):
-    module = TaggedDataModule(tagged(root), ImageAugmentation(16), batch_size=14, workers=0)
-    (batch,) = module.train_dataloader()
-    assert len(batch["id"]) >= 2
-    assert batch["image"].shape[1:] == (3, 16, 16) and batch["y"].shape[1] == 3
+    first, again = dataset[Visit(0, 3, 7)], dataset[Visit(0, 3, 7)]
+    assert torch.equal(first["image"], again["image"]) and torch.equal(first["jitter"], again["jitter"])
+    assert first["jitter"].shape == (3,)
+    for other in (Visit(0, 4, 7), Visit(0, 3, 8), 0):  # another pass, another seed; a plain number is one of its own
+        assert not torch.equal(dataset[other]["image"], first["image"])
+    assert torch.equal(dataset[0]["image"], dataset[0]["image"])
+    assert "jitter" not in TaggedDataset(tagged(root), ["a"], ImageAugmentation(32, jitter=0))[0]
 
 
 def test_workers_report_bad_items(root):

@@ -123,7 +123,7 @@ def test_nothing_to_learn_from_is_passed_over(config):
     module, data = module_of(config), batch()
     assert module.training_step({"bad": [("a", "torn")]}, 0) is None
     assert module.training_step({**data, "target": torch.full((3, 32, 32), 255)}, 0) is None
-    assert module.validation_step({"bad": [("a", "torn")]}, 0) is None and not module.confusion.any()
+    assert module.validation_step({"bad": [("a", "torn")]}, 0) is None and not module.confusion.confmat.any()
 
 
 def test_miou_by_hand(config, make_trainer, load, monkeypatch):
@@ -174,5 +174,5 @@ def test_starts_from_an_encoder_and_goes_on_from_a_decoder(config, make_trainer,
 def test_settings_refused(config):
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         DecoderModule(config.asdict(), lr=-1)
-    with pytest.raises(ValueError, match="schedule must be constant or cosine"):
+    with pytest.raises(ValueError, match="schedule must be constant, cosine or poly"):
         DecoderModule(config.asdict(), schedule="step")

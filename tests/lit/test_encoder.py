@@ -10,7 +10,6 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from wsvs.lit.encoder import EncoderModule
-from wsvs.lit.optim import configure
 from wsvs.lit.tracking import BadItems
 from wsvs.nets.model import load_net
 
@@ -125,33 +124,31 @@ def test_frozen_backbone(config, make_trainer, load):
     assert first not in changed
 
 
+@pytest.mark.parametrize(("trainable", "moving"), [("none", 0), ("last", 2), ("all", 8)])
+def test_running_statistics_of_frozen_layers_do_not_move(config, make_trainer, load, trainable, moving):
+    """Nor after a validation, from which the trainer goes back to training."""
+    module = EncoderModule({**config.asdict(), "trainable": trainable}, lr=1e-2)
+    norms = [m for m in module.net.encoder.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
+    make_trainer(max_epochs=2, num_sanity_val_steps=1).fit(module, load([batch()] * 2), load([batch()]))
+    moved = [not (torch.equal(norm.running_mean, mean) and torch.equal(norm.running_var, var))
+             for norm, (mean, var) in zip(norms, before, strict=True)]
+    assert moved == [False] * (8 - moving) + [True] * moving
+    assert module.net.encoder.dropout.training  # what learns is in training mode
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"lr": -1.0}, "must not be negative, got -1.0"),
         ({"lr_backbone": -1.0}, "must not be negative"),
-        ({"schedule": "linear"}, "schedule must be constant or cosine, got 'linear'"),
+        ({"schedule": "linear"}, "schedule must be constant, cosine or poly, got 'linear'"),
+        ({"warmup": -1}, "warmup must not be negative, got -1"),
     ],
 )
 def test_settings_refused(config, settings, message):
     with pytest.raises(ValueError, match=message):
         EncoderModule(config.asdict(), **settings)
-
-
-def test_cosine_ends_at_0():
-    weight = torch.nn.Parameter(torch.zeros(1))
-    frozen = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
-    made = configure([([weight], 0.4), ([frozen], 1.0)], "cosine", 10)
-    optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
-    assert made["lr_scheduler"]["interval"] == "step" and len(optimizer.param_groups) == 1
-    rates = []
-    for _ in range(12):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    assert rates[0] == 0.4 and rates[5] == pytest.approx(0.2) and rates[10] == rates[11] == pytest.approx(0)
-    constant = configure([([weight], 0.4)], "constant", 10)
-    assert set(constant) == {"optimizer"} and isinstance(constant["optimizer"], torch.optim.Adam)
 
 
 def test_bad_items_of_all_batches_are_collected(config, make_trainer, load):

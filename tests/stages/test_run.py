@@ -244,6 +244,14 @@ def test_fingerprint_of_a_predict_loop(composed, override, same):
     assert (prints(composed(*words)) == prints(composed(*words, override))) is same
 
 
+@pytest.mark.parametrize("stage", ["encoder", "decoder", "adapt"])
+def test_workers_change_no_training(composed, stage):
+    words = (f"stage={stage}", "data.root=x")
+    now = prints(composed(*words), stage)
+    assert prints(composed(*words, f"{stage}.workers=9"), stage) == now
+    assert prints(composed(*words, f"{stage}.ema=0.9"), stage) != now
+
+
 def test_fingerprint_changes_with_the_inputs(composed):
     cfg = composed("stage=segment", "data.root=x")
     assert prints(cfg) == prints(composed("data.root=x", "stage=segment"))

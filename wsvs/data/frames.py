@@ -1,6 +1,7 @@
 """Training data of the decoder: video frames with the masks of the segment stage, or images with pseudo-labels.
 
-An item is {"id", "image" (3, S, S) uint8, "target" (S, S) int64 in {0, 1, 255}, "class" int64}.
+An item is {"id", "image" (3, S, S) uint8, "target" (S, S) int64 in {0, 1, 255}, "class" int64, and where colours change
+"jitter" (3) float32}.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem
 from wsvs.core.masks import read_mask
 from wsvs.data.images import read_image
-from wsvs.data.tagged import item_rng, to_tensor
-from wsvs.data.transforms import FILL, ImageAugmentation, colour_jitter, crop_or_pad, resize_image
+from wsvs.data.tagged import jitter_of, to_tensor
+from wsvs.data.transforms import FILL, ImageAugmentation, crop_or_pad, resize_image
+from wsvs.data.visits import Visit, visited
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class FrameCrop:
         crop: 'zoom' takes a window around the mask's bounding box; 'frame' the whole frame, padded to a square.
         coverage: Range of the box's share of a zoomed window. Objects fill photographs more than video frames; this
             makes the scales meet.
-        jitter: Colour jitter, 0 to 1.
+        jitter: Colour jitter of the crop's item, 0 to 1.
         mirror: Random mirroring.
     """
 
@@ -112,7 +114,7 @@ class FrameCrop:
         mask = cv2.resize(mask, (self.size, self.size), interpolation=cv2.INTER_NEAREST_EXACT)
         if self.mirror and rng.random() < 0.5:
             image, mask = image[:, ::-1], mask[:, ::-1]
-        return colour_jitter(np.ascontiguousarray(image), self.jitter, rng), np.ascontiguousarray(mask)
+        return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
     def _window(self, mask: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int]:
         """(top, left, side) of the window; it holds the whole bounding box when the box's shape allows."""
@@ -137,54 +139,55 @@ class FrameCrop:
 
 
 class FrameDataset(Dataset):
-    """Frames of a `FrameSet` under a crop: drawn at random (class, then shot, then frame, each uniformly), or fixed.
+    """Frames of a `FrameSet` under a crop: drawn at random (class, then clip, then frame, each uniformly), or fixed.
 
-    Classes are drawn first because clips and shots are of very uneven number and length.
+    Classes are drawn first because clips are of very uneven number and length; a clip counts once, into however many
+    shots it was cut.
 
     Args:
         frames: The frames.
         classes: Class names; an item's class is its place among them.
         crop: The crop.
-        length: Number of items.
-        fixed: Item k is the same at every visit, spread evenly over the frames (for validation).
+        fixed: So many items that are spread evenly over the frames, for validation; None draws.
     """
 
     def __init__(
-        self, frames: FrameSet, classes: Sequence[str], crop: FrameCrop, *, length: int, fixed: bool = False
+        self, frames: FrameSet, classes: Sequence[str], crop: FrameCrop, *, fixed: int | None = None
     ) -> None:
-        if length < 1:
-            raise ValueError(f"decoder.steps, batch_size and val_items must be at least 1, got {length} items")
+        if fixed is not None and fixed < 1:
+            raise ValueError(f"val_items must be at least 1, got {fixed}")
         self.frames = frames
         self.classes = tuple(classes)
         self.crop = crop
-        self.length = length
         self.fixed = fixed
-        self.by_class: dict[str, list[dict[str, Any]]] = {}
+        clips: dict[str, dict[str, list[tuple[dict[str, Any], int]]]] = {}
         for shot in frames.shots:
-            self.by_class.setdefault(shot["class"], []).append(shot)
-        self.names = sorted(self.by_class)
+            clip = clips.setdefault(shot["class"], {}).setdefault(shot.get("clip", shot["video"]), [])
+            clip.extend((shot, number) for number in shot["numbers"])
+        self.by_class = [list(clips[name].values()) for name in sorted(clips)]
         self.ends = np.cumsum([len(shot["numbers"]) for shot in frames.shots]).tolist()
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.frames) if self.fixed is None else self.fixed
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        rng = np.random.default_rng(index) if self.fixed else item_rng()
-        shot, number = self._spread(index) if self.fixed else self._draw(rng)
+    def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
+        index, rng = visited(visit)
+        shot, number = self._draw(rng) if self.fixed is None else self._spread(index, self.fixed)
         try:
             image, mask = self.frames.load(shot, number)
         except BadItem as error:
             return {"id": f"{shot['shot']}/{number:06d}", "bad": error.message}
         image, target = self.crop(image, mask, rng)
-        return as_item(f"{shot['shot']}/{number:06d}", image, target, self.classes.index(shot["class"]))
+        item = as_item(f"{shot['shot']}/{number:06d}", image, target, self.classes.index(shot["class"]))
+        return {**item, **jitter_of(self.crop.jitter, rng)}
 
     def _draw(self, rng: np.random.Generator) -> tuple[dict[str, Any], int]:
-        shots = self.by_class[self.names[rng.integers(len(self.names))]]
-        shot = shots[rng.integers(len(shots))]
-        return shot, shot["numbers"][rng.integers(len(shot["numbers"]))]
+        clips = self.by_class[rng.integers(len(self.by_class))]
+        clip = clips[rng.integers(len(clips))]
+        return clip[rng.integers(len(clip))]
 
-    def _spread(self, index: int) -> tuple[dict[str, Any], int]:
-        place = index * self.ends[-1] // self.length
+    def _spread(self, index: int, count: int) -> tuple[dict[str, Any], int]:
+        place = index * self.ends[-1] // count
         which = bisect.bisect_right(self.ends, place)
         shot = self.frames.shots[which]
         return shot, shot["numbers"][place - (self.ends[which] - len(shot["numbers"]))]
@@ -201,26 +204,23 @@ class PseudoLabelDataset(Dataset):
         mask: id -> pseudo-label file, labels are class numbers + 1.
         numbers: id -> class numbers of the image's tags.
         augmentation: Size, crop, mirror, colour.
-        fixed: Same crop and class at every visit (for validation).
     """
 
     def __init__(
-        self, ids: Sequence[str], *, path: Any, mask: Any, numbers: Any, augmentation: ImageAugmentation,
-        fixed: bool = False,
+        self, ids: Sequence[str], *, path: Any, mask: Any, numbers: Any, augmentation: ImageAugmentation
     ) -> None:
         self.ids = list(ids)
         self.path = path
         self.mask = mask
         self.numbers = numbers
         self.augmentation = augmentation
-        self.fixed = fixed
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
+        index, rng = visited(visit)
         name = self.ids[index]
-        rng = np.random.default_rng(index) if self.fixed else item_rng()
         try:
             image, labels = read_image(self.path(name)), read_mask(self.mask(name))
         except BadItem as error:
@@ -228,7 +228,7 @@ class PseudoLabelDataset(Dataset):
         number = int(rng.choice(self.numbers(name)))
         target = np.where(labels == IGNORE, IGNORE, labels == number + 1).astype(np.uint8)
         image, target = self.augmentation.with_mask(image, target, rng)
-        return as_item(name, image, target, number)
+        return {**as_item(name, image, target, number), **jitter_of(self.augmentation.jitter, rng)}
 
 
 def as_item(name: str, image: np.ndarray, target: np.ndarray, number: int) -> dict[str, Any]:

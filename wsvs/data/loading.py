@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from time import perf_counter
 from typing import Any
 
 import cv2
-import lightning.pytorch as pl
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wsvs.core.processes import end_with
+
+LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -20,26 +23,40 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     batch: dict[str, Any] = {"bad": [(item["id"], item["bad"]) for item in items if "bad" in item]}
     for key in good[0] if good else ():
         values = [item[key] for item in good]
-        batch[key] = torch.stack(values) if isinstance(values[0], torch.Tensor) else values
+        batch[key] = torch.stack(values) if isinstance(values[0], Tensor) else values
     return batch
 
 
-def make_loader(
-    dataset: Dataset, *, batch_size: int, workers: int, shuffle: bool = False, sampler: Sampler | None = None,
-    drop_last: bool = False,
-) -> DataLoader:
-    """A DataLoader with our collation whose workers leave the cores to one another."""
-    return DataLoader(
-        dataset, batch_size=batch_size, shuffle=shuffle, sampler=sampler, num_workers=workers, collate_fn=collate,
-        drop_last=drop_last, persistent_workers=workers > 0, worker_init_fn=one_thread,
-        pin_memory=torch.cuda.is_available(),
+class TimedLoader(DataLoader):
+    """A DataLoader that knows when it was last asked for a batch, and how long it took to give one.
+
+    Attributes:
+        asked: Time of the last question (`time.perf_counter`).
+        waited: Seconds until its answer.
+    """
+
+    asked = waited = 0.0
+
+    def __iter__(self) -> Any:
+        return self._timed(super().__iter__())  # workers begin now, not at the first question
+
+    def _timed(self, batches: Any) -> Iterator[Any]:
+        while True:
+            self.asked = perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self.waited = perf_counter() - self.asked
+            yield batch
+
+
+def make_loader(dataset: Dataset, *, batch_size: int, workers: int, sampler: Sampler | None = None) -> TimedLoader:
+    """A loader with our collation whose workers leave the cores to one another, and stay from epoch to epoch."""
+    return TimedLoader(
+        dataset, batch_size=batch_size, sampler=sampler, num_workers=workers, collate_fn=collate,
+        persistent_workers=workers > 0, worker_init_fn=one_thread, pin_memory=torch.cuda.is_available(),
     )
-
-
-def fills_a_batch(module: pl.LightningDataModule, dataset: Dataset, batch_size: int) -> bool:
-    """Whether each rank's share of a data set makes a batch: only then may the last, shorter one be dropped."""
-    ranks = module.trainer.world_size if module.trainer is not None else 1
-    return len(dataset) // ranks >= batch_size  # type: ignore[arg-type]
 
 
 def one_thread(_: int) -> None:
@@ -54,6 +71,21 @@ def one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def scaled(images: torch.Tensor) -> torch.Tensor:
+def scaled(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 to float in [0, 1]."""
-    return images.float().div_(255)
+    return images.to(dtype).div_(255)
+
+
+def pixels(batch: dict[str, Any], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images of a batch in [0, 1], (B, 3, H, W), with the colour jitter that their items ask for."""
+    images = scaled(batch["image"], dtype)
+    return jittered(images, batch["jitter"]) if "jitter" in batch else images
+
+
+def jittered(images: Tensor, factors: Tensor) -> Tensor:
+    """Images in [0, 1], (B, 3, H, W), under factors of brightness, contrast and saturation, (B, 3); where they are."""
+    brightness, contrast, saturation = factors.to(images)[:, :, None, None, None].unbind(1)
+    x = images * brightness
+    grey = (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    mean = grey.mean((2, 3), keepdim=True)
+    return mean.lerp(grey.lerp(x, saturation), contrast).clamp_(0, 1)

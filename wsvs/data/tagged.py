@@ -22,7 +22,8 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.tables import Tags, read_ids, read_tags
 from wsvs.data.images import EXTENSIONS, find_image, read_image
-from wsvs.data.transforms import ImageAugmentation
+from wsvs.data.transforms import ImageAugmentation, jitter_factors
+from wsvs.data.visits import Visit, visited
 
 FOLDERS = "folders"  # instead of a table: root/<class>/<image>
 
@@ -178,7 +179,8 @@ def _xml_tags(folder: Path) -> Tags:
 class TaggedDataset(Dataset):
     """Images with their label vectors y.
 
-    An item is {"id", "image" (3, H, W) uint8, "y" (C) float32}, or {"id", "bad": reason} for an unreadable file.
+    An item is {"id", "image" (3, H, W) uint8, "y" (C) float32, "jitter" (3) float32 where colours change}, or
+    {"id", "bad": reason} for an unreadable file.
 
     Args:
         source: The images.
@@ -194,22 +196,22 @@ class TaggedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, visit: Visit | int) -> dict:
+        index, rng = visited(visit)
         name = self.ids[index]
         try:
             image = read_image(self.source.path(name))
         except BadItem as error:
             return {"id": name, "bad": error.message}
-        if self.augmentation is not None:
-            image = self.augmentation(image, item_rng())
-        y = self.source.class_list.encode(self.source.tags[name])
-        return {"id": name, "image": to_tensor(image), "y": torch.from_numpy(y)}
+        item = {"id": name, "y": torch.from_numpy(self.source.class_list.encode(self.source.tags[name]))}
+        if self.augmentation is None:
+            return {**item, "image": to_tensor(image)}
+        return {**item, "image": to_tensor(self.augmentation(image, rng)), **jitter_of(self.augmentation.jitter, rng)}
 
 
-def item_rng() -> np.random.Generator:
-    """A generator seeded from torch's, which the loader seeds for each worker and epoch, and from the rank."""
-    rank = int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
-    return np.random.default_rng([int(torch.randint(2**62, ()).item()), rank])
+def jitter_of(strength: float, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    """What an item carries of its colour jitter; nothing where there is none."""
+    return {"jitter": torch.from_numpy(jitter_factors(strength, rng))} if strength else {}
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:

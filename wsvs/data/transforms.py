@@ -1,4 +1,7 @@
-"""Augmentation of uint8 images (and masks) with numpy and OpenCV, driven by an explicit random generator."""
+"""Augmentation of uint8 images (and masks) with numpy and OpenCV, driven by an explicit random generator.
+
+Geometry only: images of all sizes become crops of one. Colours change on the device, where batches are.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,12 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
-def colour_jitter(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Random brightness, contrast and saturation, each a factor in 1 +- strength; uint8 in, uint8 out."""
-    if strength == 0:
-        return image
-    brightness, contrast, saturation = 1 + strength * rng.uniform(-1, 1, 3)
-    x = image.astype(np.float32) * np.float32(brightness)
-    grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
-    x = grey[..., None] + np.float32(saturation) * (x - grey[..., None])
-    mean = float(grey.mean())
-    x = mean + np.float32(contrast) * (x - mean)
-    return np.clip(x, 0, 255).astype(np.uint8)
+def jitter_factors(strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Random factors of brightness, contrast and saturation in 1 +- strength, (3,) float32.
+
+    They travel with the item and are put to it on the device (`wsvs.data.loading.jittered`).
+    """
+    return (1 + strength * rng.uniform(-1, 1, 3)).astype(np.float32)
 
 
 def crop_or_pad(array: np.ndarray, top: int, left: int, size: int, fill: int | tuple[int, ...]) -> np.ndarray:
@@ -47,12 +45,12 @@ def crop_or_pad(array: np.ndarray, top: int, left: int, size: int, fill: int | t
 
 @dataclass(frozen=True)
 class ImageAugmentation:
-    """Random size, crop, mirror and colour for classification.
+    """Random size, crop and mirror of an image.
 
     Args:
         size: Side of the square crop in px.
         scale: Range of the longest side, in units of `size`.
-        jitter: Colour jitter, 0 to 1.
+        jitter: Colour jitter of the crop's item, 0 to 1.
     """
 
     size: int
@@ -84,7 +82,7 @@ class ImageAugmentation:
         mask = crop_or_pad(mask, top, left, self.size, IGNORE)
         if rng.random() < 0.5:
             image, mask = image[:, ::-1], mask[:, ::-1]
-        return colour_jitter(np.ascontiguousarray(image), self.jitter, rng), np.ascontiguousarray(mask)
+        return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
 
 def _offset(side: int, size: int, rng: np.random.Generator) -> int:

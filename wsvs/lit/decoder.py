@@ -8,10 +8,11 @@ import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics.classification import BinaryConfusionMatrix
 
 from wsvs.core.classes import IGNORE
-from wsvs.data.loading import scaled
-from wsvs.lit.optim import check_schedule, configure
+from wsvs.data.loading import pixels
+from wsvs.lit.optim import check_schedule, configure, no_loss
 from wsvs.nets.attention import attention
 from wsvs.nets.decoder import Decoder, foreground
 from wsvs.nets.model import NetConfig, SegmentationNet, load_net, read_checkpoint
@@ -26,18 +27,19 @@ class DecoderModule(pl.LightningModule):
     Args:
         net: `NetConfig` as a dict of primitives.
         lr: Learning rate.
-        schedule: 'constant' or 'cosine'.
+        schedule, warmup: Of the learning rate; see `wsvs.lit.optim.configure`.
         start: Checkpoint with the encoder, and with the decoder to go on from if it holds one. Not needed to load
             a checkpoint of this module, which holds both.
     """
 
     def __init__(
-        self, net: dict[str, Any], *, lr: float = 1e-3, schedule: str = "constant", start: str | None = None
+        self, net: dict[str, Any], *, lr: float = 1e-3, schedule: str = "constant", warmup: int = 0,
+        start: str | None = None,
     ) -> None:
         super().__init__()
         if lr < 0:
             raise ValueError(f"the learning rate must not be negative, got {lr}")
-        check_schedule(schedule)
+        check_schedule(schedule, warmup)
         self.save_hyperparameters(ignore=["start"])
         config = NetConfig(**net)
         if start is not None:
@@ -47,10 +49,8 @@ class DecoderModule(pl.LightningModule):
             encoder, decoder = config.build_encoder(), None
         self.net = SegmentationNet(config, encoder, decoder or config.build_decoder(encoder))
         self.net.encoder.requires_grad_(False)
-        self.register_buffer("confusion", torch.zeros(2, 2, dtype=torch.long), persistent=False)
+        self.confusion = BinaryConfusionMatrix(ignore_index=IGNORE, validate_args=False)
         self.train()  # the trainer leaves modes as they are, and loaded networks come in that of inference
-
-    confusion: Tensor  # (2, 2) pixels by target and prediction
 
     @property
     def decoder(self) -> Decoder:
@@ -64,11 +64,12 @@ class DecoderModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         steps = self.trainer.estimated_stepping_batches
-        return configure([(self.decoder.parameters(), self.hparams["lr"])], self.hparams["schedule"], steps)
+        groups = [(self.decoder.parameters(), self.hparams["lr"])]
+        return configure(groups, self.hparams["schedule"], steps, self.hparams["warmup"])
 
     def score(self, batch: dict[str, Any]) -> Tensor:
         """f_dec(alpha) of a batch, (B, 2, S, S)."""
-        images = scaled(batch["image"])
+        images = pixels(batch, self.net.encoder.mean.dtype)
         encoder, config = self.net.encoder, self.net.config
         with torch.no_grad():
             features = encoder.trunk(images, with_pools=True)
@@ -77,7 +78,7 @@ class DecoderModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         if "image" not in batch or (batch["target"] == IGNORE).all():
-            return None
+            return no_loss(self)
         score = self.score(batch)
         loss = F.cross_entropy(score, batch["target"], ignore_index=IGNORE)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(score))
@@ -87,17 +88,12 @@ class DecoderModule(pl.LightningModule):
         if "image" not in batch:
             return
         predicted = foreground(self.score(batch)) > 0.5
-        target = batch["target"]
-        known = target != IGNORE
-        index = target[known] * 2 + predicted[known].long()
-        self.confusion += torch.bincount(index, minlength=4).view(2, 2)
+        self.confusion.update(predicted.long(), batch["target"])
 
     def on_validation_epoch_end(self) -> None:
         """Agreement with the masks that were made, not with true ones: it only chooses the checkpoint."""
-        total = self.confusion.clone()
-        if self.trainer.world_size > 1:
-            total = self.trainer.strategy.reduce(total, reduce_op="sum")
-        self.confusion.zero_()
+        total = self.confusion.compute()
+        self.confusion.reset()
         both = total.diagonal().double()
         iou = both / (total.sum(0) + total.sum(1) - total.diagonal()).clamp(min=1)
         self.log("val/iou/background", iou[0].float(), rank_zero_only=False)

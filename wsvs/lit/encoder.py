@@ -8,12 +8,12 @@ import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
-from wsvs.data.loading import scaled
-from wsvs.lit.optim import check_schedule, configure
+from wsvs.data.loading import pixels
+from wsvs.lit.optim import check_schedule, configure, no_loss
 from wsvs.metrics.presence import presence_thresholds
 from wsvs.nets.attention import resize
 from wsvs.nets.model import NetConfig, SegmentationNet
@@ -26,34 +26,46 @@ class EncoderModule(pl.LightningModule):
         net: `NetConfig` as a dict of primitives.
         lr: Learning rate of the new layers.
         lr_backbone: Learning rate of the pre-trained layers that are not frozen.
-        schedule: 'constant' or 'cosine'.
+        schedule, warmup: Of the learning rates; see `wsvs.lit.optim.configure`.
         weights, sha256: Pre-trained backbone (path or URL) and its checksum. Not needed to load a checkpoint.
     """
 
     def __init__(
         self, net: dict[str, Any], *, lr: float = 1e-3, lr_backbone: float = 1e-4, schedule: str = "constant",
-        weights: str | None = None, sha256: str | None = None,
+        warmup: int = 0, weights: str | None = None, sha256: str | None = None,
     ) -> None:
         super().__init__()
         if lr < 0 or lr_backbone < 0:
             raise ValueError(f"learning rates must not be negative, got {lr} and {lr_backbone}")
-        check_schedule(schedule)
+        check_schedule(schedule, warmup)
         self.save_hyperparameters(ignore=["weights", "sha256"])
         config = NetConfig(**net)
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)
         self.tag_scores = TagScores(len(config.classes))
+        self.loss = MeanMetric()
         self.thresholds: list[float] = []  # of class presence, by the last validation
+        self.train()
+
+    def train(self, mode: bool = True) -> EncoderModule:
+        """Frozen layers stay in the mode of inference: their running statistics do not move."""
+        super().train(mode)
+        for layer in self.net.encoder.backbone.modules():
+            own = list(layer.parameters())
+            if own and not any(p.requires_grad for p in own):
+                layer.eval()
+        return self
 
     def configure_optimizers(self) -> Any:
         encoder = self.net.encoder
         new = [*encoder.conv6.parameters(), *encoder.fc.parameters()]
         groups = [(new, self.hparams["lr"]), (encoder.backbone.parameters(), self.hparams["lr_backbone"])]
-        return configure(groups, self.hparams["schedule"], self.trainer.estimated_stepping_batches)
+        steps = self.trainer.estimated_stepping_batches
+        return configure(groups, self.hparams["schedule"], steps, self.hparams["warmup"])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor | None:
         if "image" not in batch:  # every image of the batch was bad
-            return None
-        logits = self.net.encoder(scaled(batch["image"]))
+            return no_loss(self)
+        logits = self.net.encoder(pixels(batch, self.net.encoder.mean.dtype))
         loss = F.binary_cross_entropy_with_logits(logits, batch["y"])
         self.log("train/loss", loss, prog_bar=True, batch_size=len(logits))
         return loss
@@ -61,16 +73,18 @@ class EncoderModule(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         if "image" not in batch:
             return
-        images = scaled(batch["image"])
+        images = pixels(batch, self.net.encoder.mean.dtype)
         images = resize(images, self.net.network_size(*images.shape[-2:]))
         logits = self.net.encoder(images)
-        self.log("val/loss", F.binary_cross_entropy_with_logits(logits, batch["y"]), batch_size=1, sync_dist=True)
+        self.loss.update(F.binary_cross_entropy_with_logits(logits, batch["y"]), len(logits))
         self.tag_scores.update(logits, batch["y"])
 
     def on_validation_epoch_end(self) -> None:
         ap, thresholds = self.tag_scores.compute()
         self.tag_scores.reset()
         self.thresholds = thresholds.tolist() if not thresholds.isnan().any() else []
+        self.log("val/loss", self.loss.compute())
+        self.loss.reset()
         # the set of keys stays the same on every rank
         for name, value in zip(self.net.classes, ap, strict=True):
             self.log(f"val/ap/{name}", value.float(), rank_zero_only=False)

@@ -4,35 +4,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
+import torch.distributed
+from torch import Tensor, nn
 
-Schedule = Literal["constant", "cosine"]
+Schedule = Literal["constant", "cosine", "poly"]
 
-
-def check_schedule(schedule: str) -> None:
-    if schedule not in ("constant", "cosine"):
-        raise ValueError(f"schedule must be constant or cosine, got {schedule!r}")
+POWER = 0.9  # of poly, as in DeepLab (Chen et al., "DeepLab", TPAMI 2018, section 4.1.1)
 
 
-def configure(groups: Iterable[tuple[Iterable[nn.Parameter], float]], schedule: str, steps: float) -> dict[str, Any]:
+def check_schedule(schedule: str, warmup: int) -> None:
+    names = get_args(Schedule)
+    if schedule not in names:
+        raise ValueError(f"schedule must be {', '.join(names[:-1])} or {names[-1]}, got {schedule!r}")
+    if warmup < 0:
+        raise ValueError(f"warmup must not be negative, got {warmup}")
+
+
+def factor(schedule: str, step: int, steps: float, warmup: int = 0) -> float:
+    """Of the learning rate at an optimizer step, in [0, 1].
+
+    It climbs in equal parts over the first `warmup` steps; what is left of the training then follows the schedule:
+    1, or with p from 0 to 1, (1 + cos(pi p)) / 2 or (1 - p)^0.9.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    p = min(1.0, (step - warmup) / max(1.0, steps - warmup))
+    return {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * p)), "poly": (1 - p) ** POWER}[schedule]
+
+
+def configure(
+    groups: Iterable[tuple[Iterable[nn.Parameter], float]], schedule: str, steps: float, warmup: int = 0
+) -> dict[str, Any]:
     """What `configure_optimizers` returns: Adam over (parameters, learning rate) groups that learn.
 
     Args:
-        schedule: 'constant' (the paper) or 'cosine' to 0.
-        steps: Number of steps of the whole training.
+        schedule: 'constant' (the paper), 'cosine' or 'poly' to 0.
+        steps: Number of optimizer steps of the whole training.
+        warmup: Steps until the whole learning rate is reached.
     """
     listed = [
         {"params": [p for p in parameters if p.requires_grad], "lr": lr} for parameters, lr in groups
     ]
     optimizer = torch.optim.Adam([group for group in listed if group["params"]])
-    if schedule == "constant":
+    if schedule == "constant" and not warmup:
         return {"optimizer": optimizer}
-
-    def cosine(step: int) -> float:
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1.0, steps))))
-
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(schedule, step, steps, warmup))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def no_loss(module: nn.Module) -> Tensor | None:
+    """The loss of a batch without a good item: none; among several ranks 0, for the others wait for its gradient."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return None
+    return torch.stack([0 * p.sum() for p in module.parameters() if p.requires_grad]).sum()

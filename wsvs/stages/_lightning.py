@@ -18,12 +18,15 @@ import torch
 import torch.distributed
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig, OmegaConf
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
 from wsvs.data.tagged import TaggedImages
 from wsvs.lit.logger import Metrics
+from wsvs.lit.steps import StepSeed, Throughput
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import NetConfig
 from wsvs.nets.timm_backbone import PREFIX as TIMM
@@ -64,6 +67,11 @@ def learning_rate(cfg: DictConfig, settings: DictConfig) -> float:
     return settings.lr if cfg.model.lr is None else cfg.model.lr
 
 
+def optimisation(cfg: DictConfig, settings: DictConfig) -> dict[str, Any]:
+    """What the modules are told of the optimizer."""
+    return {"lr": learning_rate(cfg, settings), "schedule": settings.schedule, "warmup": settings.warmup}
+
+
 def build_trainer(
     run: Run, *, epochs: int | None = None, steps: int | None = None, val_every: int | None = None,
     monitor: str | None = None, **extra: Any,
@@ -71,11 +79,14 @@ def build_trainer(
     """`cfg.trainer` with its loggers and callbacks, and the stage's length unless the trainer section overrides it.
 
     Args:
-        epochs, steps: Length of a training; neither is given for a predict loop.
+        epochs, steps: Length of a training; neither is given for a predict loop. Steps are those of the optimizer.
         val_every: Steps between validations; at the end of every epoch by default.
         monitor: The metric, the higher the better, that chooses the checkpoint.
     """
     cfg = run.cfg
+    for key, value in {"epochs": epochs, "steps": steps, "val_every": val_every}.items():
+        if value is not None and value < 1:
+            raise UserError(f"{key} must be at least 1, got {value}", where=f"{run.stage}.{key}")
     _quieten()
     _check_launcher(cfg)
     sow(cfg)  # again: the same order of items whatever was drawn until here, by a run that is taken up or not
@@ -89,9 +100,8 @@ def build_trainer(
     given.setdefault("max_steps", -1)
     if val_every is not None:
         last = given["max_steps"] if given["max_steps"] > 0 else val_every
-        given |= {"val_check_interval": min(val_every, last), "check_val_every_n_epoch": None}
-        if given["val_check_interval"] < 1:
-            raise UserError("val_every must be at least 1", where=f"{run.stage}.val_every")
+        batches = min(val_every, last) * given.get("accumulate_grad_batches", 1)  # Lightning counts these
+        given |= {"val_check_interval": batches, "check_val_every_n_epoch": None}
     if rank() == 0:
         keep_metrics(run.dir)
     loggers = [instantiate(item, _convert_="all") for name, item in cfg.logger.items() if item and name != "wandb"]
@@ -102,6 +112,8 @@ def build_trainer(
         from wsvs.lit.media import ShowValidation
 
         callbacks.append(ShowValidation(run.tracker.media, run.tracker.show))
+    if monitor:
+        callbacks += [StepSeed(cfg.seed), *averaging(cfg[run.stage], run.stage)]
     for item in cfg.callbacks.values():
         if item is not None and item._target_.endswith("ModelCheckpoint"):
             free = "monitor" in item or item.get("filename") == "last"
@@ -120,6 +132,20 @@ def build_trainer(
         for logger in trainer.loggers:
             logger.log_hyperparams(plain(cfg))
     return trainer
+
+
+def averaging(settings: DictConfig, stage: str) -> list[pl.Callback]:
+    """The moving average of the weights, where one is asked for: validations and checkpoints then have the average.
+
+    Raises:
+        UserError: The decay is not in [0, 1).
+    """
+    if settings.ema is None:
+        return []
+    if not 0 <= settings.ema < 1:
+        raise UserError(f"the decay of averaged weights must be in [0, 1), got {settings.ema}", where=f"{stage}.ema")
+    # by differences: what does not move stays the same to the bit, frozen layers among it
+    return [WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(settings.ema))]
 
 
 def keep_metrics(folder: Path) -> None:
@@ -195,13 +221,13 @@ def _who_is_lost(error: RuntimeError) -> str | None:
     return None
 
 
-def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> float:
+def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> dict[str, float]:
     """Train from the start or from where the run was stopped; bad items are passed over and recorded.
 
-    Returns the value of the metric that chooses the checkpoint, of the one that is kept.
+    Returns the metric that chooses the checkpoint, with its value of the one that is kept, and how fast it went.
     """
-    bad = BadItems()
-    trainer.callbacks.append(bad)  # type: ignore[attr-defined]
+    bad, throughput = BadItems(), Throughput()
+    trainer.callbacks += [bad, throughput]  # type: ignore[attr-defined]
     last = run.dir / "checkpoints" / "last.ckpt"
     if last.is_file():
         log.info("goes on from %s", last)
@@ -209,16 +235,17 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
         trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     for item, reason in sorted(bad.found.items()):
         run.skip(item, reason)
-    keeper = trainer.checkpoint_callback
-    best = getattr(keeper, "best_model_score", None)
-    if getattr(keeper, "monitor", None) is None:  # nothing chooses: the newest, with its figure
-        best = next((value for key, value in trainer.callback_metrics.items() if key in CHOICES), None)
+    keeper: Any = trainer.checkpoint_callback
+    chosen, best = getattr(keeper, "monitor", None), getattr(keeper, "best_model_score", None)
+    if chosen is None:  # nothing chooses: the newest, with its figure
+        chosen = next((key for key in trainer.callback_metrics if key in CHOICES), "")
+        best = trainer.callback_metrics.get(chosen)
     if best is None or (rank() == 0 and not (run.dir / "checkpoints" / "best.ckpt").is_file()):
         raise UserError(
             "the training wrote no checkpoint", where=run.dir / "checkpoints",
             remedy="train longer (at least one validation), and keep callbacks.checkpoint",
         )
-    return float(best)
+    return {chosen: float(best), **throughput.results()}
 
 
 def _check_launcher(cfg: DictConfig) -> None:
@@ -243,6 +270,7 @@ def _quieten() -> None:
         "You have overridden `transfer_batch_to_device`", "module.s. in eval mode at the start of training",
         "Couldn.t infer the batch indices", "No positive samples found in target",
         "Average precision score for one or more", "`isinstance.treespec, LeafSpec.` is deprecated",
+        "your dataloader is not resumable",  # `TrainingData` is, not its loader
     )
     for text in harmless:
         warnings.filterwarnings("ignore", message=f".*{text}.*")

@@ -39,7 +39,7 @@ log = logging.getLogger("wsvs")
 INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
 LOCK = ".lock"
-NO_RESULT = ("workers",)  # settings that change no result, except of a training, whose crops the workers draw
+NO_RESULT = ("workers",)  # settings that change no result
 CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 
 
@@ -218,9 +218,7 @@ def fingerprint(cfg: DictConfig, stage: str, inputs: Mapping[str, Path]) -> str:
     for key in (*keys, "seed"):
         value = cfg[key]
         sections[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-    if "trainer" not in keys:
-        sections = _without(sections, NO_RESULT)
-    text = json.dumps([sections, {k: str(v) for k, v in inputs.items()}], sort_keys=True)
+    text = json.dumps([_without(sections, NO_RESULT), {k: str(v) for k, v in inputs.items()}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -10,12 +10,12 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_json
 from wsvs.core.masks import read_mask
 from wsvs.data.frames import PseudoLabelDataset
-from wsvs.data.steps import StepDataModule
+from wsvs.data.training import TrainingData
 from wsvs.data.transforms import ImageAugmentation
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
-from wsvs.stages._lightning import build_data, build_trainer, decoder_config, fit, learning_rate
+from wsvs.stages._lightning import build_data, build_trainer, decoder_config, fit, optimisation
 from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run, rank
 
@@ -52,27 +52,25 @@ def run(run: Run) -> None:
             "every pseudo-label is empty", where=folder, remedy="lower adapt.background, or train the decoder longer"
         )
 
-    def dataset(names: list[str], augmentation: ImageAugmentation, fixed: bool) -> PseudoLabelDataset:
+    def dataset(names: list[str], augmentation: ImageAugmentation) -> PseudoLabelDataset:
         return PseudoLabelDataset(
             names, path=data.path, mask=lambda name: folder / f"{name}.png", numbers=numbers.__getitem__,
-            augmentation=augmentation, fixed=fixed,
+            augmentation=augmentation,
         )
 
     size = settings.size or cfg.model.image_size
-    loaders = StepDataModule(
-        dataset(ids["train"], ImageAugmentation(size, tuple(settings.scale), settings.jitter), False),
-        dataset((ids["val"] or ids["train"])[: settings.val_items], ImageAugmentation(size, (1, 1), 0), True),
-        batch_size=settings.batch_size, workers=settings.workers,
+    loaders = TrainingData(
+        dataset(ids["train"], ImageAugmentation(size, tuple(settings.scale), settings.jitter)),
+        dataset((ids["val"] or ids["train"])[: settings.val_items], ImageAugmentation(size, (1, 1), 0)),
+        batch_size=settings.batch_size, workers=settings.workers, seed=cfg.seed,
     )
     config = decoder_config(cfg, net.config.asdict())
-    module = DecoderModule(
-        config.asdict(), lr=learning_rate(cfg, settings), schedule=settings.schedule, start=checkpoint
-    )
+    module = DecoderModule(config.asdict(), **optimisation(cfg, settings), start=checkpoint)
     trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
-    best = fit(run, trainer, module, loaders)
+    results = fit(run, trainer, module, loaders)
     run.finish(
         counts={"pseudo-labels": len(labelled), "used for training": len(ids["train"]), "to validate": len(ids["val"])},
-        results={"val/miou": best},
+        results=results,
         wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (pseudo-labels made with them)",
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl
 from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet
-from wsvs.data.steps import StepDataModule
+from wsvs.data.training import TrainingData
 from wsvs.lit.decoder import DecoderModule, net_of
-from wsvs.stages._lightning import build_trainer, decoder_config, fit, learning_rate
+from wsvs.stages._lightning import build_trainer, decoder_config, fit, optimisation
 from wsvs.stages._run import Run
 
 NEEDS = ("encoder", "segment")
@@ -34,21 +34,19 @@ def run(run: Run) -> None:
     crop = FrameCrop(size, settings.crop, tuple(settings.coverage), settings.jitter)
     plain = FrameCrop(size, settings.crop, tuple(settings.coverage), jitter=0, mirror=False)
     classes = config.classes
-    loaders = StepDataModule(
-        FrameDataset(train, classes, crop, length=settings.steps * settings.batch_size),
-        FrameDataset(held if held.shots else train, classes, plain, length=settings.val_items, fixed=True),
-        batch_size=settings.batch_size, workers=settings.workers,
+    loaders = TrainingData(
+        FrameDataset(train, classes, crop),
+        FrameDataset(held if held.shots else train, classes, plain, fixed=settings.val_items),
+        batch_size=settings.batch_size, workers=settings.workers, seed=cfg.seed,
     )
-    module = DecoderModule(
-        config.asdict(), lr=learning_rate(cfg, settings), schedule=settings.schedule, start=encoder
-    )
+    module = DecoderModule(config.asdict(), **optimisation(cfg, settings), start=encoder)
     trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
-    best = fit(run, trainer, module, loaders)
+    results = fit(run, trainer, module, loaders)
     run.finish(
         counts={
             "frames": len(train), "shots": len(train.shots), "held-out shots": len(held.shots),
             "classes": len({shot["class"] for shot in train.shots}),
         },
-        results={"val/miou": best},
+        results=results,
         wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (masks made from videos)",
     )

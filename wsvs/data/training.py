@@ -1,0 +1,68 @@
+"""Loaders of a training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+from torch.utils.data import DataLoader, Dataset
+
+from wsvs.data.loading import make_loader
+from wsvs.data.visits import Visits
+
+
+class TrainingData(pl.LightningDataModule):
+    """A training set in the order of `Visits`, and a validation set as it is.
+
+    Where the trainer counts steps, an epoch is the whole training: its loaders never run dry. Where it counts epochs,
+    one is a pass over the images, or as much of it as makes whole optimizer steps.
+
+    Args:
+        train: Its items are asked for by `Visit`s.
+        val: Its items are asked for by numbers.
+        batch_size: Images of a batch, of each rank.
+        val_batch_size: The same for validation; `batch_size` if it is not given.
+        workers: Loader processes; 0 loads in the main process.
+        seed: Of order and crops.
+    """
+
+    def __init__(
+        self, train: Dataset, val: Dataset, *, batch_size: int, workers: int, seed: int,
+        val_batch_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or workers < 0:
+            raise ValueError(f"batch_size must be >= 1 and workers >= 0, got {batch_size} and {workers}")
+        self.train_set = train
+        self.val_set = val
+        self.batch_size = batch_size
+        self.val_batch_size = val_batch_size or batch_size
+        self.workers = workers
+        self.seed = seed
+        self.reached = (0, 0)  # epoch, and batches of it that are behind us
+
+    def train_dataloader(self) -> DataLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        size, accumulated = len(self.train_set), trainer.accumulate_grad_batches  # type: ignore[arg-type]
+        if trainer.max_epochs == -1 and trainer.max_steps > 0:
+            steps = trainer.max_steps
+        else:
+            steps = max(1, size // (self.batch_size * trainer.world_size * accumulated))
+        visits = Visits(
+            size, length=steps * accumulated * self.batch_size, seed=self.seed, rank=trainer.global_rank,
+            ranks=trainer.world_size,
+        )
+        epoch, batches = self.reached
+        visits.go_to(epoch, batches * self.batch_size)
+        return make_loader(self.train_set, batch_size=self.batch_size, workers=self.workers, sampler=visits)
+
+    def val_dataloader(self) -> DataLoader:
+        return make_loader(self.val_set, batch_size=self.val_batch_size, workers=self.workers)
+
+    def state_dict(self) -> dict[str, Any]:
+        assert self.trainer is not None
+        return {"epoch": self.trainer.current_epoch, "batches": self.trainer.fit_loop.batch_idx + 1}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.reached = state_dict["epoch"], state_dict["batches"]

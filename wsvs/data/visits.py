@@ -1,0 +1,69 @@
+"""Which item comes when in a training, and how it is cropped: functions of the seed and of a number, of nothing else.
+
+A run that is stopped and taken up again, that has other workers, or more ranks of smaller batches, sees the same crops
+in the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import DistributedSampler
+
+
+class Visit(NamedTuple):
+    """One look at one item of a training set: its number, how many passes came before, and the run's seed."""
+
+    item: int
+    turn: int
+    seed: int
+
+
+def visited(visit: Visit | int) -> tuple[int, np.random.Generator]:
+    """Number of the item, and the generator of all that is random about the visit; the same for a plain number."""
+    if isinstance(visit, Visit):
+        return visit.item, np.random.default_rng(tuple(visit))
+    return visit, np.random.default_rng(visit)
+
+
+class Visits(DistributedSampler):
+    """Endless passes over a set, each in an order of its own and dealt in turn to the ranks, cut into epochs.
+
+    An epoch goes on where the last one ended, in the middle of a pass if need be: every batch is whole, and every item
+    comes up equally often. It is a `DistributedSampler` so that Lightning puts no other one over it.
+
+    Args:
+        size: Number of items of the set.
+        length: Visits of an epoch, of each rank.
+        seed: Of the order, and of every visit.
+        rank, ranks: Which share of the visits.
+    """
+
+    def __init__(self, size: int, *, length: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
+        if size < 1 or length < 1:
+            raise ValueError(f"a training set needs items and an epoch visits, got {size} and {length}")
+        super().__init__(range(size), ranks, rank, seed=seed)  # type: ignore[arg-type]  # only its length is used
+        self.length = length
+        self.start = 0
+
+    def go_to(self, epoch: int, start: int) -> None:
+        """Begin with the visit `start` of an epoch, as after so many of them."""
+        self.epoch, self.start = epoch + start // self.length, start % self.length
+
+    def set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __len__(self) -> int:
+        return self.length  # of a whole epoch, also where one is taken up: loops count its batches from its beginning
+
+    def __iter__(self) -> Iterator[Visit]:  # type: ignore[override]
+        size, last = len(self.dataset), -1  # type: ignore[arg-type]
+        first, end = self.epoch * self.length + self.start, (self.epoch + 1) * self.length
+        for place in range(first, end):
+            turn, k = divmod(place * self.num_replicas + self.rank, size)
+            if turn != last:
+                order, last = np.random.default_rng((turn, self.seed)).permutation(size), turn
+            yield Visit(int(order[k]), turn, self.seed)

@@ -1,0 +1,93 @@
+"""What goes with every training step: its own seed, and how fast steps are."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+
+class StepSeed(pl.Callback):
+    """Seeds what is random inside the network (dropout) from the run's seed, the batch and the rank.
+
+    So a batch's dropout does not depend on what was drawn before it, by a validation or by a start that was stopped.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        parts = self.seed, trainer.current_epoch, batch_idx, trainer.global_rank
+        torch.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]))
+
+
+class Throughput(pl.Callback):
+    """Logs how many images a second all ranks train on, and the share of its time that a rank waits for data.
+
+    Both are over the steps since the last line of the log. Validations and what is written after them do not count.
+    """
+
+    def __init__(self) -> None:
+        self.images = self._images = 0
+        self.seconds = self.waited = self._seconds = self._waited = 0.0
+        self._mark: float | None = None  # up to here time is counted; None: the next batch says when it goes on
+        self._logged = 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self._mark, self._logged = None, trainer.global_step
+
+    def on_validation_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self._pause()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        self._pause()
+
+    def _pause(self) -> None:
+        if self._mark is not None:
+            self._seconds += perf_counter() - self._mark
+            self._mark = None
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        loader: Any = trainer.train_dataloader  # a `wsvs.data.loading.TimedLoader`
+        self._waited += loader.waited
+        if self._mark is None:
+            self._mark = loader.asked
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._images += len(batch.get("image", ()))
+        step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and step > self._logged and step % every == 0:
+            self._logged = step
+            speed, share = self._take()
+            module.log("train/images_per_second", speed, sync_dist=True, reduce_fx="sum")
+            module.log("train/data_wait", share, sync_dist=True)
+
+    def _take(self) -> tuple[float, float]:
+        """Images a second and share of waiting since the last time, which are added to the whole."""
+        now = perf_counter()
+        seconds = self._seconds + (now - self._mark if self._mark is not None else 0.0)
+        rates = self._images / max(seconds, 1e-9), self._waited / max(seconds, 1e-9)
+        self.images += self._images
+        self.seconds += seconds
+        self.waited += self._waited
+        self._images, self._seconds, self._waited = 0, 0.0, 0.0
+        if self._mark is not None:
+            self._mark = now
+        return rates
+
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+        """The figures of the whole training are those of all ranks together."""
+        self._pause()
+        self._take()
+        totals = torch.tensor([self.images, self.seconds, self.waited], device=trainer.strategy.root_device)
+        self.images, self.seconds, self.waited = trainer.strategy.reduce(totals, reduce_op="sum").tolist()
+        self.seconds /= trainer.world_size
+        self.waited /= trainer.world_size
+
+    def results(self) -> dict[str, float]:
+        """Of the whole training, as they are logged; of this start of it, where it was taken up."""
+        seconds = max(self.seconds, 1e-9)
+        return {"train/images_per_second": self.images / seconds, "train/data_wait": self.waited / seconds}
