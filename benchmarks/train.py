@@ -38,8 +38,8 @@ from wsvs.lit.steps import StepSeed, Throughput
 from wsvs.lit.tracking import BadItems
 from wsvs.nets.model import NetConfig
 
-TURN = 10  # steps of each before the other takes over
-TURNS = 8  # of each, for one repeat
+TURN = 10  # steps of each before the other takes over; one line of the log
+TURNS = 4  # of each, for one repeat
 WARM = 5  # steps before the first turn
 CLASSES = ("cat", "dog", "bus")
 # What the toy world trains on a CPU, and the paper's network: backbone, side in px, batch, precision
