@@ -16,7 +16,7 @@ from PIL import Image
 from tests.processes import CLASSES, files, rows, summary, times
 
 pytestmark = pytest.mark.slow
-ORDER = ["encoder", "retrieve", "relevance", "segment", "decoder", "adapt", "predict", "evaluate"]
+ORDER = ["data", "encoder", "retrieve", "relevance", "segment", "decoder", "adapt", "predict", "evaluate"]
 
 
 def run_dirs(toy) -> set[Path]:
@@ -60,9 +60,9 @@ def test_a_second_call_passes_over_everything_and_one_changed_setting_reruns_wha
     [again] = [path for path in (toy.out / "toy" / "pipeline").iterdir() if path != toy.run("pipeline")]
     assert summary(again)["seconds"] < 20
     said = cli.run("stage=pipeline", *toy.command(), "decoder.lr=1e-5", "segment.workers=1", cwd=toy.folder)
-    assert re.findall("^--- (.*): finished before", said, re.MULTILINE) == ORDER[:4]  # workers change no mask
+    assert re.findall("^--- (.*): finished before", said, re.MULTILINE) == ORDER[:5]  # workers change no mask
     new = run_dirs(toy) - before
-    assert sorted(path.parent.name for path in new) == sorted(ORDER[4:])
+    assert sorted(path.parent.name for path in new) == sorted(ORDER[5:])
     [decoder] = [path for path in new if path.parent.name == "decoder"]
     [adapt] = [path for path in new if path.parent.name == "adapt"]
     assert summary(decoder)["inputs"]["segment"] == str(toy.run("segment").resolve())
@@ -83,8 +83,8 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(toy, cli, tmp_path):
     encoder = tmp_path / "k" / "encoder" / segment.name / "checkpoints" / "best.ckpt"
     made = encoder.stat().st_mtime_ns
     said = cli.run(*words)
-    assert re.findall("^--- (.*): finished before", said, re.MULTILINE) == ORDER[:3]
-    for stage in (*ORDER[:4], "pipeline"):
+    assert re.findall("^--- (.*): finished before", said, re.MULTILINE) == ORDER[1:4]
+    for stage in (*ORDER[1:5], "pipeline"):
         assert [path.name for path in (tmp_path / "k" / stage).iterdir()] == [segment.name]
     assert encoder.stat().st_mtime_ns == made
     assert done and all(path.stat().st_mtime_ns == time for path, time in done.items())

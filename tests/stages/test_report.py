@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.films import make_film, pictures
-from wsvs.core.files import write_json, write_jsonl
+from wsvs.core.files import read_json, write_json, write_jsonl
 from wsvs.core.masks import write_mask
 from wsvs.core.pictures import heat
 from wsvs.retrieve.manifest import new_row
@@ -196,6 +196,32 @@ def test_best_and_worst(report, world):
     assert found == {"best": {"i3": 0.375}, "worst": {"i0": 0.0}}
     assert all(opened(one[key]).size == (4, 4) for one in data["best"] for key in ("truth", "prediction"))
     assert data["best"][0]["file"] == (world / "images/i3.png").as_uri()
+
+
+@pytest.mark.slow
+def test_counts_are_those_of_the_stages(tiny_runs, wsvs):
+    """What is counted anew, class by class, adds up to what each stage said of itself; every shot has its pictures."""
+    words = ["stage=report", "data=synthetic", f"out={tiny_runs.parent}", f"name={tiny_runs.name}"]
+    status, _, err = wsvs(*words, run_id="r")
+    assert status == 0, err
+    parsed = Page(tiny_runs / "report/r/report.html")
+    read = {}  # the runs that taught the decoder
+    for stage in ("decoder", "segment", "relevance", "retrieve"):
+        run = read.get(stage) or next(tiny_runs.glob(f"{stage}/*/summary.json")).parent
+        read |= {stage: run} | {name: Path(path) for name, path in read_json(run / "summary.json")["inputs"].items()}
+    counts = {stage: read_json(run / "summary.json")["counts"] for stage, run in read.items()}
+    flow = {(row[0], row[1]): [int(cell.replace(",", "")) for cell in row[2:] if cell] for row in parsed.rows[1:13]}
+    assert flow["videos", "found"][0] == counts["retrieve"]["candidates"]
+    assert flow["frames", "downloaded"][0] == counts["retrieve"]["frames"]
+    assert flow["frames", "relevant"][0] == counts["relevance"]["relevant frames"]
+    assert flow["frames", "segmented"][0] == counts["segment"]["frames"]
+    assert flow["shots", "used"][0] == counts["decoder"]["shots"]
+    assert flow["frames", "used"][0] == counts["decoder"]["frames"]
+    assert all(sum(numbers[1:]) == numbers[0] for (unit, _), numbers in flow.items() if unit != "images")
+    assert len(parsed.data["shots"]) == counts["segment"]["segmented"]
+    assert all({"mask", "motion"} <= set(shot) for shot in parsed.data["shots"])
+    assert any("attention" in shot for shot in parsed.data["shots"])  # of an encoder that has learned little
+    shutil.rmtree(tiny_runs / "report")
 
 
 def test_an_image_of_nothing_is_no_best_one(tmp_path):
