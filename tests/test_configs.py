@@ -52,10 +52,12 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def given(group: str, option: str) -> list[str]:
-    """Values for what a file leaves to the user."""
+    """Values for what a file, or one that it begins with, leaves to the user."""
     content = OmegaConf.load(CONF / group / f"{option}.yaml")
     place = "" if group in UNPLACED else f"{group}."
-    return [f"{place}{key}=x" for key in content if OmegaConf.is_missing(content, key)]
+    own = [f"{place}{key}=x" for key in content if OmegaConf.is_missing(content, key)]
+    bases = [base for base in content.get("defaults", []) if isinstance(base, str) and base != "_self_"]
+    return own + [word for base in bases for word in given(group, base)]
 
 
 def test_the_checkout_is_what_is_tested():
@@ -106,9 +108,8 @@ def test_every_option_of_every_group_composes_and_its_targets_take_its_keys(grou
 def test_files_of_settings_make_what_they_name(group, option):
     """Data, trainer, callbacks, loggers, the energy's settings and the network's description; nothing is read yet."""
     cfg = composed(f"{group}={option}", *given(group, option), "stage=encoder", "trainer.accelerator=cpu")
-    for section, key in ((cfg, "real"), (cfg.data, "root")):  # a file may leave what another that it takes up asks for
-        if key in section and OmegaConf.is_missing(section, key):
-            section[key] = "x"
+    if OmegaConf.is_missing(cfg.data, "root"):
+        cfg.data.root = "x"
     data = instantiate(cfg.data, _convert_="all")
     assert callable(data.prepare)
     trainer = {key: value for key, value in cfg.trainer.items() if value is not None}
