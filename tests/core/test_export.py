@@ -42,6 +42,28 @@ def test_there_and_back(tmp_path, kind):
     same(READ[kind](tmp_path / "out"), expected)
 
 
+def hostile() -> dict[str, np.ndarray]:
+    """Parts that touch, holes within holes, single pixels, corners that meet, nothing, all, and names people give."""
+    touching, deep, corners = np.zeros((30, 40), np.uint8), np.ones((24, 25), np.uint8), np.zeros((12, 12), np.uint8)
+    touching[5:20, 5:15], touching[5:20, 15:25], touching[20:28, 10:20] = 1, 2, 1
+    deep[3:21, 3:21] = 0
+    deep[6:16, 6:16] = 2
+    deep[8:10, 8:10], deep[12, 12] = 0, 1
+    corners[2:5, 2:5] = corners[5:8, 5:8] = 1
+    chequered = (np.indices((9, 10)).sum(0) % 2 + 1).astype(np.uint8)
+    return {
+        "my photo (1), b=2/00000": touching, "my photo (1), b=2/00001": deep, "ümlaut/00002": corners,
+        "it's 100% #1 [x]/00003": chequered, "cat.jpg/00004": np.zeros((7, 5), np.uint8),
+        "line\u2028end\ttab/00005": np.full((1, 1), 2, np.uint8), "a.b/00006": np.full((4, 3), 3, np.uint8),
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(WRITE))
+def test_hostile_masks_and_names(tmp_path, kind):
+    assert WRITE[kind](tmp_path / "out", iter(sorted(hostile().items())), NAMES) == len(hostile())
+    same(READ[kind](tmp_path / "out"), hostile())
+
+
 def test_coco_by_its_own_api(tmp_path, capsys):
     coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
     expected = masks()
@@ -113,6 +135,10 @@ def test_bad_files_are_told(tmp_path):
             list(read_coco(tmp_path))
     with pytest.raises(UserError, match="how large an image is"):
         list(read_yolo(tmp_path))
+    (tmp_path / "sizes.tsv").write_text("id\theight\twidth\na\t3\t4\nb 3 4\n")
+    with pytest.raises(UserError, match="not 'id, height, width', split by tabs: 'b 3 4'") as caught:
+        list(read_yolo(tmp_path))
+    assert caught.value.where == f"{tmp_path / 'sizes.tsv'}:3"
     write_yolo(tmp_path, masks(void=False).items(), NAMES)
     (tmp_path / "labels/video/00000.txt").write_text("1 0.5 0.5\n1 0.5 x\n")
     with pytest.raises(UserError, match="not 'class x y") as caught:

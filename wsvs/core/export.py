@@ -26,6 +26,7 @@ VOID = "void"
 FRAME = re.compile(r"(.+)/(\d+)")
 ANNOTATIONS = "annotations.json"
 SIZES = "sizes.tsv"
+_SIZE = re.compile(r"(.+)\t(\d+)\t(\d+)\s*")
 
 
 def write_voc(out: Path, masks: Masks, names: Sequence[str]) -> int:
@@ -150,8 +151,13 @@ def read_yolo(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             f"no {SIZES}: polygons alone do not say how large an image is", where=path,
             remedy="give a folder with labels/ and a table of id, height and width, split by tabs",
         )
-    for row in (path / SIZES).read_text().splitlines()[1:]:
-        name, height, width = row.split("\t")
+    for line, row in enumerate((path / SIZES).read_text().split("\n")[1:], 2):  # other line ends may be part of a name
+        if not row:
+            continue
+        found = _SIZE.fullmatch(row)
+        if not found:
+            raise UserError(f"not 'id, height, width', split by tabs: {row!r}", where=f"{path / SIZES}:{line}")
+        name, height, width = found.groups()
         mask = np.zeros((int(height), int(width)), np.uint8)
         file = path / "labels" / f"{name}.txt"
         for number, line in enumerate(file.read_text().splitlines() if file.is_file() else (), 1):

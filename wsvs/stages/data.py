@@ -35,5 +35,5 @@ def run(run: Run) -> None:
         )
     for problem in report.problems:
         for item in problem.items or (problem.where,):
-            run.skip(item, problem.what)
+            run.skipped.append({"item": item, "reason": problem.what})  # said above, all of one kind together
     run.finish(counts=report.counts, wrote=run.dir / "report.json")
