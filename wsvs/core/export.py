@@ -151,12 +151,13 @@ def read_yolo(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             f"no {SIZES}: polygons alone do not say how large an image is", where=path,
             remedy="give a folder with labels/ and a table of id, height and width, split by tabs",
         )
-    for line, row in enumerate((path / SIZES).read_text().split("\n")[1:], 2):  # other line ends may be part of a name
+    rows = (path / SIZES).read_text().split("\n")  # other ends of a line may be part of a name
+    for place, row in enumerate(rows[1:], 2):
         if not row:
             continue
         found = _SIZE.fullmatch(row)
         if not found:
-            raise UserError(f"not 'id, height, width', split by tabs: {row!r}", where=f"{path / SIZES}:{line}")
+            raise UserError(f"not 'id, height, width', split by tabs: {row!r}", where=f"{path / SIZES}:{place}")
         name, height, width = found.groups()
         mask = np.zeros((int(height), int(width)), np.uint8)
         file = path / "labels" / f"{name}.txt"
