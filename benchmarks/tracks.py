@@ -7,7 +7,8 @@ python -m benchmarks.tracks table seed0.json seed1.json seed2.json
 `score` looks at every image once: the checkpoints of one call share their encoder. Rows are the attention of the first
 checkpoint, and each decoder alone and averaged with the attention, with tags given, predicted (score above 0.6), and
 predicted with the encoder's own thresholds. Columns: mIoU at the fixed threshold 0.5, at each image's own by Otsu
-(label-free), and at the best of 19, which is chosen with the true masks: an upper bound, not a result.
+(label-free), with a graph cut behind it, and at the best of 19, which is chosen with the true masks: an upper bound,
+not a result.
 `table` gives mean and standard deviation over seeds.
 """
 
@@ -95,7 +96,7 @@ def score(arguments: argparse.Namespace) -> None:
             own = otsu(maps.amax(0))
             full = np.stack([cv2.resize(one, truth.shape[::-1]) for one in maps.numpy()])
             scan.add(labels[full.argmax(0)], full.max(0), own, truth)
-            if arguments.cut and key.endswith(f"| {arguments.cut}"):
+            if key.split(" | ")[1] in arguments.cut:
                 scan.cut.add(cut_image(image, maps.numpy(), labels.tolist(), background=own), truth)
     named = arguments.classes.split(",")
     results = {key: scan.results(named) for key, scan in scans.items()}
@@ -135,11 +136,15 @@ def look(
 
 def table(arguments: argparse.Namespace) -> None:
     runs = [read_json(path)["rows"] for path in arguments.results]
-    shown = Table("tags", "what", "fixed 0.5", "label-free", "best", "threshold", title=f"mIoU, {len(runs)} seeds")
+    columns = ("tags", "what", "fixed 0.5", "label-free", "and cut", "best", "threshold")
+    shown = Table(*columns, title=f"mIoU, {len(runs)} seeds")
     for key in runs[0]:
         tags, row = key.split(" | ")
         cells = []
-        for column in ("fixed", "own", "best"):
+        for column in ("fixed", "own", "cut", "best"):
+            if column not in runs[0][key]:
+                cells.append("")
+                continue
             values = 100 * np.array([run[key][column] for run in runs])
             spread = f" ± {values.std(ddof=1):.1f}" if len(runs) > 1 else ""
             cells.append(f"{values.mean():.1f}{spread}")
@@ -158,7 +163,7 @@ def main() -> None:
     scoring.add_argument("--zooms", default="1", help="average over these multiples of the network's size")
     scoring.add_argument("--flip", action="store_true", help="average with the mirrored image")
     scoring.add_argument("--limit", type=int, help="score so many images only")
-    scoring.add_argument("--cut", help="also score the graph cut of this row, e.g. 'strong + attention'")
+    scoring.add_argument("--cut", nargs="*", default=[], help="rows whose graph cut is scored too")
     scoring.add_argument("checkpoints", nargs="+", metavar="NAME=CHECKPOINT")
     scoring.set_defaults(run=score)
     tabling = parts.add_parser("table")
