@@ -270,6 +270,7 @@ def _quieten() -> None:
         "You have overridden `transfer_batch_to_device`", "module.s. in eval mode at the start of training",
         "Couldn.t infer the batch indices", "No positive samples found in target",
         "Average precision score for one or more", "`isinstance.treespec, LeafSpec.` is deprecated",
+        "The `srun` command is available",
         "your dataloader is not resumable",  # `TrainingData` is, not its loader
     )
     for text in harmless:
