@@ -33,6 +33,8 @@ SABOTAGE = '''
 import errno, os, signal, time
 pattern, number, rank, what = os.environ["SABOTAGE"].rsplit("|", 3)
 left, replace = int(number), os.replace
+if "SLURM_RESTART_COUNT" in os.environ:  # a job's second life
+    left = 10**9
 
 def sabotaged(source, target, **more):
     global left
@@ -41,7 +43,7 @@ def sabotaged(source, target, **more):
         if left < 0 and what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif left < 0 and what == "hang":
-            time.sleep(60)
+            time.sleep(600)
         elif left < 0:
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
     return replace(source, target, **more)

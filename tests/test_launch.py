@@ -96,7 +96,7 @@ def test_ranks_of_slurm(toy, cli, out, place):
     slurm = {
         "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "toy", "SLURM_NTASKS": "2", "SLURM_NNODES": "1",
         "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0", "SLURM_JOB_NODELIST": "localhost",
-        "SLURM_NODELIST": "localhost",
+        "SLURM_NODELIST": "localhost", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
     }
     words = ["stage=encoder", *toy.words(), *TWO_RANKS, "name=n", f"out={out}"]
     ranks = [

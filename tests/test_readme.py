@@ -26,7 +26,9 @@ def test_command_exists(page: Path, line: str, tmp_path: Path):
     if words[0] == "make":
         targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert words[1] in targets
-    elif words[0] in ("wsvs", ".venv/bin/wsvs"):
+    elif words[0] in ("wsvs", ".venv/bin/wsvs", "sbatch"):
+        if words[0] == "sbatch":
+            words = from_script(words)
         overrides = [word for word in words[1:] if "=" in word]
         # a sweep gives several values to a key; each of its jobs gets one
         single = [re.sub(r"=([^\[{'\"]*?),.*", r"=\1", word) if "-m" in words else word for word in overrides]
@@ -39,6 +41,19 @@ def test_command_exists(page: Path, line: str, tmp_path: Path):
         assert cfg.stage in ALL_STAGES
     else:
         assert words[0] in ("python", ".venv/bin/python", "git", "cd"), f"README names an unknown command: {line}"
+
+
+def from_script(words: list[str]) -> list[str]:
+    """What a script of docs/slurm hands to wsvs; of an array, with the settings of its last task."""
+    start = next(place for place, word in enumerate(words[1:], 1) if not word.startswith("--"))
+    assert (ROOT / words[start]).is_file()
+    tasks = [re.fullmatch(r"--array=0-(\d+)", word) for word in words[:start]]
+    if not any(tasks):
+        return words[start:]
+    last = max(int(task[1]) for task in tasks if task)
+    jobs = (ROOT / words[start + 1]).read_text().splitlines()
+    assert len(jobs) == last + 1
+    return [*words[start + 1 :], *jobs[last].split()]
 
 
 def test_readme_names_every_stage_and_links_to_files_that_exist():

@@ -43,39 +43,50 @@ def register_resolvers() -> None:
     from omegaconf import OmegaConf
 
     from wsvs.stages._run import resolve_run_id
+    from wsvs.stages._sweep import trial_number
 
     OmegaConf.register_new_resolver("run_id", resolve_run_id, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("trial", trial_number, replace=True)
     OmegaConf.register_new_resolver("run_dir", lambda: os.environ.get("WSVS_RUN_DIR", "outputs"), replace=True)
 
 
-def run_stage(cfg) -> None:
-    """Run the stage of a composed configuration: the one job of a command, or one of the jobs of a sweep."""
+def run_stage(cfg) -> float | None:
+    """Run the stage of a composed configuration: the one job of a command, or one of the jobs of a sweep.
+
+    Returns the figure that a search for settings goes by (`objective`), if the stage has one.
+    """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from wsvs.stages._sweep import searches
+
     try:
-        _run_stage(cfg)
+        return _run_stage(cfg)
     except (UserError, HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
         told = _refused_setting(error) if type(error) in (ValueError, TypeError) else explain_config_error(error)
         if told is None:
             raise
-        if not _status.counts_here():  # a job in a process of its own: the sweep's process has to hear of it
+        # The sweep's process has to hear of a job in a process of its own, and a search of every job that failed.
+        if not _status.counts_here() or (searches() and cfg.trainer.devices == 1):
             raise told from None
-        _complain(told)  # said here, once: Hydra would put its own words around it
+        _status.complain(told)  # said here, once: Hydra would put its own words around it
         if cfg.trainer.devices != 1:  # its other ranks are left in disorder: no further job of a sweep beside them
             sys.exit(_status.overall())
+    return None
 
 
-def _run_stage(cfg) -> None:
+def _run_stage(cfg) -> float | None:
     from wsvs.core.plugins import load_plugins
     from wsvs.stages._checks import check_types
     from wsvs.stages._lightning import sow
+    from wsvs.stages._objective import objective, objective_name
     from wsvs.stages._run import Run
     from wsvs.stages._wandb import tracked
 
     _log_to_stdout()  # a launcher's process has not come through main()
     module = load_stage(cfg.stage)
     check_types(cfg)
+    sought = objective_name(cfg, module)
     run = Run(cfg, main)
     with run.opened(module), tracked(run):
         load_plugins(cfg.plugins)
@@ -83,6 +94,7 @@ def _run_stage(cfg) -> None:
         module.run(run)
     if run.skipped:
         _status.add(PASSED_OVER)
+    return objective(run, sought)
 
 
 def _refused_setting(error: Exception) -> UserError | None:
@@ -149,19 +161,26 @@ def main() -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from wsvs.stages import _sweep
+
     register_resolvers()
     application = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(run_stage)
     try:
         application()
     except UserError as error:
-        _complain(error)
+        _status.complain(error)
     except (HydraException, OmegaConfBaseException) as error:
-        _complain(explain_config_error(error))
+        _status.complain(explain_config_error(error))
     except OSError as error:  # Hydra's own files in the run directory
         explained = explain_os_error(error, error.filename or "the run directory")
         if not isinstance(explained, UserError):
             raise
-        _complain(explained)
+        _status.complain(explained)
+    except ValueError as error:
+        refused = _sweep.explain(error)
+        if refused is None:
+            raise
+        _status.complain(refused)
     except KeyboardInterrupt as stop:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
@@ -190,12 +209,6 @@ def explain_config_error(error: Exception) -> UserError:
         text, near = f"there is no setting {unknown[1]}", nearest_key(unknown[1], config_dir())
         remedy = f"{near} {remedy}" if near else remedy
     return UserError(text.strip(), where="the configuration or its overrides", remedy=remedy)
-
-
-def _complain(error: UserError) -> None:
-    rank = _status.rank()
-    print(f"error{f' (rank {rank})' if rank else ''}: {error.message}", file=sys.stderr, flush=True)
-    _status.add(MISTAKE)
 
 
 if __name__ == "__main__":

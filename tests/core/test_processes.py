@@ -1,4 +1,4 @@
-"""A process that ends with the one that started it."""
+"""Which process of a run this is, and a process that ends with the one that started it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+
+import pytest
+
+from wsvs.core.processes import RANK_VARIABLES, rank, world_size
 
 CHILD = """
 import os, sys, time
@@ -36,3 +40,34 @@ def test_it_ends_at_once_when_its_parent_is_gone_before():
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     done = subprocess.run([sys.executable, "-c", CHILD, gone.stdout.decode()], timeout=50, check=False)
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(("told", "expected"), [
+    ({}, 0),
+    ({"SLURM_PROCID": "3"}, 3),
+    ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, 1),  # Lightning's own rank inside a batch script, which has SLURM's 0
+    ({"SLURM_PROCID": "1", "LOCAL_RANK": "0", "RANK": "2"}, 2),  # of torchrun, started by srun on the second node
+    ({"RANK": "", "LOCAL_RANK": "1"}, 1),
+])
+def test_rank_is_what_the_innermost_starter_says(monkeypatch, told, expected):
+    for variable in RANK_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in told.items():
+        monkeypatch.setenv(variable, value)
+    assert rank() == expected
+
+
+@pytest.mark.parametrize(("told", "expected"), [
+    ({}, 1),
+    ({"SLURM_NTASKS": "8"}, 1),  # a batch script, no step of srun
+    ({"SLURM_STEP_NUM_TASKS": "8"}, 8),
+    ({"WORLD_SIZE": "2"}, 1),  # Lightning's
+    ({"SLURM_STEP_NUM_TASKS": "2", "TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8"}, 8),
+    ({"SLURM_STEP_NUM_TASKS": "1", "TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "1"}, 1),
+])
+def test_world_is_what_was_started_from_outside(monkeypatch, told, expected):
+    for variable in ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in told.items():
+        monkeypatch.setenv(variable, value)
+    assert world_size() == expected

@@ -36,7 +36,7 @@ def _values(override) -> list[str]:
 
 
 def test_every_shipped_sweep_is_looked_at():
-    assert sorted(path.stem for path in (config_dir() / "sweep").glob("*.yaml")) == sorted([*SWEEPS, "none"])
+    assert sorted(path.stem for path in (config_dir() / "sweep").glob("*.yaml")) == sorted([*SWEEPS, "none", "search"])
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -58,10 +58,10 @@ def test_no_sweep_is_the_default(composed):
     assert composed("stage=decoder", "sweep=seeds", "data.root=x", hydra=True).hydra.sweeper.params.seed == "0,1,2,3,4"
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
 def test_a_sweep_runs(cli, tmp_path, launcher):
-    if launcher == "joblib":
-        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    if launcher != "basic":
+        pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
     for folder in ("truth", "masks"):
         write_mask(tmp_path / folder / "a.png", np.eye(4, dtype=np.uint8))
     cli.run(

@@ -1,10 +1,28 @@
-"""Processes that must not outlive the one that started them."""
+"""Which rank this process is, and processes that must not outlive the one that started them."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
+
+# torchrun sets the first, Lightning the second for the ranks that it starts itself; these inherit SLURM's from a batch
+# script, where it says 0 for all of them.
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+
+
+def rank() -> int:
+    """Rank of this process among those of its run; 0 when it is alone."""
+    for variable in RANK_VARIABLES:
+        if os.environ.get(variable, "").isdigit():
+            return int(os.environ[variable])
+    return 0
+
+
+def world_size() -> int:
+    """How many processes torchrun or srun started for one command; 1 where Lightning starts the ranks."""
+    variable = "WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_STEP_NUM_TASKS"
+    return int(os.environ.get(variable, 1))
 
 
 def end_with(parent: int, every: float = 1.0) -> None:

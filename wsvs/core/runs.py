@@ -28,7 +28,8 @@ NOT_MASKS = ("overlay", "scores", "done", "seen", "frames", "checkpoints", "wand
 def run_id() -> str:
     """One id for every rank and relaunch of a run; exported as WSVS_RUN_ID so that children inherit it.
 
-    WSVS_RUN_ID, else TORCHELASTIC_RUN_ID, else SLURM_JOB_ID, else a time stamp.
+    WSVS_RUN_ID, else TORCHELASTIC_RUN_ID, else SLURM_JOB_ID (each task of an array has its own, and a job that is
+    requeued has it again), else a time stamp.
 
     Raises:
         UserError: torchrun without a rendezvous id: its ranks would each choose a directory of their own.

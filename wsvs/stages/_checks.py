@@ -90,10 +90,16 @@ def judge(checks: Mapping[str, DictConfig] | None, done: Mapping[str, Path]) -> 
 def _figure(done: Mapping[str, Path], step: str, metric: str) -> float:
     if step not in done:
         raise UserError(f"no step is called {step!r}", where="pipeline.checks", remedy=f"steps: {', '.join(done)}")
-    metrics = done[step] / "metrics.json"
-    values: Any = read_json(metrics) if metrics.is_file() else read_json(done[step] / SUMMARY)["results"]
+    value = read_figure(done[step], metric)
+    if value is None:
+        raise UserError(f"no figure {metric!r}", where=done[step], remedy="check pipeline.checks")
+    return value
+
+
+def read_figure(run: Path, metric: str) -> float | None:
+    """A number of a finished run by its dotted name in metrics.json, else in the results of its summary."""
+    metrics = run / "metrics.json"
+    values: Any = read_json(metrics) if metrics.is_file() else read_json(run / SUMMARY)["results"]
     for key in metric.split("."):
         values = values.get(key) if isinstance(values, dict) else None
-    if isinstance(values, bool) or not isinstance(values, int | float):
-        raise UserError(f"no figure {metric!r}", where=done[step], remedy="check pipeline.checks")
-    return float(values)
+    return None if isinstance(values, bool) or not isinstance(values, int | float) else float(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -19,6 +20,7 @@ import torch.distributed
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from omegaconf import DictConfig, OmegaConf
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -249,13 +251,26 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
 
 
 def _check_launcher(cfg: DictConfig) -> None:
-    devices = cfg.trainer.devices
-    several = (isinstance(devices, int) and devices > 1) or cfg.trainer.num_nodes > 1
+    """Raises `UserError` where the ranks that the trainer section wants would not be, or not all."""
+    devices, nodes = cfg.trainer.devices, cfg.trainer.num_nodes
+    if not isinstance(devices, int):  # auto, or a list of them
+        return
     launcher = str(HydraConfig.get().runtime.choices.get("hydra/launcher", "basic"))
-    if several and launcher == "joblib":
+    if devices * nodes > 1 and launcher in ("joblib", "submitit_local"):
         raise UserError(
-            "the joblib launcher cannot start jobs of several devices", where="hydra/launcher=joblib, trainer.devices",
+            f"the {launcher} launcher cannot start jobs of several devices",
+            where=f"hydra/launcher={launcher}, trainer.devices",
             remedy="use trainer.devices=1, or leave out hydra/launcher (jobs run one after the other)",
+        )
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return
+    tasks, per_node = int(os.environ["SLURM_NTASKS"]), os.environ.get("SLURM_NTASKS_PER_NODE", "1")
+    if (tasks, per_node) != (devices * nodes, str(devices)) or (tasks > 1 and "SLURM_STEP_ID" not in os.environ):
+        raise UserError(  # Lightning would wait for ranks that nobody starts, or train with fewer than it was told
+            f"SLURM starts {tasks} tasks, the trainer wants {devices} on each of {nodes} nodes",
+            where="SLURM_NTASKS, SLURM_NTASKS_PER_NODE, trainer",
+            remedy="put srun in front and give both the same: sbatch --nodes=N --ntasks-per-node=D, trainer.num_nodes=N"
+            " trainer.devices=D. On one node also: neither srun nor --ntasks, and the command starts its ranks itself",
         )
 
 
@@ -272,6 +287,7 @@ def _quieten() -> None:
         "Average precision score for one or more", "`isinstance.treespec, LeafSpec.` is deprecated",
         "The `srun` command is available",
         "your dataloader is not resumable",  # `TrainingData` is, not its loader
+        "The `srun` command is available on your system",  # _check_launcher knows when it is needed
     )
     for text in harmless:
         warnings.filterwarnings("ignore", message=f".*{text}.*")

@@ -26,10 +26,10 @@ from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with
+from wsvs.core.processes import rank as rank  # stages take it from here
 from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._next import next_command
 from wsvs.stages._status import is_part
-from wsvs.stages._status import rank as rank  # stages take it from here
 
 if TYPE_CHECKING:
     from wsvs.stages._wandb import Tracker
@@ -54,6 +54,7 @@ class Run:
         inputs: Stage -> run directory that this run reads; resolved once and recorded.
         overrides: The command's overrides.
         tracker: Writes to W&B; None without logger=wandb, and on every rank but the first.
+        steps: Label -> run directory of what a pipeline ran.
     """
 
     def __init__(self, cfg: DictConfig, command: Callable[[], None]) -> None:
@@ -65,6 +66,7 @@ class Run:
         self.overrides = list(hydra.overrides.task)
         self.dir = Path(os.environ["WSVS_RUN_DIR"] if _relaunched() else hydra.runtime.output_dir).absolute()
         self.inputs: dict[str, Path] = {}
+        self.steps: dict[str, Path] = {}
         self.skipped: list[dict[str, str]] = []
         self.tracker: Tracker | None = None
         self._lock: IO[str] | None = None
@@ -80,7 +82,7 @@ class Run:
             if rank() == 0:
                 try:
                     self.dir.mkdir(parents=True, exist_ok=True)
-                    self._lock = _take_lock(self.dir)
+                    self._lock = take_lock(self.dir)
                     handler = logging.FileHandler(self.dir / "wsvs.log")
                 except OSError as error:
                     raise explain_os_error(error, self.dir) from error
@@ -289,7 +291,7 @@ def config_options(words: Sequence[str]) -> Iterator[str]:
             yield word
 
 
-def _take_lock(directory: Path) -> IO[str]:
+def take_lock(directory: Path) -> IO[str]:
     """A record lock dies with its process, even by kill -9, and is not inherited by loader workers."""
     stream = (directory / LOCK).open("w")
     try:
@@ -308,7 +310,7 @@ def _take_lock(directory: Path) -> IO[str]:
 
 def _is_locked(directory: Path) -> bool:
     try:
-        _take_lock(directory).close()
+        take_lock(directory).close()
     except UserError:
         return True
     except OSError:

@@ -1,23 +1,18 @@
-"""What the jobs of a command came to, the exit status that tells it, and which rank this process is."""
+"""What the jobs of a command came to, and the exit status that tells it."""
 
 from __future__ import annotations
 
 import os
+import sys
+
+from wsvs.core.errors import UserError
+from wsvs.core.processes import rank
 
 OK, MISTAKE, PASSED_OVER = 0, 2, 3  # 1 is left to unexpected errors
-RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 _process: list[int] = []
 _statuses: list[int] = []
 _part: list[int] = []
-
-
-def rank() -> int:
-    """Rank of this process among those of its run; 0 when it is alone."""
-    for variable in RANK_VARIABLES:
-        if os.environ.get(variable, "").isdigit():
-            return int(os.environ[variable])
-    return 0
 
 
 def begin() -> None:
@@ -38,6 +33,12 @@ def begin_part() -> None:
 
 def is_part() -> bool:
     return _part == [os.getpid()]
+
+
+def complain(error: UserError) -> None:
+    number = rank()
+    print(f"error{f' (rank {number})' if number else ''}: {error.message}", file=sys.stderr, flush=True)
+    add(MISTAKE)
 
 
 def add(status: int) -> None:

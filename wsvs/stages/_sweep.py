@@ -1,20 +1,119 @@
-"""What Hydra calls around a sweep."""
+"""What happens around a sweep: a search that was stopped is taken up again, and what its jobs passed over is counted.
+
+A search is a sweep that chooses its next settings by the last results (Optuna). Its trials lie in a data base:
+
+    outputs/<name>/<stage>/<study>/study.db     settings and result of every trial
+    outputs/<name>/<stage>/<study>/<number>/    the run of that trial
+
+A trial that was stopped half way keeps its number and its settings, so that its run goes on in its own directory.
+"""
 
 from __future__ import annotations
 
+import os
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import read_write
 
 from wsvs.core import runs
+from wsvs.core.errors import UserError
+from wsvs.core.files import explain_os_error
+from wsvs.core.processes import world_size
 from wsvs.stages import _status
+from wsvs.stages._run import take_lock
+
+FIRST = "WSVS_FIRST_TRIAL"
 
 
-class CountSweep(Callback):
-    """Learns from the summaries what the jobs passed over: a launcher may have run them in other processes."""
+class Sweep(Callback):
+    """Called by Hydra, which turns errors of callbacks into warnings: a mistake is said and ends the process here."""
+
+    def __init__(self) -> None:
+        self._lock: IO[str] | None = None
+
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
+        try:
+            if _sweeper(config.hydra) != "basic" and world_size() > 1:
+                raise UserError(
+                    "every rank would search by itself", where="hydra/sweeper, under torchrun or srun",
+                    remedy="start the search once: each of its jobs starts its own ranks (trainer.devices=N)",
+                )
+            if config.hydra.sweeper.get("storage"):
+                self._take_up(config)
+        except UserError as error:
+            _status.complain(error)
+            raise SystemExit(_status.overall()) from None
+
+    def _take_up(self, config: Any) -> None:
+        """Hand stopped trials out again, first of all; `n_trials` counts what earlier commands finished."""
+        import optuna
+
+        sweeper, folder = config.hydra.sweeper, Path(config.hydra.sweep.dir)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = take_lock(folder)
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+        storage = optuna.storages.get_storage(sweeper.storage)
+        try:
+            trials = storage.get_all_trials(storage.get_study_id_from_name(sweeper.study_name))
+        except KeyError:
+            trials = []
+        finished = sum(trial.state.is_finished() for trial in trials)
+        if finished >= sweeper.n_trials:
+            raise UserError(
+                f"this study has its {finished} trials", where=f"{folder}, study {sweeper.study_name}",
+                remedy="raise hydra.sweeper.n_trials, or name another one: hydra.sweeper.study_name=...",
+            )
+        for trial in trials:
+            if not trial.state.is_finished():
+                storage.set_trial_state(trial._trial_id, optuna.trial.TrialState.WAITING)
+        with read_write(config.hydra):
+            sweeper.n_trials -= finished
+            if sweeper.sampler.get("seed") is not None:
+                sweeper.sampler.seed += finished  # else it would draw its first samples again
+        os.environ[FIRST] = str(finished)
 
     def on_multirun_end(self, config: Any, **_: Any) -> None:
-        for summary in Path(config.hydra.sweep.dir).glob(f"*/{runs.SUMMARY}"):
-            if runs.read_summary(summary.parent)["counts"].get("passed over"):
+        """Learns from the summaries what the jobs passed over: a launcher may have run them in other processes."""
+        os.environ.pop(FIRST, None)
+        if self._lock is not None:
+            self._lock.close()
+        for job in Path(config.hydra.sweep.dir).glob("*/.hydra"):
+            whole = (job.parent / runs.SUMMARY).is_file()
+            if not whole or runs.read_summary(job.parent)["counts"].get("passed over"):
                 _status.add(_status.PASSED_OVER)
+
+
+def trial_number(job: int) -> int:
+    """Number of the trial that a job of this command runs: those before it were finished by earlier commands."""
+    return job + int(os.environ.get(FIRST, 0))
+
+
+def searches() -> bool:
+    """Is this process's job one of a search? Its ranks and the steps of a pipeline are not."""
+    hydra = HydraConfig.get()
+    return hydra.mode == RunMode.MULTIRUN and _sweeper(hydra) != "basic"
+
+
+def _sweeper(hydra: Any) -> str:
+    return str(hydra.runtime.choices.get("hydra/sweeper", "basic"))
+
+
+def explain(error: ValueError) -> UserError | None:
+    """What Optuna or its sweeper refuses by a raise, such as other choices for a study; None for all else."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    theirs = {"optuna", "hydra_optuna_sweeper"} & set(Path(at.filename).parts)
+    if not theirs or not (at.line or "").startswith("raise "):
+        return None
+    return UserError(
+        str(error), where="hydra.sweeper",
+        remedy="a study keeps its direction and its choices (hydra.sweeper.study_name=... begins another); "
+        "why a trial failed is said above",
+    )

@@ -21,6 +21,7 @@ from wsvs.stages._run import Run, rank
 
 NEEDS = ("decoder",)
 SECTIONS = ("data", "model", "adapt", "trainer")
+OBJECTIVE = "val/miou"
 
 
 def run(run: Run) -> None:

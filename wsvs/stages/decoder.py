@@ -12,6 +12,7 @@ from wsvs.stages._run import Run
 
 NEEDS = ("encoder", "segment")
 SECTIONS = ("model", "decoder", "trainer")
+OBJECTIVE = "val/miou"
 
 
 def run(run: Run) -> None:

@@ -11,6 +11,7 @@ from wsvs.stages._run import Run
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS = ("data", "model", "encoder", "trainer")
+OBJECTIVE = "val/map"
 
 
 def run(run: Run) -> None:

@@ -27,6 +27,7 @@ from wsvs.stages._videos import MANIFEST
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS = ("data", "evaluate", "predictions", "truth")
+OBJECTIVE = "miou"  # of images; a search over masks of videos names its own, e.g. objective=video_average
 IMAGES, SHOTS, VIDEOS = (partial(follow, unit=unit) for unit in ("images", "shots", "videos"))
 
 

@@ -25,6 +25,7 @@ from wsvs.stages._run import Run, fingerprint, log, rank, resolve_inputs
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS: tuple[str, ...] = ("pipeline",)
+OBJECTIVE = "evaluate.miou"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def run(run: Run) -> None:
     for label, path in done.items():
         table.add_row(label, f"{runs.read_summary(path)['seconds']:.0f}", os.path.relpath(path))
     Console().print(table)
+    run.steps = done
     results = judge(run.cfg.pipeline.checks, done)
     run.finish(
         counts={"steps": len(done), "items passed over in the steps": passed_over}, results=results,

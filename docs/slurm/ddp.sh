@@ -1,0 +1,19 @@
+#!/bin/bash
+# One stage on all devices of several nodes, one process for each, which srun starts:
+#     sbatch --nodes=2 --ntasks-per-node=4 --gpus-per-node=4 docs/slurm/ddp.sh stage=segment name=voc
+# A job that is preempted, loses a node or runs out of time is requeued under its number, and so goes on where it was.
+#SBATCH --job-name=wsvs
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=4
+#SBATCH --time=12:00:00
+#SBATCH --requeue
+#SBATCH --signal=B:USR1@120
+#SBATCH --open-mode=append
+#SBATCH --output=%x-%j.log
+
+trap 'scontrol requeue "$SLURM_JOB_ID"' USR1  # two minutes before the time is up
+
+# srun does not take over --cpus-per-task from sbatch since SLURM 22.05.
+srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" \
+    wsvs "$@" trainer=ddp trainer.num_nodes="$SLURM_NNODES" trainer.devices="$SLURM_NTASKS_PER_NODE" &
+wait $!

@@ -1,0 +1,17 @@
+#!/bin/bash
+# The whole pipeline, or any stage, on the devices of one node. It starts its ranks itself: no srun, and no --ntasks.
+#     sbatch --gpus=4 docs/slurm/node.sh stage=pipeline name=voc trainer=ddp trainer.devices=4
+# Requeued as ddp.sh is.
+#SBATCH --job-name=wsvs
+#SBATCH --nodes=1
+#SBATCH --cpus-per-task=16
+#SBATCH --time=12:00:00
+#SBATCH --requeue
+#SBATCH --signal=B:USR1@120
+#SBATCH --open-mode=append
+#SBATCH --output=%x-%j.log
+
+trap 'scontrol requeue "$SLURM_JOB_ID"' USR1  # two minutes before the time is up
+
+wsvs "$@" &
+wait $!

@@ -1,0 +1,61 @@
+"""Ranks that the trainer waits for and nobody starts are refused before the work begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsvs.core.errors import UserError
+from wsvs.stages._lightning import _check_launcher
+
+TWO = ("trainer=ddp", "trainer.devices=2")
+STEP = {"SLURM_STEP_ID": "0"}
+
+
+@pytest.fixture
+def check(make_run, monkeypatch):
+    def make(*overrides: str, **told: str) -> None:
+        for variable in ("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_ID", "SLURM_JOB_NAME"):
+            monkeypatch.delenv(variable, raising=False)
+        for variable, value in told.items():
+            monkeypatch.setenv(variable, value)
+        _check_launcher(make_run("stage=encoder", "data.root=x", *overrides).cfg)
+
+    return make
+
+
+@pytest.mark.parametrize(("overrides", "told"), [
+    (TWO, {}),
+    (("trainer.devices=auto",), {"SLURM_NTASKS": "2"}),
+    (TWO, {"SLURM_JOB_ID": "1"}),  # a batch script without --ntasks
+    (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
+    ((*TWO, "trainer.num_nodes=2"), {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
+    ((), {"SLURM_NTASKS": "1"}),
+    ((), {"SLURM_NTASKS": "1", **STEP}),
+    (TWO, {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "interactive"}),  # Lightning takes that for no job
+    ((*TWO, "trainer.num_nodes=2"), {  # torchrun, one on each of two nodes
+        "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "RANK": "0", "GROUP_RANK": "0", "LOCAL_RANK": "0",
+        "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "1",
+    }),
+])
+def test_what_fits(check, overrides, told):
+    check(*overrides, **told)
+
+
+@pytest.mark.parametrize(("overrides", "told"), [
+    (TWO, {"SLURM_NTASKS": "1"}),  # Lightning would train on one device
+    ((), {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
+    (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}),  # without srun it would wait for the other task
+    (TWO, {"SLURM_NTASKS": "2", **STEP}),  # it wants --ntasks-per-node
+    (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", **STEP}),  # two nodes
+])
+def test_what_does_not_fit(check, overrides, told):
+    with pytest.raises(UserError, match=f"SLURM starts {told['SLURM_NTASKS']} tasks, the trainer wants"):
+        check(*overrides, **told)
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_launchers_of_one_process(check, launcher):
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
+    check(f"hydra/launcher={launcher}")
+    with pytest.raises(UserError, match=f"the {launcher} launcher cannot start jobs of several devices"):
+        check(*TWO, f"hydra/launcher={launcher}")
