@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from wsvs.__main__ import explain_config_error, options_first, usage
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json
+from wsvs.core.runs import write_summary
 from wsvs.stages import ALL_STAGES
 
 SMALL = (
@@ -214,6 +216,18 @@ def test_the_newest_checkpoint_is_kept_where_nothing_is_to_choose(wsvs, images):
     figures = [read_json(f"outputs/default/encoder/{name}/summary.json")["results"]["val/map"] for name in
                ("best", "newest")]
     assert figures[0] == figures[1]
+
+
+def test_masks_of_a_class_that_the_encoder_does_not_know(wsvs, images):
+    """A run of another encoder under the same name."""
+    assert wsvs("stage=encoder", *SMALL)[0] == 0
+    segmented = Path("outputs/default/segment/s")
+    (segmented / "frames").mkdir(parents=True)
+    shot = {"shot": "fox/a", "video": "a", "class": "fox", "start": 0, "stop": 2, "areas": [0.2, 0.2]}
+    (segmented / "shots.jsonl").write_text(json.dumps(shot) + "\n")
+    write_summary(segmented, stage="segment", started=0.0, overrides=[], inputs={}, counts={}, results={})
+    status, _, err = wsvs("stage=decoder", "trainer=cpu", "model=vgg_small", "model.image_size=32")
+    assert status == 2 and "the encoder does not know fox" in one_message(err) and "inputs.segment=DIR" in err
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:

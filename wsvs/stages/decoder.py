@@ -35,6 +35,12 @@ def run(run: Run) -> None:
     crop = FrameCrop(size, settings.crop, tuple(settings.coverage), settings.jitter)
     plain = FrameCrop(size, settings.crop, tuple(settings.coverage), jitter=0, mirror=False)
     classes = config.classes
+    unknown = sorted({shot["class"] for shot in frames.shots} - set(classes))
+    if unknown:
+        raise UserError(
+            f"the encoder does not know {', '.join(unknown)}, of which there are masks", where=encoder,
+            remedy="name runs that belong together: inputs.encoder=DIR inputs.segment=DIR, or run the stages anew",
+        )
     loaders = TrainingData(
         FrameDataset(train, classes, crop),
         FrameDataset(held if held.shots else train, classes, plain, fixed=settings.val_items),
