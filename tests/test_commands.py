@@ -39,6 +39,7 @@ NOT_RUN = {
     "trainer=ddp": "several processes: tests/test_launch.py",
     "trainer=gpu": "a GPU",
     "model=timm": "an extra that the tests do without",
+    "sbatch ": "a cluster: tests/test_slurm.py",
     "hydra/launcher=": "processes of their own: tests/stages/test_sweeps.py",
     "logger=wandb": "an account, or its files: the tests of tracking",
 }
@@ -55,7 +56,7 @@ LITTLE = {  # settings of a stage that make it short; what the command itself sa
 }
 SHORT_SWEEPS = {  # one or two jobs instead of all
     "sweep=seeds": ("seed=0",), "sweep=learning_rate": ("decoder.lr=1e-4", "decoder.crop=frame"),
-    "sweep=terms": ("segment.lambda_a=0", "segment.lambda_c=0"),
+    "sweep=search": ("hydra.sweeper.n_trials=1",), "sweep=terms": ("segment.lambda_a=0", "segment.lambda_c=0"),
     "sweep=smoothness": ("segment.alpha_s=50", "segment.alpha_t=40", "segment.clip_a=0.05"),
 }
 
