@@ -55,6 +55,21 @@ def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
     assert len(json.loads(skipped.read_text())) == 3
 
 
+def test_short_videos_other_spellings_and_what_a_training_would_miss(wsvs, own):
+    make_film(own / "videos" / "dog" / "short.mp4", 5)
+    (own / "videos" / "fox").rename(own / "videos" / "Dog")
+    status, said, complaint = wsvs("stage=data", "data.root=images", "retrieve.root=videos", "model.weights=none.pth")
+    assert status == 2 and "1 faults have to be mended first; the weights are not there" in complaint
+    told = {problem["what"]: problem["items"] for problem in report(own)["problems"]}
+    assert told["videos have fewer than relevance.min_frames=6 frames and give nothing"] == ["dog/short (5 frames)"]
+    [foreign] = [items for what, items in told.items() if "belong to no class" in what]
+    assert foreign == ["Dog/a (did you mean 'dog'?)"]
+    assert "experiment=small" in said and "model.weights is not given" not in said
+    assert "model.weights is not given" in wsvs("stage=data", "data.root=images", "experiment=small")[1]
+    said = wsvs("stage=data", "data.root=images", "retrieve.root=videos", "retrieve.foreign=assign")[1]
+    assert "1 videos belong to no class and are dealt to the classes as distractors" in said
+
+
 def test_images_alone_and_without_a_fault(wsvs, own):
     status, said, _ = wsvs("stage=data", "data.root=images")
     assert status == 0 and "usable images" in said and "videos" not in report(own)["counts"]
