@@ -72,6 +72,8 @@ class EncoderModule(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         if "image" not in batch:
+            none = torch.zeros(0, len(self.net.classes), device=self.device)
+            self.tag_scores.update(none, none)  # also a rank without a good image answers when the others ask
             return
         images = pixels(batch, self.net.encoder.mean.dtype)
         images = resize(images, self.net.network_size(*images.shape[-2:]))
@@ -121,7 +123,7 @@ class TagScores(Metric):
         self.targets.append(y.int())
 
     def compute(self) -> Tensor:
-        if not len(self.logits):  # every image was bad
+        if not len(self.logits) or not len(dim_zero_cat(self.logits)):  # every image was bad
             return torch.full((2, self.classes), float("nan"))
         logits, targets = dim_zero_cat(self.logits), dim_zero_cat(self.targets)
         scores = logits.sigmoid()
