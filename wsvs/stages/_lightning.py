@@ -285,7 +285,6 @@ def _quieten() -> None:
         "You have overridden `transfer_batch_to_device`", "module.s. in eval mode at the start of training",
         "Couldn.t infer the batch indices", "No positive samples found in target",
         "Average precision score for one or more", "`isinstance.treespec, LeafSpec.` is deprecated",
-        "The `srun` command is available",
         "your dataloader is not resumable",  # `TrainingData` is, not its loader
         "The `srun` command is available on your system",  # _check_launcher knows when it is needed
     )
