@@ -47,7 +47,7 @@ SelectTypeParameters=CR_CPU
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
 PropagateResourceLimits=NONE
-KillWait=30
+KillWait=5
 NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]}-{ports[2]} CPUs=32 RealMemory=1000
 PartitionName=main Nodes=ALL Default=YES
 """

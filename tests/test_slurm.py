@@ -86,7 +86,6 @@ def test_two_nodes_requeued_in_the_middle_make_the_masks_of_one_rank(slurm: Slur
     assert only_run(tmp_path / "out", "segment") == run  # its own, by its number
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())
     check_masks(toy, run)
-    assert said(tmp_path).count("stopped; the same command goes on from here") == 2  # one line a rank
 
 
 def test_two_nodes_by_torchrun_make_the_masks_of_one_rank(slurm: Slurm, toy, tmp_path):
