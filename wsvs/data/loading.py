@@ -83,9 +83,14 @@ def pixels(batch: dict[str, Any], dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def jittered(images: Tensor, factors: Tensor) -> Tensor:
-    """Images in [0, 1], (B, 3, H, W), under factors of brightness, contrast and saturation, (B, 3); where they are."""
+    """Images in [0, 1], (B, 3, H, W), under factors of brightness, contrast and saturation, (B, 3); where they are.
+
+    Brightness multiplies, saturation goes away from grey, contrast away from the mean of grey, and the ends are cut:
+    a sum of the image, its grey picture and a number.
+    """
     brightness, contrast, saturation = factors.to(images)[:, :, None, None, None].unbind(1)
-    x = images * brightness
-    grey = (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    mean = grey.mean((2, 3), keepdim=True)
-    return mean.lerp(grey.lerp(x, saturation), contrast).clamp_(0, 1)
+    red, green, blue = images.split(1, 1)
+    grey = (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+    level = brightness * (1 - contrast) * grey.mean((2, 3), keepdim=True)
+    grey.mul_(brightness * contrast * (1 - saturation)).add_(level)
+    return torch.addcmul(grey, images, brightness * contrast * saturation).clamp_(0, 1)
