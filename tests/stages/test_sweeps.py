@@ -58,7 +58,7 @@ def test_no_sweep_is_the_default(composed):
     assert composed("stage=decoder", "sweep=seeds", "data.root=x", hydra=True).hydra.sweeper.params.seed == "0,1,2,3,4"
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["basic", "joblib", pytest.param("submitit_local", marks=pytest.mark.slow)])
 def test_a_sweep_runs(cli, tmp_path, launcher):
     if launcher != "basic":
         pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
