@@ -38,7 +38,7 @@ if "SLURM_RESTART_COUNT" in os.environ:  # a job's second life
 
 def sabotaged(source, target, **more):
     global left
-    if pattern in str(target) and os.environ.get("LOCAL_RANK", "0") == rank:
+    if all(part in str(target) for part in pattern.split("*")) and os.environ.get("LOCAL_RANK", "0") == rank:
         left -= 1
         if left < 0 and what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -67,7 +67,10 @@ class Cli:
         self, *words: object, launcher: Sequence[object] = (sys.executable, "-m"), cwd: Path | None = None,
         sabotage: str | None = None, **environment: str,
     ) -> subprocess.Popen[str]:
-        """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or hang, or full)."""
+        """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or hang, or full).
+
+        Several parts of the path are joined by *.
+        """
         private = ("WSVS_", "RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "SLURM_", "TORCHELASTIC_", "WANDB_", "HYDRA_")
         own = {key: value for key, value in os.environ.items() if not key.startswith(private)}
         paths = [str(self.root)]

@@ -73,7 +73,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(toy, cli, tmp_path):
     """And gives, in another folder, the very masks of an undisturbed pipeline."""
     words = ["stage=pipeline", *toy.words(), "name=k", f"out={tmp_path}", "pipeline.steps=[{stage: encoder}, "
              "{stage: retrieve}, {stage: relevance}, {stage: segment}]"]
-    process = cli.start(*words, sabotage="/done/|1|0|hang")  # at its second shot, until it is ended
+    process = cli.start(*words, sabotage="/segment/*/done/|1|0|hang")  # at its second shot
     cli.wait_for(process, tmp_path, "k/segment/*/done/*/*.json")
     os.kill(process.pid, signal.SIGKILL)
     cli.finish(process, -signal.SIGKILL, seconds=30)  # the stage's process has gone too: it held the other end
