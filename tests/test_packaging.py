@@ -107,7 +107,7 @@ def test_every_imported_package_is_declared():
     imported -= set(sys.stdlib_module_names) | {"wsvs"}
     assert {"numpy", "torch", "cv2"} <= imported
     providers = packages_distributions()
-    declared = set(requirements("timm"))
+    declared = {*requirements("timm"), *requirements("sweeps")}
     for name in sorted(imported):
         found = {canonicalize_name(provider) for provider in providers.get(name, [name])}
         assert found & declared, f"wsvs imports {name}, which pyproject.toml does not declare"

@@ -124,7 +124,7 @@ def test_what_does_not_exist(wsvs, words, said):
         ("encoder.scale=1", "encoder.scale must be two numbers, got 1"),
         ("encoder.scale=[1]", "encoder.scale must be two numbers, got [1]"),
         ("encoder.scale=[2,1]", "0 < low <= high, got (2, 1)"),
-        ("encoder.schedule=linear", "schedule must be constant or cosine, got 'linear'"),
+        ("encoder.schedule=linear", "schedule must be constant, cosine or poly, got 'linear'"),
         ("seed=often", "seed must be a whole number, got 'often'"),
         ("data.unknown_tags=keep", "data.unknown_tags must be error or drop, got 'keep'"),
         ("data.classes=[cat,dogs]", "did you mean 'dogs'?"),
