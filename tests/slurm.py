@@ -86,9 +86,12 @@ class Slurm:
         return self.call("sbatch", "--parsable", f"--chdir={cwd}", *options, script, *words, **more)
 
     def requeue_at_once(self, job: str) -> None:
-        """SLURM lets a requeued job wait until all credentials of its first life are spent."""
+        """Do not wait until all credentials of a job's first life are spent, as SLURM does.
+
+        But a node refuses a life whose credential is of the very second in which it ended the life before.
+        """
         self.wait(lambda: set(self.states(job)) == {"PENDING"}, f"job {job} was not requeued")
-        self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self.call("scontrol", "update", f"JobId={job}", "StartTime=now+2")
 
     def states(self, job: str) -> list[str]:
         """State of a job, or of each task of an array."""
