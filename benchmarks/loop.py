@@ -98,7 +98,7 @@ def run(folder: Path, videos: str, *words: str) -> Measured:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(private)}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), environment.get("PYTHONPATH", "")])
     begun, peak = time.perf_counter(), 0.0
-    with (folder / "said.txt").open("w") as said:
+    with (folder / "said.txt").open("w", encoding="utf-8") as said:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
             start_new_session=True,
@@ -110,9 +110,10 @@ def run(folder: Path, videos: str, *words: str) -> Measured:
         finally:
             process.kill()
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)}:\n{(folder / 'said.txt').read_text()[-3000:]}")
+        text = (folder / "said.txt").read_text(encoding="utf-8", errors="replace")
+        raise SystemExit(f"{' '.join(command)}:\n{text[-3000:]}")
     [summary] = (out / "n" / "segment").glob("*/summary.json")
-    found = json.loads(summary.read_text())
+    found = json.loads(summary.read_text(encoding="utf-8"))
     return Measured(
         found["counts"]["frames"], found["results"]["seconds of the loop"], time.perf_counter() - begun, peak
     )
@@ -125,8 +126,8 @@ def memory(session: int) -> float:
         if not entry.name.isdigit():
             continue
         with suppress(OSError):  # it has ended meanwhile
-            if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                lines = (entry / "smaps_rollup").read_text().splitlines()
+            if int((entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[3]) == session:
+                lines = (entry / "smaps_rollup").read_text(encoding="utf-8").splitlines()
                 kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return kib / 1024
 

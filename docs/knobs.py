@@ -19,7 +19,7 @@ Knob = tuple[str, str, str]  # key, default, what it is
 def read_knobs(path: Path, prefix: str = "") -> Iterator[Knob]:
     """Every key of a file that has a value, with its comment."""
     section = ""
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         found = LINE.fullmatch(line)
         if not found or line.lstrip().startswith(("#", "-")):
             continue
@@ -62,4 +62,4 @@ def page(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text()))
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

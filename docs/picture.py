@@ -150,7 +150,7 @@ def same(one: str | Path | None, other: str | Path) -> bool:
 
 
 def table(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="") as stream:
+    with path.open(encoding="utf-8", newline="") as stream:
         yield from csv.DictReader(stream)
 
 

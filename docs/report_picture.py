@@ -41,7 +41,8 @@ def shown(page: Path, rest: str) -> Image.Image:
         raise UserError("no browser to show the page", remedy="apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
         target, copy = Path(folder, "shot.png"), Path(folder, "page.html")
-        copy.write_text(page.read_text().replace("</style>", f"{rest}{{display:none}}</style>", 1))
+        text = page.read_text(encoding="utf-8").replace("</style>", f"{rest}{{display:none}}</style>", 1)
+        copy.write_text(text, encoding="utf-8")
         subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/p",
              f"--window-size={SIZE[0]},{SIZE[1] + 200}", "--virtual-time-budget=5000",

@@ -34,7 +34,7 @@ def _summary_of(stage: str) -> str:
     """First line of a stage's docstring, read without importing it (torch takes seconds)."""
     import ast
 
-    source = (Path(__file__).parent / "stages" / f"{stage}.py").read_text()
+    source = (Path(__file__).parent / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     doc = ast.get_docstring(ast.parse(source)) or ""
     return doc.splitlines()[0].partition(": ")[2]
 

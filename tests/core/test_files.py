@@ -136,6 +136,9 @@ def test_jsonl_round_trip_and_its_errors(tmp_path):
         next(reader)
     with pytest.raises(UserError, match="file not found"):
         list(read_jsonl(tmp_path / "missing.jsonl"))
+    (tmp_path / "latin.jsonl").write_bytes(b'{"id": "a"}\n{"id": "caf\xe9"}\n')
+    with pytest.raises(UserError, match="line 2 is not JSON"):
+        list(read_jsonl(tmp_path / "latin.jsonl"))
 
 
 def test_jsonl_source_that_fails_leaves_nothing(tmp_path):

@@ -62,7 +62,7 @@ def write_coco(out: Path, masks: Masks, names: Sequence[str]) -> int:
     """
     images: list[dict[str, Any]] = []
     number, void = 0, False
-    with atomic_path(out / ANNOTATIONS) as temporary, temporary.open("w") as stream:
+    with atomic_path(out / ANNOTATIONS) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.write('{"annotations": [')
         for name, mask in masks:
             height, width = mask.shape
@@ -151,7 +151,7 @@ def read_yolo(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             f"no {SIZES}: polygons alone do not say how large an image is", where=path,
             remedy="give a folder with labels/ and a table of id, height and width, split by tabs",
         )
-    rows = (path / SIZES).read_text().split("\n")  # other ends of a line may be part of a name
+    rows = (path / SIZES).read_text(encoding="utf-8").split("\n")  # other ends of a line may be part of a name
     for place, row in enumerate(rows[1:], 2):
         if not row:
             continue
@@ -161,7 +161,7 @@ def read_yolo(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         name, height, width = found.groups()
         mask = np.zeros((int(height), int(width)), np.uint8)
         file = path / "labels" / f"{name}.txt"
-        for number, line in enumerate(file.read_text().splitlines() if file.is_file() else (), 1):
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else (), 1):
             try:
                 label, *shares = line.split()
                 points = np.array(shares, np.float64).reshape(-1, 2) * (mask.shape[1], mask.shape[0])

@@ -70,7 +70,7 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Raises `UserError` if the file is missing or is not JSON."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError("file not found", where=path) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -80,7 +80,7 @@ def read_json(path: str | Path) -> Any:
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
     """Write one JSON object a line and return how many."""
     count = 0
-    with atomic_path(path) as temporary, temporary.open("w") as stream:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for row in rows:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
             count += 1
@@ -92,11 +92,11 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise UserError("file not found", where=path)
-    with path.open() as stream:
+    with path.open("rb") as stream:  # bytes, so that what is not UTF-8 has its line's number too
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise UserError(f"line {number} is not JSON: {error}", where=path) from error

@@ -99,7 +99,8 @@ def _go_on(web: Web, media: Media, part: Path, limit: int) -> bool:
         version = f"{media.version} {response.headers.get('ETag') or response.headers.get('Last-Modified')} {total}"
         if total is not None and total > limit:
             raise Unwanted(f"larger than {size(limit)}", where=media.url)
-        if total is _WRONG or (begin and response.status == 206 and _version_of(part).read_text() != version):
+        resumed = begin and response.status == 206
+        if total is _WRONG or (resumed and _version_of(part).read_text(encoding="utf-8") != version):
             _forget(part)
             raise Busy(TransportError("the file is not the one that was begun"))
         if response.status != 206:

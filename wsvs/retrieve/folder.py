@@ -172,7 +172,7 @@ def retrieve_folder(
 
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with (out / _JOURNAL).open("a") as journal:
+        with (out / _JOURNAL).open("a", encoding="utf-8") as journal:
             journal.write("\n")  # the last line of a killed run may be a stump
             write_jsonl(out / MANIFEST, rows(journal))
     except OSError as error:
@@ -279,7 +279,7 @@ def _earlier_rows(out: Path) -> dict[tuple[str, str | None], Row]:
     if (out / MANIFEST).is_file():
         found = {(row["video"], row["class"]): row for row in read_jsonl(out / MANIFEST)}
     if (out / _JOURNAL).is_file():
-        for line in (out / _JOURNAL).read_text().splitlines():
+        for line in (out / _JOURNAL).read_text(encoding="utf-8").splitlines():
             with suppress(json.JSONDecodeError):
                 row = json.loads(line)
                 found[row["video"], row["class"]] = row

@@ -97,7 +97,7 @@ def curves(path: Path) -> dict[str, list[tuple[float, float]]]:
     """{metric: [(step, value)]} of the losses and the scores in metrics.csv, those of earlier starts included."""
     found: dict[str, list[tuple[float, float]]] = {}
     for file in sorted(path.glob("metrics*.csv")):
-        with file.open(newline="") as stream:
+        with file.open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
                 for key, value in row.items():
                     if key in ("train/loss", "val/loss", "val/map", "val/miou") and value:
@@ -147,5 +147,5 @@ def table_of(path: Path) -> list[list[str]]:
     """The cells of a CSV file by row; no row where it is not there."""
     if not path.is_file():
         return []
-    with path.open(newline="") as stream:
+    with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.reader(stream))

@@ -83,7 +83,7 @@ class Run:
                 try:
                     self.dir.mkdir(parents=True, exist_ok=True)
                     self._lock = take_lock(self.dir)
-                    handler = logging.FileHandler(self.dir / "wsvs.log")
+                    handler = logging.FileHandler(self.dir / "wsvs.log", encoding="utf-8")
                 except OSError as error:
                     raise explain_os_error(error, self.dir) from error
                 handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -138,7 +138,7 @@ class Run:
         now, path = fingerprint(self.cfg, self.stage, inputs), self.dir / FINGERPRINT
         if not path.is_file():
             write_text(path, now)
-        elif path.read_text() != now:
+        elif path.read_text(encoding="utf-8") != now:
             raise UserError(
                 "this run directory was begun with other settings", where=self.dir,
                 remedy="give another WSVS_RUN_ID (in a SLURM job too: its number is the default), or resume=false, "
@@ -293,7 +293,7 @@ def config_options(words: Sequence[str]) -> Iterator[str]:
 
 def take_lock(directory: Path) -> IO[str]:
     """A record lock dies with its process, even by kill -9, and is not inherited by loader workers."""
-    stream = (directory / LOCK).open("w")
+    stream = (directory / LOCK).open("w", encoding="utf-8")
     try:
         fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

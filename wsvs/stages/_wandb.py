@@ -244,7 +244,7 @@ def numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    with path.open(newline="") as stream:
+    with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.reader(stream))
 
 

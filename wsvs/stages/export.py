@@ -93,7 +93,7 @@ def label_names(folder: Path) -> list[str]:
             return [BACKGROUND, *read_checkpoint(checkpoint)["hyper_parameters"]["net"]["classes"]]
     labels = folder / "labels.txt"
     if labels.is_file():
-        return labels.read_text().splitlines()
+        return labels.read_text(encoding="utf-8").splitlines()
     raise UserError(
         "the names of the classes are not known", where=folder, remedy="give them: export.names=[background,cat,dog]"
     )

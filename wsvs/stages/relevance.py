@@ -92,5 +92,5 @@ def find_shots(
 
 def read_scores(path: Path) -> np.ndarray:
     """(T,) scores of the frames that belong to a clip, from its start on."""
-    with path.open() as stream:
+    with path.open(encoding="utf-8") as stream:
         return np.array([float(row["score"]) for row in csv.DictReader(stream)])
