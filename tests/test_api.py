@@ -66,6 +66,41 @@ def test_every_kind_of_image_gives_the_networks_own_answer(place, net):
         assert found.scores == pytest.approx(dict(zip(CONFIG.classes, scores.tolist(), strict=True)))
 
 
+def kinds(folder):
+    """Photographs that are not RGB as they lie there: turned, transparent, indexed, deep, for print."""
+    rng = np.random.default_rng(1)
+    colour, deep = rng.integers(0, 256, (20, 30, 4), np.uint8), rng.integers(0, 65536, (20, 30), np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    indexed = Image.fromarray(colour[..., :3]).quantize(16)
+    Image.fromarray(colour[..., :3]).save(folder / "turned.jpg", exif=exif)
+    Image.fromarray(colour).save(folder / "alpha.png")
+    indexed.save(folder / "indexed.png", transparency=3)
+    Image.fromarray(deep).save(folder / "deep.png")
+    Image.fromarray(rng.random((20, 30), np.float32)).save(folder / "float.tif")
+    Image.fromarray(colour, "CMYK").save(folder / "print.jpg")
+
+
+@pytest.mark.parametrize("name", ["turned.jpg", "alpha.png", "indexed.png", "deep.png", "float.tif", "print.jpg"])
+def test_a_pillow_image_is_its_file(place, name):
+    kinds(place)
+    model = wsvs.load("best.ckpt", background=0.3)
+    path = model.predict(name)
+    with Image.open(name) as opened:
+        image = model.predict(opened)
+        plain = np.array(opened.convert("RGB"))
+    assert np.array_equal(image.image, path.image) and np.array_equal(image.mask, path.mask)
+    assert image.scores == path.scores
+    if name != "print.jpg":  # which Pillow itself converts
+        assert path.image.shape != plain.shape or (path.image != plain).any()
+
+
+def test_a_torn_pillow_image_is_told(place):
+    (place / "torn.jpg").write_bytes((place / "photo.jpg").read_bytes()[:700])
+    with Image.open("torn.jpg") as opened, pytest.raises(UserError, match="image cannot be read"):
+        wsvs.load("best.ckpt").predict(opened)
+
+
 def test_given_tags(place):
     model = wsvs.load("best.ckpt", background=0)
     assert set(np.unique(model.predict("photo.png", tags=["dog"]).mask)) <= {0, 2}

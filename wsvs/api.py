@@ -15,7 +15,7 @@ from wsvs.core.errors import BadItem
 from wsvs.core.legend import with_legend
 from wsvs.core.masks import write_mask
 from wsvs.core.pictures import over
-from wsvs.data.images import read_image
+from wsvs.data.images import as_rgb, read_image
 from wsvs.data.tagged import to_tensor
 from wsvs.lit.predictor import PredictorModule, Refine
 from wsvs.nets.model import Method, load_net
@@ -64,8 +64,9 @@ class Model:
         """Segment one image.
 
         Args:
-            image: A file of any kind that Pillow reads, a Pillow image, or RGB as (H, W, 3) uint8. Files are turned as
-                their EXIF tag says, CMYK and 16 bits are converted, transparent parts become white.
+            image: A file of any kind that Pillow reads, a Pillow image, or RGB as (H, W, 3) uint8. Files and Pillow
+                images are turned as their EXIF tag says, CMYK and 16 bits are converted, transparent parts become
+                white.
             tags: Classes that the image shows, if they are known; predicted otherwise.
 
         Raises:
@@ -100,8 +101,8 @@ def _pixels(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
         return read_image(image)
     if isinstance(image, Image.Image):
         try:
-            return np.array(image.convert("RGB"))
-        except (OSError, ValueError) as error:
+            return as_rgb(image)
+        except Exception as error:  # an image that was opened only is decoded here: decoders raise many types
             raise BadItem(f"image cannot be read: {error}", where="image") from error
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"an image is (H, W, 3) uint8, got {image.shape} {image.dtype}")

@@ -24,18 +24,23 @@ def read_image(path: str | Path) -> np.ndarray:
     remedy = "replace the file, or take its id out of the table"
     try:
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                layered = image.convert("RGBA")
-                image = Image.new("RGBA", layered.size, "white")
-                image.alpha_composite(layered)
-            if image.mode.startswith("I") or image.mode == "F":
-                return _from_deep_grey(np.asarray(image))
-            return np.asarray(image.convert("RGB"))
+            return as_rgb(opened)
     except FileNotFoundError:
         raise BadItem("image not found", where=path, remedy=remedy) from None
     except Exception as error:  # decoders raise many types for damaged files, struct.error for bad EXIF among them
         raise BadItem(f"image cannot be read: {error}", where=path, remedy=remedy) from error
+
+
+def as_rgb(opened: Image.Image) -> np.ndarray:
+    """What `read_image` says, of a Pillow image. A damaged one raises whatever its decoder raises."""
+    image = ImageOps.exif_transpose(opened)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layered = image.convert("RGBA")
+        image = Image.new("RGBA", layered.size, "white")
+        image.alpha_composite(layered)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep_grey(np.asarray(image))
+    return np.asarray(image.convert("RGB"))
 
 
 def pictures_in(path: str | Path) -> int:
