@@ -53,6 +53,18 @@ def test_split_puts_no_video_on_both_sides(tmp_path, share):
             frames.split(bad)
 
 
+def test_split_takes_a_video_of_two_classes_whole(tmp_path):
+    """By class, 'a' would be held out of x and taught to y."""
+    shots = [shot(f"{kind}{video}", video, [0.5], kind=kind) for kind, videos in {
+        "x": "abcd", "y": "abef", "z": "a"
+    }.items() for video in videos]
+    train, held = FrameSet.select(tmp_path, shots[:-1], 0, 1).split(0.25)
+    assert {s["video"] for s in held.shots} == {"a"} and {s["class"] for s in held.shots} == {"x", "y"}
+    assert {s["video"] for s in train.shots} == set("bcdef")
+    train, held = FrameSet.select(tmp_path, shots, 0, 1).split(0.25)
+    assert not held.shots and len(train.shots) == 9  # z would have no video to learn from
+
+
 def boxed(height, width, box):
     mask = np.zeros((height, width), np.uint8)
     y0, y1, x0, x1 = box

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -158,6 +159,19 @@ def test_bad_items_of_all_batches_are_collected(config, make_trainer, load):
     train, val = load([data, {"bad": [("u", "empty")]}]), load([{**batch(), "bad": [("v", "text")]}])
     trainer.fit(EncoderModule(config.asdict()), train, val)
     assert bad.found == {"t": "torn", "u": "empty", "v": "text"}
+
+
+def test_a_checkpoint_has_the_bad_items_of_all_ranks(monkeypatch):
+    """It is written after the validation, from what rank 0 knows."""
+
+    def gather(everywhere, found):
+        everywhere[:] = [found, {"b": "empty"}]
+
+    monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+    bad = BadItems()
+    bad.found["a"] = "torn"
+    bad.on_validation_epoch_end(SimpleNamespace(world_size=2), None)
+    assert bad.state_dict() == {"a": "torn", "b": "empty"}
 
 
 def test_training_of_bad_items_alone_ends(config, make_trainer, load):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,7 @@ from wsvs.data.training import TrainingData
 from wsvs.data.visits import visited
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
-from wsvs.lit.steps import StepSeed, Throughput
+from wsvs.lit.steps import StepSeed, Throughput, ValidateLast
 
 
 class Items(Dataset):
@@ -49,13 +50,14 @@ class Stop(Callback):
 def trained(config, make_trainer, tmp_path):
     """Train from nothing or from a checkpoint; what the last checkpoint then holds."""
 
-    def train(stage, *, stop=None, start=None, ema=True, seed=0, **more):
+    def train(stage, *, stop=None, start=None, ema=True, seed=0, more_callbacks=(), **more):
         torch.manual_seed(seed)
         net = {**config.asdict(), "dropout": 0.5}
         kind = EncoderModule if stage == "encoder" else DecoderModule
         module = kind(net, lr=1e-2, schedule="cosine", warmup=2)
         path = tmp_path / f"{stage}-{stop or 0}.ckpt"
-        callbacks = [StepSeed(0), ModelCheckpoint(tmp_path, path.stem, enable_version_counter=False)]
+        keep = ModelCheckpoint(tmp_path, path.stem, enable_version_counter=False)
+        callbacks = [*more_callbacks, StepSeed(0), ValidateLast(), keep]
         if ema:
             callbacks.append(WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(0.9)))
         if stop:
@@ -100,11 +102,28 @@ def test_taken_up_it_ends_where_an_undisturbed_training_ends(trained, stage, sto
         assert whole[key] and same(again[key], whole[key]), key
 
 
-def test_dropout_and_crops_are_those_of_the_step(trained):
-    """Else the test above would pass whatever they are."""
+class Draw(Callback):
+    """Draws from the generator that dropout draws from, between the steps."""
+
+    def on_train_batch_end(self, *_):
+        torch.rand(3)
+
+
+def test_dropout_is_that_of_the_step_whatever_else_is_drawn(trained):
     _, whole = trained("encoder", max_epochs=1)
-    _, other = trained("encoder", max_epochs=1, num_sanity_val_steps=0)  # a validation draws nothing from a step
+    _, other = trained("encoder", max_epochs=1, more_callbacks=[Draw()])
     assert same(whole["state_dict"], other["state_dict"])
+
+
+@pytest.mark.parametrize(("stage", "length"), [
+    ("decoder", {"max_steps": 5, "val_check_interval": 4}), ("decoder", {"max_steps": 3, "val_check_interval": 16}),
+    ("decoder", {"max_steps": 4, "val_check_interval": 8}), ("encoder", {"max_epochs": sys.maxsize, "max_steps": 3}),
+])
+def test_the_last_step_is_in_the_checkpoint(trained, stage, length):
+    """Two batches make a step, and intervals count batches; two steps are a pass over the encoder's images."""
+    _, found = trained(stage, **length)
+    assert found["global_step"] == length["max_steps"]
+    assert not any(found["lr_schedulers"][0]["_last_lr"])  # the cosine's end
 
 
 def test_checkpoints_hold_the_average(trained, config):

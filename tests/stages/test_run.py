@@ -252,6 +252,17 @@ def test_workers_change_no_training(composed, stage):
     assert prints(composed(*words, f"{stage}.ema=0.9"), stage) != now
 
 
+@pytest.mark.parametrize("stage", ["encoder", "decoder", "adapt"])
+def test_how_often_is_logged_changes_no_training(composed, monkeypatch, stage):
+    """Nor where it is: the checkpoints' folder is that of the run."""
+    words = (f"stage={stage}", "data.root=x")
+    now = prints(composed(*words), stage)
+    told = ("trainer.log_every_n_steps=1", "trainer.enable_model_summary=true", "callbacks.progress.every=1")
+    monkeypatch.setenv("WSVS_RUN_DIR", "elsewhere")
+    assert prints(composed(*words, *told), stage) == now
+    assert prints(composed(*words, "callbacks=newest"), stage) != now
+
+
 def test_fingerprint_changes_with_the_inputs(composed):
     cfg = composed("stage=segment", "data.root=x")
     assert prints(cfg) == prints(composed("data.root=x", "stage=segment"))
@@ -266,7 +277,7 @@ def test_fingerprint_follows_the_sections_of_each_stage(composed):
         "labels": "labels=a", "predictions": "predictions=a", "truth": "truth=a", "retrieve": "retrieve.root=a",
         "encoder": "encoder.epochs=7", "relevance": "relevance.threshold=0.7", "segment": "segment.lambda_a=7",
         "decoder": "decoder.steps=7", "adapt": "adapt.steps=7", "predict": "predict.flip=true",
-        "evaluate": "evaluate.kind=video", "videos": "videos=a",
+        "evaluate": "evaluate.kind=video", "videos": "videos=a", "callbacks": "callbacks=newest",
     }
     before = composed("stage=encoder", "data.root=x")
     after = {key: composed("stage=encoder", "data.root=x", word) for key, word in changes.items()}

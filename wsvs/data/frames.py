@@ -53,17 +53,23 @@ class FrameSet:
         return cls(run, chosen)
 
     def split(self, share: float) -> tuple[FrameSet, FrameSet]:
-        """(training, held out) by video: every 1/share-th video of each class, so that no video is in both."""
+        """(training, held out) by video: every 1/share-th video of each class, so that no video is in both.
+
+        One that shows two classes is held out of both, unless it is the last that teaches one of them.
+        """
         if not 0 <= share < 1:
             raise ValueError(f"decoder.holdout must be in [0, 1), got {share}")
-        held: set[tuple[str, str]] = set()
-        for name in sorted({shot["class"] for shot in self.shots}):
-            videos = sorted({shot["video"] for shot in self.shots if shot["class"] == name})
-            count = min(round(share * len(videos)), len(videos) - 1)
-            step = len(videos) / count if count else 0
-            held |= {(name, videos[int(k * step)]) for k in range(count)}
-        inside = [shot for shot in self.shots if (shot["class"], shot["video"]) in held]
-        outside = [shot for shot in self.shots if (shot["class"], shot["video"]) not in held]
+        classes = sorted({shot["class"] for shot in self.shots})
+        videos = {name: sorted({shot["video"] for shot in self.shots if shot["class"] == name}) for name in classes}
+        held: set[str] = set()
+        for name in classes:
+            count = min(round(share * len(videos[name])), len(videos[name]) - 1)
+            for k in range(count):
+                video = videos[name][k * len(videos[name]) // count]
+                if all({*theirs} - held - {video} for theirs in videos.values() if video in theirs):
+                    held.add(video)
+        inside = [shot for shot in self.shots if shot["video"] in held]
+        outside = [shot for shot in self.shots if shot["video"] not in held]
         return FrameSet(self.run, outside), FrameSet(self.run, inside)
 
     def __len__(self) -> int:

@@ -24,6 +24,14 @@ class StepSeed(pl.Callback):
         torch.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]))
 
 
+class ValidateLast(pl.Callback):
+    """Ends a training of so many steps by a validation: else the steps since the last one would be in no checkpoint."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if 0 < trainer.max_steps <= trainer.global_step:
+            trainer.should_stop = True  # which Lightning validates before, as it does not where it has counted enough
+
+
 class Throughput(pl.Callback):
     """Logs how many images a second all ranks train on, and the share of its time that a rank waits for data.
 

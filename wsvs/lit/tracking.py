@@ -39,7 +39,13 @@ class BadItems(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
         self.found.update(state_dict)
 
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._gather(trainer)  # before the checkpoint, which has rank 0's alone
+
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._gather(trainer)
+
+    def _gather(self, trainer: pl.Trainer) -> None:
         if trainer.world_size > 1:
             everywhere: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(everywhere, self.found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
 from wsvs.data.tagged import TaggedImages
 from wsvs.lit.logger import Metrics
-from wsvs.lit.steps import StepSeed, Throughput
+from wsvs.lit.steps import StepSeed, Throughput, ValidateLast
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import NetConfig
 from wsvs.nets.timm_backbone import PREFIX as TIMM
@@ -93,16 +94,15 @@ def build_trainer(
     _check_launcher(cfg)
     sow(cfg)  # again: the same order of items whatever was drawn until here, by a run that is taken up or not
     given = {key: value for key, value in cfg.trainer.items() if value is not None}
-    if epochs is not None and "max_steps" not in given:
-        given.setdefault("max_epochs", epochs)
+    if epochs is not None:  # a pass over the images ends with a validation, also where steps are counted
+        given.setdefault("max_epochs", sys.maxsize if "max_steps" in given else epochs)
     if steps is not None and "max_epochs" not in given:
         given.setdefault("max_steps", steps)
     if steps is not None:
         given.setdefault("max_epochs", -1)
     given.setdefault("max_steps", -1)
     if val_every is not None:
-        last = given["max_steps"] if given["max_steps"] > 0 else val_every
-        batches = min(val_every, last) * given.get("accumulate_grad_batches", 1)  # Lightning counts these
+        batches = val_every * given.get("accumulate_grad_batches", 1)  # Lightning counts these
         given |= {"val_check_interval": batches, "check_val_every_n_epoch": None}
     if rank() == 0:
         keep_metrics(run.dir)
@@ -115,7 +115,7 @@ def build_trainer(
 
         callbacks.append(ShowValidation(run.tracker.media, run.tracker.show))
     if monitor:
-        callbacks += [StepSeed(cfg.seed), *averaging(cfg[run.stage], run.stage)]
+        callbacks += [StepSeed(cfg.seed), ValidateLast(), *averaging(cfg[run.stage], run.stage)]
     for item in cfg.callbacks.values():
         if item is not None and item._target_.endswith("ModelCheckpoint"):
             free = "monitor" in item or item.get("filename") == "last"

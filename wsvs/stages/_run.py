@@ -39,7 +39,8 @@ log = logging.getLogger("wsvs")
 INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
 LOCK = ".lock"
-NO_RESULT = ("workers",)  # settings that change no result
+# Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
+NO_RESULT = ("workers", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every")
 CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 
 

@@ -20,7 +20,7 @@ from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run, rank
 
 NEEDS = ("decoder",)
-SECTIONS = ("data", "model", "adapt", "trainer")
+SECTIONS = ("data", "model", "adapt", "trainer", "callbacks")
 OBJECTIVE = "val/miou"
 
 
@@ -89,14 +89,17 @@ def _usable(run: Run, names: list[str]) -> set[str]:
     """Ids whose pseudo-label shows something; looked at once and kept in usable.json."""
     record = run.dir / "usable.json"
     if rank() == 0 and not record.is_file():
-        shown = []
+        shown, bad = [], {}
         for name in names:
             try:
                 mask = read_mask(run.dir / "masks" / f"{name}.png")
             except BadItem as error:
-                run.skip(name, error.message)
+                bad[name] = error.message
                 continue
             if np.any(mask):
                 shown.append(name)
-        write_json(record, shown)
-    return set(run.wait_for(record))
+        write_json(record, {"usable": shown, "bad": bad})
+    found = run.wait_for(record)
+    for name, reason in found["bad"].items():
+        run.skip(name, reason)
+    return set(found["usable"])

@@ -11,7 +11,7 @@ from wsvs.stages._lightning import build_trainer, decoder_config, fit, optimisat
 from wsvs.stages._run import Run
 
 NEEDS = ("encoder", "segment")
-SECTIONS = ("model", "decoder", "trainer")
+SECTIONS = ("model", "decoder", "trainer", "callbacks")
 OBJECTIVE = "val/miou"
 
 

@@ -10,7 +10,7 @@ from wsvs.stages._lightning import build_data, build_trainer, fit, net_config, o
 from wsvs.stages._run import Run
 
 NEEDS: tuple[str, ...] = ()
-SECTIONS = ("data", "model", "encoder", "trainer")
+SECTIONS = ("data", "model", "encoder", "trainer", "callbacks")
 OBJECTIVE = "val/map"
 
 
