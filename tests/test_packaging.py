@@ -56,10 +56,12 @@ def test_wheel_holds_the_code_the_configuration_and_nothing_else(wheel):
         metadata = archive.read(f"wsvs-{wsvs.__version__}.dist-info/METADATA").decode()
     here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "wsvs").rglob("*.py")}
     here |= {f"wsvs/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
+    here |= {"wsvs/core/fonts/DejaVuSans.ttf", "wsvs/core/fonts/LICENSE"}
     assert "wsvs/conf/config.yaml" in here
     assert {name for name in names if ".dist-info/" not in name} == here
-    assert {f"wsvs-{wsvs.__version__}.dist-info/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= names
-    assert f"Version: {wsvs.__version__}\n" in metadata and "License-Expression: Apache-2.0\n" in metadata
+    assert {f"wsvs-{wsvs.__version__}.dist-info/licenses/{name}" for name in PROJECT["license-files"]} <= names
+    assert f"Version: {wsvs.__version__}\n" in metadata
+    assert "License-Expression: Apache-2.0 AND Bitstream-Vera\n" in metadata
 
 
 @pytest.mark.slow

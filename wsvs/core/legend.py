@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from wsvs.core.classes import voc_palette
+from wsvs.core.letters import any_font, font
 
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 _SMALLEST, _SHARE = 12, 32  # height of the letters in px, and at least this part of the picture's width
@@ -25,17 +26,18 @@ def with_legend(picture: np.ndarray, labels: Sequence[int], names: Sequence[str]
         names: Names of the labels 0, 1, ...
 
     Returns:
-        (H + strip, W, 3) uint8. A name that is wider than the picture is cut off by its border.
+        (H + strip, W, 3) uint8. A name that is wider than the picture is cut off by its border; one in letters that
+        no font has (`wsvs.core.letters`) gives way to its label.
     """
     width = picture.shape[1]
     size = max(_SMALLEST, width // _SHARE)
-    font = ImageFont.load_default(size)
     gap = size // 2
-    entries = [(voc_palette()[label], names[label]) for label in labels] or [(None, NOTHING)]
+    readable = [(label, names[label] if font(names[label], size) else str(label)) for label in labels]
+    entries = [(voc_palette()[label], name) for label, name in readable] or [(None, NOTHING)]
     places, left, line = [], gap, 0
     for colour, name in entries:
         swatch = 0 if colour is None else size + gap
-        length = swatch + int(font.getlength(name))
+        length = swatch + int(any_font(name, size).getlength(name))
         if left > gap and left + length > width:
             left, line = gap, line + 1
         places.append((left, line, swatch))
@@ -47,5 +49,5 @@ def with_legend(picture: np.ndarray, labels: Sequence[int], names: Sequence[str]
         y = gap + row * (size + gap)
         if colour is not None:
             draw.rectangle((x, y, x + size - 1, y + size - 1), tuple(int(value) for value in colour))
-        draw.text((x + swatch, y + size / 2), name, _INK, font, anchor="lm")
+        draw.text((x + swatch, y + size / 2), name, _INK, any_font(name, size), anchor="lm")
     return np.concatenate([picture, np.asarray(strip)])

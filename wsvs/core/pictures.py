@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from wsvs.core.classes import IGNORE, voc_palette
+from wsvs.core.letters import any_font
 
 _GAP = 8  # px between tiles and around a picture
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
@@ -54,18 +55,17 @@ def row(tiles: Sequence[tuple[str, np.ndarray]], *, width: int = 212, title: str
         raise ValueError(f"a row needs a tile and a width of at least 1, got {len(tiles)} tiles and width {width}")
     pictures = [_scale(picture, width) for _, picture in tiles]
     tallest = max(picture.height for picture in pictures)
-    small, large = ImageFont.load_default(13), ImageFont.load_default(15)
     top = _GAP + (24 if title else 0)
     lines = max(caption.count("\n") + 1 for caption, _ in tiles)
     canvas = Image.new(
         "RGB", (_GAP + len(tiles) * (width + _GAP), top + tallest + _GAP // 2 + 18 * lines + _GAP), _PAPER
     )
     draw = ImageDraw.Draw(canvas)
-    draw.text((_GAP, _GAP), title, _INK, large)
+    draw.text((_GAP, _GAP), title, _INK, any_font(title, 13))
     for number, ((caption, _), picture) in enumerate(zip(tiles, pictures, strict=True)):
         left = _GAP + number * (width + _GAP)
         canvas.paste(picture, (left, top))
-        draw.multiline_text((left, top + tallest + _GAP // 2), caption, _INK, small)
+        draw.multiline_text((left, top + tallest + _GAP // 2), caption, _INK, any_font(caption, 11))
     return canvas
 
 

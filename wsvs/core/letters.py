@@ -1,0 +1,79 @@
+"""A font for words of any script: DejaVu Sans, which lies here, else an installed one that has the letters."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from PIL import ImageFont
+
+log = logging.getLogger("wsvs")
+
+DEJAVU = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"  # Latin, Greek, Cyrillic, Arabic, Armenian, Georgian
+_NOWHERE = "\U0010fffe"  # in no font: drawn as the picture of what is missing
+
+
+def font(text: str, size: int) -> ImageFont.FreeTypeFont | None:
+    """A font of `size` px that has every letter of the text, or None, which is logged once for a text.
+
+    Other scripts (Chinese, Thai, ...) need a font of the system that fontconfig finds. What runs from right to left
+    or joins its letters is set rightly where libfribidi is installed.
+    """
+    found = _file(text)
+    return None if found is None else _open(*found, size)
+
+
+def any_font(text: str, size: int) -> ImageFont.FreeTypeFont:
+    """The same, but DejaVu Sans where no font has all letters: the others become boxes."""
+    return font(text, size) or _open(str(DEJAVU), 0, size)
+
+
+@cache
+def _open(file: str, index: int, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size, index)
+
+
+@cache
+def _file(text: str) -> tuple[str, int] | None:
+    """(file, number of the face within it) of a font that has every letter."""
+    letters = sorted({letter for letter in text if unicodedata.category(letter)[0] in "LNPS"})  # no spaces, no marks
+    if _has(str(DEJAVU), 0, letters):
+        return str(DEJAVU), 0
+    found = _installed(letters)
+    if found is None:
+        log.warning(
+            "no font has all letters of %r: install one for pictures to show it, such as fonts-noto-cjk (Chinese, "
+            "Japanese, Korean) or fonts-noto-core (most other scripts)", text,
+        )
+    return found
+
+
+def _installed(letters: list[str]) -> tuple[str, int] | None:
+    if not shutil.which("fc-match"):
+        return None
+    charset = " ".join(f"{ord(letter):x}" for letter in letters)
+    command = ["fc-match", "-f", "%{file}\t%{index}", f"sans:charset={charset}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    file, _, index = done.stdout.partition("\t")
+    if not index.isdecimal():
+        return None
+    face = int(index) & 0xFFFF  # the upper half tells the instance of a variable font
+    return (file, face) if _has(file, face, letters) else None  # the nearest font may lack some
+
+
+def _has(file: str, index: int, letters: list[str]) -> bool:
+    try:
+        shown = _open(file, index, 12)
+        missing = _picture(shown, _NOWHERE)
+        return all(_picture(shown, letter) != missing for letter in letters)
+    except OSError:  # a format that Pillow does not read, or pictures of one size, as of emoji
+        return False
+
+
+def _picture(shown: ImageFont.FreeTypeFont, letter: str) -> tuple[tuple[int, int], bytes]:
+    mask = shown.getmask(letter)
+    return mask.size, bytes(mask)
