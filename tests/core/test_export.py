@@ -64,6 +64,22 @@ def test_hostile_masks_and_names(tmp_path, kind):
     same(READ[kind](tmp_path / "out"), hostile())
 
 
+def test_coco_names_the_files_of_the_images(tmp_path):
+    files = {"deep/f.v1": "deep/f.v1.gif", "z": "z.Jpg", "video/00007": "video/00007"}  # the last: an id with its end
+    write_coco(tmp_path, masks().items(), NAMES, files)
+    images = json.loads((tmp_path / "annotations.json").read_text())["images"]
+    assert {image["file_name"] for image in images} == {
+        "deep/f.v1.gif", "z.Jpg", "video/00007", "video/00000.jpg", "video/00001.jpg", "video/00002.jpg",
+    }
+    same(read_coco(tmp_path), masks())
+
+
+def test_coco_keeps_an_id_that_the_file_name_does_not_tell(tmp_path):
+    expected = {"a.jpg": np.eye(2, dtype=np.uint8), "a": np.ones((1, 2), np.uint8)}
+    write_coco(tmp_path, expected.items(), NAMES, {"a.jpg": "a.jpg", "a": "a.png"})
+    same(read_coco(tmp_path), expected)
+
+
 def test_coco_by_its_own_api(tmp_path, capsys):
     coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
     expected = masks()
@@ -121,15 +137,56 @@ def test_davis_folders(tmp_path):
     assert (tmp_path / "ImageSets/all.txt").read_text() == "video\n"
     frames = sorted(path.name for path in (tmp_path / "Annotations/Full-Resolution/video").iterdir())
     assert frames == ["00000.png", "00001.png", "00002.png", "00007.png"]
+    assert json.loads((tmp_path / "frames.json").read_text()) == {}
     with pytest.raises(UserError, match="no masks of videos"):
         write_davis(tmp_path / "none", [("a", np.zeros((1, 1), np.uint8))], NAMES)
 
 
+@pytest.mark.parametrize("names", [("v/000120", "v/000121"), ("v/1", "v/10"), ("v w/\t/07", "v/7")])
+def test_davis_frames_get_their_names_back(tmp_path, names):
+    expected = {name: np.full((2, 2), number, np.uint8) for number, name in enumerate(names)}
+    write_davis(tmp_path, expected.items(), NAMES)
+    assert all(len(path.stem) == 5 for path in (tmp_path / "Annotations").rglob("*.png"))
+    same(READ["davis"](tmp_path), expected)
+
+
+def test_two_masks_of_one_name_are_refused(tmp_path):
+    both = [("v/1", np.zeros((1, 1), np.uint8)), ("v/01", np.ones((1, 1), np.uint8))]
+    with pytest.raises(UserError, match=r"two images would both give v/00001.png") as caught:
+        write_davis(tmp_path, both, NAMES)
+    assert caught.value.where == "mask v/01.png"
+    images = [{"id": n, "file_name": f"a.{end}", "height": 1, "width": 1} for n, end in enumerate(("jpg", "png"))]
+    write_json(tmp_path / "annotations.json", {"images": images, "annotations": []})
+    with pytest.raises(UserError, match=r"two images would both give a.png") as caught:
+        list(read_coco(tmp_path))
+    assert caught.value.where == f"{tmp_path}/annotations.json: images[1], file_name 'a.png'"
+    (tmp_path / "sizes.tsv").write_text("id\theight\twidth\na\t1\t1\na\t1\t1\n")
+    with pytest.raises(UserError, match=r"two images would both give a.png") as caught:
+        list(read_yolo(tmp_path))
+    assert caught.value.where == f"{tmp_path}/sizes.tsv:3"
+
+
+@pytest.mark.parametrize("line", ["-1 0 0 1 0 1 1", "0 0 0 nan 0 1 1", "0 0 0 inf 0 1 1", "254 0 0 1 0 1 1", "1.5 0 0"])
+def test_yolo_numbers_that_mean_nothing(tmp_path, line):
+    write_yolo(tmp_path, [("a", np.ones((2, 2), np.uint8))], NAMES)
+    (tmp_path / "labels/a.txt").write_text(f"0 0 0 1 0 1 1\n{line}\n")
+    with pytest.raises(UserError, match="not 'class x y") as caught:
+        list(read_yolo(tmp_path))
+    assert caught.value.where == f"{tmp_path / 'labels/a.txt'}:2"
+
+
 def test_bad_files_are_told(tmp_path):
-    for content in ([], {"images": [], "x": 1}, {"images": [{"id": 1}], "annotations": []}, {
-        "images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}],
-        "annotations": [{"image_id": 1, "category_id": 300, "segmentation": {"counts": [0, 1]}}],
-    }):
+    def annotated(**more):
+        image = {"id": 1, "file_name": "a", "height": 1, "width": 1}
+        row = {"image_id": 1, "category_id": 1, "segmentation": {"counts": [0, 1]}}
+        return {"images": [image], "annotations": [row | more]}
+
+    for content in (
+        [], {"images": [], "x": 1}, {"images": [{"id": 1}], "annotations": []},
+        {"images": ["a.jpg"], "annotations": []}, annotated(category_id=300), annotated(category_id=0),
+        annotated(category_id=-1), annotated(category_id="1"),
+        annotated(segmentation=[[0, 0, 1, 0, float("nan"), 1]]),
+    ):
         (tmp_path / "annotations.json").write_text(json.dumps(content))
         with pytest.raises(UserError, match="not a file of COCO masks"):
             list(read_coco(tmp_path))

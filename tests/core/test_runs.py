@@ -11,8 +11,8 @@ import pytest
 
 import wsvs
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
-from wsvs.core.runs import find_run, read_summary, require_run, run_id, write_summary
+from wsvs.core.files import read_json, write_json, write_jsonl
+from wsvs.core.runs import find_run, masks_of, read_summary, require_run, run_id, write_summary
 
 VARIABLES = ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
 
@@ -106,3 +106,26 @@ def test_summary_records_what_made_the_run(tmp_path):
     assert summary["versions"]["wsvs"] == wsvs.__version__ and "numpy" in summary["versions"]
     assert summary["git_commit"] is None or re.fullmatch(r"[0-9a-f]{40}\+?", summary["git_commit"])
     assert read_json(tmp_path / "summary.json") == summary
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_masks_of_a_run_that_lists_them(tmp_path):
+    touch(tmp_path, "masks/a.png", "wandb/b.png", "overlay/c/00000.png", "wandb/run/media.png")
+    rows = [{"id": "wandb/b", "file": "wandb/b.JPG"}, {"id": "overlay/c", "file": "overlay/c.mp4", "frames": 2}]
+    write_jsonl(tmp_path / "items.jsonl", [*rows, {"id": "masks/a", "file": "masks/a.gif"}])
+    films = {"overlay/c/00000": None, "overlay/c/00001": None}
+    assert masks_of(tmp_path) == (tmp_path, {"masks/a": "masks/a.gif", **films, "wandb/b": "wandb/b.JPG"})
+
+
+def test_masks_of_other_folders(tmp_path):
+    touch(tmp_path, "done/a.png", "wandb/b.png", "c.d.png", ".tmp-1.png", ".hidden/e.png", "f.jpg")
+    assert masks_of(tmp_path) == (tmp_path, dict.fromkeys(["c.d", "done/a", "wandb/b"]))
+    touch(tmp_path, "wsvs.log")  # a run that did not finish
+    assert list(masks_of(tmp_path)[1]) == ["c.d", "done/a"]
+    touch(tmp_path, "masks/wandb/000001.png")
+    assert masks_of(tmp_path) == (tmp_path / "masks", {"wandb/000001": None})

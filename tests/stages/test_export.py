@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import read_json, write_json, write_jsonl
 from wsvs.core.masks import read_mask, write_mask
+from wsvs.core.progress import Meter
 
 MASK = np.array([[0, 1, 2], [2, 2, 0]], np.uint8)
 
@@ -24,6 +27,8 @@ def predict(tmp_path):
         write_mask(run / f"{name}.png", MASK)
     for name in ("overlay/x", "scores/x", ".tmp-1", "wandb/run/files/media/x"):
         write_mask(run / f"{name}.png", MASK)
+    rows = [{"id": "a b/c.d", "file": "a b/c.d.Png"}, {"id": "film", "file": "film.mp4", "frames": 2}]
+    write_jsonl(run / "items.jsonl", rows)
     (run / "labels.txt").write_text("background\ncat\ndog\n")
     write_json(run / "summary.json", {"finished": 1.0, "debug": False})
     return run
@@ -51,6 +56,7 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
     assert wsvs(*words, run_id="images")[0] == 0
     content = read_json(tmp_path / "out/n/export/images/annotations.json")
     assert [one["name"] for one in content["categories"]] == ["cat", "dog"]
+    assert [one["file_name"] for one in content["images"]] == ["a b/c.d.Png", "film/00000.jpg", "film/00001.jpg"]
     segment = tmp_path / "out/n/segment/r"
     write_mask(segment / "masks/cat/clip_0/000009.png", MASK)
     write_json(segment / "summary.json", {"finished": 1.0, "debug": False})
@@ -61,6 +67,9 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
     davis = tmp_path / "out/n/export/shots"
     assert np.array_equal(read_mask(davis / "Annotations/Full-Resolution/cat/clip_0/00009.png"), MASK)
     assert (davis / "ImageSets/all.txt").read_text() == "cat/clip_0\n"
+    back = ["export.format=davis", "export.reverse=true", f"predictions={davis}", f"export.out={tmp_path}/back"]
+    assert wsvs(*words, *back)[0] == 0
+    assert np.array_equal(read_mask(tmp_path / "back/cat/clip_0/000009.png"), MASK)  # as the run has it
 
 
 @pytest.mark.parametrize(
@@ -77,8 +86,50 @@ def test_mistakes(wsvs, words, more, message):
     assert status == 2 and message in err and "where:" in err
 
 
+def test_file_names_of_images_that_no_run_has_listed(wsvs, words, tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in ("a", "b", "c.jpg", "d"):
+        write_mask(tmp_path / "theirs" / f"{name}.png", MASK)
+    (tmp_path / "photos").mkdir()
+    for name in ("a.gif", "b.JPG", "c.jpg"):
+        (tmp_path / "photos" / name).touch()
+    words += ["predictions=theirs", "export.names=[background,cat,dog]"]
+    assert wsvs(*words, "input=photos", "export.out=coco")[0] == 0
+    names = [one["file_name"] for one in read_json(tmp_path / "coco/annotations.json")["images"]]
+    assert names == ["a.gif", "b.JPG", "c.jpg", "d.jpg"] and "1 of 4 masks have no image that is known" in caplog.text
+    assert wsvs(*words[:4], "predictions=coco", "export.reverse=true", "export.out=back")[0] == 0
+    assert {path.name for path in (tmp_path / "back").iterdir()} == {"a.png", "b.png", "c.jpg.png", "d.png"}
+
+
+def test_import_knows_how_much_there_is(wsvs, words, predict, tmp_path, monkeypatch, caplog):
+    """Otherwise its bar has no end and no time left."""
+    monkeypatch.setattr(Meter.__init__, "__kwdefaults__", {**Meter.__init__.__kwdefaults__, "every": -1})
+    caplog.set_level("INFO")
+    for kind in ("coco", "voc", "yolo", "davis"):
+        assert wsvs(*words, f"export.format={kind}", f"predictions={predict}", f"export.out={kind}")[0] == 0
+        caplog.clear()
+        back = [f"predictions={kind}", "export.reverse=true", f"export.out={kind}/back"]
+        assert wsvs(*words, f"export.format={kind}", *back)[0] == 0
+        assert f"1 of {2 if kind == 'davis' else 3} masks" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../../evil/x", "/tmp/evil/x", "a/../../x"])
+def test_nothing_is_written_outside_the_folder(wsvs, words, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    images = [{"id": 1, "file_name": f"{name}.jpg", "height": 1, "width": 1}]
+    write_json(tmp_path / "in/annotations.json", {"images": images, "annotations": []})
+    (tmp_path / "in/sizes.tsv").write_text(f"id\theight\twidth\n{name}\t1\t1\n")
+    write_mask(tmp_path / "in/Annotations/Full-Resolution/v/00000.png", MASK)
+    write_json(tmp_path / "in/frames.json", {"v/00000": name})
+    for kind, where in (("coco", "images[0]"), ("yolo", "sizes.tsv:2"), ("davis", "frames.json: v/00000")):
+        back = ["export.reverse=true", "export.out=deep/er/out", f"export.format={kind}"]
+        status, _, err = wsvs(*words, "predictions=in", *back)
+        assert status == 2 and name in err and where in err
+    assert not list(tmp_path.rglob("x.png")) and not Path("/tmp/evil").exists()
+
+
 def test_a_bad_mask_is_passed_over_and_a_label_without_a_name_stops(wsvs, words, predict, caplog):
-    (predict / "torn.png").write_bytes(b"")
-    assert wsvs(*words)[0] == 3 and "passed over torn.png" in caplog.text
+    (predict / "a b/c.d.png").write_bytes(b"")
+    assert wsvs(*words)[0] == 3 and "passed over a b/c.d.png" in caplog.text
     status, _, err = wsvs(*words, "export.names=[background,cat]")
     assert status == 2 and "label 2 has no name" in err

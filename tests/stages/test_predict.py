@@ -14,7 +14,7 @@ from PIL import Image
 from tests.films import make_film
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import read_json, read_jsonl, write_json
 from wsvs.core.masks import read_mask
 from wsvs.nets.model import NetConfig, SegmentationNet
 from wsvs.stages.predict import list_images, needs
@@ -67,6 +67,27 @@ def test_from_the_command_line(wsvs, tmp_path):
     summary = read_json(run / "summary.json")
     assert summary["counts"] == {"images": 4, "masks": 3, "films": 1, "masks of films": 3, "passed over": 1}
     assert "given" in summary["supervision"] and "torn.png" in read_json(run / "skipped.json")[0]["reason"]
+
+
+def test_folders_named_like_those_of_a_run_are_exported_too(wsvs, tmp_path):
+    """Whatever images and their folders are called: as many masks are exported as are predicted."""
+    write_checkpoint(tmp_path / "net.ckpt")
+    names = ("frames/a.PNG", "done/b.png", "overlay/c.gif", "masks/d.Jpg", "wandb/e.png", "f.png")
+    for number, name in enumerate(names, 1):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (6, number)).save(tmp_path / "in" / name)
+    words = [f"out={tmp_path}/out", "trainer=cpu"]
+    status, _, err = wsvs(
+        "stage=predict", *words, f"predict.checkpoint={tmp_path}/net.ckpt", f"input={tmp_path}/in", "predict.workers=0",
+        "predict.tags=[dog]", "predict.background=0", "predict.scores=true", run_id="r",
+    )
+    assert status == 0, err
+    run = tmp_path / "out/default/predict/r"
+    assert {row["file"] for row in read_jsonl(run / "items.jsonl")} == set(names)
+    status, _, err = wsvs("stage=export", *words, "export.format=coco", run_id="e")
+    assert status == 0, err
+    images = read_json(tmp_path / "out/default/export/e/annotations.json")["images"]
+    assert {image["file_name"]: image["height"] for image in images} == dict(zip(names, range(1, 7), strict=True))
 
 
 def odd_images(folder: Path) -> dict[str, tuple[int, int]]:

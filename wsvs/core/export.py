@@ -1,14 +1,14 @@
 """Masks in the files of other tools, and back: PASCAL VOC, MS COCO, YOLO and DAVIS.
 
-Each format is a pair: write(out, masks, names) for pairs of an id and (H, W) uint8 labels, and read(path) of such
-pairs. What is written gives the same masks when it is read. Ids are paths without an extension, such as 'cat/7'.
+Each format is a pair: write(out, masks, names) for pairs of an id and (H, W) uint8 labels, and read(path, progress) of
+such pairs. What is written gives the same masks when it is read. Ids are paths without an extension, such as 'cat/7'.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,38 @@ from wsvs.core import export_rle
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import UserError
 from wsvs.core.export_polygons import fill, outlines
-from wsvs.core.files import atomic_path, read_json, write_text
+from wsvs.core.files import atomic_path, read_json, write_json, write_text
 from wsvs.core.masks import read_mask, write_mask
 
 Masks = Iterable[tuple[str, np.ndarray]]
+Read = Iterator[tuple[str, np.ndarray]]
+Progress = Callable[[Sequence[Any]], Iterable[Any]]
+"""Wraps the list of what is read, to show how far it is."""
 VOID = "void"
 FRAME = re.compile(r"(.+)/(\d+)")
 ANNOTATIONS = "annotations.json"
 SIZES = "sizes.tsv"
+DAVIS_MASKS = Path("Annotations", "Full-Resolution")
+FRAMES = "frames.json"
 _SIZE = re.compile(r"(.+)\t(\d+)\t(\d+)\s*")
+
+
+def checked(name: str, seen: set[str], where: str) -> str:
+    """An id that a file of others gives; `seen` are those before it, to which it is added.
+
+    Raises:
+        UserError: The mask would lie outside the folder of masks, or over another one.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in name:
+        raise UserError(
+            f"{name!r} is no name of a file below a folder", where=where,
+            remedy="names are paths without a leading / and without '..': mend the file",
+        )
+    if name in seen:
+        raise UserError(f"two images would both give {name}.png", where=where, remedy="rename one of them")
+    seen.add(name)
+    return name
 
 
 def write_voc(out: Path, masks: Masks, names: Sequence[str]) -> int:
@@ -40,25 +63,29 @@ def write_voc(out: Path, masks: Masks, names: Sequence[str]) -> int:
     return len(ids)
 
 
-def read_voc(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    yield from read_folder(path / "SegmentationClass")
+def read_voc(path: Path, progress: Progress = iter) -> Read:
+    yield from read_folder(path / "SegmentationClass", progress)
 
 
-def read_folder(root: Path) -> Iterator[tuple[str, np.ndarray]]:
+def read_folder(root: Path, progress: Progress = iter) -> Read:
     """All masks below a folder in the order of their ids. Raises `UserError` if there is none."""
-    found = False
-    for path in sorted(root.rglob("*.png")):
-        if not any(part.startswith(".") for part in path.relative_to(root).parts):
-            found = True
-            yield path.relative_to(root).with_suffix("").as_posix(), read_mask(path)
+    found = [
+        path for path in sorted(root.rglob("*.png"))
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
     if not found:
         raise UserError("no mask in this folder", where=root, remedy="masks are PNG files")
+    for path in progress(found):
+        yield path.relative_to(root).with_suffix("").as_posix(), read_mask(path)
 
 
-def write_coco(out: Path, masks: Masks, names: Sequence[str]) -> int:
+def write_coco(
+    out: Path, masks: Masks, names: Sequence[str], files: Mapping[str, str] | None = None
+) -> int:
     """annotations.json in the form of MS COCO: for each class of an image one annotation with its run lengths.
 
-    `category_id` is the label; 255 is written as the category 'void'. An image's file name is its id and '.jpg'.
+    `category_id` is the label; 255 is written as the category 'void'. An image's file name is the one that `files`
+    gives for its id, else its id and '.jpg'. An id that the file name does not tell is kept as "mask_id".
     """
     images: list[dict[str, Any]] = []
     number, void = 0, False
@@ -66,7 +93,9 @@ def write_coco(out: Path, masks: Masks, names: Sequence[str]) -> int:
         stream.write('{"annotations": [')
         for name, mask in masks:
             height, width = mask.shape
-            images.append({"id": len(images) + 1, "file_name": f"{name}.jpg", "height": height, "width": width})
+            file = (files or {}).get(name, f"{name}.jpg")
+            image = {"id": len(images) + 1, "file_name": file, "height": height, "width": width}
+            images.append(image if _stem(file) == name else image | {"mask_id": name})
             for label in np.unique(mask[mask > 0]).tolist():
                 void |= label == IGNORE
                 number += 1
@@ -88,29 +117,38 @@ def _annotation(number: int, image: int, label: int, mask: np.ndarray) -> dict[s
     }
 
 
-def read_coco(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def read_coco(path: Path, progress: Progress = iter) -> Read:
     """Masks of a COCO file, run lengths or polygons; a later annotation lies over an earlier one.
 
     Raises:
-        UserError: Not such a file.
+        UserError: Not such a file, or an image whose mask would lie elsewhere or over another.
     """
     path = path / ANNOTATIONS if path.is_dir() else path
     content = read_json(path)
+    seen: set[str] = set()
     try:
         parts: dict[int, list[dict[str, Any]]] = {}
         for annotation in content["annotations"]:
             parts.setdefault(annotation["image_id"], []).append(annotation)
-        for image in content["images"]:
+        for number, image in enumerate(progress(content["images"])):
+            where = f"{path}: images[{number}], file_name {image['file_name']!r}"
+            name = checked(image.get("mask_id") or _stem(image["file_name"]), seen, where)
             mask = np.zeros((image["height"], image["width"]), np.uint8)
             for annotation in parts.get(image["id"], ()):
+                if annotation["category_id"] not in range(1, IGNORE + 1):
+                    raise ValueError(f"category_id {annotation['category_id']!r}")
                 mask[_coco_area(annotation["segmentation"], *mask.shape)] = annotation["category_id"]
-            yield Path(image["file_name"]).with_suffix("").as_posix(), mask
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+            yield name, mask
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"not a file of COCO masks: {type(error).__name__} {error}", where=path,
-            remedy="it needs images (id, file_name, height, width) and annotations (image_id, category_id up to 255, "
-            "segmentation)",
+            remedy="it needs images (id, file_name, height, width) and annotations (image_id, category_id from 1 to "
+            "255, segmentation)",
         ) from error
+
+
+def _stem(file: str) -> str:
+    return Path(file).with_suffix("").as_posix()
 
 
 def _coco_area(segmentation: Any, height: int, width: int) -> np.ndarray:
@@ -144,59 +182,75 @@ def write_yolo(out: Path, masks: Masks, names: Sequence[str]) -> int:
     return len(sizes) - 1
 
 
-def read_yolo(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def read_yolo(path: Path, progress: Progress = iter) -> Read:
     """Masks of labels/<id>.txt at the sizes of sizes.tsv. Raises `UserError` for a bad line or a missing file."""
     if not (path / SIZES).is_file():
         raise UserError(
             f"no {SIZES}: polygons alone do not say how large an image is", where=path,
             remedy="give a folder with labels/ and a table of id, height and width, split by tabs",
         )
-    rows = (path / SIZES).read_text(encoding="utf-8").split("\n")  # other ends of a line may be part of a name
-    for place, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
+    lines = (path / SIZES).read_text(encoding="utf-8").split("\n")  # other ends of a line may be part of a name
+    seen: set[str] = set()
+    for place, row in progress([(place, row) for place, row in enumerate(lines[1:], 2) if row]):
+        where = f"{path / SIZES}:{place}"
         found = _SIZE.fullmatch(row)
         if not found:
-            raise UserError(f"not 'id, height, width', split by tabs: {row!r}", where=f"{path / SIZES}:{place}")
-        name, height, width = found.groups()
-        mask = np.zeros((int(height), int(width)), np.uint8)
-        file = path / "labels" / f"{name}.txt"
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else (), 1):
-            try:
-                label, *shares = line.split()
-                points = np.array(shares, np.float64).reshape(-1, 2) * (mask.shape[1], mask.shape[0])
-                mask[fill(points, *mask.shape)] = int(label) + 1
-            except (ValueError, OverflowError) as error:
-                raise UserError(f"not 'class x y x y ...': {error}", where=f"{file}:{number}") from error
-        yield name, mask
+            raise UserError(f"not 'id, height, width', split by tabs: {row!r}", where=where)
+        name, height, width = checked(found[1], seen, where), int(found[2]), int(found[3])
+        yield name, _yolo_mask(path / "labels" / f"{name}.txt", height, width)
+
+
+def _yolo_mask(file: Path, height: int, width: int) -> np.ndarray:
+    mask = np.zeros((height, width), np.uint8)
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else (), 1):
+        try:
+            label, *shares = line.split()
+            if int(label) not in range(IGNORE - 1):
+                raise ValueError(f"classes are numbers from 0 to {IGNORE - 2}, got {label}")
+            points = np.array(shares, np.float64).reshape(-1, 2) * (width, height)
+            mask[fill(points, height, width)] = int(label) + 1
+        except (ValueError, OverflowError) as error:
+            raise UserError(f"not 'class x y x y ...': {error}", where=f"{file}:{number}") from error
+    return mask
 
 
 def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
     """Annotations/Full-Resolution/<video>/00000.png, ImageSets/all.txt (one video a line) and labels.txt.
 
     A video is a folder of masks whose names are numbers; they keep their numbers. All other masks are left out.
+    frames.json tells the ids of the frames whose numbers are not of five digits.
+
+    Raises:
+        UserError: No such mask, or two of one number.
     """
     videos: dict[str, None] = {}
-    count = 0
+    ids: dict[str, str] = {}
+    written: set[str] = set()
     for name, mask in masks:
         found = FRAME.fullmatch(name)
         if found:
             videos[found[1]] = None
-            write_mask(out / "Annotations" / "Full-Resolution" / found[1] / f"{int(found[2]):05d}.png", mask)
-            count += 1
-    if not count:
+            frame = checked(f"{found[1]}/{int(found[2]):05d}", written, f"mask {name}.png")
+            write_mask(out / DAVIS_MASKS / f"{frame}.png", mask)
+            if frame != name:
+                ids[frame] = name
+    if not written:
         raise UserError(
             "no masks of videos here", where="export.format=davis", remedy="give a run of stage segment, or folders "
             "<video>/00000.png, with predictions=DIR",
         )
     write_text(out / "ImageSets" / "all.txt", "".join(f"{video}\n" for video in videos))
     write_text(out / "labels.txt", "".join(f"{name}\n" for name in names))
-    return count
+    write_json(out / FRAMES, ids)
+    return len(written)
 
 
-def read_davis(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Ids are <video>/<number of five digits>."""
-    yield from read_folder(path / "Annotations" / "Full-Resolution")
+def read_davis(path: Path, progress: Progress = iter) -> Read:
+    """Ids are <video>/<number of five digits>, or what frames.json says of them."""
+    ids = read_json(path / FRAMES) if (path / FRAMES).is_file() else {}
+    seen: set[str] = set()
+    for frame, mask in read_folder(path / DAVIS_MASKS, progress):
+        yield checked(ids.get(frame, frame), seen, f"{path / FRAMES}: {frame}"), mask
 
 
 WRITE = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo, "davis": write_davis}

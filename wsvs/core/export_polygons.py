@@ -28,7 +28,13 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def fill(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W) bool: the pixels whose centre is inside a polygon of (N, 2) corners (x, y) in px, by the even-odd rule."""
+    """(H, W) bool: the pixels whose centre is inside a polygon of (N, 2) corners (x, y) in px, by the even-odd rule.
+
+    Raises:
+        ValueError: A coordinate is no number, or not finite.
+    """
+    if not np.isfinite(np.asarray(points, np.float64)).all():
+        raise ValueError("a coordinate is not a finite number")
     x0, y0 = np.asarray(points, np.float64).T
     x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
     low, high = (np.clip(np.ceil(pick(y0, y1) - 0.5), 0, height).astype(np.int64) for pick in (np.minimum, np.maximum))

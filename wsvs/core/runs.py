@@ -19,10 +19,11 @@ from typing import Any
 
 from wsvs import __version__
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import read_json, read_jsonl, write_json
 
 SUMMARY = "summary.json"
-NOT_MASKS = ("overlay", "scores", "done", "seen", "frames", "checkpoints", "wandb")  # folders of a run
+LOG = "wsvs.log"
+ITEMS = "items.jsonl"  # what a run of stage predict has masks of: {"id", "file"}, of films with "frames"
 
 
 def run_id() -> str:
@@ -88,6 +89,33 @@ def require_run(out: str | Path, name: str, stage: str, given: str | None, *, de
 
 def read_summary(run: str | Path) -> dict[str, Any]:
     return read_json(Path(run, SUMMARY))
+
+
+def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:
+    """The masks of a run, or of any folder of them; hidden files are left out.
+
+    A run of stage predict lists its items, since folders of images may be named like its own. Other runs keep their
+    masks in masks/.
+
+    Returns:
+        The folder, and {id: name of the image's file, None where nobody knows} of its masks <id>.png, sorted.
+    """
+    folder = Path(folder)
+    found: dict[str, str | None] = {}
+    if (folder / ITEMS).is_file():
+        for row in read_jsonl(folder / ITEMS):
+            if "frames" in row:
+                found |= {f"{row['id']}/{number:05d}": None for number in range(row["frames"])}
+            else:
+                found[row["id"]] = row["file"]
+        return folder, dict(sorted(found.items()))
+    root = folder / "masks" if (folder / "masks").is_dir() else folder
+    unlisted = root == folder and (folder / LOG).is_file()  # a run that did not finish
+    for path in sorted(root.rglob("*.png")):
+        name = path.relative_to(root)
+        if not any(part.startswith(".") for part in name.parts) and not (unlisted and name.parts[0] == "wandb"):
+            found[name.with_suffix("").as_posix()] = None
+    return root, found
 
 
 def write_summary(

@@ -22,7 +22,7 @@ MAKES = {  # stage: types of its artifacts
 }
 FILES = {  # what it is: files that it may hold, each where the stage writes it
     "model": ("checkpoints/best.ckpt",), "clips": ("manifest.jsonl",), "shots": ("shots.jsonl",),
-    "masks": ("shots.jsonl", "videos.jsonl", "usable.json", "labels.txt"),
+    "masks": ("shots.jsonl", "videos.jsonl", "usable.json", "labels.txt", runs.ITEMS),
 }
 
 
@@ -62,9 +62,9 @@ def build(folder: Path, artifact: dict[str, str]) -> Any:
 
 
 def masks_below(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*.png")):
-        if path.relative_to(folder).parts[0] not in runs.NOT_MASKS:
-            yield path
+    root, names = runs.masks_of(folder)
+    for name in names:
+        yield root / f"{name}.png"
 
 
 def inputs_of(run: Run, record: str) -> Iterator[tuple[Path, dict[str, str]]]:

@@ -84,7 +84,7 @@ class Run:
                 try:
                     self.dir.mkdir(parents=True, exist_ok=True)
                     self._lock = take_lock(self.dir)
-                    handler = logging.FileHandler(self.dir / "wsvs.log", encoding="utf-8")
+                    handler = logging.FileHandler(self.dir / runs.LOG, encoding="utf-8")
                 except OSError as error:
                     raise explain_os_error(error, self.dir) from error
                 handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

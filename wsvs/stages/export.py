@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +12,20 @@ from omegaconf import DictConfig
 
 from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.export import READ, WRITE
+from wsvs.core.export import READ, WRITE, write_coco
 from wsvs.core.files import read_json
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.progress import follow
-from wsvs.core.runs import NOT_MASKS, require_run
+from wsvs.core.runs import masks_of, require_run
+from wsvs.data.images import find_image
 from wsvs.nets.model import read_checkpoint
 from wsvs.stages._run import INPUTS, Run, rank
 
+log = logging.getLogger("wsvs")
+
 NEEDS: tuple[str, ...] = ()
-SECTIONS = ("export", "predictions")
+SECTIONS = ("export", "predictions", "input")
+MASKS = partial(follow, unit="masks")
 
 
 def run(run: Run) -> None:
@@ -35,13 +41,18 @@ def run(run: Run) -> None:
     if settings.reverse:
         if not cfg.predictions:
             raise UserError("nothing to read", where="predictions", remedy="give the exported files: predictions=PATH")
-        count, read = 0, READ[settings.format](Path(cfg.predictions))
-        for count, (name, mask) in enumerate(follow(read, "masks"), 1):  # noqa: B007
+        count = 0
+        for count, (name, mask) in enumerate(READ[settings.format](Path(cfg.predictions), MASKS), 1):  # noqa: B007
             write_mask(out / f"{name}.png", mask)
     else:
         folder = source_of(cfg)
-        names = list(settings.names) if settings.names else label_names(folder)
-        count = WRITE[settings.format](out, read_masks(run, folder, len(names)), names)
+        labels = list(settings.names) if settings.names else label_names(folder)
+        root, names = masks_of(folder)
+        masks = read_masks(run, root, list(names), len(labels))
+        if settings.format == "coco":
+            count = write_coco(out, masks, labels, image_files(names, cfg.input))
+        else:
+            count = WRITE[settings.format](out, masks, labels)
     run.finish(counts={"masks": count, "format": settings.format}, wrote=out)
 
 
@@ -56,32 +67,43 @@ def source_of(cfg: DictConfig) -> Path:
     return require_run(cfg.out, cfg.name, stage, cfg.inputs.get(stage), debug=bool(cfg.debug))
 
 
-def read_masks(run: Run, folder: Path, labels: int) -> Iterator[tuple[str, np.ndarray]]:
-    """(id, mask) of every mask in a folder or run, in the order of the ids; unreadable ones are passed over.
+def read_masks(run: Run, root: Path, names: list[str], labels: int) -> Iterator[tuple[str, np.ndarray]]:
+    """(id, mask) of the masks <id>.png below a folder; unreadable ones are passed over.
 
     Raises:
         UserError: There is none, or one holds a label that has no name.
     """
-    root = folder / "masks" if (folder / "masks").is_dir() else folder
-    files = [path for path in sorted(root.rglob("*.png")) if _is_mask(path.relative_to(root))]
-    if not files:
+    if not names:
         raise UserError("no mask in this folder", where=root, remedy="masks are PNG files")
-    for path in follow(files, "masks"):
+    for name in MASKS(names):
+        path = root / f"{name}.png"
         try:
             mask = read_mask(path)
         except BadItem as error:
-            run.skip(str(path.relative_to(root)), error.message)
+            run.skip(f"{name}.png", error.message)
             continue
         highest = int(mask[mask != IGNORE].max(initial=0))
         if highest >= labels:
             raise UserError(
                 f"label {highest} has no name", where=path, remedy="give all names: export.names=[background,cat,...]"
             )
-        yield path.relative_to(root).with_suffix("").as_posix(), mask
+        yield name, mask
 
 
-def _is_mask(path: Path) -> bool:
-    return path.parts[0] not in NOT_MASKS and not any(part.startswith(".") for part in path.parts)
+def image_files(names: Mapping[str, str | None], given: str | None) -> dict[str, str]:
+    """{id: name of its image's file}: what the run has written down, else what lies in the folder `given`."""
+    files = {}
+    for name, file in names.items():
+        if file is None and given and (found := find_image(Path(given), name)):
+            file = Path(name).with_name(found.name).as_posix()
+        if file is not None:
+            files[name] = file
+    if len(files) < len(names):
+        log.info(
+            "%d of %d masks have no image that is known: their file_name is the id and .jpg; input=DIR tells where "
+            "images are", len(names) - len(files), len(names),
+        )
+    return files
 
 
 def label_names(folder: Path) -> list[str]:

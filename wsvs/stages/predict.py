@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from wsvs.core import runs
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import write_text
+from wsvs.core.files import write_jsonl, write_text
 from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image
 from wsvs.data.tagged import read_image_tags
@@ -57,6 +57,7 @@ def run(run: Run) -> None:
         run, items, module, run.dir, workers=settings.workers, scores=settings.scores,
         names=classes.with_background if settings.overlay else None,
     )
+    write_jsonl(run.dir / runs.ITEMS, (_listed(item) for item in written))
     write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in classes.with_background))
     films = [item for item in written if "frames" in item]
     counts = {"images": sum("film" not in item for item in items), "masks": len(written) - len(films)}
@@ -70,6 +71,13 @@ def run(run: Run) -> None:
         counts=counts, wrote=run.dir,
         supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",
     )
+
+
+def _listed(item: Item) -> Item:
+    """An item as later stages read it: "file" is the image's name below the input."""
+    name = Path(item.get("film") or item["file"]).name
+    row = {"id": item["id"], "file": Path(item["id"]).with_name(name).as_posix()}
+    return row | {"frames": item["frames"]} if "frames" in item else row
 
 
 def _frames(film: str) -> int:
