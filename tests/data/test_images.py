@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from wsvs.core.errors import BadItem
-from wsvs.data.images import find_image, pictures_in, read_image
+from wsvs.data.images import find_image, mask_name, pictures_in, read_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 CORNERS = np.array([[RED, GREEN, BLUE], [WHITE, (0, 0, 0), (128, 128, 128)]], np.uint8)  # 2 rows, 3 columns
@@ -161,3 +161,28 @@ def test_find_image(tmp_path):
     }
     for name in ("e", "e.txt", "c", "cat", "z", "a.png"):
         assert find_image(tmp_path, name) is None
+
+
+@pytest.mark.parametrize(("file", "name"), [("IMG_6.Jpg", "IMG_6"), ("v.1.jPEG", "v.1"), ("IMG_6.JPG", "IMG_6.jpg"),
+                                            ("a.Png", "a.pNG")])
+def test_find_image_in_any_case(tmp_path, file, name):
+    (tmp_path / file).touch()
+    assert find_image(tmp_path, name) == tmp_path / file
+
+
+def test_find_image_prefers_what_is_written_plainly(tmp_path):
+    (tmp_path / "a.Jpg").touch()
+    (tmp_path / "a.png").touch()
+    assert find_image(tmp_path, "a") == tmp_path / "a.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "mask"),
+    [
+        ("img 2", "img 2.jpg", "img 2"), ("img 2.jpg", "img 2.jpg", "img 2"), ("img 2.jpg", "img 2.JPG", "img 2"),
+        ("v.1", "v.1.png", "v.1"), ("v.1.png", "v.1.png", "v.1"), ("f.jpg", "f.jpg.png", "f.jpg"),
+        ("cat/1.png", "cat/1.png", "cat/1"),
+    ],
+)
+def test_masks_are_called_after_their_image_without_its_extension(tmp_path, name, file, mask):
+    assert mask_name(tmp_path, name, tmp_path / file) == mask

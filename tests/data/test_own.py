@@ -50,7 +50,7 @@ def test_folders_named_by_class(tmp_path):
     assert report.counts == {"ids": 4, "images": 3, "usable images": 3, "classes": 2}
     assert report.by_class == {"cat": {"images": 2}, "dog": {"images": 1}}
     assert report.fatal == [] and len(report.problems) == 1
-    assert report.problems[0].text.startswith("1 images cannot be read and are passed over: dog/2 (")
+    assert report.problems[0].text.startswith("1 image cannot be read: dog/2 (")
 
 
 def test_a_table_with_everything_that_can_be_wrong(tmp_path):
@@ -66,16 +66,17 @@ def test_a_table_with_everything_that_can_be_wrong(tmp_path):
     )
     report = check_tagged(data)
     assert {problem.text: problem.fatal for problem in report.problems} == {
-        "1 ids have no image file: missing": True,
-        "1 tags are no classes: dgo (1 images)": True,
-        "1 classes have no image: dog": False,
-        "1 ids of a list have no tags: z": True,
+        "1 id has no image file: missing": True,
+        "1 tag is no class: dgo (1 image)": True,
+        "1 class has no image: dog": False,
+        "1 id of a list has no tags: z": True,
     }
     assert report.counts == {"ids": 4, "images": 3, "usable images": 2, "classes": 2}
     untagged, few, masks, untold = report.notes
     assert few.startswith("fewer than 20 images: cat (2);")
-    assert untagged.startswith("1 images have no tag") and masks.startswith("1 of 3 images have a true mask")
-    assert untold.startswith("1 images below") and "stand in no table" in untold
+    assert untagged.startswith("1 image has no tag of a class: it teaches")
+    assert masks.startswith("1 of 3 images has a true mask")
+    assert untold.startswith("1 image stands in no table and is not used")
 
 
 def test_nothing_usable(tmp_path):
@@ -100,3 +101,43 @@ def test_what_makes_classes_hard_to_learn(tmp_path):
     table.write_text("id\ttags\n" + "1\tdog\n2\t\n3\tdog\n")
     notes = check_tagged(TaggedImages(str(tmp_path / "images"), str(table))).notes
     assert not any("every image" in note for note in notes)
+
+
+def test_two_images_of_one_name_are_told_before_stage_predict_stops_at_them(tmp_path):
+    for name in ("tiger/a.jpg", "tiger/a.png", "panda/a.jpg"):
+        save(tmp_path / name)
+    told = [problem.text for problem in check_tagged(TaggedImages(str(tmp_path))).fatal]
+    assert told == ["1 mask would come from two images: tiger/a.png (a.jpg and a.png)"]
+    table = tmp_path / "labels.tsv"
+    table.write_text("id\ttags\ntiger/a.jpg\tcat\ntiger/a.png\tcat\npanda/a\tdog\npanda/a.jpg\tdog\n")
+    [problem] = check_tagged(TaggedImages(str(tmp_path), str(table))).fatal
+    assert problem.text.startswith("2 masks would come from two images: tiger/a.png") and "rename" in problem.remedy
+
+
+def test_an_image_beside_that_of_the_table_is_no_fault(tmp_path):
+    for name in ("a.jpg", "a.png", "b.jpg"):
+        save(tmp_path / "images" / name)
+    table = tmp_path / "labels.tsv"
+    table.write_text("id\ttags\na\tcat\nb\t\n")
+    report = check_tagged(TaggedImages(str(tmp_path / "images"), str(table)))
+    assert report.problems == []
+    assert "1 image has the name of another that is used instead: a.png" in report.notes
+
+
+def test_files_that_nobody_reads_are_told(tmp_path):
+    for name in ("cat/1.jpg", "loose.jpg", "loose too.JPG"):
+        save(tmp_path / name)
+    for name in ("cat/a.HEIC", "dog/b.avif", "dog/c.heic", "dog/notes.txt", "dog/._d.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    notes = check_tagged(TaggedImages(str(tmp_path))).notes
+    assert f"2 images lie outside the class folders and are not used: below {tmp_path}" in notes
+    assert "3 files are of a kind that is not read (.avif, .heic)" in notes
+
+
+def test_true_masks_of_ids_with_an_extension(tmp_path):
+    save(tmp_path / "images" / "img 2.jpg")
+    save(tmp_path / "masks" / "img 2.png")
+    (tmp_path / "labels.tsv").write_text("id\ttags\nimg 2.jpg\tcat\n")
+    data = TaggedImages(str(tmp_path / "images"), str(tmp_path / "labels.tsv"), masks=str(tmp_path / "masks"))
+    assert any(note.startswith("1 of 1 image has a true mask") for note in check_tagged(data).notes)

@@ -84,25 +84,25 @@ FAULTS = {
     "a missing list": (lambda v: (v / "ImageSets/Segmentation/val.txt").unlink(), "list of ids not found"),
     "no train_aug": (lambda v: (v / "ImageSets/Segmentation/train_aug.txt").unlink(), "train_aug is missing"),
     "a short list": (lambda v: write_list(v, "train_aug", "abc"), "the list train_aug has 3 ids, expected 4"),
-    "a stray id": (lambda v: write_list(v, "train_aug", "abcx"), "1 ids have no annotation: they are no images"),
+    "a stray id": (lambda v: write_list(v, "train_aug", "abcx"), "1 id has no annotation: not of VOC"),
     "a wrong checksum": (lambda v: write_list(v, "train", "ac"), "the list train has the right length but other ids"),
-    "val in train_aug": (lambda v: write_list(v, "train_aug", "abcv"), "1 ids of train_aug are ids of val: v"),
-    "train not in train_aug": (lambda v: write_list(v, "train_aug", "acdw"), "1 ids of train are not in train_aug: b"),
-    "a missing image": (lambda v: (v / "JPEGImages/c.jpg").unlink(), "1 files cannot be read: c.jpg"),
-    "a truncated image": (lambda v: cut(v / "JPEGImages/d.jpg"), "1 files cannot be read: d.jpg"),
-    "a broken annotation": (lambda v: cut(v / "Annotations/a.xml"), "1 files cannot be read: a.xml"),
-    "a missing mask": (lambda v: (v / "SegmentationClass/w.png").unlink(), "1 true masks are missing: w"),
+    "val in train_aug": (lambda v: write_list(v, "train_aug", "abcv"), "1 id of train_aug is in val: v"),
+    "train not in train_aug": (lambda v: write_list(v, "train_aug", "acdw"), "1 id of train is not in train_aug: b"),
+    "a missing image": (lambda v: (v / "JPEGImages/c.jpg").unlink(), "1 file cannot be read: c.jpg"),
+    "a truncated image": (lambda v: cut(v / "JPEGImages/d.jpg"), "1 file cannot be read: d.jpg"),
+    "a broken annotation": (lambda v: cut(v / "Annotations/a.xml"), "1 file cannot be read: a.xml"),
+    "a missing mask": (lambda v: (v / "SegmentationClass/w.png").unlink(), "1 true mask is missing: w"),
     "a mask of another size": (
         lambda v: write_mask(v / "SegmentationClass/a.png", np.zeros((20, 10), np.uint8)),
-        "1 true masks are not of the size of their image: a",
+        "1 true mask is not of the size of its image: a",
     ),
     "a mask with a foreign label": (
         lambda v: write_mask(v / "SegmentationClass/a.png", np.full((10, 20), 4, np.uint8)),
-        "1 true masks are no indexed pictures of VOC's labels: a",
+        "1 true mask is no indexed picture of VOC's labels: a",
     ),
     "a colour mask": (
         lambda v: Image.new("RGB", (20, 10)).save(v / "SegmentationClass/b.png"),
-        "1 true masks are no indexed pictures of VOC's labels: b",
+        "1 true mask is no indexed picture of VOC's labels: b",
     ),
     "another tag": (
         lambda v: (v / "Annotations/c.xml").write_text(annotation(["cat"])),
@@ -110,7 +110,7 @@ FAULTS = {
     ),
     "a tag of no class": (
         lambda v: (v / "Annotations/c.xml").write_text(annotation(["head"])),
-        "1 names in annotations are no classes of VOC: head",
+        "1 name in annotations is no class of VOC: head",
     ),
 }
 
@@ -138,7 +138,7 @@ def test_shrunk_images_are_only_remarked_on(voc):
     (voc / "Annotations" / "c.xml").write_text(annotation(["dog"], size=(500, 375)))
     report = prepare(voc)
     assert [problem.text for problem in report.problems] == [
-        "1 images are not of the size that their annotation says: c"
+        "1 image is not of the size that its annotation says: c"
     ]
     assert report.fatal == [] and (voc / "prepared" / "prepared.json").is_file()
 

@@ -201,8 +201,28 @@ def test_ids_with_their_extension(root, tmp_path):
     table = {"a.jpg": "dog", "b.png": "cat", "deep/c.JPEG": "", "deep/d.Jpg": "", "f.v1.png": ""}
     items = listed(root, tmp_path, table)
     assert [(item["id"], item["classes"]) for item in items] == [
-        ("a.jpg", [1]), ("b.png", [0]), ("deep/c.JPEG", []), ("deep/d.Jpg", []), ("f.v1.png", []),
-    ]
+        ("a", [1]), ("b", [0]), ("deep/c", []), ("deep/d", []), ("f.v1", []),
+    ]  # as the masks are called: <image>.png
+    with pytest.raises(UserError, match=r"two images would both give a\.png"):
+        listed(root, tmp_path, {"a": "dog", "a.jpg": "cat"})
+
+
+def test_an_image_beside_that_of_the_table_gives_way(root, tmp_path):
+    """Stage data lets it pass, so this stage must: it comes at the end of a pipeline."""
+    for name in ("a.png", "deep/d.webp", "x.jpg", "x.png"):
+        Image.new("RGB", (2, 2)).save(root / name)
+    items = listed(root, tmp_path, {"a.png": "dog", "b": "cat", "deep/c": "cat", "deep/d": "cat", "f.v1": ""})
+    found = {item["id"]: Path(item["file"]).name for item in items if "file" in item}
+    assert found == {"a": "a.png", "b": "b.png", "deep/c": "c.JPEG", "deep/d": "d.webp", "f.v1": "f.v1.png"}
+    assert [item["id"] for item in items if "bad" in item] == ["x"]  # in no row
+
+
+def test_a_pattern_and_a_table_of_ids_with_their_extension(root, tmp_path):
+    table = tmp_path / "labels.tsv"
+    table.write_text("id\ttags\na.jpg\tcat\nb\tdog\n")
+    cfg = {"input": str(root / "*.*"), "labels": str(table), "predict": {"ids": None, "tags": None}}
+    items = list_images(OmegaConf.create(cfg), CLASSES)
+    assert {item["id"]: item.get("classes") for item in items} == {"a": [0], "b": [1], "f.v1": None}
 
 
 def test_given_ids_in_their_order(root, tmp_path):

@@ -123,7 +123,7 @@ def test_a_row_within_its_range(played, capsys):
 def test_a_seed_out_of_range_counts_and_the_mean_decides(played):
     run, calls, error = played({0: (0.40, 0.6), 1: (0.6, 0.6), 2: (0.6, 0.6)})
     assert len(calls) == 3
-    assert error is not None and "1 of 2 figures are outside their range: class average" in error.problem
+    assert error is not None and "1 of 2 figures is outside its range: class average" in error.problem
     summary = runs.read_summary(run.dir)["results"]
     assert summary["class average"] == "FAIL 0.5333" and summary["video average"] == "PASS 0.6000"
 
@@ -164,4 +164,4 @@ def test_real_pipelines_of_one_step(cli, tmp_path):
     assert result["seeds"] == {"0": 0.25, "1": 0.25} and result["spread"] == 0
     assert len(list(tmp_path.glob("outputs/good/pipeline/*-seed*/summary.json"))) == 2
     said = cli.run(*words, check.format(low=0.3), "name=bad", cwd=tmp_path, status=2)
-    assert "FAIL" in said and "1 of 1 figures are outside their range: mIoU" in said
+    assert "FAIL" in said and "1 of 1 figures is outside its range: mIoU" in said

@@ -147,7 +147,7 @@ def run(cli: Cli, row: str, *words: str) -> dict:
     for name, verdict in verdicts.items():
         assert any(name in line and verdict[:4] in line for line in said.splitlines())
     if failed:
-        assert f"{len(failed)} of {len(verdicts)} figures are not as expected" in said
+        assert f"{len(failed)} of {len(verdicts)} figures " in said and " not as expected: " in said
     return found
 
 

@@ -88,11 +88,11 @@ def make_videos(
                     continue
                 write_mask(target, mask)
     again = "the download is damaged or not all there: unpack it again"
-    report.add_items(faults["broken"], "videos have a frame that cannot be read", "frames", again)
-    report.add_items(faults["sizes"], "videos have frames of several sizes", "frames", again)
-    report.add_items(faults["stray"], "true masks belong to no frame", "true masks", again)
-    report.add_items(faults["masks"], "true masks cannot be read", "true masks", again)
-    report.add_items(faults["shape"], "true masks are not of the size of their frames", "true masks", again)
+    report.add_items(faults["broken"], "video|videos has|have a frame that cannot be read", "frames", again)
+    report.add_items(faults["sizes"], "video|videos has|have frames of several sizes", "frames", again)
+    report.add_items(faults["stray"], "true mask|masks belongs|belong to no frame", "true masks", again)
+    report.add_items(faults["masks"], "true mask|masks cannot be read", "true masks", again)
+    report.add_items(faults["shape"], "true mask|masks is|are not of the size of its|their frames", "true masks", again)
 
 
 def write_video(path: Path, frames: Sequence[Path], size: tuple[int, int], rate: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,10 @@ from PIL import Image, ImageOps
 from wsvs.core.errors import BadItem
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+UNREAD = (  # pictures that people have, and that Pillow or this code does not read
+    ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf",
+    ".raf", ".rw2",
+)
 _SEVERAL = ("GIF", "WEBP", "PNG", "TIFF")
 
 
@@ -21,7 +27,7 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         BadItem: Missing, empty, truncated or not an image.
     """
-    remedy = "replace the file, or take its id out of the table"
+    remedy = "replace the file, or leave it out"
     try:
         with Image.open(path) as opened:
             return as_rgb(opened)
@@ -67,12 +73,32 @@ def _from_deep_grey(values: np.ndarray) -> np.ndarray:
 
 
 def find_image(root: Path, name: str) -> Path | None:
-    """The file of an id: root/id if it is one, else root/id + a known extension."""
+    """The file of an id: root/id if it is one, else root/id + a known extension, in whatever case it is written."""
     direct = root / name
-    if direct.suffix.lower() in EXTENSIONS and direct.is_file():
+    has_one = direct.suffix.lower() in EXTENSIONS
+    if has_one and direct.is_file():
         return direct
     for extension in EXTENSIONS:
         for candidate in (root / f"{name}{extension}", root / f"{name}{extension.upper()}"):
             if candidate.is_file():
                 return candidate
-    return None
+    others = (root / f"{name}{spelling}" for extension in EXTENSIONS for spelling in _spellings(extension))
+    own = (direct.with_suffix(spelling) for spelling in _spellings(direct.suffix)) if has_one else ()
+    return next((candidate for candidate in (*own, *others) if candidate.is_file()), None)
+
+
+def _spellings(extension: str) -> Iterator[str]:
+    """.jpg, .jpG, .jPg, ...: asking for each is quicker than listing a folder of many images."""
+    letters = (letter + letter.upper() if letter.isalpha() else letter for letter in extension.lower())
+    return map("".join, product(*letters))
+
+
+def mask_name(root: Path, name: str, file: Path) -> str:
+    """Path of an image's mask below the folder of masks, without .png: the id, less the extension that it may have.
+
+    Args:
+        root: Folder of the images.
+        name: The image's id.
+        file: What `find_image` gave for it.
+    """
+    return str(Path(name).with_suffix("")) if (root / name).with_suffix("") == file.with_suffix("") else name

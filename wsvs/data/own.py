@@ -9,9 +9,10 @@ from pathlib import Path
 from wsvs.core.classes import plainly
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.tables import Tags, read_ids
+from wsvs.core.words import counted, fitting
 from wsvs.data.image_files import inspect_image
-from wsvs.data.images import EXTENSIONS, find_image
-from wsvs.data.report import Progress, Report, quiet
+from wsvs.data.images import EXTENSIONS, UNREAD, find_image, mask_name
+from wsvs.data.report import SHOWN, Progress, Report, quiet
 from wsvs.data.tagged import FOLDERS, TaggedImages, read_image_tags
 
 FEW = 20  # images of a class
@@ -28,28 +29,34 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     root, labels = Path(data.root), data.labels
     table = read_image_tags(root, labels)
     names = list(data.classes) if data.classes is not None else sorted({tag for tags in table.values() for tag in tags})
-    found, unreadable = _readable(root, list(table), progress)
+    files = {name: file for name in table if (file := find_image(root, name)) is not None}
     report.add_items(
-        [name for name in table if name not in found and name not in unreadable], "ids have no image file", root,
+        [name for name in table if name not in files], "id|ids has|have no image file", root,
         f"add the files, or take these ids out of {labels}: training stops at them",
     )
+    _check_names(root, files, report)
+    unreadable = _unreadable(files, progress)
+    found = {name: file for name, file in files.items() if name not in unreadable}
     report.add_items(
-        [f"{name} ({reason})" for name, reason in unreadable.items()], "images cannot be read and are passed over",
-        root, "replace them, or take their ids out of the table", fatal=False,
+        [f"{name} ({reason})" for name, reason in unreadable.items()], "image|images cannot be read", root,
+        "replace them, or remove them" if labels == FOLDERS else f"replace them, or take their ids out of {labels}",
+        fatal=False,
     )
     unknown = Counter(tag for tags in table.values() for tag in tags if tag not in names)
     report.add_items(
-        [f"{tag} ({count} images)" for tag, count in unknown.most_common()], "tags are no classes",
+        [f"{tag} ({counted(count, 'image|images')})" for tag, count in unknown.most_common()],
+        "tag|tags is|are no class|classes",
         "data.classes", "mend them, add them to data.classes, or give data.unknown_tags=drop",
         fatal=data.unknown_tags == "error",
     )
     usable = [name for name in found if set(table[name]) & set(names)]
     if len(usable) < len(found):
-        report.notes.append(f"{len(found) - len(usable)} images have no tag of a class: they teach what is absent")
+        said = "image|images has|have no tag of a class: it teaches|they teach what is absent"
+        report.notes.append(counted(len(found) - len(usable), said))
     counts = Counter(tag for name in usable for tag in table[name])
     report.by_class = {name: {"images": counts[name]} for name in names}
     report.add_items(
-        [name for name in names if not counts[name]], "classes have no image", labels,
+        [name for name in names if not counts[name]], "class|classes has|have no image", labels,
         "add images of them, or name the others with data.classes=[...]", fatal=False,
     )
     _note_classes({name: table[name] for name in found}, names, counts, report)
@@ -58,23 +65,31 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     report.counts = {"ids": len(table), "images": len(found), "usable images": len(usable), "classes": len(names)}
     if not usable:
         report.add("not one image can be used", root, "an image needs a file that can be read and a tag")
-    elif labels != FOLDERS:
-        _note_untold(root, found, report)
+    _note_untold(root, labels, files, report)
     return report
 
 
-def _readable(root: Path, names: list[str], progress: Progress) -> tuple[dict[str, Path], dict[str, str]]:
-    """({id: file}, {id: why its file cannot be read}); ids without a file are in neither."""
-    found, unreadable = {}, {}
-    for name in progress(names, "images"):
-        path = find_image(root, name)
-        if path is not None:
-            try:
-                inspect_image(path)
-                found[name] = path
-            except BadItem as item:
-                unreadable[name] = item.problem.removeprefix("image cannot be read: ")
-    return found, unreadable
+def _check_names(root: Path, files: dict[str, Path], report: Report) -> None:
+    """Stage predict writes one mask for each image: two of one name would be one file."""
+    images: dict[str, list[str]] = {}
+    for name, file in files.items():
+        images.setdefault(mask_name(root, name, file), []).append(file.name)
+    report.add_items(
+        [f"{mask}.png ({' and '.join(names)})" for mask, names in images.items() if len(names) > 1],
+        "mask|masks would come from two images", root,
+        "rename one of the two files, or name one image only once: masks are called <image>.png",
+    )
+
+
+def _unreadable(files: dict[str, Path], progress: Progress) -> dict[str, str]:
+    """{id: why its file cannot be read}."""
+    reasons = {}
+    for name in progress(list(files), "images"):
+        try:
+            inspect_image(files[name])
+        except BadItem as item:
+            reasons[name] = item.problem.removeprefix("image cannot be read: ")
+    return reasons
 
 
 def _note_classes(table: Tags, names: list[str], counts: Counter[str], report: Report) -> None:
@@ -103,24 +118,40 @@ def _check_lists(data: TaggedImages, known: set[str], report: Report) -> None:
             except UserError as error:
                 report.add(error.problem, path, error.remedy or f"check {key}")
                 continue
-            report.add_items(stray, "ids of a list have no tags", f"{key}={path}", "tag them, or take them out")
+            report.add_items(stray, "id|ids of a list has|have no tags", f"{key}={path}", "tag them, or take them out")
 
 
 def _check_masks(data: TaggedImages, found: dict[str, Path], report: Report) -> None:
     if data.masks:
         folder = Path(data.masks)
-        count = sum((folder / f"{name}.png").is_file() for name in found)
-        report.notes.append(f"{count} of {len(found)} images have a true mask in {folder}; only evaluate reads them")
+        root = Path(data.root)
+        count = sum((folder / f"{mask_name(root, name, file)}.png").is_file() for name, file in found.items())
+        of = f"{count} of {counted(len(found), 'image|images')} {fitting(count, 'has|have')} a true mask in {folder}"
+        report.notes.append(f"{of}; only evaluate reads true masks")
 
 
-def _note_untold(root: Path, found: dict[str, Path], report: Report) -> None:
-    """Images that no id names."""
-    named = {path.resolve() for path in found.values()}
-    others = 0
-    for base, folders, files in os.walk(root):
+def _note_untold(root: Path, labels: str, files: dict[str, Path], report: Report) -> None:
+    """Images that no id names, and pictures of a kind that nobody reads here."""
+    named = {path.resolve() for path in files.values()}
+    names = {path.with_suffix("") for path in named}
+    others, twins, unread = 0, [], Counter[str]()
+    for base, folders, entries in os.walk(root):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        for file in files:
-            if file.lower().endswith(EXTENSIONS) and not file.startswith("."):
-                others += Path(base, file).resolve() not in named
+        for path in (Path(base, entry) for entry in entries if not entry.startswith(".")):
+            kind = path.suffix.lower()
+            if kind in UNREAD:
+                unread[kind] += 1
+            elif kind in EXTENSIONS and path.resolve() not in named:
+                if path.resolve().with_suffix("") in names:
+                    twins.append(path.name)
+                else:
+                    others += 1
     if others:
-        report.notes.append(f"{others} images below {root} stand in no table (or cannot be read) and are not used")
+        where = "lies|lie outside the class folders" if labels == FOLDERS else "stands|stand in no table"
+        report.notes.append(f"{counted(others, f'image|images {where} and is|are not used')}: below {root}")
+    if twins:
+        said = "image|images has|have the name of another that is used instead"
+        report.notes.append(f"{counted(len(twins), said)}: {', '.join(sorted(twins)[:SHOWN])}")
+    if unread:
+        kinds = ", ".join(sorted(unread))
+        report.notes.append(f"{counted(unread.total(), 'file|files is|are of a kind that is not read')} ({kinds})")

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from wsvs.core.words import fitting
+
 T = TypeVar("T")
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 """(work, what is done with it) -> the same work, shown as it goes."""
 
-_SHOWN = 5
+SHOWN = 5  # items of a fault that are named
 
 
 def quiet(work: Sequence[T], _: str) -> Iterable[T]:
@@ -41,8 +43,8 @@ class Problem:
         """One line: number of items, what is wrong, the first items."""
         if not self.items:
             return self.what
-        more = " ..." if len(self.items) > _SHOWN else ""
-        return f"{len(self.items)} {self.what}: {', '.join(self.items[:_SHOWN])}{more}"
+        more = " ..." if len(self.items) > SHOWN else ""
+        return f"{len(self.items)} {self.what}: {', '.join(self.items[:SHOWN])}{more}"
 
 
 @dataclass
@@ -66,10 +68,10 @@ class Report:
         self.problems.append(Problem(what, str(where), remedy, tuple(items), fatal))
 
     def add_items(self, items: Iterable[str], what: str, where: object, remedy: str, *, fatal: bool = True) -> None:
-        """Record a fault of some items; nothing if there are none."""
+        """Record a fault of some items, in words for one and for several (`fitting`); nothing if there are none."""
         items = tuple(items)
         if items:
-            self.add(what, where, remedy, items, fatal=fatal)
+            self.add(fitting(len(items), what), where, remedy, items, fatal=fatal)
 
     @property
     def fatal(self) -> list[Problem]:

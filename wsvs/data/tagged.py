@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.tables import Tags, read_ids, read_tags
+from wsvs.core.words import fitting
 from wsvs.data.images import EXTENSIONS, find_image, read_image
 from wsvs.data.transforms import ImageAugmentation, jitter_factors
 from wsvs.data.visits import Visit, visited
@@ -105,8 +106,8 @@ class TaggedImages:
         unknown = [name for name in ids if name not in self.tags]
         if unknown:
             raise UserError(
-                f"{len(unknown)} of {len(ids)} ids have no tags, first {unknown[0]!r}", where=f"{key}={path}",
-                remedy=f"add them to {self.labels}, or take them out of the list",
+                f"{len(unknown)} of {len(ids)} ids {fitting(len(unknown), 'has|have')} no tags, first {unknown[0]!r}",
+                where=f"{key}={path}", remedy=f"add them to {self.labels}, or take them out of the list",
             )
         return ids
 
@@ -114,7 +115,8 @@ class TaggedImages:
         missing = [name for name in ids if find_image(Path(self.root), name) is None]
         if missing:
             raise UserError(
-                f"{len(missing)} of {len(ids)} ids have no image file, first {missing[0]!r}", where=self.root,
+                f"{len(missing)} of {len(ids)} ids {fitting(len(missing), 'has|have')} no image file, "
+                f"first {missing[0]!r}", where=self.root,
                 remedy="add the files, or take these ids out of the table",
             )
 
@@ -154,7 +156,8 @@ def _folder_tags(root: Path) -> Tags:
     if not table:
         raise UserError(
             "no images in folders", where=root,
-            remedy="expected <data.root>/<class>/<image>, or give a table with data.labels=TABLE",
+            remedy="expected <data.root>/<class>/<image>, or give a table with data.labels=TABLE; "
+            f"images end in {', '.join(EXTENSIONS)}",
         )
     return table
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import atomic_path
+from wsvs.core.words import fitting
 from wsvs.nets.backbone import Backbone
 from wsvs.nets.timm_backbone import TimmBackbone
 
@@ -42,7 +43,8 @@ def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = 
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(wanted)} tensors are missing, first {missing[0]!r}", where=source,
+            f"{len(missing)} of {len(wanted)} tensors {fitting(len(missing), 'is|are')} missing, first {missing[0]!r}",
+            where=source,
             remedy="give a state dict of the chosen model.backbone with torchvision's key names (timm's, for timm/...)",
         )
     for key, value in wanted.items():

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from wsvs.core.classes import plainly
 from wsvs.core.errors import BadItem
+from wsvs.core.words import counted
 from wsvs.data.report import Progress, Report
 from wsvs.nets.timm_backbone import PREFIX as TIMM
 from wsvs.stages._retrieve import folder_source
@@ -47,7 +48,7 @@ def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress
                 unreadable.append(f"{video.id} ({item.problem})")
                 continue
             if info.frames < cfg.relevance.min_frames:
-                short.append(f"{video.id} ({info.frames} frames)")
+                short.append(f"{video.id} ({counted(info.frames, 'frame|frames')})")
                 continue
             usable += 1
             for tag in own:
@@ -55,23 +56,27 @@ def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress
                 row["videos"] += 1
                 row["minutes of video"] = round(row["minutes of video"] + info.frames / info.fps / 60, 2)
     root = cfg.retrieve.root
-    report.add_items(lost, "videos of the table have no file", root, f"mend {cfg.retrieve.labels}", fatal=False)
-    report.add_items(unreadable, "videos cannot be read and are passed over", root, "replace them", fatal=False)
     report.add_items(
-        short, f"videos have fewer than relevance.min_frames={cfg.relevance.min_frames} frames and give nothing", root,
-        "replace them", fatal=False,
+        lost, "video|videos of the table has|have no file", root, f"mend {cfg.retrieve.labels}", fatal=False
+    )
+    report.add_items(unreadable, "video|videos cannot be read", root, "replace them", fatal=False)
+    report.add_items(
+        short, "video|videos has|have fewer than "
+        f"relevance.min_frames={cfg.relevance.min_frames} frames and gives|give nothing",
+        root, "replace them", fatal=False,
     )
     if foreign and cfg.retrieve.foreign == "assign":
-        report.notes.append(f"{len(foreign)} videos belong to no class and are dealt to the classes as distractors")
+        said = "video|videos belongs|belong to no class and is|are dealt to the classes to distract"
+        report.notes.append(counted(len(foreign), said))
     else:
         report.add_items(
-            foreign, "videos belong to no class and are left out", root,
+            foreign, "video|videos belongs|belong to no class", root,
             "name their class as the images' tags do: by the first folder below retrieve.root, or in retrieve.labels",
             fatal=False,
         )
     without = [name for name in classes if not report.by_class[name]["videos"]]
     report.add_items(
-        without if usable else [], "classes have no video: nothing is learned about their shapes", root,
+        without if usable else [], "class|classes has|have no video: nothing is learned about its|their shapes", root,
         "add videos of them; without, the decoder makes do with what the other classes taught it", fatal=False,
     )
     report.counts |= {"videos": len(videos), "usable videos": usable}
@@ -101,7 +106,8 @@ def add_training(cfg: DictConfig, report: Report) -> None:
     usable = report.counts.get("usable images", 0)
     if 0 < usable < FEW_IMAGES and cfg.decoder.steps > LONG:
         report.notes.append(
-            f"{usable} images and decoder.steps={cfg.decoder.steps}: experiment=small has settings for so few"
+            f"{counted(usable, 'image|images')} and decoder.steps={cfg.decoder.steps}: experiment=small has settings "
+            "for so few"
         )
 
 

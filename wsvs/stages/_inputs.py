@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from wsvs.core.errors import UserError
 from wsvs.data.images import EXTENSIONS
@@ -13,12 +14,14 @@ from wsvs.retrieve.folder import EXTENSIONS as VIDEO_EXTENSIONS
 
 FILMS = tuple(extension for extension in VIDEO_EXTENSIONS if extension not in EXTENSIONS)  # a GIF is a picture here
 
+T = TypeVar("T")
+
 
 def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     """Root and {id: file} of an image, a video or a pattern with * ? [ ] (** looks into folders too).
 
     An id is the file's path below the root, without its extension; the root is the last folder without a wildcard.
-    Of a folder {id: file} is None: `images_below` lists it.
+    Of a folder {id: file} is None: `images_below` lists them.
 
     Raises:
         UserError: Nothing is there, or it is neither an image nor a video.
@@ -42,7 +45,7 @@ def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     files = [match for match in matches if not match.is_dir() and match.suffix.lower() in (*EXTENSIONS, *FILMS)]
     if not files:
         raise UserError("no image or video fits this pattern", where=f"input={given}", remedy=kinds)
-    found = _by_id(root, files)
+    found = by_id(root, files)
     films = {name for name, match in found.items() if match.suffix.lower() in FILMS}
     for name in found:
         if any(parent.as_posix() in films for parent in Path(name).parents):
@@ -53,25 +56,30 @@ def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     return root, dict(found)
 
 
-def images_below(root: Path) -> dict[str, Path]:
-    """{id: file} of all images below a folder, hidden ones left out; an id is the path without its extension.
-
-    Raises:
-        UserError: Two images would be one mask.
-    """
-    files = []
+def images_below(root: Path) -> list[Path]:
+    """All images below a folder, hidden ones left out."""
+    files: list[Path] = []
     for base, folders, names in os.walk(root):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         files += [
             Path(base, name) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
         ]
-    return _by_id(root, files)
+    return files
 
 
-def _by_id(root: Path, files: Iterable[Path]) -> dict[str, Path]:
-    seen: dict[str, Path] = {}
-    for path in files:
-        name = str(path.relative_to(root).with_suffix(""))
+def by_id(root: Path, files: Iterable[Path]) -> dict[str, Path]:
+    """{id: file}; an id is the path below the root without its extension.
+
+    Raises:
+        UserError: Two files would give one mask.
+    """
+    return without_clash((str(path.relative_to(root).with_suffix("")), path) for path in files)
+
+
+def without_clash(named: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """{id: file} of pairs. Raises `UserError` where two of them have one id: two files would give one mask."""
+    seen: dict[str, T] = {}
+    for name, path in named:
         if name in seen:
             raise UserError(
                 f"two images would both give {name}.png", where=f"{seen[name]} and {path}", remedy="rename one of them",

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from wsvs.core.ledger import Ledger
+from wsvs.core.words import counted
 from wsvs.data.work import Item, ItemDataset
 from wsvs.lit.predictor import PredictionWriter, PredictorModule, load_image
 from wsvs.stages._run import Run
@@ -40,7 +41,8 @@ def predict_all(
         if "failed" in record:
             run.skip(item["id"], record["failed"])
         if "broken" in record:
-            run.skip(item["id"], f"only its first {record['frames']} frames are used: {record['broken']}")
+            used = counted(record["frames"], "frame|frames is|are")
+            run.skip(item["id"], f"only its first {used} used: {record['broken']}")
         if "frames" in record:
             written.append({**item, "frames": record["frames"]})
         elif (folder / f"{item['id']}.png").is_file():

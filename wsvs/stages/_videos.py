@@ -14,6 +14,7 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_jsonl
 from wsvs.core.ledger import Ledger
 from wsvs.core.progress import follow
+from wsvs.core.words import counted
 from wsvs.data.work import Item, ItemDataset, deal, hand_over
 from wsvs.lit.overlay import join
 from wsvs.retrieve.folder import FolderSource
@@ -108,7 +109,7 @@ class VideoFolder:
             broken = found["broken"] or next((record["broken"] for record in good if "broken" in record), None)
             frames = sum(record["frames"] for record in good)
             if broken:
-                self.run.skip(video["id"], f"only its first {frames} frames are used: {broken}")
+                self.run.skip(video["id"], f"only its first {counted(frames, 'frame|frames is|are')} used: {broken}")
             if not good:
                 continue
             counts["segmented"] += 1

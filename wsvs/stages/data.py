@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
 from wsvs.core.progress import follow
+from wsvs.core.words import counted
 from wsvs.data.own import check_tagged
 from wsvs.data.tagged import TaggedImages
 from wsvs.stages._data import Preparable, add_training, add_videos, print_report
@@ -31,7 +32,8 @@ def run(run: Run) -> None:
     if report.fatal:
         first = report.fatal[0]
         raise UserError(
-            f"{len(report.fatal)} faults have to be mended first; {first.text}", where=first.where, remedy=first.remedy
+            f"{counted(len(report.fatal), 'fault|faults has|have')} to be mended first; {first.text}",
+            where=first.where, remedy=first.remedy,
         )
     for problem in report.problems:
         for item in problem.items or (problem.where,):

@@ -16,6 +16,8 @@ from wsvs.core.files import read_json, read_jsonl, write_json
 from wsvs.core.masks import read_mask
 from wsvs.core.progress import follow
 from wsvs.core.tables import read_ids, read_table, read_tags
+from wsvs.core.words import counted
+from wsvs.data.images import EXTENSIONS
 from wsvs.metrics.evaluate import evaluate_images, evaluate_video
 from wsvs.metrics.shots import evaluate_shots, evaluate_videos
 from wsvs.metrics.thresholds import scan_thresholds
@@ -61,7 +63,7 @@ def _images(run: Run) -> None:
     cfg, settings = run.cfg, run.cfg.evaluate
     names = label_names(cfg)
     named = list(settings.classes) if settings.classes else None
-    ids = read_ids(settings.split) if settings.split else None
+    ids = [_true_mask(Path(cfg.truth), name) for name in read_ids(settings.split)] if settings.split else None
     split = settings.split_name or (Path(settings.split).stem if settings.split else Path(cfg.truth).name)
     own = list(settings.prediction_names) if settings.prediction_names else None
     chosen: dict[str, Any] = {"ids": ids, "named": named, "prediction_classes": own, "progress": IMAGES}
@@ -73,11 +75,17 @@ def _images(run: Run) -> None:
     for item in results.bad:
         run.skip(item.where or "?", item.message)
     iou = results.metrics()["iou"]
-    shown: dict[str, Any] = {f"mIoU ({split}, {results.images} images)": results.miou}
+    shown: dict[str, Any] = {f"mIoU ({split}, {counted(results.images, 'image|images')})": results.miou}
     shown |= {f"IoU {name}": value for name, value in iou.items()}
     if scan is not None:
         shown[f"oracle mIoU ({split}), threshold {scan.oracle_threshold:g}"] = scan.oracle_miou
     run.finish(counts={"images": results.images, "split": split}, results=shown, wrote=run.dir / "metrics.json")
+
+
+def _true_mask(truth: Path, name: str) -> str:
+    """Name of an image's true mask: the id, without its extension where a list has ids with one."""
+    has_one = Path(name).suffix.lower() in EXTENSIONS and not (truth / f"{name}.png").is_file()
+    return str(Path(name).with_suffix("")) if has_one else name
 
 
 def label_names(cfg: DictConfig) -> list[str]:

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
+from wsvs.core.words import fitting
 from wsvs.stages import STAGES, STEPS, load_stage
 from wsvs.stages._checks import judge
 from wsvs.stages._fork import GOOD, call
@@ -71,7 +72,8 @@ def run(run: Run) -> None:
     failed = [name for name, verdict in results.items() if verdict.startswith("FAIL")]
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(results)} figures are not as expected: {', '.join(failed)}", where=run.dir,
+            f"{len(failed)} of {len(results)} figures {fitting(len(failed), 'is|are')} not as expected: "
+            f"{', '.join(failed)}", where=run.dir,
             remedy="look at the runs in the table above",
         )
 

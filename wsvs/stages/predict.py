@@ -11,12 +11,12 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_jsonl, write_text
 from wsvs.core.tables import Tags, read_ids
-from wsvs.data.images import EXTENSIONS, find_image
+from wsvs.data.images import EXTENSIONS, find_image, mask_name
 from wsvs.data.tagged import read_image_tags
 from wsvs.data.work import Item
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
-from wsvs.stages._inputs import FILMS, find_files, images_below
+from wsvs.stages._inputs import FILMS, by_id, find_files, images_below, without_clash
 from wsvs.stages._media import predictions
 from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run
@@ -107,6 +107,7 @@ def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
         everywhere = [classes.index(tag, where="predict.tags") for tag in settings.tags]
     root, files = find_files(cfg.input)
     tags = read_image_tags(root, cfg.labels) if cfg.labels else None
+    rows = {found: name for name in tags or () if (found := find_image(root, name)) is not None}
     if files is None:
         files = _in_folder(root, read_ids(settings.ids) if settings.ids else None, tags)
     elif settings.ids:
@@ -119,22 +120,32 @@ def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
         kind = "film" if found.suffix.lower() in FILMS else "file"
         if tags is None:
             items.append({"id": name, kind: str(found), "classes": everywhere})
-        elif name not in tags:
+        elif (row := rows.get(found, name)) not in tags:
             items.append({"id": name, "bad": f"no tags for image {name!r} in {cfg.labels}"})
         else:
-            numbers = [classes.index(tag, where=f"tags of {name!r} in {cfg.labels}") for tag in tags[name]]
+            numbers = [classes.index(tag, where=f"tags of {row!r} in {cfg.labels}") for tag in tags[row]]
             items.append({"id": name, kind: str(found), "classes": numbers})
     return items
 
 
 def _in_folder(root: Path, names: list[str] | None, tags: Tags | None) -> dict[str, Path | None]:
-    """{id: image} of a folder: of the ids that are asked for, else of all images and all rows of the table."""
-    files: dict[str, Path | None] = {}
+    """{id: image} of a folder: of the ids that are asked for, else of all images and all rows of the table.
+
+    Ids may have an extension; what comes back has none. Beside a row's image another one of its name does not count.
+    """
+    told = without_clash(
+        (mask_name(root, name, found), found) if (found := find_image(root, name)) else (name, None)
+        for name in (tags or () if names is None else names)
+    )
     if names is not None:
-        return {name: find_image(root, name) for name in names}
-    files.update((name, find_image(root, name)) for name in tags or ())
-    listed = set(files.values())  # a table may name images with their extension
-    files.update((name, path) for name, path in images_below(root).items() if path not in listed)
+        return told
+    below = images_below(root)
+    files: dict[str, Path | None] = {}
+    if tags is None:
+        files.update(by_id(root, below))
+    else:
+        files.update((str(path.relative_to(root).with_suffix("")), path) for path in below)
+    files.update(told)
     if not files:
         raise UserError(
             "no image in this folder", where=root,

@@ -12,6 +12,7 @@ import numpy as np
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.ledger import Ledger
+from wsvs.core.words import counted
 from wsvs.data.work import ItemDataset
 from wsvs.lit.scorer import ScorerModule, ScoreWriter
 from wsvs.nets.model import load_net
@@ -53,7 +54,8 @@ def run(run: Run) -> None:
     good = skip_failed(run, {clip["id"]: ledger.read(clip["id"]) for clip in clips if ledger.has(clip["id"])})
     for name, record in good.items():
         if record["broken"]:
-            run.skip(name, f"only its first {record['frames']} frames are used: {record['broken']}")
+            used = counted(record["frames"], "frame|frames is|are")
+            run.skip(name, f"only its first {used} used: {record['broken']}")
     shots = write_jsonl(
         run.dir / "shots.jsonl", find_shots(run.dir, clips, settings.threshold, settings.min_frames)
     )

@@ -14,6 +14,7 @@ from rich.table import Table
 from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
+from wsvs.core.words import fitting
 from wsvs.stages._fork import GOOD, call
 from wsvs.stages._lightning import plain
 from wsvs.stages._run import Run, log, rank
@@ -55,7 +56,8 @@ def run(run: Run) -> None:
     failed = [name for name, result in results.items() if result["verdict"] == "FAIL"]
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(results)} figures are outside their range: {', '.join(failed)}", where=run.dir,
+            f"{len(failed)} of {len(results)} figures {fitting(len(failed), 'is|are outside its|their')} range: "
+            f"{', '.join(failed)}", where=run.dir,
             remedy="metrics.json has every seed; the runs lie beside it, under the same name",
         )
 

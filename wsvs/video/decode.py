@@ -11,6 +11,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from wsvs.core.errors import BadItem
+from wsvs.core.words import counted
 from wsvs.video.containers import missing_bytes
 
 # Exact rounding and full chroma: without them 4:2:0 pictures come out about one grey level too dark, and
@@ -92,7 +93,7 @@ class OpenVideo:
                 self._clock = (self._clock[0] if self._clock else time, time)
             yield frame
         if self.broken is None and self.missing > 0:
-            self.broken = f"{self.missing} bytes are missing at the end"
+            self.broken = f"{counted(self.missing, 'byte|bytes is|are')} missing at the end"
         if count == 0:
             raise BadItem(
                 f"no frame can be decoded ({self.broken or 'no picture data'})", where=self.path,
@@ -100,7 +101,7 @@ class OpenVideo:
             )
         if self.broken is not None and not partial_ok:
             raise BadItem(
-                f"the video breaks off after {count} frames ({self.broken})", where=self.path,
+                f"the video breaks off after {counted(count, 'frame|frames')} ({self.broken})", where=self.path,
                 remedy="fetch it again, or use the frames before the break",
             )
 
