@@ -3,106 +3,30 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import shutil
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from tests.films import make_film, pictures
-from wsvs.core.files import read_json, write_json, write_jsonl
+from tests.reports import Page, finish, make_world
+from wsvs.core.files import read_json, write_jsonl
 from wsvs.core.masks import write_mask
 from wsvs.core.pictures import heat
-from wsvs.retrieve.manifest import new_row
+from wsvs.stages._report_flow import Count
+from wsvs.stages._report_page import page
 from wsvs.stages._report_pictures import prediction_scores
-
-VERSIONS = {"wsvs": "0.1.0", "torch": "2"}
-
-
-def finish(run: Path, finished: float, **more) -> Path:
-    summary = {
-        "stage": run.parent.name, "debug": False, "finished": finished, "seconds": 1.5, "inputs": {}, "counts": {},
-        "overrides": [f"stage={run.parent.name}", "name=my runs"], "results": {}, "supervision": None,
-        "versions": VERSIONS, "git_commit": "abc+",
-    }
-    write_json(run / "summary.json", summary | more)
-    return run
+from wsvs.stages._report_template import STYLE
+from wsvs.stages.report import finished_runs, predictions
 
 
 @pytest.fixture
 def world(tmp_path) -> Path:
-    """Finished runs from encoder to evaluate: three shots of two classes, four images."""
-    out = tmp_path / "out" / "n"
-    encoder = finish(out / "encoder/r", 1.0, supervision="image tags", counts={"train images": 40})
-    (encoder / "metrics.csv").write_text("epoch,step,train/loss,val/map\n0,9,0.7,\n0,19,0.5,\n1,19,,0.9\n")
-    retrieve = finish(out / "retrieve/r", 2.0)
-    write_jsonl(retrieve / "manifest.jsonl", found_videos())
-    relevance = finish(
-        out / "relevance/r", 3.0, inputs={"encoder": str(encoder), "retrieve": str(retrieve)},
-        counts={"shots": 3, "relevant frames": 37},
-    )
-    segment = finish(
-        out / "segment/r", 4.0, inputs={"encoder": str(encoder), "relevance": str(relevance)},
-        counts={"segmented": 3, "frames": 36},
-    )
-    film = make_film(tmp_path / "clip 1.mp4", 12, size=(64, 48))
-    rows = []
-    for number, (name, kind, score) in enumerate([("a", "cat", 0.8), ("b", "dog", 0.95), ("c <b>", "cat", 0.9)]):
-        shot = f"{kind}/{name}_000000"
-        rows.append({
-            "shot": shot, "class": kind, "score": score, "start": 0, "stop": 12, "frames": 12, "file": str(film),
-            "url": ["https://example.org/a?x=1&y=2", "javascript:alert(1)", None][number], "video": f"v{number}",
-            "areas": [0.25] * 11 + [0.0],
-        })
-        write_mask(segment / "masks" / shot / "000006.png", np.eye(48, 64, dtype=np.uint8))
-        if number != 2:  # the run of the third is told from the film itself
-            Image.fromarray(pictures(12, 64, 48)[6]).save(_made(segment / "frames" / shot / "000006.jpg"))
-        write_json(segment / "done" / f"{shot}.json", {"energy": {"total": 120.0 * (number + 1)}})
-    for term in ("attention", "motion"):
-        Image.new("L", (64, 48), 255).save(_made(segment / f"terms/cat/a_000000/{term}.jpg"))
-    write_jsonl(segment / "shots.jsonl", rows)
-    write_jsonl(relevance / "shots.jsonl", [row | {"stop": 13 if row["class"] == "dog" else 12} for row in rows])
-    decoder = finish(out / "decoder/r", 5.0, inputs={"segment": str(segment)}, counts={"shots": 2, "frames": 24},
-                     supervision="image tags (masks made from videos)")
-    settings = {"decoder": {"min_area": 0.005, "max_area": 0.9, "holdout": 0.5}}
-    OmegaConf.save(settings, _made(decoder / ".hydra/config.yaml"))
-    predict = finish(out / "predict/r", 6.0, inputs={"decoder": str(decoder)}, counts={"masks": 4})
-    evaluate = finish(out / "evaluate/r", 7.0, results={"mIoU": 0.75, "fingerprint": "x"})
-    for number in range(4):  # image k has k of 4 columns right
-        Image.new("RGB", (4, 4), "grey").save(_made(tmp_path / f"images/i{number}.png"))
-        mask = np.zeros((4, 4), np.uint8)
-        mask[:, :number] = 1
-        write_mask(predict / f"i{number}.png", mask)
-        write_mask(tmp_path / f"truth/i{number}.png", np.ones((4, 4), np.uint8))
-    OmegaConf.save({"input": str(tmp_path / "images")}, _made(predict / ".hydra/config.yaml"))
-    OmegaConf.save(
-        {"predictions": str(predict), "truth": str(tmp_path / "truth"), "evaluate": {"kind": "image"}},
-        _made(evaluate / ".hydra/config.yaml"),
-    )
-    (evaluate / "confusion.csv").write_text("truth \\ prediction,background,cat\nbackground,6,2\ncat,1,3\n")
-    (evaluate / "per_class.csv").write_text("class,iou\nbackground,0.6667\ncat,0.5\n")
-    return tmp_path
-
-
-def found_videos() -> list[dict]:
-    """1,200 cats, of which two are downloaded, and 34 dogs, of which one is."""
-    rows = [new_row(f"cat{k}", "cat", "https://x") for k in range(1200)]
-    rows += [new_row(f"dog{k}", "dog", "https://x") for k in range(34)]
-    for row in (rows[0], rows[1], rows[1200]):
-        clip = {"start": 0, "stop": 33}
-        row |= {"status": "retrieved", "sha256": "0", "bytes": 1, "clips": [clip]}
-    return [row | {"status": row["status"] or "skipped: why not"} for row in rows]
-
-
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    return make_world(tmp_path / "here")
 
 
 @pytest.fixture
@@ -114,37 +38,10 @@ def report(wsvs, world) -> Path:
     return world / "out/n/report/r/report.html"
 
 
-class Page(HTMLParser):
-    """Tags with their attributes, text by cell, and the data of the galleries."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self.inside = False
-        self.feed(path.read_text())
-        self.data = json.loads(re.search(r'id="data">(.*?)</script>', path.read_text(), re.DOTALL)[1])
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-            self.inside = True
-
-    def handle_endtag(self, tag):
-        self.inside &= tag not in ("td", "th")
-
-    def handle_data(self, data):
-        if self.inside:
-            self.rows[-1][-1] += data
-
-
 def test_numbers_of_every_stage(report):
     rows = Page(report).rows
     for row in (
-        ["", "", "all", "cat", "dog"],
+        ["unit", "step", "all", "cat", "dog"],
         ["videos", "found", "1,234", "1,200", "34"], ["videos", "downloaded", "3", "2", "1"],
         ["frames", "downloaded", "99", "66", "33"], ["frames", "relevant", "37", "24", "13"],
         ["frames", "segmented", "36", "24", "12"],
@@ -180,7 +77,7 @@ def test_shots(report, world):
     shots = Page(report).data["shots"]
     assert [shot["class"] for shot in shots] == ["cat", "dog", "cat"]  # the classes take turns
     assert [shot["energy"] for shot in shots] == [10.0, 20.0, 30.0] and {shot["area"] for shot in shots} == {0.2292}
-    assert [shot["url"] for shot in shots] == ["https://example.org/a?x=1&y=2", None, None]
+    assert [shot["url"] for shot in shots] == ["https://example.org/a?x=1&y=2", None, (world / "clip 1.mp4").as_uri()]
     assert {shot["clip"] for shot in shots} == {(world / "clip 1.mp4").as_uri()}
     assert [opened(shot["mask"]).size for shot in shots] == [(40, 30)] * 3
     assert [sorted({"attention", "motion"} & set(shot)) for shot in shots] == [["attention", "motion"], [], []]
@@ -250,7 +147,185 @@ def test_what_is_not_there_is_left_out(wsvs, world, tmp_path):
     data = Page(out / "report/r/report.html").data
     assert data["best"] == data["worst"] == []
     assert [shot["mask"] is None for shot in data["shots"]] == [False, False, True]
+    assert [shot["clip"] for shot in data["shots"]] == [None] * 3  # no link leads nowhere
+    assert [shot["url"] for shot in data["shots"]] == ["https://example.org/a?x=1&y=2", None, None]
     status, _, err = wsvs("stage=report", f"out={tmp_path}/none")
     assert status == 2 and "no finished run to report on" in err
     status, _, err = wsvs("stage=report", f"out={world}/out", "name=n", "report.width=0")
     assert status == 2 and "report.width must be a whole number" in err
+
+
+def settings(world: Path, **inputs: str) -> DictConfig:
+    """As much of the configuration as the report's parts read."""
+    return OmegaConf.create({
+        "out": str(world / "out"), "name": "n", "debug": False, "inputs": {"encoder": None} | inputs,
+        "report": {"shots": 5, "images": 24, "width": 40},
+    })
+
+
+def test_folder_that_was_moved(wsvs, world, tmp_path):
+    """All runs, clips and images are found where they are now, and the reader is told, on the page and in the log."""
+    moved = world.rename(tmp_path / "there")
+    assert wsvs("stage=report", f"out={moved}/out", "name=n", run_id="r")[0] == 0
+    parsed = Page(moved / "out/n/report/r/report.html")
+    stages = [row[0] for row in parsed.rows if len(row) == 4 and row[2].startswith("wsvs stage=")]
+    assert stages == ["encoder", "retrieve", "relevance", "segment", "decoder", "predict", "evaluate"]
+    assert {shot["clip"] for shot in parsed.data["shots"]} == {(moved / "clip 1.mp4").as_uri()}
+    assert all(shot["mask"] for shot in parsed.data["shots"])
+    assert [one["id"] for one in parsed.data["best"]] == ["i3", "i2"]
+    [note] = parsed.notes
+    assert note.startswith("These runs are not where they were")
+    assert f"WARNING {note}" in (moved / "out/n/report/r/wsvs.log").read_text()
+    assert all(stage in note for stage in ("encoder", "retrieve", "relevance", "segment", "decoder"))
+
+
+def test_folder_that_is_where_it_was_has_no_notes(report):
+    assert Page(report).notes == []
+
+
+def test_run_that_is_gone(world):
+    """In its place stands the last of its stage; else the stage is left out. Both are told."""
+    segment = world / "out/n/segment"
+    (segment / "r").rename(segment / "r2")
+    found, [note] = finished_runs(settings(world))
+    assert found["segment"] == segment / "r2" and len(found) == 7
+    assert note.startswith("The run of stage segment that decoder has read is not there, the last one is shown instead")
+    assert "r2" in note and str(segment / "r") in note
+    shutil.rmtree(segment)
+    found, [note] = finished_runs(settings(world))
+    assert "and there is no other" in note and "segment" not in found
+
+
+def test_named_run_must_be_there(wsvs, world):
+    status, _, err = wsvs("stage=report", f"out={world}/out", "name=n", "inputs.segment=typo")
+    assert status == 2 and "this is not a finished run of stage segment" in err and "inputs.segment=typo" in err
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"), [("images", "the images are not there"), ("truth", "the true masks are not there")]
+)
+def test_missing_folder_is_named(world, folder, said):
+    (world / folder).rename(world / "elsewhere")
+    cfg = settings(world)
+    assert predictions(cfg, cfg.report)[1] == [f"No pictures of predictions: {said}: {world / folder}"]
+
+
+def test_images_that_are_gone_are_counted(world):
+    (world / "images/i3.png").unlink()
+    cfg = settings(world)
+    cfg.report.images = 2
+    found, notes = predictions(cfg, cfg.report)
+    assert found["best"] == [] and [one["id"] for one in found["worst"]] == ["i0"] and found["of"] == 4
+    assert notes == [f"1 of 2 predictions have no picture: their images are not in {world / 'images'}"]
+
+
+def test_so_many_images(world):
+    cfg = settings(world)
+    for images, best, worst in (
+        (0, [], []), (1, ["i3"], []), (3, ["i3", "i2"], ["i0"]), (50, ["i3", "i2"], ["i0", "i1"])
+    ):
+        cfg.report.images = images
+        found, notes = predictions(cfg, cfg.report)
+        assert [[one["id"] for one in found[key]] for key in ("best", "worst")] == [best, worst] and notes == []
+
+
+def test_cut_gallery_knows_the_whole(wsvs, world):
+    assert wsvs("stage=report", f"out={world}/out", "name=n", "report.shots=2", "report.images=0", run_id="r")[0] == 0
+    data = Page(world / "out/n/report/r/report.html").data
+    assert len(data["shots"]) == 2 and data["inAll"] == {"cat": 2, "dog": 1}
+
+
+def content(**more) -> dict:
+    """What a page is made of, next to nothing."""
+    return {
+        "name": "n", "made": "today", "notes": [], "stages": [], "flow": [], "curves": {}, "evaluations": [],
+        "shots": [], "shots_in_all": {}, "predictions": {"best": [], "worst": [], "of": 0},
+    } | more
+
+
+def scored(per_class: list[list[str]], **more) -> dict:
+    return {
+        "label": "all", "kind": "image", "scored": "predict", "split": "val", "results": {}, "per_class": per_class,
+        "confusion": [], **more,
+    }
+
+
+def parse(tmp_path: Path, **more) -> Page:
+    path = tmp_path / "page.html"
+    path.write_text(page(content(**more)))
+    return Page(path)
+
+
+def test_names_that_look_like_numbers(tmp_path):
+    names = ["007", "2024", "1e5", "nan", "inf"]
+    table = [["class", "label", "iou", "true_pixels"], *([name, "1", "0.5", "12345"] for name in names)]
+    parsed = parse(tmp_path, evaluations=[scored(table, results={"mIoU": float("nan")})])
+    assert [row for row in parsed.rows if row[0] in names] == [[name, "1", "0.500", "12,345"] for name in names]
+    assert "nan" not in STYLE and ["all", "predict", "mIoU \u2013"] in parsed.rows
+
+
+def test_score_that_is_none_is_a_dash(tmp_path):
+    parsed = parse(tmp_path, evaluations=[scored([["class", "iou", "j"], ["cat", "nan", "1"]])])
+    assert ["cat", "\u2013", "1.000"] in parsed.rows
+    assert [tag["style"] for _, tag in parsed.tags if "style" in tag] == ["--share:1.000"]
+
+
+def test_names_are_text_wherever_they_stand(tmp_path):
+    """Tags, quotes, brackets and Arabic in names of classes, evaluations, runs and shots."""
+    name = "<i>[\"a\"]</i> & 'b' \u0642\u0637\u0629 </script>"
+    shot = {"shot": name, "class": name, "clip": None, "url": None}
+    shot |= dict.fromkeys(("score", "energy", "area", "frames", "mask"))
+    image = {"id": name, "iou": 0.5, "file": None, "prediction": None, "truth": None}
+    parsed = parse(
+        tmp_path, name=name, notes=[name], flow=[Count("videos", "found", 1, {name: 1})],
+        evaluations=[scored([["class", "iou"], [name, "0.5"]], label=name, scored=name, results={name: 0.5},
+                            confusion=[["", name], [name, "1"]])],
+        shots=[shot], shots_in_all={name: 1}, predictions={"best": [image], "worst": [image], "of": 2},
+        curves={"encoder": {name: [(0.0, 1.0)]}},
+        stages=[{"stage": "encoder", "run": name, "seconds": 1, "supervision": name, "command": name,
+                 "versions": {name: name}, "commit": name}],
+    )
+    assert not [tag for tag, _ in parsed.tags if tag == "i"] and sum(tag == "script" for tag, _ in parsed.tags) == 2
+    assert parsed.notes == [name] and parsed.data["inAll"] == {name: 1} and parsed.data["shots"][0]["shot"] == name
+    for row in (
+        ["unit", "step", "all", name], [name, "0.500"], [name, "100.0"], [name, name, f"{name} 0.500"],
+        ["encoder", name], ["encoder", "1.0", name, name], [name, name],
+    ):
+        assert row in parsed.rows, row
+    assert name in [attributes.get("value") for tag, attributes in parsed.tags if tag == "option"]
+
+
+def test_every_row_and_column_has_a_name(report):
+    text = report.read_text()
+    assert not re.search(r"<th[^>]*></th>", text)
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", text)
+    assert len(rows) > 30 and all(row.startswith("<th scope=") for row in rows)
+    labels = re.findall(r'<nav[^>]*aria-label="(.*?)"', text)
+    assert len(labels) == 7 and len(set(labels)) == 7
+
+
+def colours_of(theme: str) -> dict[str, str]:
+    return dict(re.findall(r"--(\w+):([^;}]+)", re.findall(r":root\{(.*?)\}", STYLE, re.DOTALL)[theme == "dark"]))
+
+
+def luminance(colour: np.ndarray) -> float:
+    """Relative luminance as WCAG 2 defines it, of sRGB in [0, 255]."""
+    share = colour / 255
+    return float(np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722))
+
+
+def from_hex(word: str) -> np.ndarray:
+    digits = word[1:] if len(word) == 7 else "".join(2 * letter for letter in word[1:])
+    return np.array([int(digits[k : k + 2], 16) for k in (0, 2, 4)], float)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_numbers_can_be_read_on_every_tint(theme):
+    """WCAG AA asks for a contrast of 4.5, of the ink with what it stands on."""
+    found = colours_of(theme)
+    assert ".heat{background:rgba(var(--tint),calc(var(--share)*var(--most)))}" in STYLE
+    ink, card = luminance(from_hex(found["ink"])), from_hex(found["card"])
+    tint = np.array([float(part) for part in found["tint"].split(",")])
+    for share in np.linspace(0, 1, 1001):
+        ground = luminance(card + share * float(found["most"]) * (tint - card))
+        assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) >= 4.5, share

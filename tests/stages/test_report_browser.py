@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.browser import Browser
@@ -13,7 +15,7 @@ NASTY = "</script><script>throw 1</script>"
 MANY = 5000
 PAGE = 48
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
-NAMES = "[...document.querySelectorAll('#shot-cards b')].map(one => one.textContent)"
+NAMES = "[...document.querySelectorAll('#shots-cards b')].map(one => one.textContent)"
 FOCUSED = "document.activeElement.id || document.activeElement.className || document.activeElement.tagName"
 
 
@@ -25,10 +27,14 @@ def many(count: int) -> dict:
         for k, kind in ((k, f"kind {k % 7}") for k in range(count))
     ]
     classes = {f"kind {k}": count // 7 for k in range(7)}
-    image = {"id": "a", "iou": 0.5, "file": "file:///a.jpg", "prediction": PIXEL, "truth": PIXEL}
+    images = [
+        {"id": f"i{k}", "iou": 0.5, "file": f"file:///{k}.jpg", "prediction": PIXEL, "truth": PIXEL} for k in range(60)
+    ]
     confusion = [["", *"abcdefghijklmnopqrstu"], *([name, *["1"] * 21] for name in "abcdefghijklmnopqrstu")]
     return {
-        "name": f"n {NASTY}", "made": "today", "shots": shots, "predictions": {"best": [image], "worst": [image]},
+        "name": f"n {NASTY}", "made": "today", "notes": [f"not there: {'long/' * 40}"], "shots": shots,
+        "shots_in_all": dict(Counter(shot["class"] for shot in shots)),
+        "predictions": {"best": images, "worst": images[:5], "of": 99},
         "flow": [Count("videos", "found", count, classes), Count("frames", "relevant", count, classes)],
         "curves": {"encoder": {"val/map": [(0.0, 0.1), (9.0, 0.9)]}},
         "evaluations": [{
@@ -114,12 +120,53 @@ def test_pages_are_turned_and_the_page_stays_small(opened):
     opened.click(".pager .back")
     assert opened.ask(NAMES) == expected("score", True) and opened.ask("document.querySelector('.back').disabled")
     assert opened.ask("document.querySelectorAll('*').length") == nodes < 3000
-    assert opened.ask("[...document.images].every(one => one.loading === 'lazy')")
+
+
+def test_only_pictures_that_are_shown_are_in_the_document(opened):
+    """Three of each shot, two of each prediction; galleries turn their pages by themselves."""
+    count = "document.querySelectorAll('{} img').length"
+    images = [opened.ask(count.format(place)) for place in ("#shots", "#best-cards", "#worst-cards", "body")]
+    assert images == [3 * PAGE, 2 * PAGE, 2 * 5, 3 * PAGE + 2 * PAGE + 2 * 5]
+    assert opened.ask("document.querySelector('#best-gallery .place').textContent") == f"1 to {PAGE} of 60 images"
+    opened.click("#best-gallery .on")
+    assert opened.ask(count.format("#best-cards")) == 2 * (60 - PAGE)
+    assert opened.ask("document.querySelector('#best-cards b').textContent") == f"i{PAGE}"
+    assert opened.ask(NAMES) == expected("score", True)  # the shots have stayed where they were
+    assert opened.ask("document.querySelector('#worst-gallery button').offsetParent === null")
+
+
+def test_gallery_that_was_cut_says_so(browser, tmp_path):
+    """And a shot whose pictures are gone has no empty link."""
+    content = many(21)
+    content["shots"] = content["shots"][:5]
+    content["shots"][0] |= {"mask": None, "attention": None, "motion": None, "clip": None, "url": None}
+    content["shots"][1] |= {"clip": None}
+    path = tmp_path / "report.html"
+    path.write_text(page(content))
+    browser.open(path)
+    place = "document.querySelector('#shots-gallery .place').textContent"
+    assert browser.ask(place) == "5 of 21 shots"
+    assert browser.ask("[...document.querySelectorAll('.card a')].every(one => one.href && one.textContent || "
+                       "one.querySelector('img'))")
+    assert browser.ask("document.querySelectorAll('#shots .pictures').length") == 4
+    assert browser.ask("document.querySelectorAll('#shots a.pictures').length") == 3
+    choose(browser, "#class", 1)
+    assert browser.ask(place) == "1 of 3 shots"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_tints_are_those_that_can_be_read_on(opened, theme):
+    """The browser reckons the style's strongest tint as test_report.py does, which takes their contrast."""
+    opened.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    opened.ask("document.querySelector('.heat').style.setProperty('--share', 1)")
+    said = opened.ask("getComputedStyle(document.querySelector('.heat')).backgroundColor")
+    opened.call("Emulation.setEmulatedMedia", features=[])
+    assert said == {"light": "rgba(10, 92, 156, 0.6)", "dark": "rgba(124, 188, 242, 0.45)"}[theme]
 
 
 def test_every_picture_leads_to_its_clip_and_source(opened):
     links = opened.ask(
-        "[...document.querySelectorAll('#shot-cards .card')].map(card => [card.querySelector('b').textContent, "
+        "[...document.querySelectorAll('#shots-cards .card')].map(card => [card.querySelector('b').textContent, "
         "[...card.querySelectorAll('img')].map(one => one.closest('a').href), "
         "[...card.querySelectorAll('.links a')].map(one => one.href)])"
     )
@@ -127,7 +174,7 @@ def test_every_picture_leads_to_its_clip_and_source(opened):
         number = int(name.partition("/")[2][:5])
         assert pictures == [f"file:///clips/{number}.mp4"] * 3
         assert words == [f"file:///clips/{number}.mp4", f"https://example.org/{number}"]
-    assert opened.ask("document.querySelector('#best img').closest('a').href") == "file:///a.jpg"
+    assert opened.ask("document.querySelector('#best-cards img').closest('a').href") == "file:///0.jpg"
 
 
 def test_everything_is_reached_by_the_keyboard(opened):

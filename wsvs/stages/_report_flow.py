@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from wsvs.core import runs
 from wsvs.core.files import read_jsonl
+from wsvs.core.records import Record
 from wsvs.data.frames import FrameSet
 from wsvs.retrieve.manifest import MANIFEST
 from wsvs.retrieve.table import tally
@@ -68,7 +70,7 @@ def _count(unit: str, step: str, pairs: Iterable[tuple[str, int]]) -> Count:
 def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
     """(class, frames) of the shots of a stage; the decoder uses those of its segment run with sensible masks."""
     if stage == "decoder":
-        path, config = found.get("segment"), config_of(found["decoder"]) if "decoder" in found else None
+        path, config = found.get("segment"), Record(found["decoder"]).config if "decoder" in found else None
         if path is None or config is None or not (path / "shots.jsonl").is_file():
             return []
         settings = config.decoder
@@ -100,7 +102,8 @@ def curves(path: Path) -> dict[str, list[tuple[float, float]]]:
         with file.open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
                 for key, value in row.items():
-                    if key in ("train/loss", "val/loss", "val/map", "val/miou") and value:
+                    shown = key in ("train/loss", "val/loss", "val/map", "val/miou") and value
+                    if shown and math.isfinite(float(value)):
                         found.setdefault(key, []).append((float(row["step"]), float(value)))
     return {key: _thinned(sorted(points)) for key, points in found.items()}
 
@@ -120,7 +123,7 @@ def evaluations(cfg: DictConfig) -> list[Path]:
 
 def evaluation(path: Path) -> dict[str, Any]:
     """What an evaluation scored and what it got: {"label", "kind", "scored", "split", "results", "per_class", ...}."""
-    summary, cfg = runs.read_summary(path), config_of(path)
+    summary, cfg = runs.read_summary(path), Record(path).config
     scored = Path((cfg.predictions if cfg else None) or summary["inputs"].get("segment", ""))
     kind = str(cfg.evaluate.kind) if cfg else ""
     return {
@@ -135,12 +138,6 @@ def evaluation(path: Path) -> dict[str, Any]:
 def label_of(run: Path) -> str:
     """What a pipeline has called a step whose stage stands in it more than once: the end of its run's name."""
     return _STAMP.sub("", run.name, count=1)
-
-
-def config_of(run: Path) -> Any:
-    """A run's whole configuration, None where it is not there."""
-    path = run / ".hydra" / "config.yaml"
-    return OmegaConf.load(path) if path.is_file() else None
 
 
 def table_of(path: Path) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -23,14 +24,14 @@ def page(content: dict[str, Any]) -> str:
     """HTML of a report; see `wsvs.stages.report.run` for the content. It asks nothing of any server."""
     name = escape(str(content["name"]))
     data = {
-        "shots": [_safe(card, "url", "clip") for card in content["shots"]],
+        "shots": [_safe(card, "url", "clip") for card in content["shots"]], "inAll": content["shots_in_all"],
         **{key: [_safe(card, "file") for card in content["predictions"][key]] for key in ("best", "worst")},
     }
     sections = (
         ("flow", "Data flow", _flow(content["flow"])),
         ("scores", "Scores", _scores(content["evaluations"])),
         ("shots", "Shots", _shots(content["shots"])),
-        ("predictions", "Predictions", _predictions(data["best"], data["worst"])),
+        ("predictions", "Predictions", _predictions(data["best"], data["worst"], content["predictions"]["of"])),
         ("curves", "Curves", _curves(content["curves"])),
         ("supervision", "Supervision", _supervision(content["stages"])),
         ("runs", "Commands", _runs(content["stages"])),
@@ -46,7 +47,7 @@ def page(content: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{name}: report</title><style>{STYLE}</style></head><body>'
         f'<header><h1>{name}</h1><nav aria-label="sections">{links}</nav></header>'
-        f'<main><div class="tiles">{_tiles(content["evaluations"])}</div>{body}</main>'
+        f'<main><div class="tiles">{_tiles(content["evaluations"])}</div>{_notes(content["notes"])}{body}</main>'
         f'<footer class="soft">made by wsvs on {escape(str(content["made"]))}</footer>'
         f'<script type="application/json" id="data">{embedded}</script><script>{SCRIPT}</script></body></html>\n'
     )
@@ -58,6 +59,12 @@ def _safe(card: dict[str, Any], *addresses: str) -> dict[str, Any]:
         key: None if key in addresses and not str(value or "").startswith(_LINKED) else value
         for key, value in card.items()
     }
+
+
+def _notes(notes: Sequence[str]) -> str:
+    """What the reader must know before anything else: what is missing, or stands for something else."""
+    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<ul class="notes" aria-label="notes">{said}</ul>' if said else ""
 
 
 def _tiles(evaluations: Sequence[dict[str, Any]]) -> str:
@@ -72,9 +79,9 @@ def _tiles(evaluations: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]], label: str, kind: str = "") -> str:
-    """A table that scrolls by itself where it is too wide."""
+    """A table that scrolls by itself where it is too wide; what stands first in a row names it."""
     head = "".join(f"<th scope=col>{escape(str(heading))}</th>" for heading in headings)
-    body = "".join("<tr>" + "".join(map(_td, row)) + "</tr>" for row in rows)
+    body = "".join(f"<tr>{_name(row[0])}{''.join(map(_td, row[1:]))}</tr>" for row in rows)
     return _wide(f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', label)
 
 
@@ -86,6 +93,10 @@ class _Html(str):
     """A cell that is HTML already."""
 
 
+def _name(value: object) -> str:
+    return f"<th scope=row>{escape(str(value))}</th>"
+
+
 def _td(value: Any) -> str:
     if isinstance(value, _Html):
         return str(value)
@@ -93,6 +104,8 @@ def _td(value: Any) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "&#8211;"
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else escape(str(value))
@@ -112,8 +125,8 @@ def _flow(counts: Sequence[Count]) -> str:
             _bar(count.by_class.get(name, 0), start.by_class.get(name, 0)) if count.by_class else "<td></td>"
             for name in names
         )
-        rows.append(f"<tr{opens}><td>{escape(count.unit)}</td><td>{escape(count.step)}</td>{cells}</tr>")
-    head = "".join(f"<th scope=col>{escape(name)}</th>" for name in ("", "", "all", *names))
+        rows.append(f"<tr{opens}>{_name(count.unit)}{_name(count.step)}{cells}</tr>")
+    head = "".join(f"<th scope=col>{escape(name)}</th>" for name in ("unit", "step", "all", *names))
     table = f'<table class="flow"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     return _wide(table, "data flow") + (
         '<p class="soft">The bar is the share of what the first step of videos, frames, shots or images had.</p>'
@@ -143,23 +156,21 @@ def _scores(evaluations: Sequence[dict[str, Any]]) -> str:
 
 
 def _per_class(table: Sequence[Sequence[str]]) -> str:
-    """The table of an evaluation; shares have a bar."""
+    """The table of an evaluation: a class in each row, whatever its name looks like; shares have a bar."""
     heading, *lines = table
-    rows = []
-    for line in lines:
-        cells: list[Any] = []
-        for key, word in zip(heading, line, strict=True):
-            try:
-                value = int(word) if word.isdigit() else float(word)
-            except ValueError:
-                cells.append(word)
-                continue
-            share = isinstance(value, float) and key in ("iou", "j", "precision", "recall")
-            cells.append(
-                _Html(f'<td class="number bar" style="--share:{value:.3f}">{_cell(value)}</td>') if share else value
-            )
-        rows.append(cells)
+    rows = [[name, *map(_figure, heading[1:], words)] for name, *words in lines]
     return _table([name.replace("_", " ") for name in heading], rows, "scores by class")
+
+
+def _figure(key: str, word: str) -> Any:
+    """A cell of such a table: a number where it is one."""
+    try:
+        value = int(word) if word.isdigit() else float(word)
+    except ValueError:
+        return word
+    if key not in ("iou", "j", "precision", "recall") or not math.isfinite(value):
+        return value
+    return _Html(f'<td class="number bar" style="--share:{value:.3f}">{_cell(float(value))}</td>')
 
 
 def _confusion(table: Sequence[Sequence[str]]) -> str:
@@ -172,9 +183,8 @@ def _confusion(table: Sequence[Sequence[str]]) -> str:
         cells = ""
         for count in counts:
             share = int(count) / total
-            kind = "number heat on" if share > 0.5 else "number heat"
-            cells += f'<td class="{kind}" style="--share:{share:.3f}">{100 * share:.1f}</td>'
-        body += f"<tr><th scope=row>{escape(label)}</th>{cells}</tr>"
+            cells += f'<td class="number heat" style="--share:{share:.3f}">{100 * share:.1f}</td>'
+        body += f"<tr>{_name(label)}{cells}</tr>"
     return _wide(
         f"<table><thead><tr><th scope=col>true, in % &#8594; predicted</th>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table>", "confusion",
@@ -191,26 +201,35 @@ def _shots(cards: Sequence[dict[str, Any]]) -> str:
         f'<option value="{key}">{key}</option>' for key in ("score", "energy", "class", "area", "frames")
         if any(card[key] is not None for card in cards)
     )
-    pager = (
-        '<nav class="pager" aria-label="pages"><button type="button" class="back">previous</button>'
-        '<output class="place"></output><button type="button" class="on">next</button></nav>'
-    )
     return (
         f'<p class="soft">{_TERMS}</p><form class="controls"><label>class <select id="class">'
         f'<option value="">all</option>{classes}</select></label><label>sorted by <select id="sort">{keys}</select>'
         '</label><label>from <select id="order"><option value="down">the highest</option>'
-        f'<option value="up">the lowest</option></select></label></form>{pager}'
-        f'<div id="shot-cards" class="cards"></div>{pager}'
+        f'<option value="up">the lowest</option></select></label></form>{_gallery("shots", "shots")}'
     )
 
 
-def _predictions(best: Sequence[dict[str, Any]], worst: Sequence[dict[str, Any]]) -> str:
+def _gallery(key: str, label: str, kind: str = "") -> str:
+    """Where the script puts cards, a page of them at a time: only those are in the document."""
+    above, below = (
+        f'<nav class="pager" aria-label="pages of {label}, {place}"><button type="button" class="back">previous'
+        '</button><output class="place"></output><button type="button" class="on">next</button></nav>'
+        for place in ("above", "below")
+    )
+    cards = f'<div id="{key}-cards" class="cards {kind}"></div>'
+    return f'<div id="{key}-gallery">{above}{cards}{below}</div>'
+
+
+def _predictions(best: Sequence[dict[str, Any]], worst: Sequence[dict[str, Any]], total: int) -> str:
     if not best and not worst:
         return ""
+    galleries = "".join(
+        f"<h3>{title}</h3>{_gallery(key, f'the {key} predictions', 'pairs')}"
+        for key, title, cards in (("best", "Best", best), ("worst", "Worst", worst)) if cards
+    )
     return (
-        '<p class="soft">Our mask beside the true one, by the mean IoU over the classes of the image, background '
-        'included.</p><h3>Best</h3><div id="best" class="cards pairs"></div>'
-        '<h3>Worst</h3><div id="worst" class="cards pairs"></div>'
+        f"<p class=soft>{len(best) + len(worst):,} of {total:,} images: our mask beside the true one, by the mean IoU "
+        f"over the classes of the image, background included.</p>{galleries}"
     )
 
 

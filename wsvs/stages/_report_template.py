@@ -4,9 +4,9 @@ from __future__ import annotations
 
 STYLE = """
 :root{color-scheme:light dark;--paper:#faf9f7;--card:#fff;--ink:#20242a;--soft:#5b646e;--line:#e2dfd9;
---accent:#0a5c9c;--tint:10,92,156;--on:#fff}
+--accent:#0a5c9c;--tint:10,92,156;--most:.6}
 @media (prefers-color-scheme:dark){:root{--paper:#14171a;--card:#1c2024;--ink:#e8eaec;--soft:#a0a9b2;--line:#32383f;
---accent:#7cbcf2;--tint:124,188,242;--on:#0c1116}}
+--accent:#7cbcf2;--tint:124,188,242;--most:.45}}
 *{box-sizing:border-box}
 html{scroll-padding-top:5.5rem}
 body{margin:0;font:16px/1.5 system-ui,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif;background:var(--paper);
@@ -28,19 +28,21 @@ a{color:var(--accent)}
 footer.soft{max-width:1272px;margin:auto}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,14rem));gap:.8rem;margin-top:1.2rem}
 .tiles:empty{display:none}
+.notes{background:var(--card);border:1px solid var(--line);border-left:4px solid var(--accent);border-radius:8px;
+margin:1.2rem 0 0;padding:.6rem 1rem .6rem 2rem;font-size:.92rem;overflow-wrap:anywhere}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem 1rem}
 .tile b{display:block;font-size:1.7rem;line-height:1.2;font-weight:600;font-variant-numeric:tabular-nums}
 .tile span{display:block;color:var(--soft);font-size:.85rem;line-height:1.4}
 .wide{overflow-x:auto;margin:.4rem 0;max-width:100%}
 table{border-collapse:collapse;font-size:.9rem;background:var(--card)}
 th,td{border:1px solid var(--line);padding:.3rem .7rem;text-align:left;vertical-align:top}
+tbody th{font-weight:400;overflow-wrap:anywhere;min-width:5rem}
 thead th{color:var(--soft);font-weight:500;white-space:nowrap;background:var(--paper)}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar{background:linear-gradient(to right,rgba(var(--tint),.2) calc(100%*var(--share)),transparent 0);min-width:5.5rem}
-.heat{background:rgba(var(--tint),var(--share))}
-.heat.on{color:var(--on)}
-.flow td:first-child{color:var(--soft)}
-.flow .opens td{border-top:2px solid var(--soft)}
+.heat{background:rgba(var(--tint),calc(var(--share)*var(--most)))}
+.flow tbody th:first-child{color:var(--soft)}
+.flow .opens>*{border-top:2px solid var(--soft)}
 .commands code{overflow-wrap:anywhere}
 .commands td:nth-child(3){min-width:18rem}
 .commands td:nth-child(4){min-width:14rem}
@@ -48,7 +50,7 @@ code{font:.85em/1.4 ui-monospace,"DejaVu Sans Mono",monospace}
 details{margin:.5rem 0}
 summary{cursor:pointer;padding:.2rem 0}
 .controls,.pager{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:center;margin:.6rem 0;font-size:.92rem}
-.pager[hidden]{display:none}
+.pager[hidden],.pager [hidden]{display:none}
 select,button{font:inherit;color:inherit;background:var(--card);border:1px solid var(--line);border-radius:6px;
 padding:.3rem .6rem;min-height:2.2rem}
 button{cursor:pointer}
@@ -57,11 +59,11 @@ button:disabled{opacity:.4;cursor:default}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(190px,1fr));gap:.9rem}
 .pairs{grid-template-columns:repeat(auto-fill,minmax(280px,1fr))}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;overflow:hidden}
-.card a.pictures{display:grid;grid-template-columns:1fr 1fr;gap:2px}
+.card .pictures{display:grid;grid-template-columns:1fr 1fr;gap:2px}
 .card img{width:100%;display:block;background:var(--line)}
 .cards:not(.pairs) .card img:first-child{grid-column:1/3}
 figcaption{padding:.5rem .7rem .6rem;font-size:.84rem;line-height:1.45;overflow-wrap:anywhere}
-figcaption b{font-weight:600}
+figcaption b{font-weight:600;unicode-bidi:isolate}
 .card .facts{display:flex;flex-wrap:wrap;gap:0 .8rem;color:var(--soft);font-variant-numeric:tabular-nums;margin:.1rem 0}
 .facts span{white-space:nowrap}
 .card .links a{margin-right:.8rem}
@@ -88,28 +90,62 @@ function element(kind, content, properties) {
   for (const child of [].concat(content)) if (child !== null) made.append(child);
   return made;
 }
-function picture(source, words) {
-  return source ? element("img", [], {src: source, alt: words, title: words, loading: "lazy"}) : null;
+function pictures(address, shown) {
+  const made = shown.filter(([source]) => source).map(([source, words]) =>
+    element("img", [], {src: source, alt: words, title: words}));
+  return made.length === 0 ? null : address ? link(address, made, "pictures")
+    : element("div", made, {className: "pictures"});
 }
 function link(address, content, kind) {
-  return address ? element("a", content, {href: address, rel: "noreferrer", className: kind || ""})
-    : element("span", content, {className: kind || ""});
+  return element("a", content, {href: address, rel: "noreferrer", className: kind || ""});
 }
 function number(value, digits, before, after) {
   return value === null ? null : before + value.toFixed(digits) + after;
 }
 
-const cards = document.getElementById("shot-cards");
-if (cards) {
-  const [chosen, key, order] = ["class", "sort", "order"].map(id => document.getElementById(id));
-  const pagers = [...document.querySelectorAll(".pager")];
+// Shows rows as cards, so many at a time: pictures of other pages are not in the document.
+function gallery(key, card, count) {
+  const host = document.getElementById(key + "-cards");
+  const pagers = [...document.querySelectorAll("#" + key + "-gallery .pager")];
   let rows = [], first = 0;
+  const show = () => {
+    const shown = rows.slice(first, first + page);
+    host.replaceChildren(...shown.map(card));
+    for (const pager of pagers) {
+      const place = rows.length > page ? first + 1 + " to " + (first + shown.length) + " of " : "";
+      pager.querySelector("output").textContent = place + count(rows.length);
+      pager.querySelector(".back").disabled = first === 0;
+      pager.querySelector(".on").disabled = first + page >= rows.length;
+      for (const button of pager.querySelectorAll("button")) button.hidden = rows.length <= page;
+    }
+    pagers[1].hidden = rows.length <= page;
+  };
+  const turn = (pages, pager) => {
+    first += pages * page;
+    show();
+    if (pager === pagers[1]) pagers[0].scrollIntoView();
+    if (document.activeElement.disabled || document.activeElement === document.body)
+      pagers[0].querySelector("button:enabled").focus({preventScroll: true});
+  };
+  for (const pager of pagers) {
+    pager.querySelector(".back").addEventListener("click", () => turn(-1, pager));
+    pager.querySelector(".on").addEventListener("click", () => turn(1, pager));
+  }
+  return found => {
+    rows = found;
+    first = 0;
+    show();
+  };
+}
+
+if (document.getElementById("shots-gallery")) {
+  const [chosen, key, order] = ["class", "sort", "order"].map(id => document.getElementById(id));
   const card = shot => element("figure", [
-    link(shot.clip, [
-      picture(shot.mask, "mask of " + shot.shot),
-      picture(shot.attention, "attention in " + shot.shot),
-      picture(shot.motion, "motion in " + shot.shot),
-    ], "pictures"),
+    pictures(shot.clip, [
+      [shot.mask, "mask of " + shot.shot],
+      [shot.attention, "attention in " + shot.shot],
+      [shot.motion, "motion in " + shot.shot],
+    ]),
     element("figcaption", [
       element("b", shot.shot),
       element("div", [
@@ -121,18 +157,6 @@ if (cards) {
       ], {className: "links"}),
     ]),
   ], {className: "card"});
-  const show = () => {
-    const shown = rows.slice(first, first + page);
-    cards.replaceChildren(...shown.map(card));
-    for (const pager of pagers) {
-      const place = rows.length > page ? first + 1 + " to " + (first + shown.length) + " of " : "";
-      pager.querySelector("output").textContent = place + rows.length + " shots";
-      pager.querySelector(".back").disabled = first === 0;
-      pager.querySelector(".on").disabled = first + page >= rows.length;
-      for (const button of pager.querySelectorAll("button")) button.hidden = rows.length <= page;
-    }
-    pagers[1].hidden = rows.length <= page;
-  };
   const compare = (a, b) => {
     const [x, y] = [a[key.value], b[key.value]];
     if (x === null || y === null) return (x === null) - (y === null);
@@ -140,35 +164,26 @@ if (cards) {
     return key.value === "class" ? (x < y ? -1 : x > y ? 1 : b.score - a.score || found) : order.value === "up" ? found
       : -found;
   };
+  const all = () => Object.entries(data.inAll).filter(([name]) => !chosen.value || name === chosen.value)
+    .reduce((sum, [, count]) => sum + count, 0);
+  const show = gallery("shots", card, shown => {
+    const rest = all() - shown;
+    return shown + (rest === 0 ? "" : shown > page ? " (" + all() + " in the run)" : " of " + all()) + " shots";
+  });
   const fill = () => {
-    rows = data.shots.filter(shot => !chosen.value || shot.class === chosen.value).sort(compare);
-    first = 0;
     order.disabled = key.value === "class";
-    show();
-  };
-  const turn = (pages, pager) => {
-    first += pages * page;
-    show();
-    if (pager === pagers[1]) pagers[0].scrollIntoView();
-    if (document.activeElement.disabled || document.activeElement === document.body)
-      pagers[0].querySelector("button:enabled").focus({preventScroll: true});
+    show(data.shots.filter(shot => !chosen.value || shot.class === chosen.value).sort(compare));
   };
   for (const control of [chosen, key, order]) control.addEventListener("change", fill);
-  for (const pager of pagers) {
-    pager.querySelector(".back").addEventListener("click", () => turn(-1, pager));
-    pager.querySelector(".on").addEventListener("click", () => turn(1, pager));
-  }
   document.querySelector("form.controls").addEventListener("submit", event => event.preventDefault());
   fill();
 }
 
-for (const list of ["best", "worst"]) {
-  const images = document.getElementById(list);
-  if (images) images.append(...data[list].map(one => element("figure", [
-    link(one.file, [
-      picture(one.prediction, "prediction of " + one.id), picture(one.truth, "true mask of " + one.id),
-    ], "pictures"),
+for (const list of ["best", "worst"])
+  if (document.getElementById(list + "-gallery")) gallery(list, one => element("figure", [
+    pictures(one.file, [
+      [one.prediction, "prediction of " + one.id], [one.truth, "true mask of " + one.id],
+    ]),
     element("figcaption", [element("b", one.id), ", mean IoU " + one.iou.toFixed(3)]),
-  ], {className: "card"})));
-}
+  ], {className: "card"}), shown => shown + " images")(data[list]);
 """
