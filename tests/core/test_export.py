@@ -160,7 +160,7 @@ def test_two_masks_of_one_name_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"two images would both give a.png") as caught:
         list(read_coco(tmp_path))
     assert caught.value.where == f"{tmp_path}/annotations.json: images[1], file_name 'a.png'"
-    (tmp_path / "sizes.tsv").write_text("id\theight\twidth\na\t1\t1\na\t1\t1\n")
+    (tmp_path / "sizes.tsv").write_text("id\theight\twidth\na\t1\t1\n./a\t1\t1\n")
     with pytest.raises(UserError, match=r"two images would both give a.png") as caught:
         list(read_yolo(tmp_path))
     assert caught.value.where == f"{tmp_path}/sizes.tsv:3"

@@ -46,6 +46,7 @@ def checked(name: str, seen: set[str], where: str) -> str:
             f"{name!r} is no name of a file below a folder", where=where,
             remedy="names are paths without a leading / and without '..': mend the file",
         )
+    name = path.as_posix()  # ./a is a
     if name in seen:
         raise UserError(f"two images would both give {name}.png", where=where, remedy="rename one of them")
     seen.add(name)
@@ -79,9 +80,7 @@ def read_folder(root: Path, progress: Progress = iter) -> Read:
         yield path.relative_to(root).with_suffix("").as_posix(), read_mask(path)
 
 
-def write_coco(
-    out: Path, masks: Masks, names: Sequence[str], files: Mapping[str, str] | None = None
-) -> int:
+def write_coco(out: Path, masks: Masks, names: Sequence[str], files: Mapping[str, str] | None = None) -> int:
     """annotations.json in the form of MS COCO: for each class of an image one annotation with its run lengths.
 
     `category_id` is the label; 255 is written as the category 'void'. An image's file name is the one that `files`
