@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsvs.core.pictures import heat, over, row, stack
+from wsvs.core.pictures import heat, over, row, shrunk, stack
 
 
 def grey(height: int, width: int, value: int = 100) -> np.ndarray:
@@ -38,6 +38,25 @@ def test_over_brings_labels_to_the_size_of_the_image():
     shown = over(grey(8, 8), labels, strength=1.0)
     assert shown[4, 6].tolist() == [128, 0, 0]
     assert shown[4, 1].tolist() == [178, 178, 178]  # half white: 177.5
+
+
+def test_over_is_the_mean_in_floats():
+    image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    labels = np.repeat(np.arange(4, dtype=np.uint8), 10)[None]
+    shown = over(image.transpose(1, 0, 2), labels, strength=0.3)  # whatever its order in memory
+    for left, colour, share in ((2, (255, 255, 255), 0.15), (12, (128, 0, 0), 0.3), (32, (128, 128, 0), 0.3)):
+        before = image[left : left + 6].transpose(1, 0, 2).astype(float)
+        expected = before + share * (np.array(colour) - before)
+        assert np.abs(shown[:, left : left + 6] - expected).max() <= 0.5
+
+
+def test_shrunk_to_its_longest_side():
+    assert shrunk(grey(66, 4, 7), 33).shape == (33, 2, 3) and (shrunk(grey(66, 4, 7), 33) == 7).all()
+    assert shrunk(grey(4, 66000), 2000).shape == (1, 2000, 3)
+    small = grey(20, 30)
+    assert shrunk(small, 30) is small
+    with_detail = np.tile(np.array([[[0] * 3, [200] * 3]], np.uint8), (2, 2, 1))
+    assert (shrunk(with_detail, 2) == 100).all()  # a mean, not a sample
 
 
 def test_row_and_stack_place_every_tile():

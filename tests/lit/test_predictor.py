@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 from tests.films import make_film, make_sound
+from wsvs.core.errors import UserError
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import read_mask
 from wsvs.data.work import ItemDataset, WorkModule
-from wsvs.lit.predictor import PredictionWriter, PredictorModule, load_image
+from wsvs.lit.predictor import OVERLAY_SIDE, PredictionWriter, PredictorModule, load_image
 from wsvs.nets.model import SegmentationNet
 
 
@@ -180,6 +181,42 @@ def test_overlay_shows_the_mask_and_names_what_is_in_it(tmp_path):
     assert np.abs(shown[30, 40] - shown[30, 40].mean()).max() < 8  # grey below
     strip = shown[40:]
     assert (strip[..., 1] > strip[..., 0] + 60).any() and not (strip[..., 0] > strip[..., 1] + 60).any()
+
+
+def shown(height, width):
+    image = torch.full((3, height, width), 128, dtype=torch.uint8)
+    mask = np.ones((height, width), np.uint8)
+    return {"id": "a", "mask": mask, "labels": [1], "probabilities": np.zeros((1, 1, 1)), "image": image}
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 66000), (66000, 4)])  # a JPEG's sides end at 65,500
+def test_an_image_of_any_length_has_its_mask_and_a_small_overlay(tmp_path, height, width):
+    ledger = Ledger(tmp_path)
+    write(PredictionWriter(tmp_path, ledger, names=("background", "cat")), shown(height, width))
+    assert read_mask(tmp_path / "a.png").shape == (height, width) and not ledger.has("a")
+    with Image.open(tmp_path / "overlay/a.jpg") as opened:
+        assert opened.width == min(width, OVERLAY_SIDE) if width > height else opened.height >= OVERLAY_SIDE
+
+
+def test_an_overlay_that_fails_does_not_cost_the_mask(tmp_path, monkeypatch):
+    def fails(*_):
+        raise ValueError("no font")
+
+    monkeypatch.setattr("wsvs.lit.predictor.with_legend", fails)
+    ledger = Ledger(tmp_path)
+    write(PredictionWriter(tmp_path, ledger, names=("background", "cat")), shown(2, 3))
+    assert read_mask(tmp_path / "a.png").shape == (2, 3)
+    assert "no font" in ledger.read("a")["unshown"]
+
+
+def test_a_full_disk_stops_at_the_overlay_too(tmp_path, monkeypatch):
+    def full(path, data):
+        raise UserError("no space left on the disk", where=path)
+
+    monkeypatch.setattr("wsvs.lit.predictor.write_bytes", full)
+    with pytest.raises(UserError, match="no space left"):
+        write(PredictionWriter(tmp_path, Ledger(tmp_path), names=("background", "cat")), shown(2, 3))
+    assert not (tmp_path / "a.png").exists() and not Ledger(tmp_path).has("a")
 
 
 def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):

@@ -33,14 +33,26 @@ def over(image: np.ndarray, labels: np.ndarray, strength: float = 0.6) -> np.nda
         (H, W, 3) uint8.
     """
     size = (image.shape[1], image.shape[0])
-    labels = cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    found = (labels > 0)[..., None]
-    colours = np.where(found, voc_palette()[labels], 255)
-    share = np.where(found, strength, strength / 2)
-    shown = np.rint(image + share * (colours - image.astype(np.float64))).astype(np.uint8)
+    image, labels = np.ascontiguousarray(image), np.ascontiguousarray(labels, np.uint8)
+    labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    # In 8 bits: a photograph of 24 megapixels takes 1.4 GB as floats.
+    shown = cv2.addWeighted(image, 1 - strength, voc_palette()[labels], strength, 0)
+    grey = np.arange(256)
+    paler = cv2.LUT(image, np.rint(grey + strength / 2 * (255 - grey)).astype(np.uint8))
+    cv2.copyTo(paler, np.equal(labels, 0).view(np.uint8), shown)
     inner = cv2.erode(labels, np.ones((3, 3), np.uint8)) != labels  # the smaller label gives way at a border
     shown[inner & (labels != IGNORE)] = 255
     return shown
+
+
+def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
+    """(H, W, 3) uint8 with a longest side of at most so many pixels; what is no larger comes back as it is."""
+    height, width = image.shape[:2]
+    share = longest / max(height, width)
+    if share >= 1:
+        return image
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BOX))
 
 
 def row(tiles: Sequence[tuple[str, np.ndarray]], *, width: int = 212, title: str = "") -> Image.Image:

@@ -18,12 +18,12 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 from torch import Tensor
 
-from wsvs.core.errors import BadItem
+from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.legend import with_legend
 from wsvs.core.masks import write_mask
-from wsvs.core.pictures import over
+from wsvs.core.pictures import over, shrunk
 from wsvs.data.images import pictures_in, read_image
 from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
@@ -39,6 +39,7 @@ log = logging.getLogger("wsvs")
 Refine = Literal["none", "cut"]
 
 FILM_LOOKS = 16  # frames whose mean scores give the classes of a film
+OVERLAY_SIDE = 2000  # px, longest side of an image's overlay: for the eye; a JPEG holds no more than 65,500
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,8 @@ class PredictionWriter(BasePredictionWriter):
     """<folder>/<id>.png for each image; of a film <folder>/<id>/00000.png, 00001.png, ...
 
     With `scores` also <folder>/scores/<id>.npz (of images only). With `names`, those of the labels 0, 1, ..., pictures
-    for people: overlay/<id>.jpg or .mp4, the mask over the image and a legend below. The ledger keeps failures, and
-    how many frames of a film there are.
+    for people: overlay/<id>.jpg or .mp4, the mask over the image (at most `OVERLAY_SIDE`) and a legend below. The
+    ledger keeps failures, "unshown" for an image whose overlay alone has failed, and how many frames a film has.
     """
 
     def __init__(
@@ -196,13 +197,24 @@ class PredictionWriter(BasePredictionWriter):
             np.savez_compressed(buffer, labels=labels, probabilities=prediction["probabilities"])
             write_bytes(self.folder / "scores" / f"{name}.npz", buffer.getvalue())
         mask = prediction["mask"]
+        failed = None
         if self.names is not None:
-            image = prediction["image"].permute(1, 2, 0).cpu().numpy()
-            shown = with_legend(over(image, mask), [int(label) for label in np.unique(mask) if label], self.names)
-            buffer = BytesIO()
-            Image.fromarray(shown).save(buffer, "JPEG", quality=90)
-            write_bytes(self.folder / "overlay" / f"{name}.jpg", buffer.getvalue())
-        write_mask(self.folder / f"{name}.png", mask)  # last: it says that the image is finished
+            try:
+                self._write_overlay(name, prediction["image"].permute(1, 2, 0).cpu().numpy(), mask, self.names)
+            except UserError:  # a full disk, say: it would be as full for the next image
+                raise
+            except Exception as error:  # of picture libraries: the mask is what the run is for
+                failed = f"its mask is written, but not its overlay: {error}"
+        write_mask(self.folder / f"{name}.png", mask)  # after all else: it says that the image is finished
+        if failed is not None:
+            self.ledger.write(name, {"unshown": failed})
+
+    def _write_overlay(self, name: str, image: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> None:
+        small = over(shrunk(image, OVERLAY_SIDE), mask)
+        shown = with_legend(small, [int(label) for label in np.unique(mask) if label], names)
+        buffer = BytesIO()
+        Image.fromarray(shown).save(buffer, "JPEG", quality=90)
+        write_bytes(self.folder / "overlay" / f"{name}.jpg", buffer.getvalue())
 
     def _write_film(
         self, name: str, file: str, frames: Iterator[tuple[np.ndarray, np.ndarray, list[int]]],

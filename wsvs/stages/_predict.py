@@ -40,6 +40,8 @@ def predict_all(
         record = ledger.read(item["id"]) if ledger.has(item["id"]) else {}
         if "failed" in record:
             run.skip(item["id"], record["failed"])
+        if "unshown" in record:
+            run.skip(item["id"], record["unshown"])
         if "broken" in record:
             used = counted(record["frames"], "frame|frames is|are")
             run.skip(item["id"], f"only its first {used} used: {record['broken']}")

@@ -169,9 +169,9 @@ class Run:
 
     def finish(
         self, *, counts: Mapping[str, Any], results: Mapping[str, Any] | None = None, wrote: Path | None = None,
-        supervision: str | None = None, columns: Sequence[str] = ("", ""),
+        supervision: str | None = None, columns: Sequence[str] = ("", ""), goes_on: bool = True,
     ) -> None:
-        """Write the summary (rank 0), print the closing table and the command that comes next."""
+        """Write the summary (rank 0), print the closing table and, if there is something to go on with, what is next."""
         if rank() != 0:
             return
         counts = {**counts, "passed over": len(self.skipped)}
@@ -190,7 +190,8 @@ class Run:
             _add_rows(table, str(key), value)
         Console().print(table)
         log.info("wrote %s", wrote or self.dir)
-        if not is_part() and OmegaConf.is_missing(HydraConfig.get().job, "num"):  # neither a step nor a sweep's job
+        alone = not is_part() and OmegaConf.is_missing(HydraConfig.get().job, "num")  # no step, nor a sweep's job
+        if goes_on and alone:
             following = next_command(self.cfg, self.overrides, self.dir, config_options(sys.argv[1:]))
             if following:
                 log.info("next: %s", following)

@@ -68,7 +68,7 @@ def run(run: Run) -> None:
         run.tracker.show("predict/masks", shown, classes.with_background)
     given = cfg.labels or settings.tags
     run.finish(
-        counts=counts, wrote=run.dir,
+        counts=counts, wrote=run.dir, goes_on=bool(written),
         supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",
     )
 

@@ -72,7 +72,8 @@ def run(run: Run) -> None:
         totals = Totals(run, ledger)
         counts = source.close(totals)
         _show(run, module, classes)
-        run.finish(counts=counts, results=totals.results(seconds), wrote=run.dir / "masks")
+        results = totals.results(seconds)
+        run.finish(counts=counts, results=results, wrote=run.dir / "masks", goes_on=totals.frames > 0)
 
 
 def _show(run: Run, module: SegmenterModule, classes: Sequence[str]) -> None:
