@@ -19,6 +19,8 @@ EXPECTED = {"b": ("cat", "dog"), "007": ("cat",), "none": ()}
         ("t.tsv", "\ufeffimage_id\tlabels\textra\nb\t cat, dog,cat \tx\n\n007\tcat\tx\nnone\t\tx\n"),
         ("t.csv", 'id,labels\nb,"cat,dog"\n007,cat\nnone,\n'),
         ("t.csv", "id,first,second\nb,cat,dog\n007,cat,\nnone,,\n"),
+        ("t.tsv", "\nImage File\tanimals\nb\tcat,dog\n007\tcat\nnone\t\n"),
+        ("t.tsv", "Bild\tframes\tpascal_labels\nb\t1\tcat,dog\n007\t2\tcat\nnone\t3\t\n"),
         ("t.json", '{"b": ["cat", "dog"], "007": "cat", "none": []}'),
         ("t.json", '{"b": "cat,dog", "007": ["cat"], "none": ""}'),
     ],
@@ -38,6 +40,11 @@ def test_formats_agree(tmp_path, name, text):
         ("t.tsv", "id\ttags\na cat\n", "expected an id and tags, got", "t.tsv:2"),
         ("t.tsv", "id\ttags\n", "the table has no rows", "t.tsv"),
         ("t.tsv", "", "the table has no rows", "t.tsv"),
+        ("t.tsv", "img 1\ttiger\nimg 2\tpanda\n", "the first line is no heading: 'img 1.*tiger'", "t.tsv:1"),
+        ("t.csv", "1.jpg,tiger,panda\n2.jpg,panda\n", "the first line is no heading: '1.jpg,tiger,panda'", "t.csv:1"),
+        ("t.tsv", "image.jpg\ttiger\nb\tpanda\n", "the first line is no heading", "t.tsv:1"),
+        ("t.tsv", "\tclassical\nb\tpanda\n", "the first line is no heading", "t.tsv:1"),
+        ("t.csv", "id;tags\na;cat\n", "the first line is no heading: 'id;tags'", "t.csv:1"),
         ("t.csv", "id,tags\na\n", "expected an id and tags, got", "t.csv:2"),
         ("t.json", "{", "not JSON", "t.json"),
         ("t.json", "[]", "must be an object", "t.json"),
@@ -50,6 +57,25 @@ def test_bad_tables_say_where(tmp_path, name, text, problem, where):
     with pytest.raises(UserError, match=problem) as caught:
         read_tags(tmp_path / name)
     assert caught.value.where == str(tmp_path / where)
+
+
+@pytest.mark.parametrize(("name", "line"), [("t.tsv", "id<TAB>tags"), ("t.csv", "id,tags")])
+def test_a_missing_heading_is_told_with_the_line_to_add(tmp_path, name, line):
+    row = "img 1,tiger" if name == "t.csv" else "img 1\ttiger"
+    (tmp_path / name).write_text(f"{row}\n")
+    with pytest.raises(UserError) as caught:
+        read_tags(tmp_path / name)
+    assert f"put a line above it: {line}" in str(caught.value.remedy)
+    (tmp_path / name).write_text(f"{line.replace('<TAB>', chr(9))}\n{row}\n")
+    assert read_tags(tmp_path / name) == {"img 1": ("tiger",)}
+
+
+@pytest.mark.parametrize(
+    "heading", ["id", "ID", "image", "image_id", "Image Name", "filename", "file", "video", "video id", "sequence"]
+)
+def test_headings_of_ids(tmp_path, heading):
+    (tmp_path / "t.tsv").write_text(f"{heading}\tshows\na\tcat\n")
+    assert read_tags(tmp_path / "t.tsv") == {"a": ("cat",)}
 
 
 def test_missing_and_binary_tables(tmp_path):

@@ -13,6 +13,10 @@ from wsvs.core.errors import UserError
 Tags = dict[str, tuple[str, ...]]
 
 _TAG_HEADING = re.compile(r"(tags?|labels?|class(es)?)\s*$", re.IGNORECASE)
+_ID_HEADING = re.compile(
+    r"((image|img|photo|picture|video|clip|film|movie|sequence|shot|frame|file|item|sample)s?[ _-]?)?"
+    r"(id|ids|name|names|file|filename|path|key|stem|number)?\s*$", re.IGNORECASE,
+)
 _VOC_LINE = re.compile(r"^(\d{4}_\d{6})\s+(-1|0|1)$")
 _HELP = "a table has a heading line and then: id, comma-separated tags (tsv or csv), or is a json object {id: [tags]}"
 
@@ -20,12 +24,13 @@ _HELP = "a table has a heading line and then: id, comma-separated tags (tsv or c
 def read_tags(path: str | Path) -> Tags:
     """Read {id: tags} in the order of the file.
 
-    tsv and csv: the first line is a heading and the first column the id. Comma-separated tags stand in the column
+    tsv and csv: the first line is a heading and the first column the id. A heading is known by a column of tags, or by
+    the name of its first column, such as id or image. Comma-separated tags stand in the column
     whose heading ends in tag(s), label(s) or class(es), else in the second; without such a heading a csv may also put
     each tag in a column of its own. json: {id: [tag, ...]} or {id: "tag,tag"}.
 
     Raises:
-        UserError: Missing, empty, unreadable, a row without an id, or an id twice.
+        UserError: Missing, empty, unreadable, without a heading, a row without an id, or an id twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -49,15 +54,28 @@ def read_tags(path: str | Path) -> Tags:
 
 def _delimited_rows(text: str, path: Path):
     delimiter = "," if path.suffix == ".csv" else "\t"
-    columns = slice(1, None if delimiter == "," else 2)
+    columns = None
     for line, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), 1):
-        if line == 1:
-            named = [k for k, heading in enumerate(row) if k and _TAG_HEADING.search(heading)]
-            columns = slice(named[0], named[0] + 1) if named else columns
+        if columns is None:
+            columns = _columns_of_tags(row, delimiter, f"{path}:{line}") if row else None
         elif row:
             if len(row) <= columns.start:
                 raise UserError(f"expected an id and tags, got {row!r}", where=f"{path}:{line}", remedy=_HELP)
             yield line, (row[0].strip(), [tag for cell in row[columns] for tag in cell.split(",")])
+
+
+def _columns_of_tags(heading: list[str], delimiter: str, where: str) -> slice:
+    """Which columns hold tags. Raises `UserError` for a line that is no heading: it would be lost as one."""
+    named = [k for k, name in enumerate(heading) if k and _TAG_HEADING.search(name)]
+    if named:
+        return slice(named[0], named[0] + 1)
+    if len(heading) > 1 and heading[0].strip() and _ID_HEADING.match(heading[0].strip()):
+        return slice(1, None if delimiter == "," else 2)
+    line, split = ("id,tags", "a comma") if delimiter == "," else ("id<TAB>tags", "a tab")
+    raise UserError(
+        f"the first line is no heading: {delimiter.join(heading)!r}", where=where,
+        remedy=f"put a line above it: {line} (columns are split by {split})",
+    )
 
 
 def _json_rows(text: str, path: Path):
