@@ -200,6 +200,8 @@ def explain_config_error(error: Exception) -> UserError:
     cause = error.__cause__
     if isinstance(cause, UserError):
         return cause
+    if override := getattr(error, "override", None):  # of Hydra's OverrideParseException
+        return _unreadable_override(override)
     text = str(cause) if isinstance(cause, ValueError | TypeError) else str(error)
     remedy = "wsvs stage=<name> --cfg job shows every key and value; group files are in conf/"
     unknown = re.match(r"Could not override '([^']+)'\.\s+To append", text)
@@ -209,6 +211,17 @@ def explain_config_error(error: Exception) -> UserError:
         text, near = f"there is no setting {unknown[1]}", nearest_key(unknown[1], config_dir())
         remedy = f"{near} {remedy}" if near else remedy
     return UserError(text.strip(), where="the configuration or its overrides", remedy=remedy)
+
+
+def _unreadable_override(word: str) -> UserError:
+    """A word that Hydra's grammar does not take, such as the name of a file: how to write it."""
+    from wsvs.stages._next import for_shell, quote
+
+    key, said, value = word.partition("=")
+    remedy = "a value with spaces wants quotes within quotes: 'input=\"my cat (1).jpg\"'"
+    if said and re.fullmatch(r"[\w./@+~-]+", key):
+        remedy = f"if its value is one text, write {for_shell(f'{key}={quote(value)}')} ; a list is {key}=[a,b]"
+    return UserError(f"cannot read {word!r}", where="the command line", remedy=remedy)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from PIL import Image
 
@@ -244,6 +246,26 @@ def test_explain_config_error():
     assert rule.problem == "a must be b, got c" and rule.where and "--cfg job" in str(rule.remedy)
     assert explain_config_error(raised(HydraException(" could not override \n"))).problem == "could not override"
     assert isinstance(rule, UserError)
+
+
+@pytest.mark.parametrize(
+    "value", ["my cat (1), b=2.jpg", "photo (1).jpg", "a=b.png", "ü é.jpg", "it's [odd", "{x", "$HOME (1)"]
+)
+def test_a_file_name_that_the_grammar_does_not_take_is_told_with_its_recipe(value):
+    parser = OverridesParser.create()
+    with pytest.raises(HydraException) as caught:
+        parser.parse_overrides([f"input={value}"])
+    told = explain_config_error(caught.value)
+    assert told.where == "the command line" and "hydra.cc" not in told.message
+    recipe = str(told.remedy).removeprefix("if its value is one text, write ").rpartition(" ; a list is input=")[0]
+    [word] = shlex.split(recipe)
+    assert parser.parse_override(word).value() == value  # to be pasted as it stands
+
+
+def test_the_second_word_of_a_name_with_a_space_is_told(wsvs):
+    status, _, err = wsvs("stage=predict", "input=photo", "one.jpg")
+    assert status == 2 and "cannot read 'one.jpg'" in one_message(err)
+    assert "'input=\"my cat (1).jpg\"'" in err
 
 
 def test_unexpected_errors_keep_their_trace(wsvs, images, monkeypatch):

@@ -38,8 +38,8 @@ class Meter:
         self._bar: Bar | None = None
         if sys.stdout.isatty():
             self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"), redirect_stderr=False,
+                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+                TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False), redirect_stderr=False,
             )
             self._bar.start()
             self._task = self._bar.add_task(self.label, total=total, completed=done, note="")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
+from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json
 from wsvs.core.runs import SUMMARY
@@ -22,11 +22,19 @@ WHOLE = (
 )
 NUMBERS = ("lr", "lr_backbone", "threshold", "holdout", "jitter")
 PAIRS = ("scale", "coverage")
+LISTS = (  # lists of names or numbers, many of them null by default; of any section, since a pipeline reads them late
+    "predict.tags", "predict.zooms", "evaluate.classes", "evaluate.names", "evaluate.prediction_names",
+    "evaluate.thresholds", "export.names", "reproduce.seeds", "data.classes", "model.scales", "retrieve.pause",
+    "retrieve.javascript", "plugins",
+)
 _SHOW = "--cfg job shows every value; without yours it shows the default"
 
 
 def check_types(cfg: DictConfig) -> None:
-    """Raises `UserError` where a number of the stage's section is none: steps=1e4 would fail late, and oddly."""
+    """Raises `UserError` where a number of the stage's section is none: steps=1e4 would fail late, and oddly.
+
+    So it does where a list is none: predict.tags=tiger would be five tags of a letter each.
+    """
     section = {} if cfg.stage == "pipeline" else cfg.get(cfg.stage) or {}  # its `steps` are stages, not numbers
     for keys, kinds, what in ((WHOLE, int, "a whole number"), (NUMBERS, int | float, "a number")):
         for key in keys:
@@ -40,6 +48,11 @@ def check_types(cfg: DictConfig) -> None:
         if not (OmegaConf.is_list(value) or isinstance(value, list)) or len(value) != 2:
             raise UserError(f"{cfg.stage}.{key} must be two numbers, got {value!r}", where="the configuration",
                             remedy=f"for example {cfg.stage}.{key}=[0.5,0.9]")
+    for name in LISTS:
+        value = OmegaConf.select(cfg, name)
+        if value is not None and (isinstance(value, str) or not isinstance(value, Sequence)):
+            raise UserError(f"{name} must be a list, got {value!r}", where="the configuration",
+                            remedy=f"write {name}=[{value}]")
     if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int):
         raise UserError(f"seed must be a whole number, got {cfg.seed!r}", where="the configuration", remedy=_SHOW)
 
@@ -83,7 +96,7 @@ def judge(checks: Mapping[str, DictConfig] | None, done: Mapping[str, Path]) -> 
         verdict = "PASS" if good else "FAIL"
         table.add_row(name, f"{got:.3f}", str(check.get("expected", "")), allowed, verdict)
         verdicts[name] = f"{verdict} {got:.4f}"
-    Console().print(table)
+    plain_console().print(table)
     return verdicts
 
 

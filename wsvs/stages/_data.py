@@ -8,10 +8,10 @@ from typing import Protocol, runtime_checkable
 from urllib.parse import urlparse
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from wsvs.core.classes import plainly
+from wsvs.core.console import plain_console
 from wsvs.core.errors import BadItem
 from wsvs.core.words import counted
 from wsvs.data.report import Progress, Report
@@ -113,7 +113,7 @@ def add_training(cfg: DictConfig, report: Report) -> None:
 
 def print_report(report: Report) -> None:
     """Tables of the classes and of what is wrong."""
-    console = Console()
+    console = plain_console()
     if report.by_class:
         columns = list(dict.fromkeys(key for row in report.by_class.values() for key in row))
         table = Table("class", *columns)
@@ -121,9 +121,9 @@ def print_report(report: Report) -> None:
             table.add_row(name, *(str(row.get(key, 0)) for key in columns))
         console.print(table)
     for problem in report.problems:
-        word = "[bold]must be mended:[/bold]" if problem.fatal else "passed over:"
-        console.print(word, end=" ")
-        console.print(problem.text, markup=False, highlight=False)
-        console.print(f"  where: {problem.where}\n  next:  {problem.remedy}", markup=False, highlight=False)
+        word, style = ("must be mended:", "bold") if problem.fatal else ("passed over:", None)
+        console.print(word, end=" ", style=style)
+        console.print(problem.text, highlight=False)
+        console.print(f"  where: {problem.where}\n  next:  {problem.remedy}", highlight=False)
     for note in report.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        console.print(f"note: {note}", highlight=False)

@@ -40,13 +40,13 @@ def next_command(cfg: DictConfig, overrides: Sequence[str], run: Path, options: 
         options: Hydra's own, such as --config-dir and its value.
     """
     if cfg.stage == "report":
-        return f"python -m webbrowser {_for_shell((run / 'report.html').as_uri())}"
+        return f"python -m webbrowser {for_shell((run / 'report.html').as_uri())}"
     said = {_key(word) for word in overrides}
     stage = _following(cfg, said)
     if stage == "report" and not any(runs.find_run(cfg.out, cfg.name, one, debug=bool(cfg.debug)) for one in STAGES):
         return None
     words = [*_kept(cfg, overrides, stage), *_missing(cfg, said, stage, run)]
-    return " ".join(map(_for_shell, ["wsvs", *options, f"stage={stage}", *words]))
+    return " ".join(map(for_shell, ["wsvs", *options, f"stage={stage}", *words]))
 
 
 def _following(cfg: DictConfig, said: Collection[str]) -> str:
@@ -91,7 +91,7 @@ def _missing(cfg: DictConfig, said: Collection[str], stage: str, run: Path) -> I
             yield f"{key}={path if re.fullmatch(r'[A-Za-z0-9_./-]*/[A-Za-z0-9_./-]*', path) else quote(path)}"
 
 
-def _for_shell(word: str) -> str:
+def for_shell(word: str) -> str:
     """A word in quotes if it needs them; in double ones where it has single ones itself, which is easier to read."""
     return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
 

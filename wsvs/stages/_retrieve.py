@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from wsvs.core.classes import Classes
+from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.runs import SUMMARY
@@ -150,7 +150,7 @@ def print_costs(costs: dict[str, Any]) -> None:
     table = Table("", "", title="what a full run would cost, about", show_header=False)
     for name, value in costs.items():
         table.add_row(name, f"{value:.4g}")
-    Console().print(table)
+    plain_console().print(table)
 
 
 def print_tally(tallies: dict[str, Tally]) -> None:
@@ -159,7 +159,7 @@ def print_tally(tallies: dict[str, Tally]) -> None:
         if name == "all":
             table.add_section()
         table.add_row(name, *one.cells())
-    Console().print(table)
+    plain_console().print(table)
 
 
 def merge(folder: Path, out: Path) -> None:

@@ -19,10 +19,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
-from rich.console import Console
 from rich.table import Table
 
 from wsvs.core import runs
+from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with
@@ -171,7 +171,7 @@ class Run:
         self, *, counts: Mapping[str, Any], results: Mapping[str, Any] | None = None, wrote: Path | None = None,
         supervision: str | None = None, columns: Sequence[str] = ("", ""), goes_on: bool = True,
     ) -> None:
-        """Write the summary (rank 0), print the closing table and, if there is something to go on with, what is next."""
+        """Write the summary (rank 0), print the closing table and, if this run has made anything, what comes next."""
         if rank() != 0:
             return
         counts = {**counts, "passed over": len(self.skipped)}
@@ -188,7 +188,7 @@ class Run:
         table = Table(*columns, title=f"{self.stage}: {time.time() - self.started:.0f} s", show_header=bool(columns[0]))
         for key, value in {**counts, **(results or {})}.items():
             _add_rows(table, str(key), value)
-        Console().print(table)
+        plain_console().print(table)
         log.info("wrote %s", wrote or self.dir)
         alone = not is_part() and OmegaConf.is_missing(HydraConfig.get().job, "num")  # no step, nor a sweep's job
         if goes_on and alone:

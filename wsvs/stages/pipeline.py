@@ -11,10 +11,10 @@ from pathlib import Path
 import lightning.pytorch  # noqa: F401  imported once here and inherited by the stages, which are forked
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Column, Table
 
 from wsvs.core import runs
+from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
 from wsvs.core.words import fitting
 from wsvs.stages import STAGES, STEPS, load_stage
@@ -62,7 +62,7 @@ def run(run: Run) -> None:
     table = Table("step", "seconds", Column("run", overflow="fold"))
     for label, path in done.items():
         table.add_row(label, f"{runs.read_summary(path)['seconds']:.0f}", os.path.relpath(path))
-    Console().print(table)
+    plain_console().print(table)
     run.steps = done
     results = judge(run.cfg.pipeline.checks, done)
     run.finish(
