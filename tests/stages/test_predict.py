@@ -14,10 +14,10 @@ from PIL import Image
 from tests.films import make_film
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, read_jsonl, write_json
+from wsvs.core.files import read_json, read_jsonl
 from wsvs.core.masks import read_mask
 from wsvs.nets.model import NetConfig, SegmentationNet
-from wsvs.stages.predict import list_images, needs
+from wsvs.stages.predict import list_images
 
 CLASSES = Classes(["cat", "dog"])
 
@@ -326,28 +326,3 @@ def test_tags_for_all(root, tmp_path):
         listed(root, tmp_path, {"a": "dog"}, tags=["dog"])
     with pytest.raises(UserError, match=r"predict\.ids needs a folder"):
         names_of(root / "a.jpg", predict={"ids": str(tmp_path / "ids.txt"), "tags": None})
-
-
-def asked(tmp_path, method="decoder", model="auto", checkpoint=None, **inputs):
-    return needs(OmegaConf.create({
-        "out": str(tmp_path), "name": "n", "debug": False, "inputs": {"adapt": None, "decoder": None, **inputs},
-        "predict": {"method": method, "model": model, "checkpoint": checkpoint},
-    }))
-
-
-def test_which_checkpoint_is_used(tmp_path):
-    def finish(stage, debug=False):
-        write_json(tmp_path / "n" / stage / "r" / "summary.json", {"finished": 1.0, "debug": debug})
-
-    assert asked(tmp_path) == ("decoder",) and asked(tmp_path, method="attention") == ("encoder",)
-    finish("adapt", debug=True)
-    finish("decoder")
-    assert asked(tmp_path) == asked(tmp_path, method="attention") == ("decoder",)  # debug runs are never taken
-    finish("adapt")
-    assert asked(tmp_path) == ("adapt",)
-    assert asked(tmp_path, model="encoder", method="attention") == ("encoder",)
-    assert asked(tmp_path / "other", adapt="somewhere") == ("adapt",)
-    assert asked(tmp_path, checkpoint="x.ckpt") == ()
-    with pytest.raises(UserError, match="'segment' has no checkpoint") as caught:
-        asked(tmp_path, model="segment")
-    assert caught.value.where == "predict.model" and "auto, adapt, decoder, encoder" in str(caught.value)
