@@ -166,6 +166,30 @@ def test_two_masks_of_one_name_are_refused(tmp_path):
     assert caught.value.where == f"{tmp_path}/sizes.tsv:3"
 
 
+@pytest.mark.parametrize("name", ["../../evil/x", "/tmp/evil/x", "a/../../x", "..", "/"])
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
+    images = [{"id": n, "file_name": file, "height": 1, "width": 1} for n, file in enumerate(("a.jpg", f"{name}.jpg"))]
+    write_json(tmp_path / "annotations.json", {"images": [images[0], images[1] | {"mask_id": name}], "annotations": []})
+    (tmp_path / "sizes.tsv").write_text(f"id\theight\twidth\na\t1\t1\n{name}\t1\t1\n")
+    write_davis(tmp_path, [("v/00000", np.zeros((1, 1), np.uint8))], NAMES)
+    write_json(tmp_path / "frames.json", {"v/00000": name})
+    for kind, where in (("coco", "annotations.json: images[1]"), ("yolo", "sizes.tsv:3"), ("davis", "frames.json: v")):
+        with pytest.raises(UserError, match="is no name of a file below a folder") as caught:
+            list(READ[kind](tmp_path))
+        assert repr(name) in caught.value.problem and caught.value.where.startswith(str(tmp_path / where))
+    write_json(tmp_path / "annotations.json", {"images": images, "annotations": []})
+    with pytest.raises(UserError):
+        list(read_coco(tmp_path))
+
+
+@pytest.mark.parametrize("kind", sorted(READ))
+def test_how_much_there_is_to_read_is_known(tmp_path, kind):
+    count = WRITE[kind](tmp_path, masks(void=False).items(), NAMES)
+    lengths = []
+    list(READ[kind](tmp_path, lambda work: lengths.append(len(work)) or work))
+    assert lengths == [count]
+
+
 @pytest.mark.parametrize("line", ["-1 0 0 1 0 1 1", "0 0 0 nan 0 1 1", "0 0 0 inf 0 1 1", "254 0 0 1 0 1 1", "1.5 0 0"])
 def test_yolo_numbers_that_mean_nothing(tmp_path, line):
     write_yolo(tmp_path, [("a", np.ones((2, 2), np.uint8))], NAMES)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -105,27 +103,18 @@ def test_import_knows_how_much_there_is(wsvs, words, predict, tmp_path, monkeypa
     """Otherwise its bar has no end and no time left."""
     monkeypatch.setattr(Meter.__init__, "__kwdefaults__", {**Meter.__init__.__kwdefaults__, "every": -1})
     caplog.set_level("INFO")
-    for kind in ("coco", "voc", "yolo", "davis"):
-        assert wsvs(*words, f"export.format={kind}", f"predictions={predict}", f"export.out={kind}")[0] == 0
-        caplog.clear()
-        back = [f"predictions={kind}", "export.reverse=true", f"export.out={kind}/back"]
-        assert wsvs(*words, f"export.format={kind}", *back)[0] == 0
-        assert f"1 of {2 if kind == 'davis' else 3} masks" in caplog.text
+    assert wsvs(*words, "export.out=coco")[0] == 0
+    caplog.clear()
+    assert wsvs(*words, "predictions=coco", "export.reverse=true", "export.out=back")[0] == 0
+    assert "1 of 3 masks" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["../../evil/x", "/tmp/evil/x", "a/../../x"])
-def test_nothing_is_written_outside_the_folder(wsvs, words, tmp_path, name):
-    (tmp_path / "in").mkdir()
-    images = [{"id": 1, "file_name": f"{name}.jpg", "height": 1, "width": 1}]
+def test_nothing_is_written_outside_the_folder(wsvs, words, tmp_path):
+    images = [{"id": 1, "file_name": "../../evil/x.jpg", "height": 1, "width": 1}]
     write_json(tmp_path / "in/annotations.json", {"images": images, "annotations": []})
-    (tmp_path / "in/sizes.tsv").write_text(f"id\theight\twidth\n{name}\t1\t1\n")
-    write_mask(tmp_path / "in/Annotations/Full-Resolution/v/00000.png", MASK)
-    write_json(tmp_path / "in/frames.json", {"v/00000": name})
-    for kind, where in (("coco", "images[0]"), ("yolo", "sizes.tsv:2"), ("davis", "frames.json: v/00000")):
-        back = ["export.reverse=true", "export.out=deep/er/out", f"export.format={kind}"]
-        status, _, err = wsvs(*words, "predictions=in", *back)
-        assert status == 2 and name in err and where in err
-    assert not list(tmp_path.rglob("x.png")) and not Path("/tmp/evil").exists()
+    status, _, err = wsvs(*words, "predictions=in", "export.reverse=true", "export.out=deep/er/out")
+    assert status == 2 and "'../../evil/x' is no name of a file" in err and "images[0]" in err
+    assert not list(tmp_path.rglob("x.png"))
 
 
 def test_a_bad_mask_is_passed_over_and_a_label_without_a_name_stops(wsvs, words, predict, caplog):

@@ -57,7 +57,7 @@ def _installed(letters: list[str]) -> tuple[str, int] | None:
         return None
     charset = " ".join(f"{ord(letter):x}" for letter in letters)
     command = ["fc-match", "-f", "%{file}\t%{index}", f"sans:charset={charset}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     file, _, index = done.stdout.partition("\t")
     if not index.isdecimal():
         return None
