@@ -19,7 +19,7 @@ from wsvs.core.runs import require_run
 
 SIZE = (760, 860)  # of a window, px; headless ones lack the height of a bar they do not have
 WIDTH = 1200  # of the picture, px
-LEFT_OUT = ("main>section:not(#flow)", "header,.tiles,main>section:not(#shots)")  # on the left, on the right
+LEFT_OUT = ("main>section:not(#flow)", "header,.tiles,.notes,main>section:not(#shots)")  # on the left, on the right
 
 
 def main(runs: Path, out: Path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.reports import make_world
+from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json, read_jsonl
+from wsvs.core.pictures import row, stack
+from wsvs.core.records import Record
+from wsvs.video.reader import read_frames
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -47,6 +55,11 @@ def run_notebook(name: str, runs: Path) -> tuple[list[Image.Image], dict[str, An
         assert picture.width <= 1120
     assert contents(runs) == before
     return pictures, space
+
+
+def cell_with(name: str, text: str) -> str:
+    [cell] = [cell for cell in code_cells(ROOT / "notebooks" / f"{name}.ipynb") if text in cell]
+    return cell
 
 
 def colours(picture: Image.Image) -> int:
@@ -101,11 +114,15 @@ def test_attention(tiny_runs, capsys):
 
 @pytest.mark.slow
 def test_mask(tiny_runs, capsys):
-    pictures, _ = run_notebook("mask", tiny_runs)
+    pictures, space = run_notebook("mask", tiny_runs)
     assert len(pictures) == 3 and min(map(colours, pictures)) > 200
     said = capsys.readouterr().out
     assert "100.0% of the pixels are labelled as in the run" in said  # the terms shown are those of the run's mask
     assert re.search(r"^  total +[\d.]+$", said, re.MULTILINE)
+    space["settings"] = replace(space["settings"], lambda_m=0.0, lambda_c=0.0)  # a run without motion
+    run_cell(cell_with("mask", "variants = "), space)
+    assert [name for name, _ in space["tiles"]][1:] == ["A and M", "A, M and C, not smoothed",
+                                                       "A, M and C: the mask of the run"]
 
 
 @pytest.mark.slow
@@ -123,11 +140,70 @@ def test_errors(tiny_runs, capsys):
 
 def test_errors_of_one_image_by_hand(tmp_path):
     """2 of 3 true pixels are found, one is too much and one is void: IoU 2/4."""
-    [cell] = [cell for cell in code_cells(ROOT / "notebooks" / "errors.ipynb") if "def ious" in cell]
+    cell = cell_with("errors", "def ious")
     function = cell[cell.index("def ious") : cell.index("by_label = {}")]
     space: dict[str, Any] = {"np": np, "IGNORE": 255}
     exec(function, space)
     assert space["ious"](np.array([[1, 1, 0, 1, 1]]), np.array([[1, 1, 1, 0, 255]])) == {1: 0.5}
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> Path:
+    """The small runs of the report's tests; we are in another folder than they were started in."""
+    made = make_world(tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def test_errors_of_images_in_folders(world, capsys):
+    """Ids with a folder, as of images that lie in a folder of their class."""
+    for folder in ("images", "truth", "out/n/predict/r"):
+        (world / folder / "cat").mkdir()
+        (world / folder / "i1.png").rename(world / folder / "cat/i1.png")
+    [_, worst], space = run_notebook("errors", world / "out/n")
+    assert sorted(space["by_label"][1]) == [(0.0, "i0"), (0.25, "cat/i1"), (0.5, "i2"), (0.75, "i3")]
+    assert worst.height > 100 and "predict/r: background 0.667  cat 0.500" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("gone", "said"), [
+    ("out/n/evaluate", "no finished evaluation of images"), ("images", "no such image, video or folder"),
+    ("out/n/predict/r/.hydra", "nobody knows their images"), ("truth", "has both a mask in"),
+    ("images/*", "has both a mask in"),
+])
+def test_errors_says_what_is_missing(world, gone, said):
+    for path in world.glob(gone):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(UserError, match=said) as raised:
+        run_notebook("errors", world / "out/n")
+    assert raised.value.remedy
+
+
+@pytest.mark.parametrize(("name", "text", "stage", "said"), [
+    ("mask", "shots = sorted", "segment", "no clip of a segmented shot is there"),
+    ("attention", "def scores_of", "relevance", "no clip that was scored is there"),
+])
+def test_clips_that_are_gone(world, name, text, stage, said):
+    (world / "clip 1.mp4").unlink()
+    runs = world / "out/n"
+    (runs / "relevance/r/clips.jsonl").write_text("")
+    space = {"runs": runs, "segmented": runs / "segment/r", "relevance": runs / "relevance/r"}
+    space |= {"Record": Record, "UserError": UserError, "read_jsonl": read_jsonl}
+    with pytest.raises(UserError, match=said):
+        run_cell(cell_with(name, text), space)
+
+
+def test_class_without_a_clip(world, capsys):
+    """Its videos are all lost: there is no row of it."""
+    relevance = world / "out/n/relevance/r"
+    (relevance / "clips.jsonl").write_text(
+        '{"clip": "cat/v", "class": "cat", "file": "clip 1.mp4", "start": 0, "stop": 8, "distractor": false}\n'
+    )
+    (relevance / "shots.jsonl").write_text("")
+    space: dict[str, Any] = {"relevance": relevance, "classes": ["cat", "dog"], "row": row, "stack": stack, "np": np}
+    space |= {"Record": Record, "read_jsonl": read_jsonl, "Counter": Counter, "read_frames": read_frames}
+    space |= {"BadItem": BadItem}
+    assert colours(run_cell(cell_with("retrieval", "kept = Counter"), space)) > 20
+    assert capsys.readouterr().out == "dog: no clip\n"
 
 
 def summary_counts(runs: Path, stage: str) -> dict[str, Any]:

@@ -80,3 +80,5 @@ def test_a_run_that_is_gone(home):
     assert record.read("segment") == Read(recorded, None, False)
     with pytest.raises(KeyError):
         record.read("encoder")
+    with pytest.raises(UserError, match="this run has read no run of stage encoder"):
+        record.require("encoder")

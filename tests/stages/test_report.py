@@ -219,6 +219,16 @@ def test_images_that_are_gone_are_counted(world):
     assert notes == [f"1 of 2 predictions have no picture: their images are not in {world / 'images'}"]
 
 
+def test_masks_with_labels_of_their_own(world):
+    """evaluate.prediction_names: the label 1 of these masks is the truth's 2, so none of them is right."""
+    evaluate = world / "out/n/evaluate/r"
+    (evaluate / "confusion.csv").write_text("truth \\ prediction,background,cat,dog\nbackground,6,2,0\n")
+    cfg, config = settings(world), OmegaConf.load(evaluate / ".hydra/config.yaml")
+    config.evaluate.prediction_names = ["background", "dog"]
+    OmegaConf.save(config, evaluate / ".hydra/config.yaml")
+    assert {one["iou"] for one in predictions(cfg, cfg.report)[0]["best"]} == {0.0}
+
+
 def test_so_many_images(world):
     cfg = settings(world)
     for images, best, worst in (

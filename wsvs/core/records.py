@@ -89,11 +89,13 @@ class Record:
         return Read(recorded, find_run(name.parent, name.name, stage, debug=debug) if name else None, False)
 
     def require(self, stage: str) -> Path:
-        """Where the run is that this one has read. Raises `UserError` if it is gone, `KeyError` as `read`."""
+        """Where the run is that this one has read. Raises `UserError` if it is gone, or if none was read."""
+        if stage not in read_summary(self.run)["inputs"]:
+            raise UserError(f"this run has read no run of stage {stage}", where=self.run)
         found = self.read(stage)
         if found.now is None or not found.same:
             raise UserError(
                 f"the run of stage {stage} that this one has read is not there", where=found.recorded,
-                remedy=f"put it back; {self.run} was made from it",
+                remedy=f"put it back: {self.run} was made from it",
             )
         return found.now

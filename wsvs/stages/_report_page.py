@@ -146,7 +146,7 @@ def _scores(evaluations: Sequence[dict[str, Any]]) -> str:
         figures = {key: value for key, value in one["results"].items() if not key.startswith("IoU ")}
         said = " &#183; ".join(f"{escape(key)} <b>{_cell(value)}</b>" for key, value in figures.items())
         rows.append((one["label"], one["scored"], _Html(f"<td>{said}</td>")))
-    html = _table(("evaluation", "of", "result"), rows, "scores")
+    html = _table(("evaluation", "of", "result"), rows, "scores", "scores")
     for number, one in enumerate(evaluations):
         for key, title, draw in (("per_class", "classes", _per_class), ("confusion", "confusion", _confusion)):
             if one[key]:

@@ -16,6 +16,7 @@ from wsvs.core.errors import BadItem
 from wsvs.core.masks import read_mask
 from wsvs.core.pictures import heat, over
 from wsvs.data.images import find_image, read_image
+from wsvs.metrics.mask_files import translate
 from wsvs.video.reader import read_frames
 
 _QUALITY = 65
@@ -80,16 +81,21 @@ def term_pictures(run: Path, shot: str, width: int) -> dict[str, str]:
     return found
 
 
-def prediction_scores(predictions: Path, truth: Path, ids: Iterable[str], labels: int) -> dict[str, float]:
+def prediction_scores(
+    predictions: Path, truth: Path, ids: Iterable[str], labels: int, lookup: np.ndarray | None = None
+) -> dict[str, float]:
     """{id: mean IoU over the classes, background included, that are in the mask or in the true one}.
 
     Images of background alone, in both, are left out: they are right, and show nothing.
+
+    Args:
+        lookup: See `wsvs.metrics.mask_files.label_lookup`; a mask with a label that has no class is left out.
     """
     found = {}
     for name in ids:
         try:
-            ours, true = read_mask(predictions / f"{name}.png"), read_mask(truth / f"{name}.png")
-        except BadItem:
+            ours, true = translate(read_mask(predictions / f"{name}.png"), lookup), read_mask(truth / f"{name}.png")
+        except (BadItem, ValueError):
             continue
         if ours.shape == true.shape:
             known = true != 255
@@ -103,15 +109,17 @@ def prediction_scores(predictions: Path, truth: Path, ids: Iterable[str], labels
     return found
 
 
-def prediction_pictures(root: Path, predictions: Path, truth: Path, name: str, width: int) -> dict[str, str]:
+def prediction_pictures(
+    root: Path, predictions: Path, truth: Path, name: str, width: int, lookup: np.ndarray | None = None
+) -> dict[str, str]:
     """The image's address, and the prediction and the true mask over it; {} where one of the files cannot be read."""
     image = find_image(root, name)
     if image is None:
         return {}
     try:
         pixels = read_image(image)
-        masks = {"prediction": predictions / f"{name}.png", "truth": truth / f"{name}.png"}
-        pictures = {key: masked(pixels, read_mask(path), width) for key, path in masks.items()}
+        ours, true = translate(read_mask(predictions / f"{name}.png"), lookup), read_mask(truth / f"{name}.png")
+        pictures = {key: masked(pixels, mask, width) for key, mask in (("prediction", ours), ("truth", true))}
     except BadItem:
         return {}
     return {"file": image.absolute().as_uri(), **pictures}

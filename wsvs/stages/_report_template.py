@@ -36,13 +36,15 @@ margin:1.2rem 0 0;padding:.6rem 1rem .6rem 2rem;font-size:.92rem;overflow-wrap:a
 .wide{overflow-x:auto;margin:.4rem 0;max-width:100%}
 table{border-collapse:collapse;font-size:.9rem;background:var(--card)}
 th,td{border:1px solid var(--line);padding:.3rem .7rem;text-align:left;vertical-align:top}
-tbody th{font-weight:400;overflow-wrap:anywhere;min-width:5rem}
+tbody th{font-weight:400}
 thead th{color:var(--soft);font-weight:500;white-space:nowrap;background:var(--paper)}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar{background:linear-gradient(to right,rgba(var(--tint),.2) calc(100%*var(--share)),transparent 0);min-width:5.5rem}
 .heat{background:rgba(var(--tint),calc(var(--share)*var(--most)))}
+.flow tbody th{white-space:nowrap}
 .flow tbody th:first-child{color:var(--soft)}
 .flow .opens>*{border-top:2px solid var(--soft)}
+.scores td:nth-child(3){min-width:16rem}
 .commands code{overflow-wrap:anywhere}
 .commands td:nth-child(3){min-width:18rem}
 .commands td:nth-child(4){min-width:14rem}
@@ -96,6 +98,9 @@ function pictures(address, shown) {
   return made.length === 0 ? null : address ? link(address, made, "pictures")
     : element("div", made, {className: "pictures"});
 }
+function title(name) {  // a line of it ends after a slash if it can
+  return element("b", name.split(/(?<=[/])/).flatMap(part => [part, element("wbr", [])]));
+}
 function link(address, content, kind) {
   return element("a", content, {href: address, rel: "noreferrer", className: kind || ""});
 }
@@ -147,7 +152,7 @@ if (document.getElementById("shots-gallery")) {
       [shot.motion, "motion in " + shot.shot],
     ]),
     element("figcaption", [
-      element("b", shot.shot),
+      title(shot.shot),
       element("div", [
         number(shot.score, 3, "score ", ""), number(shot.energy, 1, "energy ", ""),
         number(shot.area === null ? null : 100 * shot.area, 1, "area ", " %"), shot.frames + " frames",
@@ -184,6 +189,6 @@ for (const list of ["best", "worst"])
     pictures(one.file, [
       [one.prediction, "prediction of " + one.id], [one.truth, "true mask of " + one.id],
     ]),
-    element("figcaption", [element("b", one.id), ", mean IoU " + one.iou.toFixed(3)]),
+    element("figcaption", [title(one.id), ", mean IoU " + one.iou.toFixed(3)]),
   ], {className: "card"}), shown => shown + " images")(data[list]);
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +19,10 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, read_jsonl, write_text
 from wsvs.core.progress import follow
 from wsvs.core.records import Record
+from wsvs.metrics.mask_files import label_lookup
 from wsvs.stages import STAGES
 from wsvs.stages._inputs import find_files
+from wsvs.stages._next import for_shell
 from wsvs.stages._report_flow import curves, data_flow, evaluation, evaluations, table_of
 from wsvs.stages._report_page import page
 from wsvs.stages._report_pictures import (
@@ -113,7 +114,8 @@ def finished_runs(cfg: DictConfig) -> tuple[dict[str, Path], list[str]]:
             elif now != read.recorded:
                 moved.append(name)
     if moved:
-        notes.append(f"These runs are not where they were when others read them: {', '.join(moved)}.")
+        names = ", ".join(sorted(moved, key=STAGES.index))
+        notes.append(f"These runs are not where they were when others read them: {names}.")
     return {stage: found[stage] for stage in STAGES if stage in found}, notes
 
 
@@ -121,7 +123,7 @@ def stage_facts(stage: str, path: Path) -> dict[str, Any]:
     summary = runs.read_summary(path)
     return {
         "stage": stage, "run": str(path), "seconds": summary["seconds"], "supervision": summary.get("supervision"),
-        "command": "wsvs " + shlex.join(summary["overrides"]), "versions": summary.get("versions", {}),
+        "command": " ".join(["wsvs", *map(for_shell, summary["overrides"])]), "versions": summary.get("versions", {}),
         "commit": summary.get("git_commit"), "counts": summary["counts"],
     }
 
@@ -201,18 +203,19 @@ def predictions(cfg: DictConfig, settings: DictConfig) -> tuple[dict[str, Any], 
         except UserError:
             return nothing, [f"No pictures of predictions: the images are not there: {images}"]
         ids = [file.relative_to(truth).with_suffix("").as_posix() for file in sorted(truth.rglob("*.png"))]
-        labels = len(table_of(path / "confusion.csv")) - 1
-        scores = prediction_scores(masks, truth, follow(ids, "masks"), labels)
+        names = table_of(path / "confusion.csv")[0][1:]
+        lookup = label_lookup(scored.evaluate.get("prediction_names"), names)
+        scores = prediction_scores(masks, truth, follow(ids, "masks"), len(names), lookup)
         order = sorted(scores, key=lambda name: (-scores[name], name))
         most = min(settings.images, len(order))
         best, worst = order[: -(-most // 2)], order[::-1][: most // 2]
         found = {
             key: [
                 {"id": name, "iou": round(scores[name], 4), **pictures}
-                for name in names
-                if (pictures := prediction_pictures(images, masks, truth, name, settings.width))
+                for name in chosen
+                if (pictures := prediction_pictures(images, masks, truth, name, settings.width, lookup))
             ]
-            for key, names in (("best", best), ("worst", worst))
+            for key, chosen in (("best", best), ("worst", worst))
         }
         lost = most - len(found["best"]) - len(found["worst"])
         return found | {"of": len(order)}, (
