@@ -77,9 +77,10 @@ def test_mean_spread_and_bounds():
 @pytest.fixture
 def played(monkeypatch, make_run):
     """Seeds' figures, or an exit status -> (what the stage did, the pipelines that it called)."""
-    def play(answers, *words):
+    def play(answers, *words, run_id="r"):
         calls = []
-        run = make_run(*WORDS, *words)
+        run = make_run(*WORDS, *words, run_id=run_id)
+        home = Path(run.cfg.out, run.cfg.name, "pipeline").absolute()
 
         def call(command, overrides, run_id):
             calls.append((overrides, run_id))
@@ -91,7 +92,7 @@ def played(monkeypatch, make_run):
                 for name, value in zip(("class average", "video average"), answer, strict=True)
             }
             runs.write_summary(
-                run.dir.parents[1] / "pipeline" / run_id, stage="pipeline", started=0, overrides=[], inputs={},
+                home / run_id, stage="pipeline", started=0, overrides=[], inputs={},
                 counts={}, results={**verdicts, "fingerprint": "x"},
             )
             return 2 if "FAIL" in "".join(verdicts.values()) else 0
@@ -108,7 +109,7 @@ def played(monkeypatch, make_run):
 
 
 def test_a_row_within_its_range(played, capsys):
-    run, calls, error = played({0: (0.60, 0.56), 4: (0.54, 0.57)}, "reproduce.seeds=[0,4]", "seed=9")
+    run, calls, error = played({0: (0.60, 0.56), 4: (0.54, 0.57)}, "reproduce.seeds=[0,4]")
     assert error is None
     assert calls == [
         (["stage=pipeline", "experiment=table4", "trainer=cpu", f"seed={seed}"], f"r-seed{seed}") for seed in (0, 4)
@@ -135,10 +136,23 @@ def test_a_pipeline_that_breaks_stops_it(played):
     assert not (run.dir / runs.SUMMARY).exists()
 
 
-@pytest.mark.parametrize("seeds", ["[]", "[1,1]", "[a]", "[1.5]", "[true]"])
+@pytest.mark.parametrize("seeds", ["[]", "[1,1]", "[a]", "[1.5]", "[true]", "3", "abc", "null"])
 def test_seeds_are_different_whole_numbers(played, seeds):
     _, calls, error = played({}, f"reproduce.seeds={seeds}")
     assert calls == [] and error is not None and error.where == "reproduce.seeds"
+
+
+def test_a_seed_beside_the_seeds_is_refused(played):
+    _, calls, error = played({}, "reproduce.seeds=[0,4]", "seed=9")
+    assert calls == [] and error is not None and error.where == "seed=9" and "given twice" in error.problem
+
+
+@pytest.mark.parametrize("place", [("sweep1", "0"), ("4711", "3")])
+def test_the_jobs_of_each_sweep_or_array_have_pipelines_of_their_own(played, place):
+    """Else those of a second sweep would meet those of the first, begun with other settings."""
+    run, calls, error = played({0: (0.6, 0.6)}, "reproduce.seeds=[0]", run_id="/".join(place))
+    assert error is None and run.id == "-".join(place)
+    assert [run_id for _, run_id in calls] == [f"{place[0]}-{place[1]}-seed0"]
 
 
 def test_a_row_without_figures_is_refused(played):

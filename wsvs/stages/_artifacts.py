@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-
 from wsvs.core import runs
 from wsvs.core.files import read_json
 from wsvs.stages._run import Run
@@ -31,10 +28,9 @@ def describe(run: Run, *, models: bool, masks: Masks) -> list[dict[str, str]]:
 
     <name>-<stage>-<type> gets a new version from each run; the alias names the run.
     """
-    job = run.dir.parent.name + "-" + run.dir.name if HydraConfig.get().mode == RunMode.MULTIRUN else run.dir.name
     left_out = {"model": not models, "masks": masks == "none"}
     return [
-        {"name": _plain(f"{run.cfg.name}-{run.stage}-{kind}"), "type": kind, "alias": _plain(f"run-{job}"),
+        {"name": _plain(f"{run.cfg.name}-{run.stage}-{kind}"), "type": kind, "alias": _plain(f"run-{run.id}"),
          "masks": masks}
         for kind in MAKES.get(run.stage, ()) if not left_out.get(kind)
     ]

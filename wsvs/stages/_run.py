@@ -65,12 +65,18 @@ class Run:
         self.started = time.time()
         hydra = HydraConfig.get()
         self.overrides = list(hydra.overrides.task)
-        self.dir = Path(os.environ["WSVS_RUN_DIR"] if _relaunched() else hydra.runtime.output_dir).absolute()
+        self.dir = Path(os.environ["WSVS_RUN_DIR"] if relaunched() else hydra.runtime.output_dir).absolute()
         self.inputs: dict[str, Path] = {}
         self.steps: dict[str, Path] = {}
         self.skipped: list[dict[str, str]] = []
         self.tracker: Tracker | None = None
         self._lock: IO[str] | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's path below the folder of its stage, in one word: the run id, and in a sweep the job's number."""
+        home = Path(self.cfg.out, self.cfg.name, self.stage).absolute()
+        return "-".join(self.dir.relative_to(home).parts if self.dir.is_relative_to(home) else self.dir.parts[-1:])
 
     @contextmanager
     def opened(self, module: ModuleType) -> Iterator[Run]:
@@ -91,11 +97,11 @@ class Run:
                 logging.getLogger().addHandler(handler)
                 log.info("stage %s in %s", self.stage, self.dir)
                 log.debug("command: wsvs %s", shlex.join(self.overrides))
-            elif _relaunched() and "WSVS_PARENT" in os.environ:
+            elif relaunched() and "WSVS_PARENT" in os.environ:
                 end_with(int(os.environ["WSVS_PARENT"]))
             self.inputs = self._resolve_inputs(module)
             _prepare_relaunch(self.overrides)
-            if not _relaunched():
+            if not relaunched():
                 os.environ["WSVS_PARENT"] = str(os.getpid())
             yield self
         except Exception as error:
@@ -259,7 +265,7 @@ def _overrides_of(path: Path) -> list[str]:
         return []
 
 
-def _relaunched() -> bool:
+def relaunched() -> bool:
     """Is this process a rank that Lightning started from another one?"""
     return rank() != 0 and "WSVS_RUN_DIR" in os.environ
 

@@ -160,7 +160,7 @@ def _finished(cfg: DictConfig, step: Step) -> Path | None:
 
 def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path:
     """Run a stage; returns its directory."""
-    name = _run_name(run, step)
+    name = run.id if step.label == step.stage else f"{run.id}-{step.label}"
     status = call(run.command, overrides, name)
     if status not in GOOD:
         raise UserError(
@@ -168,10 +168,3 @@ def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path
             remedy="mend what it says above; the same command goes on from there",
         )
     return Path(cfg.out, cfg.name, step.stage, name).absolute()
-
-
-def _run_name(run: Run, step: Step) -> str:
-    """The pipeline's own id, with the number of the job in a sweep, and the label of a repeated stage."""
-    home = Path(run.cfg.out, run.cfg.name, run.stage).absolute()
-    parts = run.dir.relative_to(home).parts if run.dir.is_relative_to(home) else run.dir.parts[-1:]
-    return "-".join([*parts, *([] if step.label == step.stage else [step.label])])

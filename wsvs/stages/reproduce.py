@@ -36,12 +36,7 @@ def run(run: Run) -> None:
             "this row names no figures", where="pipeline.checks",
             remedy="choose a row, such as experiment=table2, or data=synthetic; docs/tables.md lists them",
         )
-    seeds = list(cfg.reproduce.seeds)
-    if not seeds or len(set(seeds)) < len(seeds) or not all(type(seed) is int for seed in seeds):
-        raise UserError(
-            f"seeds must be different whole numbers, got {seeds}", where="reproduce.seeds",
-            remedy="for example reproduce.seeds=[0,1,2]",
-        )
+    seeds = _seeds(run)
     figures: dict[str, dict[int, float]] = {name: {} for name in checks}
     for seed in seeds:
         log.info("=== seed %d", seed)
@@ -62,11 +57,28 @@ def run(run: Run) -> None:
         )
 
 
+def _seeds(run: Run) -> list[int]:
+    seeds = plain(run.cfg.reproduce)["seeds"]
+    good = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
+    if not seeds or not good or len(set(seeds)) < len(seeds):
+        raise UserError(
+            f"seeds must be a list of different whole numbers, got {seeds}", where="reproduce.seeds",
+            remedy="for example reproduce.seeds=[0,1,2]",
+        )
+    twice = [word for word in run.overrides if word.partition("=")[0].lstrip("+") == "seed"]
+    if twice:
+        raise UserError(
+            "the seed is given twice: this stage runs the seeds of reproduce.seeds", where=twice[0],
+            remedy=f"give reproduce.seeds=[{run.cfg.seed}] instead, or several; in a sweep leave out sweep=seeds",
+        )
+    return seeds
+
+
 def _pipeline(run: Run, seed: int) -> Path:
     """Run the pipeline with a seed; returns its directory. Figures of one seed may be out of range, all else stops."""
-    own = ("stage", "seed", "reproduce.seeds")
+    own = ("stage", "reproduce.seeds")
     shared = [word for word in run.overrides if word.partition("=")[0] not in own]
-    name = f"{run.dir.name}-seed{seed}"
+    name = f"{run.id}-seed{seed}"
     found = Path(run.cfg.out, run.cfg.name, "pipeline", name).absolute()
     status = call(run.command, ["stage=pipeline", *shared, f"seed={seed}"], name)
     judged = (found / runs.SUMMARY).is_file() and runs.read_summary(found)["finished"] >= run.started
