@@ -21,6 +21,14 @@ SWEEPS = {  # sweep: (stage, number of jobs)
 }
 
 
+EVALUATE = ("stage=evaluate", "predictions=masks", "truth=truth", "evaluate.names=[background,cat]", "name=n")
+
+
+def made_masks(folder: Path) -> None:
+    for name in ("truth", "masks"):
+        write_mask(folder / name / "a.png", np.eye(4, dtype=np.uint8))
+
+
 def jobs(name: str) -> list[list[str]]:
     """Overrides of each job, as Hydra's own sweeper would make them."""
     params = OmegaConf.load(config_dir() / "sweep" / f"{name}.yaml").hydra.sweeper.params
@@ -58,15 +66,48 @@ def test_no_sweep_is_the_default(composed):
     assert composed("stage=decoder", "sweep=seeds", "data.root=x", hydra=True).hydra.sweeper.params.seed == "0,1,2,3,4"
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (["sweep=seeds"], "sweep=seeds sweeps nothing without -m"),
+    (["-m", "sweep=seeds", "seed=7"], "sweep=seeds has nothing left to sweep: seed given twice"),
+    (["-m", "sweep=terms", "segment.lambda_a=0", "segment.lambda_c=0"], "segment.lambda_a and segment.lambda_c given"),
+])
+def test_a_sweep_that_would_quietly_be_one_job_is_refused(wsvs, words, said):
+    status, out, err = wsvs("stage=evaluate", "predictions=masks", "truth=truth", *words)
+    assert status == 2 and out == "" and err.startswith("error: ") and said in err and "  next:  " in err
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(("words", "jobs"), [
+    (["sweep=seeds", "seed=5,6"], 2), (["sweep=terms", "segment.lambda_a=0"], 2), (["sweep=none", "seed=7"], 1),
+])
+def test_values_of_ones_own_stand_in_for_those_of_the_sweep(wsvs, tmp_path, words, jobs):
+    made_masks(tmp_path)
+    assert wsvs("-m", *EVALUATE, *words, run_id="r")[0] == 0
+    assert len(list((tmp_path / "outputs" / "n" / "evaluate" / "r").glob("*/summary.json"))) == jobs
+
+
+def test_a_search_without_m_is_refused(wsvs):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    status, _, err = wsvs(*EVALUATE, "sweep=search")
+    assert status == 2 and "sweep=search sweeps nothing without -m" in err
+
+
+def test_the_steps_of_a_pipeline_that_is_swept_are_not_refused(cli, tmp_path):
+    made_masks(tmp_path)
+    cli.run(
+        "-m", "stage=pipeline", "pipeline.steps=[{stage: evaluate}]", *EVALUATE[1:], "sweep=seeds", "seed=0,1",
+        cwd=tmp_path,
+    )
+    assert len(list((tmp_path / "outputs" / "n" / "evaluate").glob("*-[01]/summary.json"))) == 2
+
+
 @pytest.mark.parametrize("launcher", ["basic", "joblib", pytest.param("submitit_local", marks=pytest.mark.slow)])
 def test_a_sweep_runs(cli, tmp_path, launcher):
     if launcher != "basic":
         pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
-    for folder in ("truth", "masks"):
-        write_mask(tmp_path / folder / "a.png", np.eye(4, dtype=np.uint8))
+    made_masks(tmp_path)
     cli.run(
-        "-m", "stage=evaluate", "sweep=seeds", "predictions=masks", "truth=truth", "evaluate.names=[background,cat]",
-        f"hydra/launcher={launcher}", "hydra.sweeper.max_batch_size=2", "name=n", cwd=tmp_path,
+        "-m", *EVALUATE, "sweep=seeds", f"hydra/launcher={launcher}", "hydra.sweeper.max_batch_size=2", cwd=tmp_path
     )
     [run] = (tmp_path / "outputs" / "n" / "evaluate").iterdir()
     summaries = {Path(path).parent.name: json.loads(path.read_text()) for path in run.glob("*/summary.json")}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import read_write
@@ -25,7 +26,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
 from wsvs.core.processes import world_size
 from wsvs.stages import _status
-from wsvs.stages._run import take_lock
+from wsvs.stages._run import relaunched, take_lock
 
 FIRST = "WSVS_FIRST_TRIAL"
 
@@ -36,8 +37,20 @@ class Sweep(Callback):
     def __init__(self) -> None:
         self._lock: IO[str] | None = None
 
+    def on_run_start(self, config: Any, **_: Any) -> None:
+        """A job alone; also a step of a pipeline and a rank of a job, which are told what swept them."""
+        chosen = config.hydra.runtime.choices.get("sweep") or "none"
+        if chosen == "none" or _status.is_part() or relaunched():
+            return
+        _status.complain(UserError(
+            f"sweep={chosen} sweeps nothing without -m: this would be one job", where="the command line",
+            remedy="add -m: wsvs -m ...   or leave out sweep=",
+        ))
+        raise SystemExit(_status.overall())
+
     def on_multirun_start(self, config: Any, **_: Any) -> None:
         try:
+            _check_params(config.hydra)
             if _sweeper(config.hydra) != "basic" and world_size() > 1:
                 raise UserError(
                     "every rank would search by itself", where="hydra/sweeper, under torchrun or srun",
@@ -89,6 +102,24 @@ class Sweep(Callback):
             whole = (job.parent / runs.SUMMARY).is_file()
             if not whole or runs.read_summary(job.parent)["counts"].get("passed over"):
                 _status.add(_status.PASSED_OVER)
+
+
+def _check_params(hydra: Any) -> None:
+    """Raises `UserError` where the command line leaves nothing of a sweep file: each of its settings has one value.
+
+    One setting of several may be held fast so, and others be given other values.
+    """
+    parse = OverridesParser.create().parse_overrides
+    file = parse([f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()])
+    swept = [one.key_or_group for one in file if one.is_sweep_override()]
+    said = parse(list(hydra.overrides.task))
+    fixed = {one.key_or_group: str(one.input_line) for one in said if not one.is_sweep_override()}
+    if swept and set(swept) <= set(fixed):
+        chosen, words = f"sweep={hydra.runtime.choices.get('sweep')}", " ".join(fixed[key] for key in swept)
+        raise UserError(
+            f"{chosen} has nothing left to sweep: {' and '.join(swept)} given twice", where=f"{chosen} {words}",
+            remedy=f"leave out {chosen}, or {words}",
+        )
 
 
 def trial_number(job: int) -> int:
