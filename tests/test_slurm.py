@@ -30,7 +30,7 @@ def cluster(cli: Cli, tmp_path_factory) -> Iterator[Slurm]:
     own |= {
         "PATH": os.pathsep.join((str(programs), own["PATH"])), "OMP_NUM_THREADS": "1", "COLUMNS": "200",
         "PYTHONPATH": os.pathsep.join((str(cli.folder / "sabotage"), str(cli.root))), "SABOTAGE": "/never/|0|0|hang",
-        "MASTER_ADDR": "127.0.0.1",  # n1 and n2 are names that SLURM alone knows
+        "WANDB_MODE": "offline", "MASTER_ADDR": "127.0.0.1",  # n1 and n2 are names that SLURM alone knows
     }
     with slurm_tools.cluster(own) as made:
         yield made
@@ -117,12 +117,23 @@ def test_tasks_that_the_trainer_does_not_know_of_are_refused(slurm: Slurm, toy, 
     assert "error: SLURM starts 2 tasks, the trainer wants 1 on each of 1 nodes" in said(tmp_path)
 
 
-def test_each_task_of_an_array_is_a_job_of_a_sweep(slurm: Slurm, truth, tmp_path):
+def test_each_task_of_an_array_is_a_job_of_a_sweep_and_requeued_by_itself(slurm: Slurm, truth, tmp_path):
+    """The last task is the one whose own number is that of the array."""
     jobs = (SCRIPTS / "jobs.txt").read_text().splitlines()
     array = slurm.submit(
-        ["--array=1,4", *SMALL[:2]], SCRIPTS / "array.sh", SCRIPTS / "jobs.txt", *truth, cwd=tmp_path
+        ["--array=1,4", *SMALL], SCRIPTS / "array.sh", SCRIPTS / "jobs.txt", *truth, cwd=tmp_path,
+        SABOTAGE="/4/*metrics.json|0|0|hang",
     )
+    folder = tmp_path / "outputs" / "n" / "evaluate" / array
+    slurm.wait(
+        lambda: ((folder / "1/summary.json").exists() and (folder / "4/confusion.csv").exists())
+        or "FAILED" in slurm.states(array), "the tasks did not come so far",
+    )
+    first = times(folder, "summary.json")
+    slurm.call("scancel", "--batch", "--signal=USR1", f"{array}_4")
+    slurm.requeue_at_once(f"{array}_4")
     slurm.finish(array)
+    assert first.items() < times(folder, "summary.json").items()  # the other task was let alone
     made = {path.parent.name: summary(path.parent) for path in (tmp_path / "outputs").glob("n/evaluate/*/*/*ary.json")}
     assert sorted(made) == ["1", "4"] and [path.name for path in (tmp_path / "outputs/n/evaluate").iterdir()] == [array]
     for task, found in made.items():

@@ -11,7 +11,8 @@
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 
-trap 'scontrol requeue "$SLURM_JOB_ID"' USR1  # two minutes before the time is up
+# Two minutes before the time is up. It stays until SLURM has ended what it started, which no other life may meet.
+trap 'scontrol requeue "$SLURM_JOB_ID"; wait' USR1
 
 # srun does not take over --cpus-per-task from sbatch since SLURM 22.05.
 srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" \

@@ -11,7 +11,8 @@
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 
-trap 'scontrol requeue "$SLURM_JOB_ID"' USR1  # two minutes before the time is up
+# Two minutes before the time is up. It stays until SLURM has ended what it started, which no other life may meet.
+trap 'scontrol requeue "$SLURM_JOB_ID"; wait' USR1
 
 devices=${SLURM_GPUS_ON_NODE:-1}
 first=${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}

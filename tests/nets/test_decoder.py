@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -181,6 +183,12 @@ def test_checkpoints_that_are_none_are_refused(tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read"):
         load_net(path)
+    path.write_bytes(pickle.dumps(Path("x")))  # torch would advise to load it, whatever it does
+    with pytest.raises(UserError, match="cannot be read: it is damaged, or holds more than numbers") as caught:
+        load_net(path)
+    assert "weights_only" not in str(caught.value)
+    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+        load_net(tmp_path)
     torch.save({"state_dict": {}}, path)
     with pytest.raises(UserError, match="not a checkpoint"):
         load_net(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from wsvs.core.errors import UserError
 from wsvs.stages._lightning import _check_launcher
@@ -25,7 +26,8 @@ def check(make_run, monkeypatch):
 
 @pytest.mark.parametrize(("overrides", "told"), [
     (TWO, {}),
-    (("trainer.devices=auto",), {"SLURM_NTASKS": "2"}),
+    (("trainer.devices=auto", "trainer.accelerator=cpu"), {"SLURM_NTASKS": "1"}),
+    (("trainer.devices=[0,1]", "trainer.strategy=ddp"), {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
     (TWO, {"SLURM_JOB_ID": "1"}),  # a batch script without --ntasks
     (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
     ((*TWO, "trainer.num_nodes=2"), {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
@@ -42,6 +44,7 @@ def test_what_fits(check, overrides, told):
 
 
 @pytest.mark.parametrize(("overrides", "told"), [
+    (("trainer.devices=auto", "trainer.accelerator=cpu"), {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
     (TWO, {"SLURM_NTASKS": "1"}),  # Lightning would train on one device
     ((), {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
     (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}),  # without srun it would wait for the other task
@@ -51,6 +54,38 @@ def test_what_fits(check, overrides, told):
 def test_what_does_not_fit(check, overrides, told):
     with pytest.raises(UserError, match=f"SLURM starts {told['SLURM_NTASKS']} tasks, the trainer wants"):
         check(*overrides, **told)
+
+
+@pytest.mark.parametrize("devices", ["-1", "auto"])
+def test_all_devices_are_as_many_as_there_are(check, monkeypatch, devices):
+    word = f"trainer.devices={devices}"
+    with monkeypatch.context() as patched:
+        patched.setattr(CUDAAccelerator, "auto_device_count", lambda: 2)
+        check(word, SLURM_NTASKS="2", SLURM_NTASKS_PER_NODE="2", **STEP)
+        with pytest.raises(UserError, match="SLURM starts 1 tasks, the trainer wants 2 on each of 1 nodes"):
+            check(word, SLURM_NTASKS="1")
+        with pytest.raises(UserError, match="the joblib launcher cannot start jobs of several devices"):
+            check(word, "hydra/launcher=joblib")
+        check(word, "hydra/launcher=joblib", "trainer.accelerator=cpu")
+    monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 0)
+    check(word, "hydra/launcher=joblib")
+
+
+def test_jobs_of_several_devices_in_an_array_of_submitit(check):
+    """Of which SLURM starts each rank where tasks_per_node says so (docs/clusters.md)."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    words = (*TWO, "hydra/launcher=slurm", "hydra.launcher.tasks_per_node=2", "hydra.launcher.gpus_per_node=2")
+    check(*words, SLURM_NTASKS="2", SLURM_NTASKS_PER_NODE="2", **STEP)
+    with pytest.raises(UserError, match=r"hydra.launcher.tasks_per_node=D"):
+        check(*TWO, "hydra/launcher=slurm", SLURM_NTASKS="1", SLURM_NTASKS_PER_NODE="1", **STEP)
+
+
+def test_without_a_gpu_it_says_so(check, monkeypatch):
+    monkeypatch.setattr(CUDAAccelerator, "is_available", lambda: False)
+    monkeypatch.setattr(MPSAccelerator, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"there is no GPU here(.|\n)*trainer=cpu"):
+        check("trainer=gpu")
+    check("trainer=default")
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])

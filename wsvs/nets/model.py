@@ -219,16 +219,20 @@ def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet
     return SegmentationNet(config, encoder, decoder).eval()
 
 
-def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
-    """Read a checkpoint of ours as data only. Raises `UserError`."""
-    remedy = "give a checkpoint that wsvs wrote: <run>/checkpoints/best.ckpt"
+def read_checkpoint(
+    path: str | Path, *, remedy: str = "give a checkpoint that wsvs wrote: <run>/checkpoints/best.ckpt"
+) -> Mapping[str, Any]:
+    """Read a checkpoint of ours as data only. Raises `UserError` with this remedy."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError("checkpoint not found", where=path, remedy=remedy) from None
-    except Exception as error:  # torch raises many types for damaged files
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"checkpoint cannot be read: {first}", where=path, remedy=remedy) from error
+    except OSError as error:
+        raise UserError(f"checkpoint cannot be read: {error.strerror or error}", where=path, remedy=remedy) from error
+    except Exception as error:  # torch raises many types for damaged files, and advises to load whatever they hold
+        raise UserError(
+            "checkpoint cannot be read: it is damaged, or holds more than numbers", where=path, remedy=remedy
+        ) from error
     if not isinstance(checkpoint, dict) or "net" not in checkpoint.get("hyper_parameters", {}):
         raise UserError("this is not a checkpoint of wsvs", where=path, remedy=remedy)
     return checkpoint

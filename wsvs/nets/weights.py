@@ -71,9 +71,13 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError("weights not found", where=path, remedy="check model.weights") from None
-    except Exception as error:  # torch and safetensors raise many types for damaged files
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"weights cannot be read: {first}", where=path, remedy="is the file whole?") from error
+    except (OSError, ImportError) as error:
+        raise UserError(f"weights cannot be read: {error}", where=path) from error
+    except Exception as error:  # torch and safetensors raise many types; torch advises to load whatever a file holds
+        raise UserError(
+            "weights cannot be read: the file is damaged, or holds more than tensors", where=path,
+            remedy="is the file whole?",
+        ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -20,6 +20,7 @@ import torch
 import torch.distributed
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from omegaconf import DictConfig, OmegaConf
@@ -31,7 +32,7 @@ from wsvs.data.tagged import TaggedImages
 from wsvs.lit.logger import Metrics
 from wsvs.lit.steps import StepSeed, Throughput, ValidateLast
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
-from wsvs.nets.model import NetConfig
+from wsvs.nets.model import NetConfig, read_checkpoint
 from wsvs.nets.timm_backbone import PREFIX as TIMM
 from wsvs.stages._run import Run, rank
 
@@ -232,6 +233,8 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
     trainer.callbacks += [bad, throughput]  # type: ignore[attr-defined]
     last = run.dir / "checkpoints" / "last.ckpt"
     if last.is_file():
+        # Lightning would give a damaged one's trace; what it raises cannot be told from what a training raises.
+        read_checkpoint(last, remedy="remove the file: the same command then begins this training anew")
         log.info("goes on from %s", last)
     with explained(run):
         trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
@@ -251,10 +254,13 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
 
 
 def _check_launcher(cfg: DictConfig) -> None:
-    """Raises `UserError` where the ranks that the trainer section wants would not be, or not all."""
-    devices, nodes = cfg.trainer.devices, cfg.trainer.num_nodes
-    if not isinstance(devices, int):  # auto, or a list of them
-        return
+    """Raises `UserError` where the devices or ranks that the trainer section wants would not be, or not all."""
+    if cfg.trainer.accelerator == "gpu" and not (CUDAAccelerator.is_available() or MPSAccelerator.is_available()):
+        raise UserError(
+            "there is no GPU here that torch can use", where="trainer.accelerator=gpu",
+            remedy="use trainer=cpu; trainer=default takes a GPU where there is one",
+        )
+    devices, nodes = _devices(cfg), cfg.trainer.num_nodes
     launcher = str(HydraConfig.get().runtime.choices.get("hydra/launcher", "basic"))
     if devices * nodes > 1 and launcher in ("joblib", "submitit_local"):
         raise UserError(
@@ -270,8 +276,19 @@ def _check_launcher(cfg: DictConfig) -> None:
             f"SLURM starts {tasks} tasks, the trainer wants {devices} on each of {nodes} nodes",
             where="SLURM_NTASKS, SLURM_NTASKS_PER_NODE, trainer",
             remedy="put srun in front and give both the same: sbatch --nodes=N --ntasks-per-node=D, trainer.num_nodes=N"
-            " trainer.devices=D. On one node also: neither srun nor --ntasks, and the command starts its ranks itself",
+            " trainer.devices=D; with hydra/launcher=slurm hydra.launcher.tasks_per_node=D."
+            " On one node also: neither srun nor --ntasks, and the command starts its ranks itself",
         )
+
+
+def _devices(cfg: DictConfig) -> int:
+    """How many devices of a machine are asked for: all that it has by -1 and auto, of which a CPU is one."""
+    asked = cfg.trainer.devices
+    if OmegaConf.is_list(asked):
+        return len(asked)
+    if asked in (-1, "auto"):
+        return max(1, CUDAAccelerator.auto_device_count()) if cfg.trainer.accelerator in ("auto", "gpu") else 1
+    return int(asked)
 
 
 def _quieten() -> None:
