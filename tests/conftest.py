@@ -14,6 +14,8 @@ import pytest
 
 from tests.processes import Cli, Toy, make_own_data
 
+os.environ["WANDB_MODE"] = "offline"  # of tests that say nothing else, and of the processes that they start
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

@@ -77,7 +77,10 @@ class Cli:
         if sabotage:
             own["SABOTAGE"] = sabotage
             paths.insert(0, str(self.folder / "sabotage"))
-        own |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", **environment}
+        own |= {
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", "WANDB_MODE": "offline",
+            **environment,
+        }
         process = subprocess.Popen(
             [*map(str, launcher), "wsvs", *map(str, words)], cwd=cwd or self.folder, env=own, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from tests.wandb_file import Written, read
 from wsvs.core.masks import write_mask
 from wsvs.stages import _wandb
-from wsvs.stages._artifacts import build, masks_below
+from wsvs.stages._artifacts import build, describe, masks_below
 from wsvs.stages._checks import check_types
 from wsvs.stages._wandb import Wandb, numbers, tracked
 
@@ -142,6 +142,25 @@ def test_what_cannot_be_logged_loses_nothing(wsvs, masks, monkeypatch, place, me
     wandb.teardown()
     assert status == 0 and (masks / "one" / "summary.json").is_file()
     assert "not logged to W&B" in (masks / "one" / "wsvs.log").read_text()
+
+
+@pytest.mark.parametrize(("variable", "value"), [("WANDB_MODE", "bogus"), ("WANDB_BASE_URL", "nowhere")])
+def test_what_wandb_refuses_is_named_by_its_variable(wsvs, masks, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    status, _, err = wsvs(*EVALUATE, run_id="one")
+    assert status == 2 and "Traceback" not in err and "pydantic" not in err
+    assert f"got '{value}'" in err and f"where: {variable}\n" in err
+
+
+@pytest.mark.parametrize(("place", "alias"), [
+    ("20260101-1", "run-20260101-1"), ("20260101-1/3", "run-20260101-1-3"), ("4711/0", "run-4711-0"),
+    ("a b/0", "run-a-b-0"),
+])
+def test_the_alias_of_an_artifact_is_of_one_run_alone(make_run, place, alias):
+    """In an array too, whose tasks are no jobs of a sweep of Hydra's."""
+    run = make_run("stage=segment", "data.root=x", run_id=place)
+    [made] = describe(run, models=True, masks="manifest")
+    assert made["alias"] == alias
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class Tracker:
         """Begin the W&B run, or go on with that of an earlier start of this job; name what the job reads.
 
         Raises:
-            UserError: It cannot be opened.
+            UserError: It cannot be opened, or W&B refuses a setting of its own, such as WANDB_MODE.
         """
         import wandb
 
@@ -133,8 +133,10 @@ class Tracker:
                 name=given.name, tags=list(given.tags), dir=str(run.dir), id=self._id(), resume="allow",
                 mode="offline" if given.offline else None, config={**config, "run_dir": str(run.dir)},
             )
-        except wandb.errors.Error as error:
+        except (wandb.errors.Error, ValueError) as error:
             wandb.teardown()  # else the next job of a sweep finds its settings
+            if isinstance(error, ValueError):  # pydantic's, which tells of W&B's classes and links to itself
+                raise _refused(error) from error
             raise UserError(
                 f"W&B does not open a run: {error}", where="logger=wandb",
                 remedy="log in (wandb login), or put WANDB_MODE=offline in front of the command and send the run later "
@@ -229,6 +231,15 @@ class Tracker:
                 "wandb/confusion_matrix/v1", wandb.Table([*columns], counts), {name: name for name in columns},
                 {"title": "pixels by true and predicted class"},
             )})
+
+
+def _refused(error: ValueError) -> UserError:
+    """What W&B's settings refuse, by the variable that holds it; all others have their own checks."""
+    found = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error), "input": None}
+    name = "WANDB_" + str(found["loc"][0]).upper() if found["loc"] else "the variables WANDB_..."
+    return UserError(
+        f"W&B refuses a setting: {found['msg']}, got {found['input']!r}", where=name, remedy="mend it, or unset it"
+    )
 
 
 def numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
