@@ -63,7 +63,7 @@ def run_stage(cfg) -> float | None:
     try:
         return _run_stage(cfg)
     except (UserError, HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
-        told = _refused_setting(error) if type(error) in (ValueError, TypeError) else explain_config_error(error)
+        told = _mistake(error)
         if told is None:
             raise
         # The sweep's process has to hear of a job in a process of its own, and a search of every job that failed.
@@ -97,11 +97,27 @@ def _run_stage(cfg) -> float | None:
     return objective(run, sought)
 
 
-def _refused_setting(error: Exception) -> UserError | None:
-    """A setting that our own code refuses by a raise, or that a constructor cannot even compare.
+def _mistake(error: Exception) -> UserError | None:
+    """What of an error is the user's to mend. None where something broke: its trace is wanted.
 
-    None where something broke: its trace is wanted.
+    A file that is no text, no JSON, or a matrix without an inverse are kinds of `ValueError` too, and no settings.
     """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, UserError):
+        return error
+    if type(error) in (ValueError, TypeError):
+        return _refused_setting(error)
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return None
+    cause = error.__cause__  # what a constructor raised that Hydra called
+    exact = type(cause) in (ValueError, TypeError) or isinstance(cause, OmegaConfBaseException)
+    return None if isinstance(cause, ValueError | TypeError) and not exact else explain_config_error(error)
+
+
+def _refused_setting(error: Exception) -> UserError | None:
+    """A setting that our own code refuses by a raise, or that a constructor cannot even compare; None for all else."""
     at = traceback.extract_tb(error.__traceback__)[-1]
     if not Path(at.filename).is_relative_to(Path(__file__).parent):
         return None
@@ -202,7 +218,9 @@ def explain_config_error(error: Exception) -> UserError:
         return cause
     if override := getattr(error, "override", None):  # of Hydra's OverrideParseException
         return _unreadable_override(override)
-    text = str(cause) if isinstance(cause, ValueError | TypeError) else str(error)
+    # Lightning's refusals are of a type of its own, in a package that takes seconds to import.
+    refused = isinstance(cause, ValueError | TypeError) or type(cause).__name__ == "MisconfigurationException"
+    text = str(cause) if refused else str(error)
     remedy = "wsvs stage=<name> --cfg job shows every key and value; group files are in conf/"
     unknown = re.match(r"Could not override '([^']+)'\.\s+To append", text)
     if unknown:  # and to append, which Hydra proposes, would do nothing

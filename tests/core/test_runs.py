@@ -88,8 +88,8 @@ def test_named_run(tmp_path):
     run = finish(tmp_path / "sweep" / "3", 1.0)  # by name, a sweep's job too
     assert require_run(tmp_path, "voc", "encoder", str(run)) == run.resolve()
     (tmp_path / "half").mkdir()
-    for given in (tmp_path / "half", tmp_path / "missing"):
-        with pytest.raises(UserError, match="not a finished run of stage encoder") as caught:
+    for given, said in ((tmp_path / "half", "not a finished run"), (tmp_path / "missing", "there is no such run")):
+        with pytest.raises(UserError, match=f"{said} of stage encoder") as caught:
             require_run(tmp_path, "voc", "encoder", str(given))
         assert caught.value.where == f"inputs.encoder={given}"
 

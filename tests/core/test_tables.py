@@ -96,6 +96,10 @@ def test_ids(tmp_path):
     path.write_text("\n")
     with pytest.raises(UserError, match="list of ids is empty"):
         read_ids(path)
+    path.write_bytes(b"\x89PNG")
+    with pytest.raises(UserError, match="list of ids is not UTF-8 text") as caught:
+        read_ids(path)
+    assert caught.value.where == str(path)
     with pytest.raises(UserError, match="list of ids not found"):
         read_ids(tmp_path / "none.txt")
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from PIL import Image
 
-from wsvs.__main__ import explain_config_error, options_first, usage
+from wsvs.__main__ import _mistake, explain_config_error, options_first, usage
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json
 from wsvs.core.runs import write_summary
@@ -131,13 +133,23 @@ def test_what_does_not_exist(wsvs, words, said):
         ("data.unknown_tags=keep", "data.unknown_tags must be error or drop, got 'keep'"),
         ("data.classes=[cat,dogs]", "did you mean 'dogs'?"),
         ("data.labels=nowhere.tsv", "table of tags not found"),
+        ("encoder.warmup=abc", "encoder.warmup must be a whole number, got 'abc'"),
+        ("encoder.warmup=null", "encoder.warmup must be a whole number, got None"),
+        ("encoder.ema=abc", "encoder.ema must be a number, got 'abc'"),
         ("trainer.accelerator=abacus", "abacus"),
+        ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be at least 1, got 0"),
+        ("trainer.accumulate_grad_batches=x", "trainer.accumulate_grad_batches must be a whole number, got 'x'"),
+        ("trainer.max_steps=1.5", "trainer.max_steps must be a whole number, got 1.5"),
+        ("trainer.limit_train_batches=x", "trainer.limit_train_batches must be a number, got 'x'"),
+        ("trainer.devices=0", "trainer.devices must be how many"),
+        ("trainer.devices=[]", "trainer.devices must be how many"),
+        ("trainer.devices=two", "got 'two'"),
         ("callbacks.progress.every=0", "callbacks.progress.every must be positive, got 0"),
     ],
 )
 def test_bad_values_are_refused_with_one_message(wsvs, images, word, said):
     status, _, err = wsvs("stage=encoder", *SMALL, word)
-    assert status == 2 and said in one_message(err)
+    assert status == 2 and said in one_message(err) and "Error in call" not in err
     assert not list(Path("outputs").rglob("summary.json"))
 
 
@@ -150,7 +162,10 @@ def test_missing_root(wsvs):
     ("words", "said"),
     [
         (("stage=relevance",), ["no finished run of stage encoder", "wsvs stage=encoder name=default"]),
-        (("stage=segment", "inputs.encoder=nowhere"), ["not a finished run of stage encoder", "inputs.encoder="]),
+        (("stage=segment", "inputs.encoder=nowhere"), ["there is no such run of stage encoder", "inputs.encoder="]),
+        (("stage=segment", "inputs.encoder=images"), ["not a finished run of stage encoder", "no summary.json"]),
+        (("stage=evaluate", "predictions=images", "truth=images", "evaluate.split=images/cat/0.png"), [
+            "not UTF-8 text", "where: images/cat/0.png"]),
         (("stage=predict", "input=images"), ["no finished run of stage decoder"]),
         (("stage=predict", "predict.model=segment"), ["'segment' has no checkpoint", "predict.model"]),
         (("stage=predict", "predict.checkpoint=nowhere.ckpt"), ["checkpoint not found", "nowhere.ckpt"]),
@@ -268,18 +283,48 @@ def test_the_second_word_of_a_name_with_a_space_is_told(wsvs):
     assert "'input=\"my cat (1).jpg\"'" in err
 
 
-def test_unexpected_errors_keep_their_trace(wsvs, images, monkeypatch):
+@pytest.mark.parametrize("error", [IndexError, np.linalg.LinAlgError])
+def test_unexpected_errors_keep_their_trace(wsvs, images, monkeypatch, error):
     """A mistake of ours must not look like one of the user's."""
     import wsvs.__main__
     import wsvs.stages.encoder
 
     def broken(*_):
-        return [][1]
+        raise error("broken")
 
     monkeypatch.setattr(wsvs.stages.encoder, "build_data", broken)
     monkeypatch.setattr(sys, "argv", ["wsvs", "stage=encoder", *SMALL])
-    with pytest.raises(IndexError):
+    with pytest.raises(error):
         wsvs.__main__.main()
+
+
+KIN = [json.JSONDecodeError("x", "y", 0), UnicodeDecodeError("utf-8", b"x", 0, 1, "y"), np.linalg.LinAlgError("x")]
+
+
+@pytest.mark.parametrize("broken", KIN, ids=lambda error: type(error).__name__)
+def test_what_is_only_kin_to_a_refused_value_keeps_its_trace(broken):
+    """A mistake of ours all the same, in a stage or in a constructor that Hydra calls."""
+    assert _mistake(raised(broken)) is None
+    assert _mistake(raised(HydraException("Error in call"), broken)) is None
+    told = UserError("not a text file")
+    assert _mistake(raised(told, broken)) is told
+    assert _mistake(raised(HydraException("Error in call"), ValueError("a must be b"))).problem == "a must be b"
+
+
+def test_a_damaged_checkpoint_says_what_to_remove(wsvs, images):
+    assert wsvs("stage=encoder", *SMALL, run_id="a")[0] == 0
+    last = Path("outputs/default/encoder/a/checkpoints/last.ckpt")
+    last.write_bytes(last.read_bytes()[:5000])
+    status, _, err = wsvs("stage=encoder", *SMALL, run_id="a")
+    assert status == 2 and "checkpoint cannot be read" in one_message(err) and f"where: {last.absolute()}" in err
+    assert "remove the file: the same command then begins this training anew" in err
+    last.unlink()
+    assert wsvs("stage=encoder", *SMALL, run_id="a")[0] == 0
+
+
+def test_no_process_of_a_test_sends_to_wandb(cli):
+    show = "import os; print(os.environ['WANDB_MODE'])"
+    assert os.environ["WANDB_MODE"] == cli.run(launcher=(sys.executable, "-c", show)).strip() == "offline"
 
 
 def test_as_a_command(tmp_path):

@@ -68,10 +68,15 @@ def require_run(out: str | Path, name: str, stage: str, given: str | None, *, de
     """The run to read: the one the user named, else the latest finished.
 
     Raises:
-        UserError: There is none, or the named one did not finish.
+        UserError: There is none, or the named one does not exist or did not finish.
     """
     if given:
         path = Path(given)
+        if not path.is_dir():
+            raise UserError(
+                f"there is no such run of stage {stage}", where=f"inputs.{stage}={given}",
+                remedy="name an existing run directory, <out>/<name>/<stage>/<run id>, or leave it out for the latest",
+            )
         if not (path / SUMMARY).is_file():
             raise UserError(
                 f"this is not a finished run of stage {stage}", where=f"inputs.{stage}={given}",

@@ -109,12 +109,17 @@ def read_ids(path: str | Path) -> list[str]:
     """Read one id a line, spaces within it included; of VOC's lists of a class, without its 1 or -1.
 
     Raises:
-        UserError: Missing, empty, or an id twice.
+        UserError: Missing, no text, empty, or an id twice.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError("list of ids not found", where=path, remedy="one id a line")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"the list of ids is not UTF-8 text: {error}", where=path, remedy="a text file, one id a line"
+        ) from error
     ids = [_VOC_LINE.sub(r"\1", line) for line in lines if line]
     if not ids:
         raise UserError("the list of ids is empty", where=path)

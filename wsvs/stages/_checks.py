@@ -18,15 +18,21 @@ from wsvs.core.runs import SUMMARY
 
 WHOLE = (
     "epochs", "steps", "batch_size", "workers", "val_every", "val_items", "min_frames", "max_frames",
-    "attention_batch", "superpixels", "longest_edge",
+    "attention_batch", "superpixels", "longest_edge", "warmup",
 )
-NUMBERS = ("lr", "lr_backbone", "threshold", "holdout", "jitter")
+NUMBERS = ("lr", "lr_backbone", "threshold", "holdout", "jitter", "ema")
+NULL = ("ema",)  # of these, where null is a value too
 PAIRS = ("scale", "coverage")
 LISTS = (  # lists of names or numbers, many of them null by default; of any section, since a pipeline reads them late
     "predict.tags", "predict.zooms", "evaluate.classes", "evaluate.names", "evaluate.prediction_names",
     "evaluate.thresholds", "export.names", "reproduce.seeds", "data.classes", "model.scales", "retrieve.pause",
     "retrieve.javascript", "plugins",
 )
+TRAINER = {  # number of the trainer section: (its least value, is it a whole one)
+    "num_nodes": (1, True), "accumulate_grad_batches": (1, True), "log_every_n_steps": (0, True),
+    "max_epochs": (-1, True), "max_steps": (-1, True), "gradient_clip_val": (0, False), "overfit_batches": (0, False),
+    "limit_train_batches": (0, False), "limit_val_batches": (0, False), "limit_predict_batches": (0, False),
+}
 _SHOW = "--cfg job shows every value; without yours it shows the default"
 
 
@@ -34,15 +40,14 @@ def check_types(cfg: DictConfig) -> None:
     """Raises `UserError` where a number of the stage's section is none: steps=1e4 would fail late, and oddly.
 
     So it does where a list is none: predict.tags=tiger would be five tags of a letter each.
+    Numbers of the trainer section too, of which Lightning refuses some by a trace, and others never.
     """
     section = {} if cfg.stage == "pipeline" else cfg.get(cfg.stage) or {}  # its `steps` are stages, not numbers
-    for keys, kinds, what in ((WHOLE, int, "a whole number"), (NUMBERS, int | float, "a number")):
+    for keys, whole in ((WHOLE, True), (NUMBERS, False)):
         for key in keys:
             value = section.get(key, 0)
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                raise UserError(
-                    f"{cfg.stage}.{key} must be {what}, got {value!r}", where="the configuration", remedy=_SHOW
-                )
+            if value is not None or key not in NULL:
+                _check_number(f"{cfg.stage}.{key}", value, whole)
     for key in PAIRS:
         value = section.get(key, [0, 0])
         if not (OmegaConf.is_list(value) or isinstance(value, list)) or len(value) != 2:
@@ -53,8 +58,32 @@ def check_types(cfg: DictConfig) -> None:
         if value is not None and (isinstance(value, str) or not isinstance(value, Sequence)):
             raise UserError(f"{name} must be a list, got {value!r}", where="the configuration",
                             remedy=f"write {name}=[{value}]")
-    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int):
-        raise UserError(f"seed must be a whole number, got {cfg.seed!r}", where="the configuration", remedy=_SHOW)
+    _check_number("seed", cfg.seed, True)
+    _check_trainer(cfg.trainer)
+
+
+def _check_trainer(section: DictConfig) -> None:
+    for key, (least, whole) in TRAINER.items():
+        if section.get(key) is not None:
+            _check_number(f"trainer.{key}", section[key], whole, least)
+    devices = section.devices
+    if OmegaConf.is_list(devices):
+        good = len(devices) > 0 and all(type(one) is int and one >= 0 for one in devices)
+    else:
+        good = devices in ("auto", -1) or (type(devices) is int and devices > 0)
+    if not good:
+        raise UserError(
+            f"trainer.devices must be how many, or -1 or auto for all, or a list of their numbers, got {devices!r}",
+            where="the configuration", remedy="for example trainer.devices=2",
+        )
+
+
+def _check_number(key: str, value: Any, whole: bool, least: float = -math.inf) -> None:
+    what = "a whole number" if whole else "a number"
+    if not isinstance(value, int if whole else int | float) or isinstance(value, bool):
+        raise UserError(f"{key} must be {what}, got {value!r}", where="the configuration", remedy=_SHOW)
+    if value < least:
+        raise UserError(f"{key} must be at least {least}, got {value}", where="the configuration", remedy=_SHOW)
 
 
 def nearest_key(key: str, conf: Path) -> str | None:
