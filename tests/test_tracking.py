@@ -77,9 +77,11 @@ def test_media(written, stage, key, masks):
         assert Image.open(one.file(name)).mode == "RGB"
     for mask in masks:
         assert one.labels[f"{key}_wandb_delimeter_{mask}"] == LABELS
-        for picture in logged[-1]["all_masks"]:
-            labels = {str(label) for label in np.unique(Image.open(one.file(picture[mask]["path"])))}
-            assert labels <= set(LABELS) and labels - {"0", "255"}, (stage, mask, labels)  # something is on it
+        files = [one.file(picture[mask]["path"]) for picture in logged[-1]["all_masks"]]
+        labels = {str(label) for file in files for label in np.unique(Image.open(file))}
+        assert labels <= set(LABELS)
+        # Something is on them; a decoder that saw four batches may find nothing.
+        assert labels - {"0", "255"} or (mask == "prediction" and stage != "predict")
     assert masks or "all_masks" not in logged[-1]
 
 
