@@ -104,6 +104,19 @@ def test_ids(tmp_path):
         read_ids(tmp_path / "none.txt")
 
 
+@pytest.mark.parametrize("name", ["../a", "cat/../../a", "/tmp/a"])
+def test_ids_that_lead_out_of_their_folder(tmp_path, name):
+    table, ids = tmp_path / "tags.tsv", tmp_path / "ids.txt"
+    table.write_text(f"id\ttags\nb\tcat\n{name}\tcat\n")
+    ids.write_text(f"b\n{name}\n")
+    for read, where in ((lambda: read_tags(table), f"{table}:3"), (lambda: read_ids(ids), str(ids))):
+        with pytest.raises(UserError, match="leads out of its folder") as caught:
+            read()
+        assert caught.value.where == where
+    ids.write_text("b..c/d\n")
+    assert read_ids(ids) == ["b..c/d"]  # a name, no way
+
+
 def test_real_lists_and_tags(real_data):
     ids_file, table_file = (real_data / "data" / name for name in ("voc_lists/train_aug.txt", "voc_animals/labels.tsv"))
     if not ids_file.is_file() or not table_file.is_file():

@@ -25,12 +25,13 @@ def read_tags(path: str | Path) -> Tags:
     """Read {id: tags} in the order of the file.
 
     tsv and csv: the first line is a heading and the first column the id. A heading is known by a column of tags, or by
-    the name of its first column, such as id or image. Comma-separated tags stand in the column
-    whose heading ends in tag(s), label(s) or class(es), else in the second; without such a heading a csv may also put
-    each tag in a column of its own. json: {id: [tag, ...]} or {id: "tag,tag"}.
+    the name of its first column, such as id or image. Comma-separated tags stand in the column whose heading ends in
+    tag(s), label(s) or class(es), else in the second; without such a heading a csv may also put each tag in a column of
+    its own. json: {id: [tag, ...]} or {id: "tag,tag"}.
 
     Raises:
-        UserError: Missing, empty, unreadable, without a heading, a row without an id, or an id twice.
+        UserError: Missing, empty, unreadable, without a heading, a row without an id, an id twice, or one that leads
+            out of the folder of what it names.
     """
     path = Path(path)
     if not path.is_file():
@@ -46,10 +47,20 @@ def read_tags(path: str | Path) -> Tags:
             raise UserError("row without an id", where=f"{path}:{line}", remedy=_HELP)
         if name in table:
             raise UserError(f"id {name!r} stands twice in the table", where=f"{path}:{line}")
+        _check_inside(name, f"{path}:{line}")
         table[name] = tuple(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
     if not table:
         raise UserError("the table has no rows", where=path, remedy=_HELP)
     return table
+
+
+def _check_inside(name: str, where: str) -> None:
+    """Masks and clips are written under their ids: one that leads out of its folder would lead out of the run's too."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UserError(
+            f"id {name!r} leads out of its folder", where=where,
+            remedy="ids are paths below the folder, without a leading / and without '..': name a folder above it",
+        )
 
 
 def _delimited_rows(text: str, path: Path):
@@ -109,7 +120,7 @@ def read_ids(path: str | Path) -> list[str]:
     """Read one id a line, spaces within it included; of VOC's lists of a class, without its 1 or -1.
 
     Raises:
-        UserError: Missing, no text, empty, or an id twice.
+        UserError: Missing, no text, empty, an id twice, or one that leads out of its folder.
     """
     path = Path(path)
     if not path.is_file():
@@ -126,4 +137,6 @@ def read_ids(path: str | Path) -> list[str]:
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise UserError(f"id {twice!r} stands twice in the list", where=path)
+    for name in ids:
+        _check_inside(name, str(path))
     return ids
