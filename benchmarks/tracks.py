@@ -92,6 +92,8 @@ def score(arguments: argparse.Namespace) -> None:
             rows = look(nets, to_tensor(image), given, views)
         for key, (numbers, maps) in rows.items():
             scan = scans.setdefault(key, Scan(names))
+            if not numbers:  # no class is there: background everywhere
+                numbers, maps = [0], torch.zeros(1, 1, 1)
             labels = np.array([number + 1 for number in numbers], np.uint8)
             own = otsu(maps.amax(0))
             full = np.stack([cv2.resize(one, truth.shape[::-1]) for one in maps.numpy()])

@@ -8,8 +8,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.tracks import BINS, Scan, look, main
+from wsvs.core.files import read_json
+from wsvs.core.masks import write_mask
 from wsvs.metrics.segmentation import ConfusionMatrix
 from wsvs.nets.model import NetConfig, SegmentationNet
 
@@ -48,7 +51,7 @@ def net() -> SegmentationNet:
 
 
 def test_rows_are_what_the_net_says_by_itself(net):
-    encoder = SegmentationNet(net.config, net.encoder, None).eval()
+    encoder = encoder_of(net)
     image = torch.randint(0, 256, (3, 50, 70), dtype=torch.uint8)
     x = image.float() / 255
     with torch.inference_mode():
@@ -59,6 +62,32 @@ def test_rows_are_what_the_net_says_by_itself(net):
             numbers, maps = rows[f"given | {row}"]
             assert numbers == [1]
             torch.testing.assert_close(maps, net.probabilities(x, [1], method=method, flip=True)[1])
+
+
+def test_an_image_without_a_tag_is_background(net, tmp_path, monkeypatch):
+    """By hand: nothing of it is right where its truth is a cat, all of it where it is background."""
+    for name, label in (("a", 0), ("b", 1)):
+        image = np.random.default_rng(label).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{name}.jpg")
+        write_mask(tmp_path / "masks" / f"{name}.png", np.full((40, 50), label, np.uint8))
+    (tmp_path / "tags.tsv").write_text("id\ttags\na\t\nb\t\n")
+    (tmp_path / "ids.txt").write_text("a\nb\n")
+    monkeypatch.setattr("benchmarks.tracks.load_net", {"e": encoder_of(net), "d": net}.__getitem__)
+    places = {"images": ".", "tags": "tags.tsv", "masks": "masks", "ids": "ids.txt", "out": "out.json"}
+    words = [f"--{key}={tmp_path / value}" for key, value in places.items()]
+    monkeypatch.setattr(
+        sys, "argv", ["tracks", "score", *words, "--classes=background,cat", "--cut", "ours", "--", "e=e", "ours=d"]
+    )
+    main()
+    rows = read_json(tmp_path / "out.json")["rows"]
+    for row in ("attention", "ours", "ours + attention"):
+        found = rows[f"given | {row}"]
+        assert found["own"] == found["fixed"] == found["best"] == 0.25  # background 1/2, cat 0
+    assert rows["given | ours"]["cut"] == 0.25
+
+
+def encoder_of(net: SegmentationNet) -> SegmentationNet:
+    return SegmentationNet(net.config, net.encoder, None).eval()
 
 
 def test_table_over_seeds(tmp_path, monkeypatch, capsys):
