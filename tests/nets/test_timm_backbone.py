@@ -130,7 +130,7 @@ def test_weights_of_the_whole_network_from_a_file(fake, tmp_path):
     assert not any(norms(backbone)) and not any(norms(backbone.train())) and backbone.training
     del state["stages.2.0.weight"]
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"1 of \d+ tensors are missing, first 'net\.stages_2\.0\.weight'"):
+    with pytest.raises(UserError, match=r"1 of \d+ tensors is missing, first 'net\.stages_2\.0\.weight'"):
         load_backbone_weights(backbone, str(tmp_path / "w.pth"))
 
 

@@ -63,7 +63,8 @@ def judging(tmp_path) -> list[str]:
          ["stage=predict", "name=n", "data.root=my images", "input='my images'", "labels='folders'"]),
         (["stage=predict", "name=n", "data=synthetic", "predict.model=adapt"],
          ["stage=evaluate", "name=n", "data=synthetic", "predictions=outputs/n/predict/r"]),
-        (["stage=predict", "name=n", "data=synthetic", "input=photos"], ["stage=export", "name=n", "data=synthetic"]),
+        (["stage=predict", "name=n", "data=synthetic", "input=photos"],
+         ["stage=export", "name=n", "data=synthetic", "input=photos"]),  # where COCO's file names are looked up
         (["stage=predict", "name=n", "data.root=x"], ["stage=export", "name=n", "data.root=x"]),
         (["stage=evaluate", "name=n", "predictions=a", "truth=b", "evaluate.kind=video"], ["stage=report", "name=n"]),
         (["stage=evaluate", "name=n", "experiment=animals", "real=../real"],

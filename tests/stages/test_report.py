@@ -198,7 +198,7 @@ def test_run_that_is_gone(world):
 
 def test_named_run_must_be_there(wsvs, world):
     status, _, err = wsvs("stage=report", f"out={world}/out", "name=n", "inputs.segment=typo")
-    assert status == 2 and "this is not a finished run of stage segment" in err and "inputs.segment=typo" in err
+    assert status == 2 and "there is no such run of stage segment" in err and "inputs.segment=typo" in err
 
 
 @pytest.mark.parametrize(

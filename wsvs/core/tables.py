@@ -117,10 +117,18 @@ def read_table(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, s
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Read one id a line, spaces within it included; of VOC's lists of a class, without its 1 or -1.
+    """Read one id a line. Raises `UserError` as `read_list`, and for one that leads out of its folder."""
+    ids = read_list(path)
+    for name in ids:
+        _check_inside(name, str(path))
+    return ids
+
+
+def read_list(path: str | Path) -> list[str]:
+    """Read one name a line, spaces within it included; of VOC's lists of a class, without its 1 or -1.
 
     Raises:
-        UserError: Missing, no text, empty, an id twice, or one that leads out of its folder.
+        UserError: Missing, no text, empty, or a line twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -137,6 +145,4 @@ def read_ids(path: str | Path) -> list[str]:
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise UserError(f"id {twice!r} stands twice in the list", where=path)
-    for name in ids:
-        _check_inside(name, str(path))
     return ids

@@ -17,7 +17,7 @@ from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_json, write_text
 from wsvs.core.masks import read_mask
-from wsvs.core.tables import Tags, read_ids
+from wsvs.core.tables import Tags, read_list
 from wsvs.data.image_files import inspect_image
 from wsvs.data.report import Progress, Report, quiet
 from wsvs.data.tagged import TaggedImages
@@ -165,7 +165,7 @@ def _augmented(
 def _read(path: Path, report: Report) -> list[str] | None:
     """Ids of a list; a line may also name files, /JPEGImages/<id>.jpg first."""
     try:
-        return [Path(line.split()[0]).stem for line in read_ids(path)]
+        return [Path(line.split()[0]).stem for line in read_list(path)]
     except UserError as error:
         report.add(error.problem, path, error.remedy or "one id a line")
         return None
