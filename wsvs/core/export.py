@@ -18,8 +18,9 @@ from wsvs.core import export_rle
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import UserError
 from wsvs.core.export_polygons import fill, outlines
-from wsvs.core.files import atomic_path, read_json, write_json, write_text
+from wsvs.core.files import atomic_path, leads_out, read_json, write_json, write_text
 from wsvs.core.masks import read_mask, write_mask
+from wsvs.core.runs import mask_ids
 
 Masks = Iterable[tuple[str, np.ndarray]]
 Read = Iterator[tuple[str, np.ndarray]]
@@ -41,7 +42,7 @@ def checked(name: str, seen: set[str], where: str) -> str:
         UserError: The mask would lie outside the folder of masks, or over another one.
     """
     path = Path(name)
-    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in name:
+    if leads_out(name) or not path.name or "\0" in name:
         raise UserError(
             f"{name!r} is no name of a file below a folder", where=where,
             remedy="names are paths without a leading / and without '..': mend the file",
@@ -70,14 +71,11 @@ def read_voc(path: Path, progress: Progress = iter) -> Read:
 
 def read_folder(root: Path, progress: Progress = iter) -> Read:
     """All masks below a folder in the order of their ids. Raises `UserError` if there is none."""
-    found = [
-        path for path in sorted(root.rglob("*.png"))
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]
+    found = list(mask_ids(root))
     if not found:
         raise UserError("no mask in this folder", where=root, remedy="masks are PNG files")
-    for path in progress(found):
-        yield path.relative_to(root).with_suffix("").as_posix(), read_mask(path)
+    for name in progress(found):
+        yield name, read_mask(root / f"{name}.png")
 
 
 def write_coco(out: Path, masks: Masks, names: Sequence[str], files: Mapping[str, str] | None = None) -> int:

@@ -38,6 +38,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def leads_out(name: str) -> bool:
+    """Is a name that a file gives no path below a folder? What is written under it would lie elsewhere."""
+    return Path(name).is_absolute() or ".." in Path(name).parts
+
+
 def explain_os_error(error: OSError, path: str | Path) -> Exception:
     """Turn an operating-system error about `path` into a `UserError` where the user can mend it."""
     full = (errno.ENOSPC, errno.EDQUOT)

@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -116,11 +117,16 @@ def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:
         return folder, dict(sorted(found.items()))
     root = folder / "masks" if (folder / "masks").is_dir() else folder
     unlisted = root == folder and (folder / LOG).is_file()  # a run that did not finish
+    found |= {name: None for name in mask_ids(root) if not (unlisted and name.startswith("wandb/"))}
+    return root, found
+
+
+def mask_ids(root: Path) -> Iterator[str]:
+    """Ids of the masks <id>.png below a folder, in the order of their paths; hidden files and folders are left out."""
     for path in sorted(root.rglob("*.png")):
         name = path.relative_to(root)
-        if not any(part.startswith(".") for part in name.parts) and not (unlisted and name.parts[0] == "wandb"):
-            found[name.with_suffix("").as_posix()] = None
-    return root, found
+        if not any(part.startswith(".") for part in name.parts):
+            yield name.with_suffix("").as_posix()
 
 
 def write_summary(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wsvs.core.errors import UserError
+from wsvs.core.files import leads_out
 
 Tags = dict[str, tuple[str, ...]]
 
@@ -56,7 +57,7 @@ def read_tags(path: str | Path) -> Tags:
 
 def _check_inside(name: str, where: str) -> None:
     """Masks and clips are written under their ids: one that leads out of its folder would lead out of the run's too."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    if leads_out(name):
         raise UserError(
             f"id {name!r} leads out of its folder", where=where,
             remedy="ids are paths below the folder, without a leading / and without '..': name a folder above it",
