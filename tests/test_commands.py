@@ -153,7 +153,8 @@ def run(line: str, monkeypatch: pytest.MonkeyPatch, number: int) -> int:
         words = [sys.executable, "-m", "wsvs", *arguments(line)]
         return subprocess.run(words, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
     monkeypatch.setattr(sys, "argv", ["wsvs", *arguments(line)])
-    before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    before, handlers = dict(os.environ), {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
     os.environ["WSVS_RUN_ID"] = f"r{number}"
     GlobalHydra.instance().clear()
     try:
@@ -162,7 +163,8 @@ def run(line: str, monkeypatch: pytest.MonkeyPatch, number: int) -> int:
     finally:
         os.environ.clear()
         os.environ.update(before)
-        signal.signal(signal.SIGTERM, handler)
+        for stop, handler in handlers.items():
+            signal.signal(stop, handler)
         GlobalHydra.instance().clear()
     return int(ended.value.code or 0)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
+from wsvs.core.stopping import catch_signals, leave, number, stop_in
 from wsvs.stages import ALL_STAGES, _status, load_stage
 from wsvs.stages._status import MISTAKE, PASSED_OVER
 
@@ -146,14 +145,6 @@ def _log_to_stdout() -> None:
     logging.raiseExceptions = False  # a log that cannot be written must not bury the message that says why
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as `kill` and cluster schedulers send it: stop as by Ctrl-C."""
-
-
-def _terminate(_: int, __: FrameType | None) -> None:
-    raise Terminated
-
-
 def main() -> None:
     """Console entry.
 
@@ -171,8 +162,24 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must not hide where an unexpected error came from
     _log_to_stdout()
     _status.begin()
-    signal.signal(signal.SIGTERM, _terminate)
+    catch_signals()
+    said = ""
+    try:
+        _run_jobs()
+        status = _status.overall()
+    except BaseException as error:
+        stop = stop_in(error)
+        if stop is not None:
+            said, status = "\nstopped; the same command goes on from here", 128 + number(stop)
+        elif isinstance(error, SystemExit) and isinstance(error.code, int):
+            status = error.code
+        else:
+            raise
+    leave(status, said)
 
+
+def _run_jobs() -> None:
+    """All that the command line asks for; mistakes are told."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -197,10 +204,6 @@ def main() -> None:
         if refused is None:
             raise
         _status.complain(refused)
-    except KeyboardInterrupt as stop:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(143 if isinstance(stop, Terminated) else 130)
-    sys.exit(_status.overall())
 
 
 def options_first(words: list[str]) -> list[str]:

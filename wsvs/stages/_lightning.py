@@ -28,6 +28,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
+from wsvs.core.stopping import stop_in
 from wsvs.data.tagged import TaggedImages
 from wsvs.lit.logger import Metrics
 from wsvs.lit.steps import StepSeed, Throughput, ValidateLast
@@ -211,8 +212,7 @@ def explained(run: Run) -> Iterator[None]:
             "the same command goes on from there",
         ) from error
     except SystemExit as exit:  # Lightning's answer to an interrupt
-        stop = exit.__context__
-        raise (stop if isinstance(stop, KeyboardInterrupt) else KeyboardInterrupt) from exit
+        raise (stop_in(exit) or KeyboardInterrupt) from exit
 
 
 def _who_is_lost(error: RuntimeError) -> str | None:

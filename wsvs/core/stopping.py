@@ -1,0 +1,78 @@
+"""How a process ends: stopped by a signal, wherever that meets it, and without a crash after its work is done."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as `kill` and cluster schedulers send it: stop as by Ctrl-C."""
+
+
+def catch_signals() -> None:
+    """Raise `Terminated` on SIGTERM from here on, and send a stop again that came where Python cannot raise it.
+
+    That is in a destructor, or in a function that C code calls: there Python prints an exception, and goes on.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _again
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    raise Terminated
+
+
+def _again(lost: sys.UnraisableHookArgs) -> None:
+    stop = stop_in(lost.exc_value)
+    if stop is None:
+        sys.__unraisablehook__(lost)
+        return
+    later = threading.Timer(0.05, os.kill, (os.getpid(), number(stop)))  # once C code is left, or soon after
+    later.daemon = True
+    later.start()
+
+
+def number(stop: KeyboardInterrupt) -> signal.Signals:
+    """The signal that a stop came by."""
+    return signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+
+
+def stop_in(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The stop behind an error, if there is one: a library that is interrupted may raise an error of its own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def leave(status: int, said: str = "") -> NoReturn:
+    """Say so and end this process with this exit status; a signal that still comes ends it with the same one, at once.
+
+    One among several ranks leaves the interpreter as it is: a thread in which it speaks to the others may want that
+    once more. While it is taken down, C++ ends the process by SIGABRT for it, and who started it takes it for a crash.
+    """
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, lambda *_: os._exit(status))
+    if said:
+        print(said, file=sys.stderr)
+    if not _among_ranks():
+        sys.exit(status)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # of a reader that is gone
+            stream.flush()
+    os._exit(status)
+
+
+def _among_ranks() -> bool:
+    """Is this process in a group of ranks? Torch is not imported for the answer."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
