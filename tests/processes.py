@@ -62,6 +62,8 @@ class Cli:
         self.started: list[subprocess.Popen[str]] = []
         (folder / "sabotage").mkdir()
         (folder / "sabotage" / "sitecustomize.py").write_text(SABOTAGE)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell; a child would inherit it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(
         self, *words: object, launcher: Sequence[object] = (sys.executable, "-m"), cwd: Path | None = None,

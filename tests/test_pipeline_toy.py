@@ -57,8 +57,6 @@ def test_a_second_call_passes_over_everything_and_one_changed_setting_reruns_wha
     said = cli.run("stage=pipeline", *toy.command(), cwd=toy.folder)
     assert re.findall("^--- (.*): finished before", said, re.MULTILINE) == ORDER
     assert run_dirs(toy) == before
-    [again] = [path for path in (toy.out / "toy" / "pipeline").iterdir() if path != toy.run("pipeline")]
-    assert summary(again)["seconds"] < 20
     said = cli.run("stage=pipeline", *toy.command(), "decoder.lr=1e-5", "segment.workers=1", cwd=toy.folder)
     assert re.findall("^--- (.*): finished before", said, re.MULTILINE) == ORDER[:5]  # workers change no mask
     new = run_dirs(toy) - before
