@@ -254,6 +254,14 @@ def test_unknown_tag_stops_at_once(root, tmp_path):
     assert "did you mean 'dog'?" in str(caught.value) and "tags of 'a'" in caught.value.where
 
 
+def test_pictures_that_nobody_reads_are_told_of(root, tmp_path, caplog):
+    for name in ("new.HEIC", "deep/new.avif", ".hidden.heic"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    assert not any("new" in item["id"] for item in listed(root, tmp_path))
+    assert "2 files are of a kind that is not read (.avif, .heic): convert to JPEG or PNG" in caplog.text
+
+
 def test_nothing_to_predict(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/notes.txt").touch()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from wsvs.core.errors import BadItem
+from wsvs.core.words import counted
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 UNREAD = (  # pictures that people have, and that Pillow or this code does not read
@@ -70,6 +73,20 @@ def _from_deep_grey(values: np.ndarray) -> np.ndarray:
         values = values / 257
     grey = np.clip(np.rint(np.nan_to_num(values)), 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """All files below a folder, hidden ones and those of hidden folders left out."""
+    for base, folders, names in os.walk(root):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        yield from (Path(base, name) for name in names if not name.startswith("."))
+
+
+def unread(files: Iterable[Path]) -> str:
+    """How many of the files are pictures that nobody reads here, and of what kinds, in words; empty if none is."""
+    kinds = Counter(kind for path in files if (kind := path.suffix.lower()) in UNREAD)
+    said = counted(kinds.total(), "file|files is|are of a kind that is not read")
+    return f"{said} ({', '.join(sorted(kinds))})" if kinds else ""
 
 
 def find_image(root: Path, name: str) -> Path | None:

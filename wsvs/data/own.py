@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.tables import Tags, read_ids
 from wsvs.core.words import counted, fitting
 from wsvs.data.image_files import inspect_image
-from wsvs.data.images import EXTENSIONS, UNREAD, find_image, mask_name
+from wsvs.data.images import EXTENSIONS, files_below, find_image, mask_name, unread
 from wsvs.data.report import SHOWN, Progress, Report, quiet
 from wsvs.data.tagged import FOLDERS, TaggedImages, read_image_tags
 
@@ -134,24 +133,19 @@ def _note_untold(root: Path, labels: str, files: dict[str, Path], report: Report
     """Images that no id names, and pictures of a kind that nobody reads here."""
     named = {path.resolve() for path in files.values()}
     names = {path.with_suffix("") for path in named}
-    others, twins, unread = 0, [], Counter[str]()
-    for base, folders, entries in os.walk(root):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        for path in (Path(base, entry) for entry in entries if not entry.startswith(".")):
-            kind = path.suffix.lower()
-            if kind in UNREAD:
-                unread[kind] += 1
-            elif kind in EXTENSIONS and path.resolve() not in named:
-                if path.resolve().with_suffix("") in names:
-                    twins.append(path.name)
-                else:
-                    others += 1
+    others, twins = 0, []
+    below = list(files_below(root))
+    for path in below:
+        if path.suffix.lower() in EXTENSIONS and path.resolve() not in named:
+            if path.resolve().with_suffix("") in names:
+                twins.append(path.name)
+            else:
+                others += 1
     if others:
         where = "lies|lie outside the class folders" if labels == FOLDERS else "stands|stand in no table"
         report.notes.append(f"{counted(others, f'image|images {where} and is|are not used')}: below {root}")
     if twins:
         said = "image|images has|have the name of another that is used instead"
         report.notes.append(f"{counted(len(twins), said)}: {', '.join(sorted(twins)[:SHOWN])}")
-    if unread:
-        kinds = ", ".join(sorted(unread))
-        report.notes.append(f"{counted(unread.total(), 'file|files is|are of a kind that is not read')} ({kinds})")
+    if said := unread(below):
+        report.notes.append(said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +20,7 @@ def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     """Root and {id: file} of an image, a video or a pattern with * ? [ ] (** looks into folders too).
 
     An id is the file's path below the root, without its extension; the root is the last folder without a wildcard.
-    Of a folder {id: file} is None: `images_below` lists them.
+    Of a folder {id: file} is None: it is for the caller to look into it.
 
     Raises:
         UserError: Nothing is there, or it is neither an image nor a video.
@@ -54,17 +53,6 @@ def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
                 remedy="rename the folder, or give two patterns one after the other",
             )
     return root, dict(found)
-
-
-def images_below(root: Path) -> list[Path]:
-    """All images below a folder, hidden ones left out."""
-    files: list[Path] = []
-    for base, folders, names in os.walk(root):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        files += [
-            Path(base, name) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
-    return files
 
 
 def by_id(root: Path, files: Iterable[Path]) -> dict[str, Path]:

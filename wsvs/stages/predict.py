@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -11,16 +12,18 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_jsonl, write_text
 from wsvs.core.tables import Tags, read_ids
-from wsvs.data.images import EXTENSIONS, find_image, mask_name
+from wsvs.data.images import EXTENSIONS, files_below, find_image, mask_name, unread
 from wsvs.data.tagged import read_image_tags
 from wsvs.data.work import Item
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
-from wsvs.stages._inputs import FILMS, by_id, find_files, images_below, without_clash
+from wsvs.stages._inputs import FILMS, by_id, find_files, without_clash
 from wsvs.stages._media import predictions
 from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run
 from wsvs.video.reader import glance
+
+log = logging.getLogger("wsvs")
 
 SECTIONS = ("predict", "input", "labels")
 SOURCES = ("adapt", "decoder", "encoder")  # the last stage that is finished comes first
@@ -139,7 +142,10 @@ def _in_folder(root: Path, names: list[str] | None, tags: Tags | None) -> dict[s
     )
     if names is not None:
         return told
-    below = images_below(root)
+    every = list(files_below(root))
+    below = [path for path in every if path.suffix.lower() in EXTENSIONS]
+    if passed := unread(every):
+        log.warning("%s: convert to JPEG or PNG what shall be predicted", passed)
     files: dict[str, Path | None] = {}
     if tags is None:
         files.update(by_id(root, below))
