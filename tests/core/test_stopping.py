@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wsvs.core.stopping import Terminated, number, stop_in
+from wsvs.core.stopping import Terminated, at_a_stop, catch_signals, number, stop_in
 
 RAISED_IN_C = """
 import ctypes, os, signal, time
@@ -88,6 +88,51 @@ def test_the_stop_behind_an_error():
             assert stop_in(lost) is stop and stop_in(chained(lost, SystemExit(1), direct)) is stop
     assert stop_in(chained(OSError(), ValueError(), True)) is None and stop_in(None) is None
     assert (number(Terminated()), number(KeyboardInterrupt())) == (signal.SIGTERM, signal.SIGINT)
+
+
+NUMBA_LIKE = """
+import ctypes, os, signal, time
+from wsvs.core.stopping import catch_signals, stop_in
+
+catch_signals()
+made = []
+@ctypes.CFUNCTYPE(None)
+def called_by_c():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+    made.append("compiled")
+
+try:
+    called_by_c()
+    raise RuntimeError("nothing compiled")
+except RuntimeError as error:
+    assert not made and not error.__context__
+    print(type(stop_in(error)).__name__)
+    os._exit(0)
+"""
+
+
+def test_an_error_that_a_lost_stop_leads_to_is_that_stop():
+    ended = run(NUMBA_LIKE)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "Terminated\n", "")
+
+
+def test_what_is_to_be_done_first_at_a_stop(monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    before, told = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}, []
+    try:
+        catch_signals()
+        with pytest.raises(Terminated), at_a_stop(lambda: told.append("first")):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert told == ["first"]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        catch_signals()  # of a command in the background of a shell
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @pytest.mark.slow

@@ -7,9 +7,13 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
+
+_first: list[Callable[[], None]] = []
+_lost: list[KeyboardInterrupt] = []
 
 
 class Terminated(KeyboardInterrupt):
@@ -21,12 +25,27 @@ def catch_signals() -> None:
 
     That is in a destructor, or in a function that C code calls: there Python prints an exception, and goes on.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a shell
+        signal.signal(signal.SIGINT, _stop)
     sys.unraisablehook = _again
+    _lost.clear()
 
 
-def _terminate(_: int, __: FrameType | None) -> None:
-    raise Terminated
+@contextmanager
+def at_a_stop(call: Callable[[], None]) -> Iterator[None]:
+    """`call` is called when a signal comes, before anything else is done for it."""
+    _first.append(call)
+    try:
+        yield
+    finally:
+        _first.remove(call)
+
+
+def _stop(sent: int, _: FrameType | None) -> None:
+    for call in _first:
+        call()
+    raise Terminated if sent == signal.SIGTERM else KeyboardInterrupt
 
 
 def _again(lost: sys.UnraisableHookArgs) -> None:
@@ -34,6 +53,7 @@ def _again(lost: sys.UnraisableHookArgs) -> None:
     if stop is None:
         sys.__unraisablehook__(lost)
         return
+    _lost.append(stop)
     later = threading.Timer(0.05, os.kill, (os.getpid(), number(stop)))  # once C code is left, or soon after
     later.daemon = True
     later.start()
@@ -45,12 +65,15 @@ def number(stop: KeyboardInterrupt) -> signal.Signals:
 
 
 def stop_in(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The stop behind an error, if there is one: a library that is interrupted may raise an error of its own."""
+    """The stop behind an error, if there is one: a library that is interrupted may raise an error of its own.
+
+    So may one whose callback was, where the stop is lost.
+    """
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return error
         error = error.__cause__ or error.__context__
-    return None
+    return _lost[-1] if _lost else None
 
 
 def leave(status: int, said: str = "") -> NoReturn:

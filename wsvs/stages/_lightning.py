@@ -28,7 +28,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
-from wsvs.core.stopping import stop_in
+from wsvs.core.stopping import at_a_stop, stop_in
 from wsvs.data.tagged import TaggedImages
 from wsvs.lit.logger import Metrics
 from wsvs.lit.steps import StepSeed, Throughput, ValidateLast
@@ -180,13 +180,18 @@ def _unwatched() -> Iterator[None]:
 
     Lightning's watch over the other ranks kills it as soon as one of them has ended badly, as they then do.
     """
-    try:
-        yield
-    except BaseException:
-        for thread in threading.enumerate():
-            if thread.name == "child-process-observer":
-                thread._child_processes = []  # type: ignore[attr-defined]  # nobody left to watch
-        raise
+    with at_a_stop(_unwatch):
+        try:
+            yield
+        except BaseException:
+            _unwatch()
+            raise
+
+
+def _unwatch() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "child-process-observer":
+            thread._child_processes = []  # type: ignore[attr-defined]  # nobody left to watch
 
 
 @contextmanager
