@@ -153,10 +153,11 @@ def check_same_weights(one: Path, other: Path) -> None:
     ("encoder", signal.SIGTERM, 143, TWO_RANKS), ("segment", signal.SIGINT, 130, TWO_RANKS),
 ])
 def test_a_signal_stops_a_run_with_one_line(toy, cli, tmp_path, stage, sent, status, ranks):
-    """Ctrl-C reaches all processes of a terminal, SIGTERM here the first one alone."""
+    """Ctrl-C reaches all processes of a terminal, SIGTERM here the first one alone, which cannot be done by then."""
     inputs = toy.inputs("encoder", "relevance") if stage == "segment" else []
     process = cli.start(
-        f"stage={stage}", *toy.words(), *ranks, "name=n", f"out={tmp_path}", "encoder.epochs=500", *inputs
+        f"stage={stage}", *toy.words(), *ranks, "name=n", f"out={tmp_path}", "encoder.epochs=500", *inputs,
+        sabotage="/done/|1|0|hang",
     )
     cli.wait_for(process, tmp_path, "n/*/*/checkpoints/last.ckpt" if stage == "encoder" else "n/*/*/done/*/*.json")
     (os.killpg if sent == signal.SIGINT else os.kill)(process.pid, sent)
