@@ -49,7 +49,7 @@ def _stop(sent: int, _: FrameType | None) -> None:
 
 
 def _again(lost: sys.UnraisableHookArgs) -> None:
-    stop = stop_in(lost.exc_value)
+    stop = _behind(lost.exc_value)
     if stop is None:
         sys.__unraisablehook__(lost)
         return
@@ -69,11 +69,13 @@ def stop_in(error: BaseException | None) -> KeyboardInterrupt | None:
 
     So may one whose callback was, where the stop is lost.
     """
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return error
+    return _behind(error) or (_lost[-1] if _lost else None)
+
+
+def _behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
-    return _lost[-1] if _lost else None
+    return error
 
 
 def leave(status: int, said: str = "") -> NoReturn:
