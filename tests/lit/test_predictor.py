@@ -13,7 +13,7 @@ from PIL import Image
 from tests.films import make_film, make_sound
 from wsvs.core.errors import UserError
 from wsvs.core.ledger import Ledger
-from wsvs.core.masks import read_mask
+from wsvs.core.masks import encode_mask, read_mask
 from wsvs.data.work import ItemDataset, WorkModule
 from wsvs.lit.predictor import OVERLAY_SIDE, PredictionWriter, PredictorModule, load_image
 from wsvs.nets.model import SegmentationNet
@@ -236,6 +236,42 @@ def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
         assert len(pictures) == 20 and pictures[0].shape[1] == 64 and pictures[0].shape[0] > 60
     assert (tmp_path / "out/a/f/00019.png").is_file()
     assert set(np.unique(read_mask(tmp_path / "out/a/f/00003.png"))) <= {0, 2}
+
+
+def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch):
+    """And ends as one that nobody has interrupted; what the power cut or another film has left is made anew."""
+    film, asked = make_film(tmp_path / "f.mp4", 12, size=(64, 48)), []
+    module = PredictorModule(net, background=0.3)
+    segment = module.segment
+
+    def counted(image, classes):
+        if len(asked) == 7:
+            raise KeyboardInterrupt
+        asked.append(image)
+        return segment(image, classes)
+
+    def run(folder):
+        with torch.inference_mode():
+            prediction = module.predict_step({"id": "f", "film": str(film), "classes": None}, 0)
+            write(PredictionWriter(folder, Ledger(folder), names=("background", "cat", "dog")), prediction)
+
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run(whole)
+    monkeypatch.setattr(module, "segment", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(out)
+    assert not Ledger(out).has("f") and not list((out / "overlay").iterdir())
+    kept = {path: path.stat().st_mtime_ns for path in (out / "f").iterdir()}
+    assert sorted(path.name for path in kept) == [f"{number:05d}.png" for number in range(7)]
+    for name, left in (("00002.png", b""), ("00005.png", encode_mask(np.zeros((1, 1), np.uint8)))):
+        (out / "f" / name).write_bytes(left)
+        del kept[out / "f" / name]
+    asked.clear()
+    run(out)
+    assert len(asked) == 12 - 7 + 2
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    found, expected = ({path.relative_to(at): path.read_bytes() for path in at.rglob("*.*")} for at in (out, whole))
+    assert len(expected) == 12 + 2 and found == expected  # with the film of overlays and the line in the ledger
 
 
 def test_classes_of_a_film_are_those_of_its_mean_scores(net, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -22,7 +23,7 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.legend import with_legend
-from wsvs.core.masks import write_mask
+from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.pictures import over, shrunk
 from wsvs.data.images import pictures_in, read_image
 from wsvs.data.loading import scaled
@@ -40,6 +41,9 @@ Refine = Literal["none", "cut"]
 
 FILM_LOOKS = 16  # frames whose mean scores give the classes of a film
 OVERLAY_SIDE = 2000  # px, longest side of an image's overlay: for the eye; a JPEG holds no more than 65,500
+
+FilmFrame = tuple[np.ndarray, Callable[[], np.ndarray], list[int]]
+"""(H, W, 3) uint8 RGB, a function that segments it into (H, W) uint8, and the numbers of the film's classes."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,8 @@ class PredictorModule(pl.LightningModule):
             mask = label_map(probabilities, numbers, size, threshold).numpy()
         return Segmented(mask, numbers, probabilities, scores)
 
-    def film(
-        self, path: str | Path, classes: Sequence[int] | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
-        """Yield (frame (H, W, 3) uint8, mask (H, W) uint8, class numbers) of a film, one frame at a time.
+    def film(self, path: str | Path, classes: Sequence[int] | None = None) -> Iterator[FilmFrame]:
+        """Yield the frames of a film, one at a time.
 
         The classes are those of the whole film, as seen in at most `FILM_LOOKS` frames: otherwise they would flicker.
 
@@ -142,7 +144,10 @@ class PredictorModule(pl.LightningModule):
         """
         numbers = self.classes_of_film(path) if classes is None else list(classes)
         for frame in read_frames(path):
-            yield frame, self.segment(self._tensor(frame), numbers).mask, numbers
+            yield frame, partial(self._mask, frame, numbers), numbers
+
+    def _mask(self, frame: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+        return self.segment(self._tensor(frame), numbers).mask
 
     def classes_of_film(self, path: str | Path) -> list[int]:
         """Classes whose mean score over evenly spaced frames reaches the threshold, else the best one."""
@@ -161,6 +166,7 @@ class PredictorModule(pl.LightningModule):
 class PredictionWriter(BasePredictionWriter):
     """<folder>/<id>.png for each image; of a film <folder>/<id>/00000.png, 00001.png, ...
 
+    Of a film that was interrupted the masks that are there are kept: only its other frames are segmented.
     With `scores` also <folder>/scores/<id>.npz (of images only). With `names`, those of the labels 0, 1, ..., pictures
     for people: overlay/<id>.jpg or .mp4, the mask over the image (at most `OVERLAY_SIDE`) and a legend below. The
     ledger keeps failures, "unshown" for an image whose overlay alone has failed, and how many frames a film has.
@@ -217,8 +223,7 @@ class PredictionWriter(BasePredictionWriter):
         write_bytes(self.folder / "overlay" / f"{name}.jpg", buffer.getvalue())
 
     def _write_film(
-        self, name: str, file: str, frames: Iterator[tuple[np.ndarray, np.ndarray, list[int]]],
-        tell: Callable[[int], None],
+        self, name: str, file: str, frames: Iterator[FilmFrame], tell: Callable[[int], None],
     ) -> None:
         try:
             frames = chain([next(frames)], frames)
@@ -229,8 +234,12 @@ class PredictionWriter(BasePredictionWriter):
         record: dict[str, Any] = {"frames": 0}
         with nullcontext() if self.names is None else open_film(film, glance(file).fps) as add:
             try:
-                for number, (frame, mask, classes) in enumerate(frames):
-                    write_mask(self.folder / name / f"{number:05d}.png", mask)
+                for number, (frame, segment, classes) in enumerate(frames):
+                    path = self.folder / name / f"{number:05d}.png"
+                    mask = _kept(path, frame)
+                    if mask is None:
+                        mask = segment()
+                        write_mask(path, mask)
                     record["frames"] = number + 1
                     if add is not None and self.names is not None:
                         add(with_legend(over(frame, mask), [one + 1 for one in classes], self.names))
@@ -238,6 +247,15 @@ class PredictionWriter(BasePredictionWriter):
             except BadItem as error:  # the frames before the break count
                 record["broken"] = error.message
         self.ledger.write(name, record)
+
+
+def _kept(path: Path, frame: np.ndarray) -> np.ndarray | None:
+    """The mask of a frame that an interrupted run has left; None where there is none, or none that fits."""
+    try:
+        mask = read_mask(path)
+    except BadItem:  # not there; or a stump, as a power cut may leave one
+        return None
+    return mask if mask.shape == frame.shape[:2] else None
 
 
 def load_image(item: dict[str, Any]) -> dict[str, Any]:
