@@ -135,6 +135,23 @@ def test_a_killed_training_in_steps_goes_on(toy, cli, tmp_path, stage):
         check_same_weights(run, undisturbed(cli, words, tmp_path, stage, "decoder.workers=1"))
 
 
+def test_a_training_that_is_done_is_not_begun_again_where_its_summary_is_missing(toy, cli, tmp_path):
+    """Also where nothing chooses among the checkpoints, so that the last one's figure is not in Lightning's state."""
+    words = [
+        "stage=decoder", *toy.words(), "callbacks=newest", "trainer.log_every_n_steps=1", "name=n", f"out={tmp_path}",
+        *toy.inputs("encoder", "segment"),
+    ]
+    cli.run(*words, sabotage="summary.json|0|0|kill", status=KILLED)
+    run = only_run(tmp_path, "decoder")
+    logged = metrics(run / "metrics.csv")
+    before = times(run / "checkpoints", "*")
+    cli.run(*words)
+    assert times(run / "checkpoints", "*") == before and metrics(run / "metrics.csv") == logged
+    results = summary(run)["results"]
+    assert results["val/miou"] == pytest.approx(float([row["val/miou"] for row in logged if row["val/miou"]][-1]))
+    assert results["train/images_per_second"] > 0 and results["train/data_wait"] > 0
+
+
 def undisturbed(cli, words, folder: Path, stage: str, *more: str) -> Path:
     """The run of the same command that nobody kills."""
     cli.run(*words, f"out={folder / 'undisturbed'}", *more)

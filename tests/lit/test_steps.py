@@ -206,11 +206,41 @@ def test_speed_and_waiting_by_hand(clock):
         "train/images_per_second": pytest.approx(24 / 5), "train/data_wait": pytest.approx(0.25)
     }
     assert speed.seconds == pytest.approx(5)
+    taken_up = Throughput()
+    taken_up.load_state_dict(speed.state_dict())
+    assert taken_up.results() == speed.results()  # nothing was left to train
+
+
+def test_speed_of_a_training_of_two_starts(clock):
+    """Two ranks, of which one is looked at: 6 images in 1 s, then, from its checkpoint on, 6 images in 2 s."""
+    loader, state = SimpleNamespace(asked=0.0, waited=0.5), None
+    module = SimpleNamespace(log=lambda *_, **__: None)
+    trainer = SimpleNamespace(
+        global_step=0, log_every_n_steps=10, train_dataloader=loader, world_size=2,
+        strategy=SimpleNamespace(root_device="cpu", reduce=lambda tensor, reduce_op: 2 * tensor),
+    )
+    for seconds in (1, 2):
+        speed = Throughput()
+        if state is not None:
+            speed.load_state_dict(state)
+        speed.on_train_start(trainer, module)
+        loader.asked = clock.time
+        speed.on_train_batch_start(trainer, module, None, 0)
+        clock.time += seconds
+        speed.on_train_batch_end(trainer, module, None, {"image": [0] * 6}, 0)
+        speed.on_validation_start(trainer, module)
+        state = speed.state_dict()
+    resumed = Throughput()
+    resumed.load_state_dict(state)
+    expected = {"train/images_per_second": pytest.approx(2 * 12 / 3), "train/data_wait": pytest.approx(1 / 3)}
+    assert resumed.results() == expected
+    speed.on_train_end(trainer, module)
+    assert speed.results() == expected
 
 
 def test_accumulated_batches_are_one_step(clock):
     lines, loader = [], SimpleNamespace(asked=100.0, waited=0.0)
-    trainer = SimpleNamespace(global_step=0, log_every_n_steps=1, train_dataloader=loader)
+    trainer = SimpleNamespace(global_step=0, log_every_n_steps=1, train_dataloader=loader, world_size=1)
     module = SimpleNamespace(log=lambda name, value, **how: lines.append(value))
     speed = Throughput()
     speed.on_train_start(trainer, module)

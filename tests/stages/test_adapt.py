@@ -17,6 +17,6 @@ def test_unusable_labels_are_told_again_when_the_run_is_taken_up(tmp_path):
     (tmp_path / "masks" / "torn.png").write_bytes(b"no picture")
     for _ in range(2):
         skipped: dict[str, str] = {}
-        run = SimpleNamespace(dir=tmp_path, skip=skipped.__setitem__, wait_for=read_json)
+        run = SimpleNamespace(dir=tmp_path, skip=skipped.__setitem__, wait_for=lambda path, seconds: read_json(path))
         assert _usable(run, ["cat", "empty", "torn"]) == {"cat"}
         assert list(skipped) == ["torn"]

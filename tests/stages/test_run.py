@@ -287,6 +287,21 @@ def test_fingerprint_follows_the_sections_of_each_stage(composed):
         assert changed == set(load_stage(stage).SECTIONS), stage
 
 
+@pytest.mark.parametrize(("made", "kept"), [((), False), (("masks/a.png",), True), ((".hydra/config.yaml",), False)])
+def test_a_run_that_is_refused_before_it_has_made_anything_forgets_its_inputs(make_run, made, kept):
+    """Else the same command would be refused for ever: it takes up the run, with the inputs that were mended since."""
+    run = make_run("stage=evaluate", "data.root=x")
+    for refused in (UserError("no shot is relevant", where="x", remedy="y"), ValueError("broken")):
+        with pytest.raises(type(refused)), opened(run):
+            for name in made:
+                (run.dir / name).parent.mkdir(exist_ok=True)
+                (run.dir / name).touch()
+            assert (run.dir / "inputs.json").is_file()
+            raise refused
+        left = {name for name in ("inputs.json", ".fingerprint") if (run.dir / name).is_file()}
+        assert left == ({"inputs.json", ".fingerprint"} if kept or isinstance(refused, ValueError) else set())
+
+
 def test_finish_writes_the_summary_last_and_prints_the_table(make_run, capsys, caplog):
     caplog.set_level(logging.INFO)
     with opened(make_run("stage=evaluate", "data.root=x", "debug=fast")) as run:

@@ -32,6 +32,31 @@ class ValidateLast(pl.Callback):
             trainer.should_stop = True  # which Lightning validates before, as it does not where it has counted enough
 
 
+class Newest(pl.Callback):
+    """Keeps the figure of the newest validation in the checkpoints: of a run that nothing chooses among.
+
+    Args:
+        figure: Name of the metric.
+
+    Attributes:
+        score: Its value; None before the first validation.
+    """
+
+    def __init__(self, figure: str) -> None:
+        self.figure = figure
+        self.score: float | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if self.figure in trainer.callback_metrics and not trainer.sanity_checking:
+            self.score = float(trainer.callback_metrics[self.figure])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"score": self.score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.score = state_dict["score"]
+
+
 class Throughput(pl.Callback):
     """Logs how many images a second all ranks train on, and the share of its time that a rank waits for data.
 
@@ -39,13 +64,14 @@ class Throughput(pl.Callback):
     """
 
     def __init__(self) -> None:
+        self.ranks = 1  # whose images are not counted here
         self.images = self._images = 0
         self.seconds = self.waited = self._seconds = self._waited = 0.0
         self._mark: float | None = None  # up to here time is counted; None: the next batch says when it goes on
         self._logged = 0
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        self._mark, self._logged = None, trainer.global_step
+        self._mark, self._logged, self.ranks = None, trainer.global_step, trainer.world_size
 
     def on_validation_start(self, trainer: pl.Trainer, module: Any) -> None:
         self._pause()
@@ -94,8 +120,20 @@ class Throughput(pl.Callback):
         self.images, self.seconds, self.waited = trainer.strategy.reduce(totals, reduce_op="sum").tolist()
         self.seconds /= trainer.world_size
         self.waited /= trainer.world_size
+        self.ranks = 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Up to the validation that the checkpoint is of; those of the first rank stand for all."""
+        return {
+            "images": self.images + self._images, "seconds": self.seconds + self._seconds,
+            "waited": self.waited + self._waited, "ranks": self.ranks,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update(state_dict)
 
     def results(self) -> dict[str, float]:
-        """Of the whole training, as they are logged; of this start of it, where it was taken up."""
+        """Of the whole training, as they are logged, from its first start on."""
         seconds = max(self.seconds, 1e-9)
-        return {"train/images_per_second": self.images / seconds, "train/data_wait": self.waited / seconds}
+        images = self.images * self.ranks
+        return {"train/images_per_second": images / seconds, "train/data_wait": self.waited / seconds}

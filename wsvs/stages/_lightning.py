@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import DictConfig, OmegaConf
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -31,7 +33,7 @@ from wsvs.core.files import explain_os_error
 from wsvs.core.stopping import at_a_stop, stop_in
 from wsvs.data.tagged import TaggedImages
 from wsvs.lit.logger import Metrics
-from wsvs.lit.steps import StepSeed, Throughput, ValidateLast
+from wsvs.lit.steps import Newest, StepSeed, Throughput, ValidateLast
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import NetConfig, read_checkpoint
 from wsvs.nets.timm_backbone import PREFIX as TIMM
@@ -39,7 +41,7 @@ from wsvs.stages._run import Run, rank
 
 log = logging.getLogger("wsvs")
 
-CHOICES = ("val/map", "val/miou")  # what chooses the checkpoint of a stage that trains
+PATIENCE = timedelta(days=7)  # of a rank that has done its share of the items, and waits for the others
 
 
 def plain(section: DictConfig) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def build_trainer(
 
         callbacks.append(ShowValidation(run.tracker.media, run.tracker.show))
     if monitor:
-        callbacks += [StepSeed(cfg.seed), ValidateLast(), *averaging(cfg[run.stage], run.stage)]
+        callbacks += [StepSeed(cfg.seed), ValidateLast(), Newest(monitor), *averaging(cfg[run.stage], run.stage)]
     for item in cfg.callbacks.values():
         if item is not None and item._target_.endswith("ModelCheckpoint"):
             free = "monitor" in item or item.get("filename") == "last"
@@ -127,6 +129,14 @@ def build_trainer(
         elif item is not None:
             callbacks.append(instantiate(item, _convert_="all"))
     callbacks += extra.pop("callbacks", [])
+    if monitor and not any(getattr(item, "filename", "") == "best" for item in callbacks):
+        raise UserError(
+            "no callback keeps a checkpoint: all would be lost at the end", where="callbacks",
+            remedy="keep callbacks.checkpoint, with filename: best",
+        )
+    if monitor is None and given.get("strategy") in ("auto", "ddp") and _devices(cfg) * cfg.trainer.num_nodes > 1:
+        del given["strategy"]  # whose own patience is of half an hour
+        extra["strategy"] = DDPStrategy(timeout=PATIENCE)
     trainer: pl.Trainer = instantiate(
         OmegaConf.create(given), logger=loggers or False, callbacks=callbacks, default_root_dir=str(run.dir),
         enable_checkpointing=monitor is not None, enable_progress_bar=False, plugins=[WholeCheckpoints()], **extra,
@@ -158,6 +168,13 @@ def keep_metrics(folder: Path) -> None:
     if metrics.is_file():
         number = next(n for n in count(1) if not (folder / f"metrics.{n}.csv").exists())
         metrics.rename(folder / f"metrics.{number}.csv")
+
+
+def restore_metrics(folder: Path) -> None:
+    """The metrics of the start before, where this one found nothing left to train."""
+    numbers = [int(path.suffixes[0][1:]) for path in folder.glob("metrics.*.csv")]
+    if numbers and not (folder / "metrics.csv").exists():
+        (folder / f"metrics.{max(numbers)}.csv").rename(folder / "metrics.csv")
 
 
 class StopOnTerm(pl.Callback):
@@ -245,15 +262,17 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
         trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     for item, reason in sorted(bad.found.items()):
         run.skip(item, reason)
+    if rank() == 0:
+        restore_metrics(run.dir)
+    newest = next(item for item in trainer.callbacks if isinstance(item, Newest))  # type: ignore[attr-defined]
     keeper: Any = trainer.checkpoint_callback
-    chosen, best = getattr(keeper, "monitor", None), getattr(keeper, "best_model_score", None)
-    if chosen is None:  # nothing chooses: the newest, with its figure
-        chosen = next((key for key in trainer.callback_metrics if key in CHOICES), "")
-        best = trainer.callback_metrics.get(chosen)
+    chosen, best = keeper.monitor, keeper.best_model_score
+    if chosen is None:  # nothing chooses
+        chosen, best = newest.figure, newest.score
     if best is None or (rank() == 0 and not (run.dir / "checkpoints" / "best.ckpt").is_file()):
         raise UserError(
             "the training wrote no checkpoint", where=run.dir / "checkpoints",
-            remedy="train longer (at least one validation), and keep callbacks.checkpoint",
+            remedy="train longer (at least one validation)",
         )
     return {chosen: float(best), **throughput.results()}
 

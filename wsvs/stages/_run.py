@@ -25,7 +25,7 @@ from wsvs.core import runs
 from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
-from wsvs.core.processes import end_with
+from wsvs.core.processes import end_with, world_size
 from wsvs.core.processes import rank as rank  # stages take it from here
 from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._next import next_command
@@ -39,6 +39,7 @@ log = logging.getLogger("wsvs")
 INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
 LOCK = ".lock"
+_OWN = (INPUTS, FINGERPRINT, LOCK, ".hydra", "wandb", "wandb.json")  # before there is any work
 # Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
 NO_RESULT = ("workers", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every")
 CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
@@ -107,6 +108,8 @@ class Run:
         except Exception as error:
             if handler is not None:  # the log keeps what the screen shows
                 handler.emit(logging.LogRecord("wsvs", logging.ERROR, __file__, 0, "%s", (error,), None))
+            if isinstance(error, UserError) and self._lock is not None and world_size() == 1:
+                self._forget_inputs()
             raise
         finally:
             if handler is not None:
@@ -139,6 +142,12 @@ class Run:
         for stage, path in found.items():
             log.info("reads %s: %s", stage, path)
         return found
+
+    def _forget_inputs(self) -> None:
+        """Where a run is refused before it has made anything: the next start takes what has been mended meanwhile."""
+        if all(path.name in (*_OWN, runs.LOG) for path in self.dir.iterdir()):
+            for name in (INPUTS, FINGERPRINT):
+                (self.dir / name).unlink(missing_ok=True)
 
     def _check_settings(self, inputs: Mapping[str, Path]) -> None:
         """Part of one result and part of another would make neither: refuse what was begun with other settings."""

@@ -15,7 +15,7 @@ from wsvs.data.transforms import ImageAugmentation
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
-from wsvs.stages._lightning import build_data, build_trainer, decoder_config, fit, optimisation
+from wsvs.stages._lightning import PATIENCE, build_data, build_trainer, decoder_config, fit, optimisation
 from wsvs.stages._predict import predict_all
 from wsvs.stages._run import Run, rank
 
@@ -50,7 +50,8 @@ def run(run: Run) -> None:
     ids = {split: [name for name in names if name in usable] for split, names in tagged.items()}
     if not ids["train"]:
         raise UserError(
-            "every pseudo-label is empty", where=folder, remedy="lower adapt.background, or train the decoder longer"
+            "every pseudo-label is empty", where=folder,
+            remedy="lower adapt.background, or train the decoder longer and adapt that one with resume=false",
         )
 
     def dataset(names: list[str], augmentation: ImageAugmentation) -> PseudoLabelDataset:
@@ -99,7 +100,7 @@ def _usable(run: Run, names: list[str]) -> set[str]:
             if np.any(mask):
                 shown.append(name)
         write_json(record, {"usable": shown, "bad": bad})
-    found = run.wait_for(record)
+    found = run.wait_for(record, seconds=PATIENCE.total_seconds())
     for name, reason in found["bad"].items():
         run.skip(name, reason)
     return set(found["usable"])
