@@ -7,7 +7,8 @@ from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from wsvs.core.errors import UserError
 from wsvs.stages import load_stage
-from wsvs.stages._lightning import PATIENCE, _check_launcher, build_trainer
+from wsvs.stages._launcher import check_launcher
+from wsvs.stages._lightning import PATIENCE, build_trainer
 
 TWO = ("trainer=ddp", "trainer.devices=2")
 STEP = {"SLURM_STEP_ID": "0"}
@@ -20,7 +21,7 @@ def check(make_run, monkeypatch):
             monkeypatch.delenv(variable, raising=False)
         for variable, value in told.items():
             monkeypatch.setenv(variable, value)
-        _check_launcher(make_run("stage=encoder", "data.root=x", *overrides).cfg)
+        check_launcher(make_run("stage=encoder", "data.root=x", *overrides).cfg)
 
     return make
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -19,11 +18,8 @@ from typing import Any, cast
 import lightning.pytorch as pl
 import torch
 import torch.distributed
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import WeightAveraging
-from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import DictConfig, OmegaConf
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -37,6 +33,7 @@ from wsvs.lit.steps import Newest, StepSeed, Throughput, ValidateLast
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import NetConfig, read_checkpoint
 from wsvs.nets.timm_backbone import PREFIX as TIMM
+from wsvs.stages._launcher import check_launcher, devices_of
 from wsvs.stages._run import Run, rank
 
 log = logging.getLogger("wsvs")
@@ -95,7 +92,7 @@ def build_trainer(
         if value is not None and value < 1:
             raise UserError(f"{key} must be at least 1, got {value}", where=f"{run.stage}.{key}")
     _quieten()
-    _check_launcher(cfg)
+    check_launcher(cfg)
     sow(cfg)  # again: the same order of items whatever was drawn until here, by a run that is taken up or not
     given = {key: value for key, value in cfg.trainer.items() if value is not None}
     if epochs is not None:  # a pass over the images ends with a validation, also where steps are counted
@@ -134,7 +131,7 @@ def build_trainer(
             "no callback keeps a checkpoint: all would be lost at the end", where="callbacks",
             remedy="keep callbacks.checkpoint, with filename: best",
         )
-    if monitor is None and given.get("strategy") in ("auto", "ddp") and _devices(cfg) * cfg.trainer.num_nodes > 1:
+    if monitor is None and given.get("strategy") in ("auto", "ddp") and devices_of(cfg) * cfg.trainer.num_nodes > 1:
         del given["strategy"]  # whose own patience is of half an hour
         extra["strategy"] = DDPStrategy(timeout=PATIENCE)
     trainer: pl.Trainer = instantiate(
@@ -275,44 +272,6 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
             remedy="train longer (at least one validation)",
         )
     return {chosen: float(best), **throughput.results()}
-
-
-def _check_launcher(cfg: DictConfig) -> None:
-    """Raises `UserError` where the devices or ranks that the trainer section wants would not be, or not all."""
-    if cfg.trainer.accelerator == "gpu" and not (CUDAAccelerator.is_available() or MPSAccelerator.is_available()):
-        raise UserError(
-            "there is no GPU here that torch can use", where="trainer.accelerator=gpu",
-            remedy="use trainer=cpu; trainer=default takes a GPU where there is one",
-        )
-    devices, nodes = _devices(cfg), cfg.trainer.num_nodes
-    launcher = str(HydraConfig.get().runtime.choices.get("hydra/launcher", "basic"))
-    if devices * nodes > 1 and launcher in ("joblib", "submitit_local"):
-        raise UserError(
-            f"the {launcher} launcher cannot start jobs of several devices",
-            where=f"hydra/launcher={launcher}, trainer.devices",
-            remedy="use trainer.devices=1, or leave out hydra/launcher (jobs run one after the other)",
-        )
-    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
-        return
-    tasks, per_node = int(os.environ["SLURM_NTASKS"]), os.environ.get("SLURM_NTASKS_PER_NODE", "1")
-    if (tasks, per_node) != (devices * nodes, str(devices)) or (tasks > 1 and "SLURM_STEP_ID" not in os.environ):
-        raise UserError(  # Lightning would wait for ranks that nobody starts, or train with fewer than it was told
-            f"SLURM starts {tasks} tasks, the trainer wants {devices} on each of {nodes} nodes",
-            where="SLURM_NTASKS, SLURM_NTASKS_PER_NODE, trainer",
-            remedy="put srun in front and give both the same: sbatch --nodes=N --ntasks-per-node=D, trainer.num_nodes=N"
-            " trainer.devices=D; with hydra/launcher=slurm hydra.launcher.tasks_per_node=D."
-            " On one node also: neither srun nor --ntasks, and the command starts its ranks itself",
-        )
-
-
-def _devices(cfg: DictConfig) -> int:
-    """How many devices of a machine are asked for: all that it has by -1 and auto, of which a CPU is one."""
-    asked = cfg.trainer.devices
-    if OmegaConf.is_list(asked):
-        return len(asked)
-    if asked in (-1, "auto"):
-        return max(1, CUDAAccelerator.auto_device_count()) if cfg.trainer.accelerator in ("auto", "gpu") else 1
-    return int(asked)
 
 
 def _quieten() -> None:
