@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
-from wsvs.stages import STAGES
+from wsvs.stages import STAGES, load_stage, pipeline
 from wsvs.stages._checks import judge
+from wsvs.stages._run import fingerprint, resolve_inputs
 from wsvs.stages.pipeline import Step, _links, plan, quote
 
 HARD = [
@@ -90,6 +93,56 @@ def test_bad_steps(steps, message):
     with pytest.raises(UserError, match=message) as caught:
         list(plan(config(steps)))
     assert "pipeline.steps" in str(caught.value)
+
+
+STEPS = "pipeline.steps=[{stage: data}, {stage: encoder}, {stage: encoder, label: second, set: ['seed=1']}]"
+
+
+@pytest.fixture
+def piped(wsvs, monkeypatch):
+    """More words -> exit status, the steps that a pipeline has run, as <stage>/<run id>, and what it said.
+
+    The steps write a summary and nothing else; a stage that is `broken` ends with status 2.
+    """
+    def call(*words, run_id=None, broken=None):
+        called = []
+
+        def played(command, overrides, name):
+            cfg = compose("config", overrides)
+            if cfg.stage == broken:
+                return 2
+            called.append(f"{cfg.stage}/{name}")
+            inputs = resolve_inputs(cfg, load_stage(cfg.stage))
+            runs.write_summary(
+                Path(cfg.out, cfg.name, cfg.stage, name), stage=cfg.stage, started=0, overrides=overrides, inputs={},
+                counts={"passed over": 0}, results={"fingerprint": fingerprint(cfg, cfg.stage, inputs)},
+            )
+            return 0
+
+        monkeypatch.setattr(pipeline, "call", played)
+        status, _, err = wsvs("stage=pipeline", "data.root=x", STEPS, *words, run_id=run_id)
+        return status, called, err
+
+    return call
+
+
+def test_finished_steps_are_passed_over_unless_the_command_shall_not_resume(piped):
+    def every(run_id):
+        return [f"data/{run_id}", f"encoder/{run_id}", f"encoder/{run_id}-second"]
+
+    assert piped(run_id="a")[:2] == (0, every("a"))
+    assert piped(run_id="b")[:2] == (0, [])
+    assert piped("resume=false", run_id="c")[:2] == (0, every("c"))
+    assert piped("resume=false", run_id="d")[:2] == (0, every("d"))
+    assert piped(run_id="e")[:2] == (0, [])
+
+
+def test_a_requeued_job_goes_on_although_it_shall_not_resume(piped):
+    """It has its number again, and so its own steps; those of other runs do not count."""
+    assert piped(run_id="a")[0] == 0
+    status, called, err = piped("resume=false", run_id="7", broken="encoder")
+    assert (status, called) == (2, ["data/7"]) and "the same command without resume=false goes on from there" in err
+    assert piped("resume=false", run_id="7")[:2] == (0, ["encoder/7", "encoder/7-second"])
 
 
 DONE = {"encoder": Path("/out/encoder/1"), "by motion": Path("/out it's (1)/segment/1-by motion"),

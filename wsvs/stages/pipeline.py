@@ -51,10 +51,11 @@ def run(run: Run) -> None:
     for number, step in enumerate(steps, 1):
         overrides = [f"stage={step.stage}", *shared, *_links(step, done, shared)]
         cfg = compose(config_name="config", overrides=overrides)
-        found = _finished(cfg, step)
+        name = run.id if step.label == step.stage else f"{run.id}-{step.label}"
+        found = _finished(cfg, step, name)
         if found is None:
             log.info("--- %s (%d of %d)", step.label, number, len(steps))
-            found = _launch(run, cfg, step, overrides)
+            found = _launch(run, cfg, step, overrides, name)
         else:
             log.info("--- %s: finished before, in %s", step.label, os.path.relpath(found))
         done[step.label] = found
@@ -144,12 +145,17 @@ def _fill(word: str, done: dict[str, Path], step: Step) -> str:
 _INPUT_KEYS = {f"inputs.{name}" for name in STAGES[:6]}
 
 
-def _finished(cfg: DictConfig, step: Step) -> Path | None:
-    """The latest finished run of this stage that had the same settings and inputs."""
+def _finished(cfg: DictConfig, step: Step, name: str) -> Path | None:
+    """The latest finished run of this stage that had the same settings and inputs.
+
+    With resume=false only the one of this `name` counts: this pipeline's own, of a job that was requeued.
+    """
     inputs = resolve_inputs(cfg, load_stage(step.stage))
     wanted = fingerprint(cfg, step.stage, inputs)
     best: tuple[float, Path] | None = None
     for path in Path(cfg.out, cfg.name, step.stage).glob(f"*/{runs.SUMMARY}"):
+        if not cfg.resume and path.parent.name != name:
+            continue
         summary = runs.read_summary(path.parent)
         if summary.get("debug") and not cfg.debug:
             continue
@@ -158,13 +164,13 @@ def _finished(cfg: DictConfig, step: Step) -> Path | None:
     return best[1] if best else None
 
 
-def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str]) -> Path:
-    """Run a stage; returns its directory."""
-    name = run.id if step.label == step.stage else f"{run.id}-{step.label}"
+def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str], name: str) -> Path:
+    """Run a stage under this run id; returns its directory."""
     status = call(run.command, overrides, name)
     if status not in GOOD:
+        again = "the same command" if cfg.resume else "the same command without resume=false"
         raise UserError(
             f"stage {step.stage} stopped with exit status {status}", where=f"step {step.label}",
-            remedy="mend what it says above; the same command goes on from there",
+            remedy=f"mend what it says above; {again} goes on from there",
         )
     return Path(cfg.out, cfg.name, step.stage, name).absolute()
