@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from types import SimpleNamespace
 
@@ -35,7 +36,7 @@ class FakeRun(SimpleNamespace):
 def run_on(folder, **settings) -> FakeRun:
     section = {
         "kind": "image", "split": None, "split_name": None, "classes": None, "names": None, "prediction_names": None,
-        "thresholds": None, "table": None, **settings,
+        "thresholds": None, "table": None, "boundary": False, **settings,
     }
     cfg = OmegaConf.create({
         "predictions": str(folder / "predictions"), "truth": str(folder / "truth"), "data": {"root": "???"},
@@ -112,3 +113,40 @@ def test_shots_that_were_passed_over_are_missing_from_the_averages_and_said_to_b
     assert metrics["video_average"] == 1 and metrics["complete"] is False
     where = str(tmp_path / "predictions" / "masks" / "cat" / "b")
     assert metrics["bad"] == [{"where": where, "problem": "not segmented: a reason"}] and run.skipped == [where]
+
+
+@pytest.mark.parametrize("kind", ["folder", "shots", "whole videos"])
+def test_boundary_f_of_videos_on_request(tmp_path, kind):
+    """An edge at column 50, found; two more at 80 and 90, which are not there: P = 1/3, R = 1, F = 1/2, J = 50/60.
+
+    In the second frame the one edge is 3 px off, and at 100 x 100 px 2 px are forgiven: F = 0, J = 50/53.
+    """
+    first, second, truth = (np.zeros((100, 100), np.uint8) for _ in range(3))
+    truth[:, :50] = first[:, :50] = first[:, 80:90] = second[:, :53] = 1
+    predictions, digits = tmp_path / "predictions", 5
+    where = predictions / "a"
+    if kind == "shots":
+        shot = {"shot": "a_0", "class": "cat", "video": "a", "start": 0, "stop": 2, "clip_start": 0}
+        write_jsonl(predictions / "shots.jsonl", [shot])
+        where, digits = predictions / "masks" / "a_0", 6
+    elif kind == "whole videos":
+        write_jsonl(predictions / "videos.jsonl", [{"video": "a", "class": ""}])
+        where = predictions / "masks" / "a"
+    for number, mask in enumerate((first, second)):
+        write_mask(where / f"{number:0{digits}d}.png", mask)
+        write_mask(tmp_path / "truth" / "a" / f"{number:05d}.png", truth)
+
+    def scored(boundary):
+        said = run_on(tmp_path, kind="video", boundary=boundary).said["results"]
+        metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+        columns = []
+        for name in ("per_video.csv", "per_frame.csv"):
+            with (tmp_path / "run" / name).open() as stream:
+                columns += [row["boundary_f"] for row in csv.DictReader(stream)]
+        assert said["J, video average"] == metrics["video_average"] == pytest.approx((50 / 60 + 50 / 53) / 2)
+        return said.get("boundary F, video average"), metrics["boundary_video_average"], columns
+
+    average, stored, columns = scored(True)
+    assert average == stored == pytest.approx(0.25)
+    assert [float(value) for value in columns] == pytest.approx([0.25, 0.5, 0])  # of the video, then of its frames
+    assert scored(False) == (None, None, ["", "", ""])

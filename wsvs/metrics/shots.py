@@ -23,6 +23,7 @@ def evaluate_shots(
         shots: Records with "shot", "class", "video", "start", "stop", and "clip_start": the clip's first frame in
             its video.
         truth: Folder <video>/%05d.png, numbered by the frame within the video.
+        boundary: Also take the boundary F of every frame.
         progress: Wraps the shots to show progress.
 
     Returns:
@@ -64,6 +65,7 @@ def evaluate_videos(
         masks, truth: Folders <video>/%05d.png, numbered by the frame within the video.
         videos: Records with "video" and "class", which may be empty.
         table: {video: class} instead of the records' classes.
+        boundary: Also take the boundary F of every frame.
         progress: Wraps the videos to show progress.
 
     Returns:

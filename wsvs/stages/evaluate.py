@@ -138,25 +138,28 @@ def _videos(run: Run) -> None:
     if settings.table:
         table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
     counts: dict[str, Any] = {}
+    boundary = bool(settings.boundary)
     if (predictions / "shots.jsonl").is_file():  # a segment run: only its shots have masks
-        results, counts = evaluate_shots(
-            predictions / "masks", read_jsonl(predictions / "shots.jsonl"), truth, progress=SHOTS
-        )
+        shots = read_jsonl(predictions / "shots.jsonl")
+        results, counts = evaluate_shots(predictions / "masks", shots, truth, boundary=boundary, progress=SHOTS)
     elif (predictions / MANIFEST).is_file():  # a segment run on whole videos
         videos = list(read_jsonl(predictions / MANIFEST))
-        results, counts = evaluate_videos(predictions / "masks", videos, truth, table, progress=VIDEOS)
+        results, counts = evaluate_videos(
+            predictions / "masks", videos, truth, table, boundary=boundary, progress=VIDEOS
+        )
         results.bad += _without_masks(predictions, {video["video"] for video in videos}, truth)
     else:
-        results = evaluate_video(predictions, truth, table, progress=VIDEOS)
+        results = evaluate_video(predictions, truth, table, boundary=boundary, progress=VIDEOS)
     write_video_results(run.dir, results)
     for item in results.bad:
         run.skip(item.where or "?", item.message)
     metrics = results.metrics()
-    averages = {key: metrics[key] for key in ("frame_average", "video_average", "class_average")}
+    averages = {f"J, {key} average": metrics[f"{key}_average"] for key in ("frame", "video", "class")}
+    averages["boundary F, video average"] = metrics["boundary_video_average"]
     split = settings.split_name or truth.name
     run.finish(
         counts={"videos": len(results.scores.by_shot()), **counts, "split": split},
-        results={f"J, {key.replace('_', ' ')}": value for key, value in averages.items() if value is not None},
+        results={key: value for key, value in averages.items() if value is not None},
         wrote=run.dir / "metrics.json",
     )
 
