@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from wsvs.lit.encoder import EncoderModule
+from wsvs.lit.encoder import EncoderModule, TagScores
 from wsvs.lit.tracking import BadItems
 from wsvs.nets.model import load_net
 
@@ -96,6 +96,20 @@ def test_map_is_over_all_batches_and_classes_that_occur(config, make_trainer, lo
     assert found["val/ap/dog"] == pytest.approx(expected[1], abs=1e-6)
     assert found["val/map"] == pytest.approx(np.mean(expected), abs=1e-6)
     assert np.isnan(found["val/ap/bus"])  # the key is there all the same
+
+
+def test_average_precision_by_hand_and_with_ties():
+    def found(logits, y):
+        scores = TagScores(1)
+        scores.update(torch.tensor(logits)[:, None], torch.tensor(y)[:, None])
+        return float(scores.compute()[0, 0])
+
+    assert found([2.0, 1.0, 0.5, -1.0], [1, 0, 1, 0]) == pytest.approx(5 / 6)  # (1/1 + 2/3) / 2
+    assert found([0.0] * 4, [0, 0, 0, 1]) == pytest.approx(1 / 4)  # images of one score enter together
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        logits, y = rng.integers(-4, 4, 50).astype(np.float32), rng.integers(0, 2, 50)
+        assert found(logits, y) == pytest.approx(average_precision_score(y, logits), abs=1e-6)
 
 
 def test_one_class_is_enough(config, make_trainer, load):

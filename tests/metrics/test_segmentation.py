@@ -1,11 +1,11 @@
-"""The data-set confusion matrix and average precision, against hand-computed cases and independent programs."""
+"""The data-set confusion matrix, against hand-computed cases and independent programs."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from wsvs.metrics import ConfusionMatrix, average_precision, mean_average_precision
+from wsvs.metrics import ConfusionMatrix
 
 NAMES = ("background", "cat", "cow")
 
@@ -162,45 +162,3 @@ def test_equals_torchmetrics_and_sklearn():
         truths.append(truth[truth != 255])
     assert np.allclose(ours.iou(), metric.compute().numpy(), atol=1e-6)
     assert np.array_equal(ours.counts, confusion_matrix(np.concatenate(truths), np.concatenate(predictions)))
-
-
-def test_average_precision_by_hand():
-    # ranks of the positives: 1 and 3 -> (1/1 + 2/3) / 2
-    assert average_precision(np.array([0.9, 0.8, 0.7, 0.1]), np.array([1, 0, 1, 0])) == pytest.approx(5 / 6)
-    assert average_precision(np.array([3.0, 2.0, 1.0]), np.array([1, 1, 0])) == 1
-    assert average_precision(np.zeros(4), np.array([0, 0, 0, 1])) == 1 / 4  # all tied: precision at the end
-
-
-def test_average_precision_equals_sklearn_with_ties():
-    from sklearn.metrics import average_precision_score
-
-    rng = np.random.default_rng(1)
-    for _ in range(20):
-        scores, targets = rng.integers(0, 8, 50) / 8, rng.random(50) < 0.3
-        assert average_precision(scores, targets) == pytest.approx(average_precision_score(targets, scores))
-
-
-def test_mean_average_precision_skips_classes_without_positives():
-    scores = np.array([[0.9, 0.2, 0.5], [0.1, 0.9, 0.4], [0.5, 0.8, 0.1]])
-    targets = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 0]])
-    assert mean_average_precision(scores, targets) == pytest.approx((1 + 1 / 3) / 2)
-
-
-@pytest.mark.parametrize(
-    ("scores", "targets", "message"),
-    [
-        ([0.1, 0.2], [0, 0], "must hold a positive"),
-        ([0.1, np.nan], [0, 1], "finite"),
-        ([0.1], [0, 1], r"must both be \(N,\)"),
-    ],
-)
-def test_average_precision_refuses(scores, targets, message):
-    with pytest.raises(ValueError, match=message):
-        average_precision(np.array(scores), np.array(targets))
-
-
-def test_mean_average_precision_refuses():
-    with pytest.raises(ValueError, match="positive sample of some class"):
-        mean_average_precision(np.zeros((2, 3)), np.zeros((2, 3)))
-    with pytest.raises(ValueError, match=r"must both be \(N, C\)"):
-        mean_average_precision(np.zeros(2), np.zeros(2))

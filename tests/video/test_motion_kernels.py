@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from wsvs.video.inside_outside import (
-    boundary_strength,
     critical_rate,
     gradient_magnitude,
     inside_map,
@@ -100,6 +99,23 @@ def test_sweeps_line_by_line(size: tuple[int, int], share: float) -> None:
     assert np.array_equal(open_curves_removed(boundary, "sweep"), slow_sweeps(boundary))
 
 
+def slow_strength(magnitude: np.ndarray, delta: np.ndarray, rate: float) -> np.ndarray:
+    """b of a motion boundary: three parts, by how strong the change is."""
+    b_m = 1 - np.exp(-rate * magnitude)
+    b_theta = 1 - np.exp(-(delta**2))
+    return np.where(b_m > 0.6, b_m, np.where(b_m > 0.25, b_m * b_theta, 0.1 * b_m))
+
+
+@pytest.mark.parametrize("angle", ["circular", "sum"])
+@pytest.mark.parametrize("rate", [0.7, 0.91, 1.41])
+def test_critical_rate_is_the_rate_of_the_boundary(angle: str, rate: float) -> None:
+    flow = np.random.default_rng(2).normal(0, 1.5, (50, 60, 2)).astype(np.float32)
+    m, delta = gradient_magnitude(flow), turning(flow, angle)  # type: ignore[arg-type]
+    b = slow_strength(m, delta, rate)
+    clear = np.abs(b - 0.5) > 1e-4
+    assert np.array_equal((b > 0.5)[clear], (critical_rate(m, delta) < rate)[clear])
+
+
 @pytest.mark.parametrize("grad", ["full", "cross"])
 @pytest.mark.parametrize("cleanup", ["flood", "sweep"])
 def test_the_search_takes_the_most_compact_region(grad: str, cleanup: str) -> None:
@@ -107,7 +123,7 @@ def test_the_search_takes_the_most_compact_region(grad: str, cleanup: str) -> No
     m, delta = gradient_magnitude(flow, grad), slow_turning(flow, "circular")  # type: ignore[arg-type]
     regions = []
     for rate in (0.7, *(0.71 + 0.1 * step for step in range(8))):
-        boundary = boundary_strength(m, delta, rate) > 0.5
+        boundary = slow_strength(m, delta, rate) > 0.5
         regions.append(votes(open_curves_removed(boundary, cleanup)) >= 5)  # type: ignore[arg-type]
         if len(regions) == 1 and quality(regions[0]) >= 0.2:
             break

@@ -1,4 +1,4 @@
-"""The segmentation score of PASCAL VOC (one confusion matrix over a data set) and average precision of tags."""
+"""The segmentation score of PASCAL VOC (one confusion matrix over a data set)."""
 
 from __future__ import annotations
 
@@ -123,51 +123,3 @@ class ConfusionMatrix:
 def size_text(mask: np.ndarray) -> str:
     """'width x height' of an (H, W) mask, for messages."""
     return f"{mask.shape[1]}x{mask.shape[0]}"
-
-
-def average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Area under the precision-recall curve as a step function: sum over distinct scores of P * (recall step).
-
-    Samples of equal score enter together, so the order of the samples does not matter (no interpolation, unlike
-    the 11 points of VOC 2007).
-
-    Args:
-        scores: (N,) finite, higher = more positive.
-        targets: (N,) 0/1 or bool.
-
-    Raises:
-        ValueError: Other shapes, a score that is not finite, or no positive sample.
-    """
-    scores, targets = np.asarray(scores, np.float64), np.asarray(targets).astype(bool)
-    if scores.ndim != 1 or scores.shape != targets.shape:
-        raise ValueError(f"scores and targets must both be (N,), got {scores.shape} and {targets.shape}")
-    if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite numbers, got inf or nan")
-    if not targets.any():
-        raise ValueError("targets must hold a positive sample: average precision is not defined without one")
-    order = np.argsort(-scores, kind="stable")
-    scores, targets = scores[order], targets[order]
-    last_of_tie = np.append(scores[1:] != scores[:-1], True)
-    positives = np.cumsum(targets)[last_of_tie]
-    chosen = np.flatnonzero(last_of_tie) + 1
-    recall_steps = np.diff(positives, prepend=0) / targets.sum()
-    return float(np.sum(recall_steps * positives / chosen))
-
-
-def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Mean of `average_precision` over the classes that have a positive sample.
-
-    Args:
-        scores: (N, C), one column a class.
-        targets: (N, C) 0/1 or bool.
-
-    Raises:
-        ValueError: Other shapes, a score that is not finite, or no class with a positive sample.
-    """
-    scores, targets = np.asarray(scores), np.asarray(targets).astype(bool)
-    if scores.ndim != 2 or scores.shape != targets.shape:
-        raise ValueError(f"scores and targets must both be (N, C), got {scores.shape} and {targets.shape}")
-    classes = np.flatnonzero(targets.any(0))
-    if not len(classes):
-        raise ValueError("targets must hold a positive sample of some class, got none")
-    return float(np.mean([average_precision(scores[:, c], targets[:, c]) for c in classes]))

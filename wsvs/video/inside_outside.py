@@ -22,8 +22,7 @@ Gain = Literal["none", "adaptive"]
 _RATE = 0.7  # lambda_m of b_m = 1 - exp(-lambda_m m), m in px per px
 _MORE_RATES = tuple(0.71 + 0.1 * step for step in range(8))  # tried where the first finds no compact region
 _COMPACT = 0.2  # a region map below this quality starts the search
-# b_m above _SURE counts alone, below _WEAK hardly; b above _BOUNDARY is a boundary
-_SURE, _WEAK, _BOUNDARY = 0.6, 0.25, 0.5
+_SURE, _BOUNDARY = 0.6, 0.5  # b_m above the first counts alone; b above the second is a boundary
 _STRIP = 0.05  # of the longer side: boundaries that reach this strip along the border are not closed curves
 _INSIDE_VOTES = 5  # of 8 rays
 _FADE = 2.0  # of psi: evidence that crosses a strong flow gradient is doubtful
@@ -49,22 +48,13 @@ def turning(flow: np.ndarray, angle: Angle = "circular", where: np.ndarray | Non
     return turn(np.ascontiguousarray(flow, np.float32), angle == "circular", where)
 
 
-def boundary_strength(magnitude: np.ndarray, delta: np.ndarray, rate: float = _RATE) -> np.ndarray:
-    """Probability-like strength b of a motion boundary, (H, W) in [0, 1].
-
-    b_m = 1 - exp(-rate m) where the change is strong, b_m b_theta with b_theta = 1 - exp(-delta^2) where it
-    is middling and needs a turn beside it, a tenth of b_m elsewhere.
-    """
-    b_m = 1 - np.exp(-rate * magnitude)
-    b_theta = 1 - np.exp(-(delta**2))
-    return np.where(b_m > _SURE, b_m, np.where(b_m > _WEAK, b_m * b_theta, 0.1 * b_m))
-
-
 def critical_rate(magnitude: np.ndarray, delta: np.ndarray) -> np.ndarray:
-    """The rate from which on a pixel is a boundary: b > 0.5 <=> rate > this. (H, W), inf where m = 0.
+    """The rate from which on a pixel is a motion boundary: b > 0.5 <=> rate > this. (H, W), inf where m = 0.
 
-    b > 0.5 means b_m > tau with tau = min(0.6, 0.5 / b_theta), and b_m > tau means rate > -log(1 - tau) / m.
-    One map thus serves all rates of the search.
+    b is b_m = 1 - exp(-rate m) where the change is strong (b_m > 0.6), b_m b_theta with b_theta = 1 - exp(-delta^2)
+    where it is middling (b_m > 0.25) and needs a turn beside it, a tenth of b_m elsewhere. So b > 0.5 means b_m > tau
+    with tau = min(0.6, 0.5 / b_theta), and b_m > tau means rate > -log(1 - tau) / m. One map thus serves all rates of
+    the search.
     """
     return critical(magnitude, delta, _SURE, _BOUNDARY)
 
