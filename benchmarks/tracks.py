@@ -28,6 +28,7 @@ from rich.table import Table
 from wsvs.core.classes import IGNORE
 from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import read_mask
+from wsvs.core.otsu import otsu
 from wsvs.core.tables import read_ids, read_tags
 from wsvs.data.images import find_image, read_image
 from wsvs.data.loading import scaled
@@ -35,7 +36,6 @@ from wsvs.data.tagged import to_tensor
 from wsvs.metrics.segmentation import ConfusionMatrix
 from wsvs.nets.attention import resize
 from wsvs.nets.model import Method, SegmentationNet, load_net
-from wsvs.nets.otsu import otsu
 from wsvs.video.still import cut_image
 
 BINS = 20
@@ -95,7 +95,7 @@ def score(arguments: argparse.Namespace) -> None:
             if not numbers:  # no class is there: background everywhere
                 numbers, maps = [0], torch.zeros(1, 1, 1)
             labels = np.array([number + 1 for number in numbers], np.uint8)
-            own = otsu(maps.amax(0))
+            own = otsu(maps.amax(0).numpy(), limits=(0, 1), flat=0.5)
             full = np.stack([cv2.resize(one, truth.shape[::-1]) for one in maps.numpy()])
             scan.add(labels[full.argmax(0)], full.max(0), own, truth)
             if key.split(" | ")[1] in arguments.cut:

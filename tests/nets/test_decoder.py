@@ -14,7 +14,6 @@ from wsvs.nets.attention import resize
 from wsvs.nets.backbones import build_backbone, vgg16
 from wsvs.nets.decoder import Decoder, foreground, unpool
 from wsvs.nets.model import NetConfig, SegmentationNet, label_map, load_net
-from wsvs.nets.otsu import otsu
 
 
 def small_net(**settings) -> SegmentationNet:
@@ -192,18 +191,3 @@ def test_checkpoints_that_are_none_are_refused(tmp_path):
     torch.save({"state_dict": {}}, path)
     with pytest.raises(UserError, match="not a checkpoint"):
         load_net(path)
-
-
-def test_otsu_against_brute_force():
-    generator = torch.Generator().manual_seed(0)
-    low = 0.1 + 0.05 * torch.rand(300, generator=generator)
-    high = 0.7 + 0.2 * torch.rand(100, generator=generator)
-    values = torch.cat([low, high])
-
-    def between(threshold: float) -> float:
-        below, above = values[values <= threshold], values[values > threshold]
-        return float(len(below) * len(above) * (below.mean() - above.mean()) ** 2)
-
-    best = max((k / 256 for k in range(30, 240)), key=between)
-    assert between(otsu(values)) == pytest.approx(between(best), rel=1e-2)
-    assert otsu(torch.full((4, 4), 0.3)) == 0.5

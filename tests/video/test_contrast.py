@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from wsvs.video.contrast import border_distance, carried, consensus, contrast_term, evidence, otsu
+from wsvs.video.contrast import border_distance, carried, consensus, contrast_term, evidence
 from wsvs.video.segmentation import SegmentSettings, describe_frames, segment
 
 SETTINGS = SegmentSettings(lambda_a=0.0, motion="contrast", superpixels=300, lambda_c=1.0, alpha_s=80.0, alpha_t=64.0)
@@ -31,21 +31,6 @@ def test_distance_is_that_of_floyd_and_warshall():
         way = np.minimum(way, way[:, [k]] + way[[k]])
     border = np.array([0, 7, 11])
     assert border_distance(features, edges, border) == pytest.approx(way[border].min(axis=0))
-
-
-def test_otsu_is_the_best_of_all_splits():
-    rng = np.random.default_rng(1)
-    values = np.concatenate([rng.normal(0, 1, 300), rng.normal(6, 1, 100)])
-    weights = rng.uniform(1, 5, 400)
-
-    def between(cut: float) -> float:
-        low = values <= cut
-        a, b = weights[low].sum(), weights[~low].sum()
-        means = np.average(values[low], weights=weights[low]), np.average(values[~low], weights=weights[~low])
-        return a * b * (means[0] - means[1]) ** 2
-
-    best = max(between(cut) for cut in np.sort(values)[:-1])
-    assert between(otsu(values, weights)) == pytest.approx(best, rel=0.01)
 
 
 def test_evidence_of_a_flat_frame_is_nothing():

@@ -24,6 +24,7 @@ from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.legend import with_legend
 from wsvs.core.masks import read_mask, write_mask
+from wsvs.core.otsu import otsu
 from wsvs.core.pictures import over, shrunk
 from wsvs.data.images import pictures_in, read_image
 from wsvs.data.loading import scaled
@@ -31,7 +32,6 @@ from wsvs.data.tagged import to_tensor
 from wsvs.lit.film import open_film
 from wsvs.lit.progress import Progress
 from wsvs.nets.model import Method, SegmentationNet, label_map
-from wsvs.nets.otsu import otsu
 from wsvs.video.reader import glance, read_frames
 from wsvs.video.still import cut_image
 
@@ -122,7 +122,7 @@ class PredictorModule(pl.LightningModule):
             zooms=self.zooms,
         )
         if self.background == "otsu":
-            threshold = otsu(probabilities.amax(0)) if numbers else 0.5
+            threshold = otsu(probabilities.amax(0).float().cpu().numpy(), limits=(0, 1), flat=0.5) if numbers else 0.5
         else:
             threshold = float(self.background)
         size = (image.shape[-2], image.shape[-1])

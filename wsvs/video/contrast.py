@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
+from wsvs.core.otsu import otsu
 from wsvs.video.camera import residual_motion
 from wsvs.video.frame_graph import FrameGraph
 
@@ -46,22 +47,11 @@ def border_distance(features: np.ndarray, edges: np.ndarray, border: np.ndarray)
     return dijkstra(graph, directed=False, indices=border, min_only=True)
 
 
-def otsu(values: np.ndarray, weights: np.ndarray) -> float:
-    """Otsu's threshold (IEEE Trans. SMC 1979) of weighted values: the split with the largest variance between sides."""
-    counts, edges = np.histogram(values, 256, weights=weights)
-    centres = (edges[:-1] + edges[1:]) / 2
-    below, moment = np.cumsum(counts)[:-1], np.cumsum(counts * centres)[:-1]
-    above = counts.sum() - below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (moment / below - ((counts * centres).sum() - moment) / above) ** 2
-    return float(edges[1:-1][np.argmax(np.nan_to_num(between))])
-
-
 def evidence(features: np.ndarray, edges: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """`border_distance` of the superpixels of one frame, d / (d + Otsu's threshold): (K,) in [0, 1)."""
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     distance = border_distance(features, edges, border)
-    return distance / (distance + max(otsu(distance, sizes), 1e-3))
+    return distance / (distance + max(otsu(distance, sizes, flat=0), 1e-3))
 
 
 def carried(values: np.ndarray, edges: np.ndarray, counts: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -1,0 +1,26 @@
+"""A threshold without labels: where a histogram splits best into two groups."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BINS = 256
+
+
+def otsu(
+    values: np.ndarray, weights: np.ndarray | None = None, *, limits: tuple[float, float] | None = None, flat: float
+) -> float:
+    """Otsu's threshold (IEEE Trans. SMC 1979): the split with the largest variance between its two sides.
+
+    Args:
+        values: Numbers, any shape.
+        weights: What each counts, >= 0, of the same shape; None counts all alike.
+        limits: Range of the 256 bins, whose edges are the thresholds; None takes that of the values.
+        flat: Given back where there is nothing to split: all values lie in one bin.
+    """
+    counts, edges = np.histogram(values, _BINS, limits, weights=weights)
+    below, moment = np.cumsum(counts, dtype=float), np.cumsum(counts * (edges[:-1] + edges[1:]) / 2)
+    above = below[-1] - below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = np.nan_to_num(below * above * (moment / below - (moment[-1] - moment) / above) ** 2)
+    return float(edges[1:][between.argmax()]) if between.any() else flat
