@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from wsvs.core.errors import UserError
-from wsvs.core.tables import read_ids, read_tags
+from wsvs.core.tables import read_ids, read_table, read_tags
 
 EXPECTED = {"b": ("cat", "dog"), "007": ("cat",), "none": ()}
 
@@ -21,6 +21,7 @@ EXPECTED = {"b": ("cat", "dog"), "007": ("cat",), "none": ()}
         ("t.csv", "id,first,second\nb,cat,dog\n007,cat,\nnone,,\n"),
         ("t.tsv", "\nImage File\tanimals\nb\tcat,dog\n007\tcat\nnone\t\n"),
         ("t.tsv", "Bild\tframes\tpascal_labels\nb\t1\tcat,dog\n007\t2\tcat\nnone\t3\t\n"),
+        ("t.tsv", 'id\ttags\tsaid\n"b"\t"cat,dog"\t"two\n""lines"""\n007\tcat\t5" long\nnone\t\t\n'),
         ("t.json", '{"b": ["cat", "dog"], "007": "cat", "none": []}'),
         ("t.json", '{"b": "cat,dog", "007": ["cat"], "none": ""}'),
     ],
@@ -46,6 +47,10 @@ def test_formats_agree(tmp_path, name, text):
         ("t.tsv", "\tclassical\nb\tpanda\n", "the first line is no heading", "t.tsv:1"),
         ("t.csv", "id;tags\na;cat\n", "the first line is no heading: 'id;tags'", "t.csv:1"),
         ("t.csv", "id,tags\na\n", "expected an id and tags, got", "t.csv:2"),
+        ("t.tsv", 'id\ttags\na\tcat\nb\t"1\nc\tdog\nd\tdog\n', "row cannot be read", "t.tsv:3"),
+        ("t.tsv", 'id\ttags\nb\t"1\nc\t5"\nd\tdog\n', "a quote goes on into the next lines", "t.tsv:2"),
+        ("t.csv", 'id,tags\na,cat\n"b,dog\nc,"cat,dog"\n', "row cannot be read", "t.csv:3"),
+        ("t.csv", f"id,tags\na,cat\nb,{'x' * 131073}\n", "row cannot be read: field larger", "t.csv:3"),
         ("t.json", "{", "not JSON", "t.json"),
         ("t.json", "[]", "must be an object", "t.json"),
         ("t.json", '{"a": 3}', "tags of 'a' must be a list or a string", "t.json"),
@@ -57,6 +62,20 @@ def test_bad_tables_say_where(tmp_path, name, text, problem, where):
     with pytest.raises(UserError, match=problem) as caught:
         read_tags(tmp_path / name)
     assert caught.value.where == str(tmp_path / where)
+
+
+def test_a_table_of_columns(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('note,url,class\n"two\nlines",http://a,"a ""b"""\nx,http://b\n')
+    assert [(row["url"], row["class"]) for row in read_table(path, ("url", "class"))] == [
+        ("http://a", 'a "b"'), ("http://b", "")
+    ]
+    path.write_text('url,class\nhttp://a,cat\nhttp://b,"dog\nhttp://c,dog\n')
+    with pytest.raises(UserError, match="row cannot be read") as caught:
+        list(read_table(path, ("url", "class")))
+    assert caught.value.where == f"{path}:3"
+    with pytest.raises(UserError, match="has no column 'frame'"):
+        list(read_table(path, ("frame",)))
 
 
 @pytest.mark.parametrize(("name", "line"), [("t.tsv", "id<TAB>tags"), ("t.csv", "id,tags")])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from wsvs.core.errors import UserError
@@ -21,6 +22,8 @@ _ID_HEADING = re.compile(
 _VOC_LINE = re.compile(r"^(\d{4}_\d{6})\s+(-1|0|1)$")
 _HELP = "a table has a heading line and then: id, comma-separated tags (tsv or csv), or is a json object {id: [tags]}"
 
+_QUOTES = "a cell that begins with a double quote ends with one, and those between are doubled: take out a stray one"
+
 
 def read_tags(path: str | Path) -> Tags:
     """Read {id: tags} in the order of the file.
@@ -31,8 +34,8 @@ def read_tags(path: str | Path) -> Tags:
     its own. json: {id: [tag, ...]} or {id: "tag,tag"}.
 
     Raises:
-        UserError: Missing, empty, unreadable, without a heading, a row without an id, an id twice, or one that leads
-            out of the folder of what it names.
+        UserError: Missing, empty, unreadable, without a heading, a row without an id, a quote without its second, an id
+            twice, or one that leads out of the folder of what it names.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,16 +67,44 @@ def _check_inside(name: str, where: str) -> None:
         )
 
 
+def _delimiter(path: Path) -> str:
+    return "," if path.suffix == ".csv" else "\t"
+
+
+def _rows(lines: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The line where a row begins and its cells, of every row that is not empty.
+
+    Cells may stand in quotes, as spreadsheets write them. Raises `UserError` for a row that cannot be told apart.
+    """
+    reader = csv.reader(lines, delimiter=_delimiter(path), strict=True)
+    line = 1
+    try:
+        for row in reader:
+            if row:
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"row cannot be read: {error}", where=f"{path}:{line}", remedy=_QUOTES) from error
+
+
+def _check_one_line(cells: Iterable[str], where: str) -> None:
+    """A quote that nobody closed goes on to the next one, and the rows between would be lost in a cell."""
+    if any("\n" in cell or "\r" in cell for cell in cells):
+        raise UserError("a quote goes on into the next lines", where=where, remedy=_QUOTES)
+
+
 def _delimited_rows(text: str, path: Path):
-    delimiter = "," if path.suffix == ".csv" else "\t"
+    delimiter = _delimiter(path)
     columns = None
-    for line, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), 1):
+    for line, row in _rows(text.splitlines(keepends=True), path):
+        where = f"{path}:{line}"
         if columns is None:
-            columns = _columns_of_tags(row, delimiter, f"{path}:{line}") if row else None
-        elif row:
-            if len(row) <= columns.start:
-                raise UserError(f"expected an id and tags, got {row!r}", where=f"{path}:{line}", remedy=_HELP)
-            yield line, (row[0].strip(), [tag for cell in row[columns] for tag in cell.split(",")])
+            columns = _columns_of_tags(row, delimiter, where)
+            continue
+        if len(row) <= columns.start:
+            raise UserError(f"expected an id and tags, got {row!r}", where=where, remedy=_HELP)
+        _check_one_line([row[0], *row[columns]], where)
+        yield line, (row[0].strip(), [tag for cell in row[columns] for tag in cell.split(",")])
 
 
 def _columns_of_tags(heading: list[str], delimiter: str, where: str) -> slice:
@@ -104,17 +135,21 @@ def _json_rows(text: str, path: Path):
 
 
 def read_table(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Rows of a tsv or csv with a heading. Raises `UserError` if it is missing or lacks one of `columns`."""
+    """Rows of a tsv or csv with a heading. Raises `UserError` if missing, damaged or without one of `columns`."""
     path = Path(path)
     if not path.is_file():
         raise UserError("table not found", where=path, remedy=f"columns: {', '.join(columns)}")
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, delimiter="," if path.suffix == ".csv" else "\t")
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        rows = _rows(stream, path)
+        _, heading = next(rows, (1, []))
+        missing = [name for name in columns if name not in heading]
         if missing:
             needed = ", ".join(columns)
             raise UserError(f"the table has no column {missing[0]!r}", where=path, remedy=f"it needs: {needed}")
-        yield from reader
+        for line, cells in rows:
+            row = dict(zip_longest(heading, cells[: len(heading)], fillvalue=""))
+            _check_one_line([row[name] for name in columns], f"{path}:{line}")
+            yield row
 
 
 def read_ids(path: str | Path) -> list[str]:
