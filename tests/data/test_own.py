@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from wsvs.core.errors import BadItem
+from wsvs.core.errors import BadItem, UserError
 from wsvs.data.image_files import inspect_image
 from wsvs.data.own import check_tagged
 from wsvs.data.tagged import TaggedImages
@@ -74,9 +75,39 @@ def test_a_table_with_everything_that_can_be_wrong(tmp_path):
     assert report.counts == {"ids": 4, "images": 3, "usable images": 2, "classes": 2}
     untagged, few, masks, untold = report.notes
     assert few.startswith("fewer than 20 images: cat (2);")
-    assert untagged.startswith("1 image has no tag of a class: it teaches")
+    assert untagged == "1 image has no tag of a class: it teaches what is absent"
     assert masks.startswith("1 of 3 images has a true mask")
     assert untold.startswith("1 image stands in no table and is not used")
+
+
+@pytest.mark.parametrize("name", ["background", "cat/dog"])
+def test_a_class_that_training_refuses_is_told(tmp_path, name):
+    save(tmp_path / "images" / "cat" / "a.jpg")
+    save(tmp_path / "images" / "background" / "b.jpg")
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({"cat/a": [name], "background/b": []}))
+    root = str(tmp_path / "images")
+    problem = f"{name!r} cannot be a class name"
+    for data, where in (
+        (TaggedImages(root, str(labels)), str(labels)),
+        (TaggedImages(root, classes=(name,), unknown_tags="drop"), "data.classes"),
+    ):
+        first = check_tagged(data).fatal[0]
+        assert (first.text, first.where) == (problem, where)
+        with pytest.raises(UserError, match=problem):
+            _ = data.class_list
+    [folder] = check_tagged(TaggedImages(root)).fatal
+    assert folder.text == "'background' cannot be a class name" and folder.where == root
+
+
+def test_a_dead_link_in_a_folder_of_a_class(tmp_path):
+    save(tmp_path / "cat" / "a.jpg")
+    (tmp_path / "cat" / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
+    report = check_tagged(TaggedImages(str(tmp_path)))
+    [dead] = report.fatal
+    assert dead.text == "1 id has no image file: cat/gone.jpg"
+    assert dead.remedy == "replace these links to nothing, or remove them: training stops at them"
+    assert not any("outside the class folders" in note for note in report.notes)
 
 
 def test_nothing_usable(tmp_path):

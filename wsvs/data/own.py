@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from wsvs.core.classes import plainly
+from wsvs.core.classes import Classes, plainly
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.tables import Tags, read_ids
 from wsvs.core.words import counted, fitting
@@ -28,9 +28,11 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     root, labels = Path(data.root), data.labels
     table = read_image_tags(root, labels)
     names = list(data.classes) if data.classes is not None else sorted({tag for tags in table.values() for tag in tags})
+    _check_classes(names, "data.classes" if data.classes is not None else root if labels == FOLDERS else labels, report)
     files = {name: file for name in table if (file := find_image(root, name)) is not None}
     report.add_items(
         [name for name in table if name not in files], "id|ids has|have no image file", root,
+        "replace these links to nothing, or remove them: training stops at them" if labels == FOLDERS else
         f"add the files, or take these ids out of {labels}: training stops at them",
     )
     _check_names(root, files, report)
@@ -50,7 +52,7 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     )
     usable = [name for name in found if set(table[name]) & set(names)]
     if len(usable) < len(found):
-        said = "image|images has|have no tag of a class: it teaches|they teach what is absent"
+        said = "image|images has|have no tag of a class: it|they teaches|teach what is absent"
         report.notes.append(counted(len(found) - len(usable), said))
     counts = Counter(tag for name in usable for tag in table[name])
     report.by_class = {name: {"images": counts[name]} for name in names}
@@ -66,6 +68,15 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
         report.add("not one image can be used", root, "an image needs a file that can be read and a tag")
     _note_untold(root, labels, files, report)
     return report
+
+
+def _check_classes(names: list[str], where: object, report: Report) -> None:
+    """What the encoder would refuse at once. Not one class is told elsewhere: not one image can be used."""
+    try:
+        if names:
+            Classes(names)
+    except UserError as error:
+        report.add(error.problem, where, error.remedy or "name it once")
 
 
 def _check_names(root: Path, files: dict[str, Path], report: Report) -> None:
@@ -139,7 +150,7 @@ def _note_untold(root: Path, labels: str, files: dict[str, Path], report: Report
         if path.suffix.lower() in EXTENSIONS and path.resolve() not in named:
             if path.resolve().with_suffix("") in names:
                 twins.append(path.name)
-            else:
+            elif path.is_file():  # a link to nothing is told as an id without a file
                 others += 1
     if others:
         where = "lies|lie outside the class folders" if labels == FOLDERS else "stands|stand in no table"
