@@ -54,6 +54,16 @@ def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
     assert len(json.loads(skipped.read_text())) == 3
 
 
+def test_truncated_videos_are_passed_over(wsvs, own):
+    for name in ("b.mp4", "c.mkv"):
+        path = make_film(own / "videos" / "cat" / name, 120, faststart=name.endswith("mp4"))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    status, said, _ = wsvs("stage=data", "data.root=images", "retrieve.root=videos")
+    assert status == 3 and "cat/c (the video breaks off after" in said
+    counts = report(own)["counts"]
+    assert (counts["videos"], counts["usable videos"]) == (5, 1)
+
+
 def test_short_videos_other_spellings_and_what_a_training_would_miss(wsvs, own):
     make_film(own / "videos" / "dog" / "short.mp4", 5)
     (own / "videos" / "fox").rename(own / "videos" / "Dog")

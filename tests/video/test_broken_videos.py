@@ -14,7 +14,7 @@ import pytest
 
 from wsvs.core.errors import BadItem
 from wsvs.video.containers import missing_bytes
-from wsvs.video.reader import probe, read_frames
+from wsvs.video.reader import check, glance, probe, read_frames
 
 VP9 = {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8", "g": "10"}}
 
@@ -85,6 +85,31 @@ def test_truncated_file_gives_its_frames_and_then_breaks(tmp_path: Path, clips: 
     assert probe(path, partial_ok=True).frames == len(got) == len(list(read_frames(path, partial_ok=True)))
     assert len(list(read_frames(path, 2, 5))) == 3  # the break lies behind
     assert pickle.loads(pickle.dumps(caught.value)).problem == caught.value.problem
+
+
+FAST = {"container": {"movflags": "faststart"}}
+ALONE = {"options": {"g": "1"}}  # pictures so large that the cut goes through one
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("clip.mp4", FAST), ("clip.mov", FAST), ("clip.mkv", {}), ("clip.webm", VP9), ("clip.avi", {"codec": "mpeg4"}),
+        ("clip.ts", ALONE), ("clip.mpg", {"codec": "mpeg2video", **ALONE}), ("clip.flv", {"codec": "flv"}),
+    ],
+)
+def test_a_check_tells_a_truncated_file_as_a_look_at_every_frame_does(
+    tmp_path: Path, clips: Any, name: str, kind: dict
+) -> None:
+    whole = clips.make(tmp_path / name, frames=60, **kind)
+    assert check(whole) == glance(whole)
+    path = cut(whole, 1 / 3)
+    problems = []
+    for look in (check, probe):
+        with pytest.raises(BadItem, match=r"breaks off after|no frame can|cut off before its index") as caught:
+            look(path)
+        problems.append(caught.value.problem)
+    assert problems[0] == problems[1]
 
 
 def test_truncated_before_the_index(tmp_path: Path, clips: Any) -> None:

@@ -17,7 +17,7 @@ from wsvs.core.words import counted
 from wsvs.data.report import Progress, Report
 from wsvs.nets.timm_backbone import PREFIX as TIMM
 from wsvs.stages._retrieve import folder_source
-from wsvs.video.reader import glance
+from wsvs.video.reader import check
 
 FEW_IMAGES, LONG = 100, 2000  # images; steps of the decoder
 
@@ -43,7 +43,7 @@ def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress
             foreign.append(_with_hint(video.id, video.tags, classes))
         else:
             try:
-                info = glance(video.path)
+                info = check(video.path)
             except BadItem as item:
                 unreadable.append(f"{video.id} ({item.problem})")
                 continue

@@ -17,23 +17,24 @@ import numpy as np
 
 from wsvs.video.decode import Converter, OpenVideo, rotation, shown_size, shrunk_size
 
-__all__ = ["VideoInfo", "glance", "probe", "read_frames", "shrunk_size"]
+__all__ = ["VideoInfo", "check", "glance", "probe", "read_frames", "shrunk_size"]
 
 # Where the time stamps of frames are exact: containers that hold them and decoders that hand them on.
 # (AVI holds none; MPEG-4 part 2 with B-frames has been seen to give frames with each other's stamps.)
 _STAMPED = frozenset({"mov", "matroska"})
 _ORDERLY = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "libdav1d"})
+_SIZED = frozenset({"mov", "matroska", "avi"})  # containers that tell how long the file has to be
 _SEEK_FROM = 32  # below this start a seek gains less than the look through the file that it needs
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What `probe` or `glance` found out.
+    """What `probe`, `glance` or `check` found out.
 
     Attributes:
         width, height: Size in pixels as `read_frames` gives it, after the rotation.
         fps: Mean frames per second (25 where the file has no clock).
-        frames: Number of frames that can be decoded, counted by decoding; of `glance` the coded pictures.
+        frames: Number of frames that can be decoded, counted by decoding; of the others the coded pictures.
         rotation: Clockwise turn in degrees that the file asks for and `read_frames` applies.
         codec: FFmpeg's name, such as h264.
     """
@@ -82,6 +83,17 @@ def glance(path: str | Path) -> VideoInfo:
     with OpenVideo(path) as video:
         pictures = sum(1 for _ in video.packets())
         return VideoInfo(width, height, video.fps(pictures), max(1, pictures), turned, video.codec)
+
+
+def check(path: str | Path) -> VideoInfo:
+    """Describe a video that is all there: by a `glance` where its container tells, else by decoding it.
+
+    Raises:
+        BadItem: As for `probe`, but not where pictures inside a file of full length are damaged.
+    """
+    with OpenVideo(path) as video:
+        whole = not video.missing and bool(_SIZED & set(video.container.format.name.split(",")))
+    return glance(path) if whole else probe(path)
 
 
 def read_frames(
