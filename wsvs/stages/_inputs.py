@@ -25,6 +25,15 @@ def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     Raises:
         UserError: Nothing is there, or it is neither an image nor a video.
     """
+    try:
+        return _look_for(given)
+    except OSError as error:  # a name that is too long, or a folder that may not be entered
+        raise UserError(
+            f"cannot be looked for ({error.strerror})", where=f"input={given[:200]}", remedy="check the path"
+        ) from error
+
+
+def _look_for(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     path = Path(given)
     if path.is_dir():
         return path, None
@@ -33,14 +42,18 @@ def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
         if path.suffix.lower() not in (*EXTENSIONS, *FILMS):
             raise UserError("neither an image nor a video", where=f"input={given}", remedy=kinds)
         return path.parent, {path.stem: path}
-    if not glob.has_magic(given):
+    parts = path.parts
+    fixed = 0  # leading parts without a wildcard; a folder that has brackets in its name is one, too
+    while fixed < len(parts) and (not glob.has_magic(parts[fixed]) or Path(*parts[: fixed + 1]).is_dir()):
+        fixed += 1
+    if fixed == len(parts):
         raise UserError(
             "no such image, video or folder", where=f"input={given}",
             remedy="check the path; put quotes around one with spaces, brackets or commas: 'input=\"my cat (1).jpg\"'",
         )
-    parts = path.parts
-    root = Path(*parts[: next(number for number, part in enumerate(parts) if glob.has_magic(part))])
-    matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]
+    root = Path(*parts[:fixed])
+    pattern = str(Path(glob.escape(str(root)), *parts[fixed:]))
+    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
     files = [match for match in matches if not match.is_dir() and match.suffix.lower() in (*EXTENSIONS, *FILMS)]
     if not files:
         raise UserError("no image or video fits this pattern", where=f"input={given}", remedy=kinds)
