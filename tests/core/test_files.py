@@ -14,6 +14,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import (
     atomic_path,
     explain_os_error,
+    files_below,
     read_json,
     read_jsonl,
     write_bytes,
@@ -108,6 +109,21 @@ def test_other_errors_pass_unchanged():
     error = OSError(errno.EIO, "Input/output error")
     assert explain_os_error(error, "x") is error
     assert isinstance(explain_os_error(OSError(errno.EROFS, "Read-only file system"), "x"), UserError)
+
+
+def test_files_below_follow_links_and_enter_no_folder_twice(tmp_path):
+    root = tmp_path / "root"
+    for path in (root / "b" / "1.jpg", root / "b" / ".hidden", root / ".c" / "2.jpg", tmp_path / "far" / "x" / "3.jpg"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (root / "a").symlink_to(root / "b")  # the folder itself keeps its name
+    (root / "b" / "up").symlink_to("..")
+    (root / "d").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(root)
+    (root / "lost").symlink_to("nowhere")
+    (root / "4.jpg").symlink_to(root / "b" / "1.jpg")
+    found = sorted(path.relative_to(root).as_posix() for path in files_below(root))
+    assert found == ["4.jpg", "b/1.jpg", "d/x/3.jpg", "lost"]
 
 
 def test_json_round_trip_and_its_errors(tmp_path):

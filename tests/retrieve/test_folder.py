@@ -123,6 +123,8 @@ def test_symbolic_links_are_followed(tmp_path: Path) -> None:
     target = fake(tmp_path / "store" / "x.mp4")
     (tmp_path / "in" / "cat").mkdir(parents=True)
     (tmp_path / "in" / "cat" / "a.mp4").symlink_to(target)
+    (tmp_path / "in" / "cat" / "up").symlink_to("..")
+    assert [video.id for video in FolderSource(tmp_path / "in").videos] == ["cat/a"]
     retrieve_folder(FolderSource(tmp_path / "in"), CLASSES, tmp_path / "out", probe=fake_probe)
     clip = tmp_path / "out/clips/cat/a_0.mp4"
     assert not clip.is_symlink() and clip.read_bytes() == target.read_bytes()

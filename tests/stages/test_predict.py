@@ -241,6 +241,12 @@ def test_a_pattern_and_a_table_of_ids_with_their_extension(root, tmp_path):
     assert {item["id"]: item.get("classes") for item in items} == {"a": [0], "b": [1], "f.v1": None}
 
 
+@pytest.mark.parametrize("row", ["clip", "clip.mp4"])
+def test_tags_of_a_film(root, tmp_path, row):
+    (root / "clip.mp4").touch()
+    assert [item["classes"] for item in listed(root / "clip.mp4", tmp_path, {row: "dog"})] == [[1]]
+
+
 def test_given_ids_in_their_order(root, tmp_path):
     items = listed(root, tmp_path, ids=["f.v1", "missing", "a"])
     assert [item["id"] for item in items] == ["f.v1", "missing", "a"]

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,27 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def files_below(root: str | Path) -> Iterator[Path]:
+    """All files below a folder, hidden ones and those of hidden folders left out.
+
+    Links to folders are followed. No folder is entered twice: what lies below `root` itself keeps its own name.
+    """
+    seen: set[str] = set()
+    starts = [Path(root)]
+    while starts:
+        links: list[Path] = []
+        for base, folders, names in chain.from_iterable(map(os.walk, starts)):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            real = os.path.realpath(base)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            links += [path for name in folders if (path := Path(base, name)).is_symlink()]
+            yield from (Path(base, name) for name in names if not name.startswith("."))
+        starts = links
 
 
 def leads_out(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -73,13 +72,6 @@ def _from_deep_grey(values: np.ndarray) -> np.ndarray:
         values = values / 257
     grey = np.clip(np.rint(np.nan_to_num(values)), 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
-
-
-def files_below(root: Path) -> Iterator[Path]:
-    """All files below a folder, hidden ones and those of hidden folders left out."""
-    for base, folders, names in os.walk(root):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        yield from (Path(base, name) for name in names if not name.startswith("."))
 
 
 def unread(files: Iterable[Path]) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from wsvs.core.classes import Classes, plainly
 from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import files_below
 from wsvs.core.tables import Tags, read_ids
 from wsvs.core.words import counted, fitting
 from wsvs.data.image_files import inspect_image
-from wsvs.data.images import EXTENSIONS, files_below, find_image, mask_name, unread
+from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
 from wsvs.data.report import SHOWN, Progress, Report, quiet
 from wsvs.data.tagged import FOLDERS, TaggedImages, read_image_tags
 

@@ -6,7 +6,6 @@ Tags come from a table, from folder names, or from VOC XML files. True masks are
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from torch.utils.data import Dataset
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import files_below
 from wsvs.core.tables import Tags, read_ids, read_tags
 from wsvs.core.words import fitting
 from wsvs.data.images import EXTENSIONS, find_image, read_image
@@ -146,13 +146,11 @@ def _folder_tags(root: Path) -> Tags:
     """An id is the path without its extension, but with it where another file would be taken for it."""
     table: Tags = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        for base, _, files in sorted(os.walk(folder)):
-            for file in sorted(files):
-                if file.lower().endswith(EXTENSIONS) and not file.startswith("."):
-                    path = Path(base, file)
-                    short = path.relative_to(root).with_suffix("").as_posix()
-                    alone = find_image(root, short) == path
-                    table[short if alone else path.relative_to(root).as_posix()] = (folder.name,)
+        for path in sorted(files_below(folder), key=lambda path: (str(path.parent), path.name)):
+            if path.name.lower().endswith(EXTENSIONS):
+                short = path.relative_to(root).with_suffix("").as_posix()
+                alone = find_image(root, short) == path
+                table[short if alone else path.relative_to(root).as_posix()] = (folder.name,)
     if not table:
         raise UserError(
             "no images in folders", where=root,

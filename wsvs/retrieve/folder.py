@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, Literal, Protocol, TextIO
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import explain_os_error, read_jsonl, write_jsonl
+from wsvs.core.files import explain_os_error, files_below, read_jsonl, write_jsonl
 from wsvs.core.tables import Tags, read_tags
 from wsvs.retrieve.clips import digest_file, place_clip
 from wsvs.retrieve.manifest import FAILED, MANIFEST, RETRIEVED, SKIPPED, Row, fail, new_row, safe_name, skip
@@ -83,12 +82,9 @@ class FolderSource:
         self.videos = self._with_table(paths, read_tags(labels)) if labels else self._with_folders(paths)
 
     def _find(self) -> Iterator[PurePosixPath]:
-        for base, folders, files in os.walk(self.root, followlinks=True):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in files:
-                path = Path(base, name)
-                if path.suffix.lower() in EXTENSIONS and not name.startswith("."):
-                    yield PurePosixPath(path.relative_to(self.root).as_posix())
+        for path in files_below(self.root):
+            if path.suffix.lower() in EXTENSIONS:
+                yield PurePosixPath(path.relative_to(self.root).as_posix())
 
     def _with_folders(self, paths: list[PurePosixPath]) -> list[Video]:
         ids = _ids(paths)

@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 from wsvs.core import runs
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import write_jsonl, write_text
+from wsvs.core.files import files_below, write_jsonl, write_text
 from wsvs.core.tables import Tags, read_ids
-from wsvs.data.images import EXTENSIONS, files_below, find_image, mask_name, unread
+from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
 from wsvs.data.tagged import read_image_tags
 from wsvs.data.work import Item
 from wsvs.lit.predictor import PredictorModule
@@ -110,7 +110,8 @@ def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
         everywhere = [classes.index(tag, where="predict.tags") for tag in settings.tags]
     root, files = find_files(cfg.input)
     tags = read_image_tags(root, cfg.labels) if cfg.labels else None
-    rows = {found: name for name in tags or () if (found := find_image(root, name)) is not None}
+    rows = {root / name: name for name in tags or ()}  # of films, whose names may have their extension, too
+    rows |= {found: name for name in tags or () if (found := find_image(root, name)) is not None}
     if files is None:
         files = _in_folder(root, read_ids(settings.ids) if settings.ids else None, tags)
     elif settings.ids:
