@@ -58,7 +58,7 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
     segment = tmp_path / "out/n/segment/r"
     write_mask(segment / "masks/cat/clip_0/000009.png", MASK)
     write_json(segment / "summary.json", {"finished": 1.0, "debug": False})
-    status, _, err = wsvs(*words, "export.format=davis", run_id="no names")
+    status, _, err = wsvs(*words, "export.format=davis", run_id="no names")  # such a run writes labels.txt, folders none
     assert status == 2 and "names of the classes are not known" in err
     status, _, err = wsvs(*words, "export.format=davis", "export.names=[background,cat,dog]", run_id="shots")
     assert status == 0, err
@@ -82,6 +82,16 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
 def test_mistakes(wsvs, words, more, message):
     status, _, err = wsvs(*words, *more)
     assert status == 2 and message in err and "where:" in err
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_folder_that_cannot_be_written_is_named_by_its_own_setting(wsvs, words, predict, tmp_path, back):
+    assert wsvs(*words, "export.out=coco")[0] == 0
+    (tmp_path / "file").touch()
+    for out in ("file", "file/below"):
+        more = ["predictions=coco", "export.reverse=true"] if back else []
+        status, _, err = wsvs(*words, *more, f"export.out={out}")
+        assert status == 2 and "cannot write here" in err and "choose another with export.out=DIR" in err
 
 
 def test_file_names_of_images_that_no_run_has_listed(wsvs, words, tmp_path, caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import av
@@ -100,6 +101,19 @@ def test_the_moving_square_is_found_and_scored(wsvs, tmp_path):
     assert found[0] == found[1] == found[2] and found[0][1:] == (12, 1) and found[0][0] > 0.6
     status, _, err = wsvs("stage=evaluate", "evaluate.kind=video", "name=n", "out=out", "truth=v")
     assert status == 2 and "none of the 2 videos has true masks" in err
+
+
+def test_what_is_proposed_after_videos_without_classes_runs(wsvs, tmp_path, caplog):
+    caplog.set_level("INFO", "wsvs")
+    make_film(tmp_path / "v/a.mp4", 2)
+    assert wsvs(*QUICK, "videos=v", run_id="films")[0] == 0
+    first, *words = shlex.split(caplog.messages[-1].removeprefix("next: "))
+    assert first == "wsvs" and "stage=export" in words
+    status, _, err = wsvs(*words, run_id="davis")
+    assert status == 0, err
+    exported = Path("out/n/export/davis")
+    assert (exported / "labels.txt").read_text() == "background\nobject\n"
+    assert {path.name for path in (exported / "Annotations/Full-Resolution/a").iterdir()} == {"00000.png", "00001.png"}
 
 
 def test_masks_have_the_class_of_the_table_for_the_score(wsvs, tmp_path):

@@ -65,8 +65,8 @@ def leads_out(name: str) -> bool:
     return Path(name).is_absolute() or ".." in Path(name).parts
 
 
-def explain_os_error(error: OSError, path: str | Path) -> Exception:
-    """Turn an operating-system error about `path` into a `UserError` where the user can mend it."""
+def explain_os_error(error: OSError, path: str | Path, key: str = "out") -> Exception:
+    """Turn an operating-system error about `path`, which the setting `key` names, into a `UserError` if one can mend it."""
     full = (errno.ENOSPC, errno.EDQUOT)
     if error.errno in full:
         return UserError(
@@ -76,7 +76,7 @@ def explain_os_error(error: OSError, path: str | Path) -> Exception:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return UserError(
             f"cannot write here ({error.strerror})", where=path,
-            remedy="make the folder writable, or choose another with out=DIR",
+            remedy=f"make the folder writable, or choose another with {key}=DIR",
         )
     return error
 

@@ -25,6 +25,7 @@ from wsvs.video.shots import pieces
 
 MANIFEST = "videos.jsonl"
 UNKNOWN_LABEL = 1  # of an object whose class the encoder does not know; any value above 0 is an object
+UNKNOWN = "object"  # what that label is called where no class is known
 _PIECES = "overlay/.pieces"  # no video's name begins with a dot
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from omegaconf import DictConfig
 from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.export import READ, WRITE, write_coco
-from wsvs.core.files import read_json
+from wsvs.core.files import explain_os_error, read_json
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.progress import follow
 from wsvs.core.runs import masks_of, require_run
@@ -41,6 +42,7 @@ def run(run: Run) -> None:
     if settings.reverse:
         if not cfg.predictions:
             raise UserError("nothing to read", where="predictions", remedy="give the exported files: predictions=PATH")
+        make_writable(out, "export.out" if settings.out else "out")
         count = 0
         for count, (name, mask) in enumerate(READ[settings.format](Path(cfg.predictions), MASKS), 1):  # noqa: B007
             write_mask(out / f"{name}.png", mask)
@@ -48,12 +50,22 @@ def run(run: Run) -> None:
         folder = source_of(cfg)
         labels = list(settings.names) if settings.names else label_names(folder)
         root, names = masks_of(folder)
+        make_writable(out, "export.out" if settings.out else "out")
         masks = read_masks(run, root, list(names), len(labels))
         if settings.format == "coco":
             count = write_coco(out, masks, labels, image_files(names, cfg.input))
         else:
             count = WRITE[settings.format](out, masks, labels)
     run.finish(counts={"masks": count, "format": settings.format}, wrote=out)
+
+
+def make_writable(out: Path, key: str) -> None:
+    """The folder that a setting names, made if need be. Raises `UserError` if nothing can be written there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise explain_os_error(error, out, key) from error
 
 
 def source_of(cfg: DictConfig) -> Path:

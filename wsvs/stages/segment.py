@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from wsvs.core.classes import BACKGROUND
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_jsonl, write_jsonl
+from wsvs.core.files import read_jsonl, write_jsonl, write_text
 from wsvs.core.ledger import Ledger
 from wsvs.data.shots import ShotDataset
 from wsvs.data.work import Item
@@ -23,7 +23,7 @@ from wsvs.nets.model import load_net
 from wsvs.stages._lightning import plain
 from wsvs.stages._media import attention_of, middle_frames
 from wsvs.stages._run import Run, rank
-from wsvs.stages._videos import VideoFolder
+from wsvs.stages._videos import UNKNOWN, VideoFolder
 from wsvs.stages._work import Totals, work_through
 from wsvs.video.frame_graph import describe_frames
 from wsvs.video.reader import read_frames
@@ -71,17 +71,18 @@ def run(run: Run) -> None:
     if rank() == 0:
         totals = Totals(run, ledger)
         counts = source.close(totals)
-        _show(run, module, classes)
+        names = (BACKGROUND, *(classes or (UNKNOWN,)))
+        write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in names))
+        _show(run, module, names)
         results = totals.results(seconds)
         run.finish(counts=counts, results=results, wrote=run.dir / "masks", goes_on=totals.frames > 0)
 
 
-def _show(run: Run, module: SegmenterModule, classes: Sequence[str]) -> None:
+def _show(run: Run, module: SegmenterModule, names: Sequence[str]) -> None:
     """Some frames with their masks and their attention, for W&B."""
     if run.tracker is None:
         return
     frames = list(middle_frames(run.dir, run.tracker.media, module.settings.longest_edge))
-    names = (BACKGROUND, *(classes or ("object",)))
     run.tracker.show("segment/masks", [picture for picture, _ in frames], names)
     if module.net is not None:
         run.tracker.show("segment/attention", attention_of(frames, torch.inference_mode()(module.attention)), names)
