@@ -130,6 +130,8 @@ def test_yolo_lines(tmp_path):
     assert label == "1" and points == {(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)}
     assert (tmp_path / "labels/b.txt").read_text() == ""  # void is nothing
     assert dict(OmegaConf.load(tmp_path / "data.yaml").names) == {0: "cat", 1: "dog, big", 2: "ünit"}
+    write_yolo(tmp_path, [("a", mask)], ["background", "cat 🐈"])
+    assert dict(OmegaConf.load(tmp_path / "data.yaml").names) == {0: "cat 🐈"}
 
 
 def test_davis_folders(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -12,8 +14,14 @@ from wsvs.core.export_polygons import fill, outlines
 def back(mask: np.ndarray) -> np.ndarray:
     found = np.zeros(mask.shape, int)
     for points in outlines(mask):
-        found += fill(points, *mask.shape)
+        found += filled(points, *mask.shape)
     return found
+
+
+def filled(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    fill(mask, points, True)
+    return mask
 
 
 def test_a_rectangle_by_hand():
@@ -44,7 +52,7 @@ def test_fill_agrees_with_the_test_of_each_pixels_centre():
     rng = np.random.default_rng(1)
     for _ in range(30):
         corners = rng.uniform(-5, 25, (3, 2))  # a triangle; no centre lies on a side
-        found = fill(corners, 20, 18)
+        found = filled(corners, 20, 18)
         expected = [
             [cv2.pointPolygonTest(corners.astype(np.float32), (x + 0.5, y + 0.5), False) > 0 for x in range(18)]
             for y in range(20)
@@ -54,4 +62,13 @@ def test_fill_agrees_with_the_test_of_each_pixels_centre():
 
 @pytest.mark.parametrize("points", [np.zeros((0, 2)), np.array([[1, 1]]), np.array([[1, 1], [5, 4]])])
 def test_what_has_no_area_fills_nothing(points):
-    assert not fill(points, 6, 6).any()
+    assert not filled(points, 6, 6).any()
+
+
+def test_the_cost_is_that_of_the_polygon_and_not_of_the_image():
+    mask = np.zeros((8000, 9000), np.uint8)
+    tracemalloc.start()
+    fill(mask, np.array([[8000, 7000], [8002, 7000], [8002, 7003], [8000, 7003]]), 7)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 100_000 and mask.sum() == 6 * 7 and (mask[7000:7003, 8000:8002] == 7).all()

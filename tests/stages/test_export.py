@@ -58,7 +58,7 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
     segment = tmp_path / "out/n/segment/r"
     write_mask(segment / "masks/cat/clip_0/000009.png", MASK)
     write_json(segment / "summary.json", {"finished": 1.0, "debug": False})
-    status, _, err = wsvs(*words, "export.format=davis", run_id="no names")  # such a run writes labels.txt, folders none
+    status, _, err = wsvs(*words, "export.format=davis", run_id="no names")
     assert status == 2 and "names of the classes are not known" in err
     status, _, err = wsvs(*words, "export.format=davis", "export.names=[background,cat,dog]", run_id="shots")
     assert status == 0, err

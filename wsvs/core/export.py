@@ -153,7 +153,7 @@ def _coco_area(segmentation: Any, height: int, width: int) -> np.ndarray:
         return export_rle.decode(segmentation["counts"], height, width)
     area = np.zeros((height, width), bool)
     for polygon in segmentation:
-        area |= fill(np.reshape(polygon, (-1, 2)), height, width)
+        fill(area, np.reshape(polygon, (-1, 2)), True)
     return area
 
 
@@ -173,7 +173,7 @@ def write_yolo(out: Path, masks: Masks, names: Sequence[str]) -> int:
                 lines.append(" ".join([str(label - 1), *(f"{share:.7g}" for share in shares)]) + "\n")
         write_text(out / "labels" / f"{name}.txt", "".join(lines))
         sizes.append(f"{name}\t{height}\t{width}\n")
-    listed = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(names[1:]))
+    listed = "".join(f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for number, name in enumerate(names[1:]))
     write_text(out / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{listed}")
     write_text(out / SIZES, "".join(sizes))
     return len(sizes) - 1
@@ -205,7 +205,7 @@ def _yolo_mask(file: Path, height: int, width: int) -> np.ndarray:
             if int(label) not in range(IGNORE - 1):
                 raise ValueError(f"classes are numbers from 0 to {IGNORE - 2}, got {label}")
             points = np.array(shares, np.float64).reshape(-1, 2) * (width, height)
-            mask[fill(points, height, width)] = int(label) + 1
+            fill(mask, points, int(label) + 1)
         except (ValueError, OverflowError) as error:
             raise UserError(f"not 'class x y x y ...': {error}", where=f"{file}:{number}") from error
     return mask

@@ -27,24 +27,35 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-def fill(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W) bool: the pixels whose centre is inside a polygon of (N, 2) corners (x, y) in px, by the even-odd rule.
+def fill(mask: np.ndarray, points: np.ndarray, value: int) -> None:
+    """Give the pixels of an (H, W) mask whose centre is inside a polygon a value, by the even-odd rule.
+
+    The cost is that of the polygon's edges and the pixels around it, whatever the size of the mask.
+
+    Args:
+        points: (N, 2) corners (x, y) in px.
 
     Raises:
         ValueError: A coordinate is no number, or not finite.
     """
     if not np.isfinite(np.asarray(points, np.float64)).all():
         raise ValueError("a coordinate is not a finite number")
+    height, width = mask.shape
     x0, y0 = np.asarray(points, np.float64).T
     x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
     low, high = (np.clip(np.ceil(pick(y0, y1) - 0.5), 0, height).astype(np.int64) for pick in (np.minimum, np.maximum))
     counts = high - low  # rows whose centre an edge crosses
     edge = np.repeat(np.arange(len(counts)), counts)
+    if not len(edge):
+        return
     rows = low[edge] + np.arange(len(edge)) - np.repeat(counts.cumsum() - counts, counts)
     crossings = x0[edge] + (rows + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
-    flips = np.zeros((height, width + 1), np.int64)
-    np.add.at(flips, (rows, np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)), 1)
-    return flips[:, :width].cumsum(1) % 2 == 1
+    columns = np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)
+    (top, bottom), (left, right) = ((places.min(), places.max()) for places in (rows, columns))
+    flips = np.zeros((bottom + 1 - top, right + 1 - left), bool)
+    np.logical_xor.at(flips, (rows - top, columns - left), True)
+    inside = np.logical_xor.accumulate(flips, axis=1)[:, :-1]  # in each row the last crossing ends what is inside
+    mask[top : bottom + 1, left:right][inside] = value
 
 
 def _loops(inside: np.ndarray) -> list[np.ndarray]:

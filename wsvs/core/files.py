@@ -66,7 +66,7 @@ def leads_out(name: str) -> bool:
 
 
 def explain_os_error(error: OSError, path: str | Path, key: str = "out") -> Exception:
-    """Turn an operating-system error about `path`, which the setting `key` names, into a `UserError` if one can mend it."""
+    """Turn an operating-system error about `path` into a `UserError` where one can mend it, by the setting `key`."""
     full = (errno.ENOSPC, errno.EDQUOT)
     if error.errno in full:
         return UserError(
