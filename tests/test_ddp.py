@@ -16,6 +16,8 @@ PLAIN = ("model.batch_norm=false", "model.dropout=0", "trainer.precision=64-true
 ENCODER = ("stage=encoder", "model=squeezenet1_1", "model.scales=[1.0]", "encoder.epochs=2")
 DECODER = ("stage=decoder", "decoder.steps=4", "decoder.val_every=2", "decoder.crop=frame")  # as much void in each crop
 
+CHOICE = {"encoder": "val/map", "decoder": "val/miou"}
+
 
 def trained(run: Path) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
     """The weights at the end, and Adam's mean gradients of those that learned."""
@@ -29,10 +31,17 @@ def lines(run: Path, *columns: str) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(stream) if all(row.get(column) for column in columns)]
 
 
-@pytest.mark.parametrize("stage", ["encoder", "decoder"])
-def test_two_ranks_train_as_one_with_twice_the_batch(toy, cli, tmp_path, stage):
-    """The decoder's one rank takes two batches a step instead, which is the same again."""
-    own = ENCODER if stage == "encoder" else (*DECODER, *toy.inputs("encoder", "segment"))
+@pytest.mark.parametrize(("stage", "held"), [("encoder", 5), ("decoder", 3), ("decoder", 1)])
+def test_two_ranks_train_as_one_with_twice_the_batch(toy, cli, tmp_path, stage, held):
+    """The decoder's one rank takes two batches a step instead, which is the same again.
+
+    So is what they are judged by, on an odd number of items, or where one rank has none of them.
+    """
+    names = [line.split("\t")[0] for line in (toy.data / "labels.tsv").read_text().splitlines()[1:]]
+    (tmp_path / "val.txt").write_text("".join(f"{name}\n" for name in names[:held]))
+    own = (*ENCODER, f"data.val={tmp_path / 'val.txt'}") if stage == "encoder" else (
+        *DECODER, *toy.inputs("encoder", "segment"), f"decoder.val_items={held}",
+    )
     words = [word for word in toy.words() if stage == "decoder" or word != "model=vgg_small"]
     words += [*own, *PLAIN, "name=n"]
     split = ["trainer.accumulate_grad_batches=2"] if stage == "decoder" else []
@@ -45,6 +54,13 @@ def test_two_ranks_train_as_one_with_twice_the_batch(toy, cli, tmp_path, stage):
     assert all(torch.allclose(a, b, rtol=1e-6, atol=1e-12) for a, b in zip(gradients, others, strict=True))
     for key, value in first.items():
         assert torch.allclose(value, second[key], rtol=0, atol=1e-9), key
+    figures = [
+        [{key: float(value) for key, value in row.items() if key.startswith("val/") and value} for row in rows]
+        for rows in (lines(run, CHOICE[stage]) for run in (one, two))
+    ]
+    assert len(figures[0]) == 2 and len(figures[0][0]) >= 3
+    for alone_found, found in zip(*figures, strict=True):
+        assert found == pytest.approx(alone_found, abs=1e-6, nan_ok=True)
     losses = [[float(row["train/loss"]) for row in lines(run, "train/loss")] for run in (one, two)]
     assert len(losses[0]) == len(losses[1]) >= 4  # steps, whatever makes them
     speed = lines(two, "train/images_per_second", "train/data_wait")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, DistributedSampler
 
 from wsvs.data.training import TrainingData
 from wsvs.data.visits import visited
@@ -75,6 +75,18 @@ def test_taken_up_where_it_was_left(workers):
 def test_validation_is_in_order():
     assert ids(data().val_dataloader()) == [["0", "1"], ["2", "3"], ["4", "5"], ["6"]]
     assert ids(data(val_batch_size=4).val_dataloader()) == [["0", "1", "2", "3"], ["4", "5", "6"]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ranks_validate_every_item_once_in_as_many_batches(workers):
+    """7 items: the second rank's last batch is empty, but there; Lightning puts no other sampler over the loader's."""
+    loaders = [
+        data(rank=rank, ranks=2, batch_size=1, workers=workers).val_dataloader() for rank in (0, 1)
+    ]
+    first, second = ([batch.get("id") for batch in loader] for loader in loaders)
+    assert first == [["0"], ["2"], ["4"], ["6"]] and second == [["1"], ["3"], ["5"], None]
+    assert [len(loader) for loader in loaders] == [4, 4]
+    assert all(isinstance(loader.sampler, DistributedSampler) for loader in loaders)
 
 
 def test_settings_refused():

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from wsvs.data.visits import Visit, Visits, visited
+from wsvs.data.visits import Once, Present, Visit, Visits, visited
 
 
 def epochs(count, size=10, length=8, **more):
@@ -62,6 +62,20 @@ def test_a_visit_decides_the_generator():
     assert visited(Visit(2, 1, 0))[0] == 2 and visited(7)[0] == 7
     assert all(visited(visit)[1].random() == draw for visit, draw in draws.items())
     assert visited(7)[1].random() == np.random.default_rng(7).random()
+
+
+@pytest.mark.parametrize(("size", "ranks"), [(7, 2), (8, 2), (7, 3), (1, 2), (2, 4), (5, 1)])
+def test_ranks_deal_out_every_number_once_and_are_asked_equally_often(size, ranks):
+    shares = [list(Once(size, rank=rank, ranks=ranks)) for rank in range(ranks)]
+    assert {len(share) for share in shares} == {-(-size // ranks)} == {len(Once(size, rank=0, ranks=ranks))}
+    in_turn = [number for row in zip(*shares, strict=True) for number in row]
+    assert in_turn == [*range(size), *[None] * (len(in_turn) - size)]
+
+
+def test_absent_items_are_left_out_of_a_batch():
+    present = Present("abc")
+    assert len(present) == 3 and present.__getitems__([2, None, 0]) == ["c", "a"]
+    assert present.__getitems__([None]) == []
 
 
 def test_settings_refused():

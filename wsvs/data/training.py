@@ -8,11 +8,11 @@ import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset
 
 from wsvs.data.loading import make_loader
-from wsvs.data.visits import Visits
+from wsvs.data.visits import Once, Present, Visits
 
 
 class TrainingData(pl.LightningDataModule):
-    """A training set in the order of `Visits`, and a validation set as it is.
+    """A training set in the order of `Visits`, and a validation set as it is, of which each rank has its share once.
 
     Where the trainer counts steps, an epoch is the whole training: its loaders never run dry. Where it counts epochs,
     one is a pass over the images, or as much of it as makes whole optimizer steps.
@@ -58,7 +58,13 @@ class TrainingData(pl.LightningDataModule):
         return make_loader(self.train_set, batch_size=self.batch_size, workers=self.workers, sampler=visits)
 
     def val_dataloader(self) -> DataLoader:
-        return make_loader(self.val_set, batch_size=self.val_batch_size, workers=self.workers)
+        trainer = self.trainer
+        assert trainer is not None
+        dataset, share = self.val_set, None
+        if trainer.world_size > 1:
+            size = len(dataset)  # type: ignore[arg-type]
+            dataset, share = Present(dataset), Once(size, rank=trainer.global_rank, ranks=trainer.world_size)
+        return make_loader(dataset, batch_size=self.val_batch_size, workers=self.workers, sampler=share)
 
     def state_dict(self) -> dict[str, Any]:
         assert self.trainer is not None

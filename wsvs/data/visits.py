@@ -6,11 +6,11 @@ in the same steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import DistributedSampler
+from torch.utils.data import Dataset, DistributedSampler
 
 
 class Visit(NamedTuple):
@@ -67,3 +67,33 @@ class Visits(DistributedSampler):
             if turn != last:
                 order, last = np.random.default_rng((turn, self.seed)).permutation(size), turn
             yield Visit(int(order[k]), turn, self.seed)
+
+
+class Once(DistributedSampler):
+    """Every item once, dealt in turn to the ranks; None where a rank has one fewer than the others.
+
+    So all ranks have as many batches, each of which is a collective call of DDP (it hands out rank 0's buffers), and
+    no item is scored twice to make up the numbers, as PyTorch's own would have it. A loader leaves a None out of its
+    batch if its set is `Present`.
+    """
+
+    def __init__(self, size: int, *, rank: int, ranks: int) -> None:
+        super().__init__(range(size), ranks, rank, shuffle=False)  # type: ignore[arg-type]  # only its length is used
+
+    def __iter__(self) -> Iterator[int | None]:  # type: ignore[override]
+        size = len(self.dataset)  # type: ignore[arg-type]
+        for place in range(self.rank, self.total_size, self.num_replicas):
+            yield place if place < size else None
+
+
+class Present(Dataset):
+    """A set that is asked for whole batches of numbers, of which it passes over None."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitems__(self, numbers: Sequence[int | None]) -> list[Any]:
+        return [self.dataset[number] for number in numbers if number is not None]
