@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from wsvs.core.errors import UserError
+from wsvs.stages import STEPS
 from wsvs.stages._checks import LISTS, check_types
 
 
@@ -23,6 +24,27 @@ def test_a_list_must_be_one_in_every_stage(composed, word, shown):
         check_types(composed("stage=pipeline", "data.root=x", word))
     assert caught.value.remedy == f"write {shown}"
     check_types(composed("stage=pipeline", "data.root=x", shown))
+
+
+@pytest.mark.parametrize("stage", ["predict", "encoder", "pipeline"])
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "transformer-engine", "fp8", "16", "null"])
+def test_a_precision_that_is_not_ours_is_refused(composed, stage, precision):
+    with pytest.raises(UserError, match="32-true, bf16-mixed, 16-mixed or 64-true, got") as caught:
+        check_types(composed(f"stage={stage}", "data.root=x", f"trainer.precision={precision}"))
+    assert "bf16-mixed" in caught.value.remedy
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed", "64-true"])
+def test_the_precisions_of_each_stage(composed, precision):
+    for stage in STEPS:
+        cfg = composed(f"stage={stage}", "data.root=x", f"trainer.precision={precision}")
+        if (stage, precision) == ("segment", "64-true"):
+            with pytest.raises(UserError, match="segment has no precision 64-true"):
+                check_types(cfg)
+        else:
+            check_types(cfg)
+    with pytest.raises(UserError, match="segment has no precision 64-true"):
+        check_types(composed("stage=pipeline", "data.root=x", "trainer.precision=64-true"))
 
 
 def test_every_list_is_a_setting(composed):

@@ -33,6 +33,8 @@ TRAINER = {  # number of the trainer section: (its least value, is it a whole on
     "max_epochs": (-1, True), "max_steps": (-1, True), "gradient_clip_val": (0, False), "overfit_batches": (0, False),
     "limit_train_batches": (0, False), "limit_val_batches": (0, False), "limit_predict_batches": (0, False),
 }
+# Lightning's others make the weights themselves of half precision, while pictures come as float32.
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
 _SHOW = "--cfg job shows every value; without yours it shows the default"
 
 
@@ -60,6 +62,19 @@ def check_types(cfg: DictConfig) -> None:
                             remedy=f"write {name}=[{value}]")
     _check_number("seed", cfg.seed, True)
     _check_trainer(cfg.trainer)
+    _check_precision(cfg.trainer.precision, cfg.stage)
+
+
+def _check_precision(precision: Any, stage: str) -> None:
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"trainer.precision must be {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, got {precision!r}",
+            where="the configuration", remedy="for half precision use trainer.precision=bf16-mixed",
+        )
+    if precision == "64-true" and stage in ("segment", "pipeline", "reproduce"):  # Lightning cannot convert its shots
+        raise UserError(
+            "stage segment has no precision 64-true", where="trainer.precision", remedy="use trainer.precision=32-true"
+        )
 
 
 def _check_trainer(section: DictConfig) -> None:
