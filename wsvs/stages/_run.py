@@ -235,7 +235,7 @@ def fingerprint(cfg: DictConfig, stage: str, inputs: Mapping[str, Path]) -> str:
     keys = load_stage(stage).SECTIONS
     sections: dict[str, Any] = {}
     for key in (*keys, "seed"):
-        value = cfg[key]
+        value = OmegaConf.select(cfg, key)  # a section, or one setting of it
         sections[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     text = json.dumps([_without(sections, NO_RESULT), {k: str(v) for k, v in inputs.items()}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -25,7 +25,7 @@ from wsvs.video.reader import glance
 
 log = logging.getLogger("wsvs")
 
-SECTIONS = ("predict", "input", "labels")
+SECTIONS = ("predict", "input", "labels", "trainer.precision")
 SOURCES = ("adapt", "decoder", "encoder")  # the last stage that is finished comes first
 
 

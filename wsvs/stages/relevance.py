@@ -22,7 +22,7 @@ from wsvs.stages._work import skip_failed, work_through
 from wsvs.video.relevance import relevant_runs
 
 NEEDS = ("encoder", "retrieve")
-SECTIONS = ("relevance",)
+SECTIONS = ("relevance", "trainer.precision")
 
 
 def run(run: Run) -> None:

@@ -31,7 +31,7 @@ from wsvs.video.settings import SegmentSettings
 from wsvs.video.shots import pieces
 
 NEEDS = ("encoder", "relevance")
-SECTIONS = ("segment", "videos", "labels")
+SECTIONS = ("segment", "videos", "labels", "trainer.precision")
 LOOP_KEYS = (  # of the loop; all others are SegmentSettings
     "checkpoint", "max_frames", "attention_batch", "workers", "frames", "overlay",
 )
