@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.reports import make_world
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json, read_jsonl
+from wsvs.core.letters import any_font
 from wsvs.core.pictures import row, stack
 from wsvs.core.records import Record
 from wsvs.video.reader import read_frames
@@ -204,6 +205,18 @@ def test_class_without_a_clip(world, capsys):
     space |= {"BadItem": BadItem}
     assert colours(run_cell(cell_with("retrieval", "kept = Counter"), space)) > 20
     assert capsys.readouterr().out == "dog: no clip\n"
+
+
+@pytest.mark.parametrize(("name", "function"), [("retrieval", "bars"), ("errors", "squares")])
+def test_class_names_of_another_script_can_be_read(name, function):
+    """A font that lacks their letters would show the same boxes for all of them."""
+    source = ast.parse(cell_with(name, f"def {function}("))
+    source.body = [node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    space: dict[str, Any] = {"Image": Image, "ImageDraw": ImageDraw, "any_font": any_font}
+    exec(compile(source, "cell", "exec"), space)
+    numbers = {"bars": {"downloaded": [1], "relevant": [1], "segmented": [1]}, "squares": [[1.0]]}[function]
+    cat, dog = (np.asarray(space[function](numbers, [word])) for word in ("ЖЖЖ", "ЩЩЩ"))
+    assert (cat != dog).any()
 
 
 def summary_counts(runs: Path, stage: str) -> dict[str, Any]:
