@@ -117,10 +117,43 @@ def test_mistakes_are_told(place):
         model.predict("nowhere.png")
     with pytest.raises(ValueError, match=r"\(H, W, 3\) uint8, got \(20, 30\) float64"):
         model.predict(np.zeros((20, 30)))
+    with pytest.raises(UserError, match="this is a folder"):
+        model.predict("photo.png").save(place)
     with pytest.raises(UserError, match="holds an encoder only"):
         wsvs.load("encoder.ckpt")
     with pytest.raises(ValueError, match="class_threshold must be"):
         wsvs.load("best.ckpt", class_threshold=2)
+
+
+@pytest.mark.parametrize("image", [
+    None, b"photo.png", [[0]], torch.zeros(3, 2, 2), np.zeros((0, 5, 3), np.uint8), Image.new("RGB", (0, 5)),
+    np.zeros((5, 0, 3), np.uint8),
+])
+def test_what_is_no_image_is_told(place, image):
+    with pytest.raises(ValueError, match="an image "):
+        wsvs.load("best.ckpt").predict(image)
+
+
+@pytest.mark.parametrize("tags", ["dog", [1], 1, ["dog", None], iter(["dog"])])
+def test_what_is_no_list_of_tags_is_told(place, tags):
+    with pytest.raises(ValueError, match=r"tags are a list of names, such as \['cat'\]"):
+        wsvs.load("best.ckpt").predict("photo.png", tags)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("class_threshold", None), ("class_threshold", [0.5]), ("background", None), ("zooms", 1.5), ("zooms", "1"),
+    ("zooms", [0]), ("zooms", []), ("zooms", None), ("zooms", [None]), ("flip", "no"), ("flip", None),
+])
+def test_settings_of_another_type_are_told(place, key, value):
+    with pytest.raises(ValueError, match=f"{key} must be"):
+        wsvs.load("best.ckpt", **{key: value})
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "", 1.5, None, ["cpu"]])
+def test_a_device_that_cannot_be_used_is_told(place, device):
+    with pytest.raises(UserError, match="the device cannot be used: ") as caught:
+        wsvs.load("best.ckpt", device=device)
+    assert caught.value.where == f"device={device!r}" and len(caught.value.problem.splitlines()) == 1
 
 
 def test_import_is_light_and_both_signatures_agree():

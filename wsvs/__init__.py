@@ -45,8 +45,9 @@ def load(
         refine: 'cut' lets the borders follow the image's colours by a graph cut.
 
     Raises:
-        UserError: Not a checkpoint of ours, or one without the decoder that is needed.
-        ValueError: A setting that is out of its range.
+        UserError: Not a checkpoint of ours, or one without the decoder that is needed; a device that cannot
+            be used.
+        ValueError: A setting that is of another type or out of its range.
     """
     from wsvs import api  # late: torch takes seconds, and most of the package does without it
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from PIL import Image
 
 from wsvs.core.classes import Classes
-from wsvs.core.errors import BadItem
+from wsvs.core.errors import BadItem, UserError
 from wsvs.core.legend import with_legend
 from wsvs.core.masks import write_mask
 from wsvs.core.pictures import over
@@ -45,7 +46,7 @@ class Prediction:
         return Image.fromarray(with_legend(over(self.image, self.mask), found, ("background", *self.classes)))
 
     def save(self, path: str | Path) -> None:
-        """Write the mask as an indexed PNG with the VOC palette. Raises `UserError` on a full or read-only disk."""
+        """Write the mask as an indexed PNG with the VOC palette. Raises `UserError` where no file can be written."""
         write_mask(path, self.mask)
 
 
@@ -71,11 +72,14 @@ class Model:
 
         Raises:
             UserError: A file that cannot be read, or a tag that is not a class.
-            ValueError: An array of another shape or type.
+            ValueError: An image of another shape or type or without a pixel, or tags that are no list of names.
         """
         pixels = _pixels(image)
         numbers = None
         if tags is not None:
+            listed = isinstance(tags, Collection) and not isinstance(tags, str)
+            if not listed or not all(isinstance(tag, str) for tag in tags):
+                raise ValueError(f"tags are a list of names, such as {[self.classes[0]]}, got {tags!r}")
             numbers = [Classes(self.classes).index(tag, where="tags") for tag in dict.fromkeys(tags)]
         found = self._module.segment(to_tensor(pixels).to(self._module.device), numbers)
         scores = dict(zip(self.classes, found.scores.tolist(), strict=True))
@@ -93,17 +97,27 @@ def load(
         net, method=method, class_threshold=class_threshold, background=background, flip=flip, zooms=zooms,
         refine=refine,
     )
-    return Model(module.to(device))
+    try:
+        return Model(module.to(torch.device(device)))
+    except Exception as error:  # torch raises many types for a device that is none, or is not there
+        raise UserError(
+            f"the device cannot be used: {error}".splitlines()[0], where=f"device={device!r}",
+            remedy="give 'cpu'; 'cuda' and 'cuda:1' need an NVIDIA GPU and a PyTorch built for it",
+        ) from error
 
 
 def _pixels(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
     if isinstance(image, str | Path):
         return read_image(image)
     if isinstance(image, Image.Image):
+        if not image.width or not image.height:
+            raise ValueError(f"an image has at least one pixel, got {image.size}")
         try:
             return as_rgb(image)
         except Exception as error:  # an image that was opened only is decoded here: decoders raise many types
             raise BadItem(f"image cannot be read: {error}", where="image") from error
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"an image is a path, a Pillow image or (H, W, 3) uint8, got {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ValueError(f"an image is (H, W, 3) uint8, got {image.shape} {image.dtype}")
     return image

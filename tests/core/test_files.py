@@ -105,6 +105,15 @@ def test_folder_that_is_a_file(tmp_path):
     assert caught.value.where == str(tmp_path / "a" / "x")
 
 
+def test_file_that_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    for path in ("a", "."):
+        with pytest.raises(UserError, match="this is a folder, not a file"):
+            write_text(path, "")
+    assert names(tmp_path) == ["a"]
+
+
 def test_other_errors_pass_unchanged():
     error = OSError(errno.EIO, "Input/output error")
     assert explain_os_error(error, "x") is error

@@ -95,7 +95,7 @@ def test_bad_item_goes_through(net):
         ({"method": "crf"}, "method must be decoder, attention or mean, got 'crf'"),
         ({"class_threshold": 1.2}, "class_threshold must be a number in"),
         ({"class_threshold": "otsu"}, "class_threshold must be a number in"),
-        ({"zooms": []}, "zooms must be positive and not empty"),
+        ({"zooms": []}, "zooms must be a list of positive numbers, got \\[\\]"),
         ({"refine": "crf"}, "refine must be none or cut, got 'crf'"),
         ({"background": -0.1}, "background must be a number in"),
         ({"background": "auto"}, "background must be a number in .* or otsu, got 'auto'"),

@@ -78,6 +78,8 @@ def explain_os_error(error: OSError, path: str | Path, key: str = "out") -> Exce
             f"cannot write here ({error.strerror})", where=path,
             remedy=f"make the folder writable, or choose another with {key}=DIR",
         )
+    if error.errno in (errno.EISDIR, errno.EBUSY) and Path(path).is_dir():
+        return UserError("this is a folder, not a file", where=path, remedy="give the name of a file")
     return error
 
 

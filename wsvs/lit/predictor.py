@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,12 +89,14 @@ class PredictorModule(pl.LightningModule):
         super().__init__()
         if method not in ("decoder", "attention", "mean"):
             raise ValueError(f"method must be decoder, attention or mean, got {method!r}")
-        if class_threshold != "auto" and (isinstance(class_threshold, str) or not 0 <= class_threshold <= 1):
+        if class_threshold != "auto" and not (isinstance(class_threshold, Real) and 0 <= class_threshold <= 1):
             raise ValueError(f"class_threshold must be a number in [0, 1] or auto, got {class_threshold!r}")
-        if background != "otsu" and (isinstance(background, str) or not 0 <= background <= 1):
+        if background != "otsu" and not (isinstance(background, Real) and 0 <= background <= 1):
             raise ValueError(f"background must be a number in [0, 1] or otsu, got {background!r}")
-        if not zooms or min(zooms) <= 0:
-            raise ValueError(f"zooms must be positive and not empty, got {list(zooms)}")
+        if not isinstance(flip, bool):
+            raise ValueError(f"flip must be true or false, got {flip!r}")
+        if not isinstance(zooms, Sequence) or not zooms or not all(isinstance(z, Real) and z > 0 for z in zooms):
+            raise ValueError(f"zooms must be a list of positive numbers, got {zooms!r}")
         if refine not in ("none", "cut"):
             raise ValueError(f"refine must be none or cut, got {refine!r}")
         self.net = net
