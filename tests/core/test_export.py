@@ -139,7 +139,8 @@ def test_davis_folders(tmp_path):
     assert (tmp_path / "ImageSets/all.txt").read_text() == "video\n"
     frames = sorted(path.name for path in (tmp_path / "Annotations/Full-Resolution/video").iterdir())
     assert frames == ["00000.png", "00001.png", "00002.png", "00007.png"]
-    assert json.loads((tmp_path / "frames.json").read_text()) == {}
+    ids = [f"video/{frame[:5]}" for frame in frames]
+    assert json.loads((tmp_path / "frames.json").read_text()) == dict(zip(ids, ids, strict=True))
     with pytest.raises(UserError, match="no masks of videos"):
         write_davis(tmp_path / "none", [("a", np.zeros((1, 1), np.uint8))], NAMES)
 
@@ -150,6 +151,22 @@ def test_davis_frames_get_their_names_back(tmp_path, names):
     write_davis(tmp_path, expected.items(), NAMES)
     assert all(len(path.stem) == 5 for path in (tmp_path / "Annotations").rglob("*.png"))
     same(READ["davis"](tmp_path), expected)
+
+
+@pytest.mark.parametrize("kind", sorted(WRITE))
+def test_what_an_earlier_export_left_is_not_read(tmp_path, kind):
+    one, two = np.eye(3, dtype=np.uint8), np.ones((2, 2), np.uint8)
+    WRITE[kind](tmp_path, [("v/00000", one), ("v/0001", one), ("w/00000", one)], NAMES)
+    WRITE[kind](tmp_path, [("v/00000", two)], NAMES)
+    same(READ[kind](tmp_path), {"v/00000": two})
+
+
+def test_folders_of_masks_without_lists_are_read_whole(tmp_path):
+    expected = {"v/00000": np.eye(3, dtype=np.uint8)}
+    for kind, file in (("voc", "ImageSets/Segmentation/all.txt"), ("davis", "frames.json")):
+        WRITE[kind](tmp_path / kind, expected.items(), NAMES)
+        (tmp_path / kind / file).unlink()
+        same(READ[kind](tmp_path / kind), expected)
 
 
 def test_two_masks_of_one_name_are_refused(tmp_path):
@@ -199,6 +216,42 @@ def test_yolo_numbers_that_mean_nothing(tmp_path, line):
     with pytest.raises(UserError, match="not 'class x y") as caught:
         list(read_yolo(tmp_path))
     assert caught.value.where == f"{tmp_path / 'labels/a.txt'}:2"
+
+
+def test_a_table_of_sizes_without_a_heading_keeps_its_first_image(tmp_path):
+    (tmp_path / "sizes.tsv").write_text("a\t2\t3\nb\t1\t1\n")
+    same(read_yolo(tmp_path), {"a": np.zeros((2, 3), np.uint8), "b": np.zeros((1, 1), np.uint8)})
+    (tmp_path / "sizes.tsv").write_text("a 2 3\nb\t1\t1\n")
+    with pytest.raises(UserError, match="not 'id, height, width'") as caught:
+        list(read_yolo(tmp_path))
+    assert caught.value.where == f"{tmp_path / 'sizes.tsv'}:1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "content", "message"),
+    [
+        ("yolo", "sizes.tsv", "id\theight\twidth\n\xfc\t1\t1\n", "not UTF-8 text"),
+        ("yolo", "labels/v/00000.txt", "0 \xfc\n", "not UTF-8 text"),
+        ("yolo", "sizes.tsv", "a\t1000000000\t1000000000\n", "no size of an image"),
+        ("yolo", "sizes.tsv", "a\t0\t1\n", "no size of an image"),
+        ("yolo", "sizes.tsv", f"a\t{'9' * 5000}\t1\n", "no size of an image"),
+        ("voc", "ImageSets/Segmentation/all.txt", "\xfc\n", "not UTF-8 text"),
+        ("voc", "ImageSets/Segmentation/all.txt", "v/00001\n", "mask not found"),
+        ("voc", "ImageSets/Segmentation/all.txt", "../v\n", "is no name of a file"),
+        ("davis", "frames.json", "[1]", "not a table of frames"),
+        ("davis", "frames.json", '{"v/00000": 5}', "not a table of frames"),
+        ("davis", "frames.json", '{"../v/00000": "v/00000"}', "is no name of a file"),
+        ("coco", "annotations.json",
+         '{"images": [{"id": 1, "file_name": "a", "height": 1000000000, "width": 1000000000}], "annotations": []}',
+         "not a file of COCO masks"),
+    ],
+)
+def test_damaged_files_are_told(tmp_path, kind, file, content, message):
+    WRITE[kind](tmp_path, [("v/00000", np.ones((2, 2), np.uint8))], NAMES)
+    (tmp_path / file).write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=message) as caught:
+        list(READ[kind](tmp_path))
+    assert str(tmp_path) in caught.value.where
 
 
 def test_bad_files_are_told(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,21 @@ def test_nothing_is_written_outside_the_folder(wsvs, words, tmp_path):
     status, _, err = wsvs(*words, "predictions=in", "export.reverse=true", "export.out=deep/er/out")
     assert status == 2 and "'../../evil/x' is no name of a file" in err and "images[0]" in err
     assert not list(tmp_path.rglob("x.png"))
+
+
+@pytest.mark.parametrize("kind", ["coco", "voc", "yolo", "davis"])
+@pytest.mark.parametrize("name", [os.fsdecode(b"bad\xff"), "two\nlines", "two\rlines"])
+def test_names_that_no_list_can_hold_are_refused_before_anything_is_written(wsvs, words, predict, tmp_path, kind, name):
+    write_mask(tmp_path / f"theirs/{name}/00000.png", MASK)
+    words = [*words, f"export.format={kind}", "export.names=[background,cat,dog]"]
+    status, _, err = wsvs(*words, "predictions=theirs", "export.out=made")
+    if kind == "coco":  # its file has escapes
+        assert status == 0, err
+        assert wsvs(*words, "predictions=made", "export.reverse=true", "export.out=back")[0] == 0
+        assert np.array_equal(read_mask(tmp_path / f"back/{name}/00000.png"), MASK)
+    else:
+        assert status == 2 and f"the name {name + '/00000'!r} has a line break or is not UTF-8" in err
+        assert not (tmp_path / "made").exists()
 
 
 def test_a_bad_mask_is_passed_over_and_a_label_without_a_name_stops(wsvs, words, predict, caplog):

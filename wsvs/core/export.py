@@ -18,7 +18,7 @@ from wsvs.core import export_rle
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import UserError
 from wsvs.core.export_polygons import fill, outlines
-from wsvs.core.files import atomic_path, leads_out, read_json, write_json, write_text
+from wsvs.core.files import atomic_path, leads_out, read_json, read_text, write_json, write_text
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.runs import mask_ids
 
@@ -27,12 +27,16 @@ Read = Iterator[tuple[str, np.ndarray]]
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps the list of what is read, to show how far it is."""
 VOID = "void"
+MOST_PIXELS = 2 * 89_478_485  # Pillow opens no mask that is larger
 FRAME = re.compile(r"(.+)/(\d+)")
 ANNOTATIONS = "annotations.json"
 SIZES = "sizes.tsv"
+VOC_IDS = Path("ImageSets", "Segmentation", "all.txt")
 DAVIS_MASKS = Path("Annotations", "Full-Resolution")
 FRAMES = "frames.json"
 _SIZE = re.compile(r"(.+)\t(\d+)\t(\d+)\s*")
+_HEADING = re.compile(r"[^\t]*\t[^\t\d]+\t[^\t\d]+")
+_NO_LINE = re.compile(r"[\n\r\ud800-\udfff]")  # the last: bytes of a file's name that are not UTF-8
 
 
 def checked(name: str, seen: set[str], where: str) -> str:
@@ -54,24 +58,42 @@ def checked(name: str, seen: set[str], where: str) -> str:
     return name
 
 
+def require_lines(kind: str, ids: Iterable[str], where: object) -> None:
+    """Raises `UserError` for an id that cannot be a line of a format's lists, which are UTF-8 text."""
+    odd = next((name for name in ids if _NO_LINE.search(name)), None)
+    if kind != "coco" and odd is not None:
+        raise UserError(
+            f"the name {odd!r} has a line break or is not UTF-8, so no list of {kind} can hold it", where=where,
+            remedy="rename the file and make its mask anew, or choose export.format=coco, which takes any name",
+        )
+
+
 def write_voc(out: Path, masks: Masks, names: Sequence[str]) -> int:
     """SegmentationClass/<id>.png, ImageSets/Segmentation/all.txt and labels.txt (one name a line, background first)."""
     ids = []
     for name, mask in masks:
         write_mask(out / "SegmentationClass" / f"{name}.png", mask)
         ids.append(name)
-    write_text(out / "ImageSets" / "Segmentation" / "all.txt", "".join(f"{name}\n" for name in ids))
+    write_text(out / VOC_IDS, "".join(f"{name}\n" for name in ids))
     write_text(out / "labels.txt", "".join(f"{name}\n" for name in names))
     return len(ids)
 
 
 def read_voc(path: Path, progress: Progress = iter) -> Read:
-    yield from read_folder(path / "SegmentationClass", progress)
+    """Masks of the ids in all.txt; without that file, all of them."""
+    file, seen = path / VOC_IDS, set[str]()
+    lines = read_text(file).split("\n") if file.is_file() else ()
+    ids = [checked(name, seen, f"{file}:{number}") for number, name in enumerate(lines, 1) if name]
+    yield from read_folder(path / "SegmentationClass", progress, ids if file.is_file() else None)
 
 
-def read_folder(root: Path, progress: Progress = iter) -> Read:
-    """All masks below a folder in the order of their ids. Raises `UserError` if there is none."""
-    found = list(mask_ids(root))
+def read_folder(root: Path, progress: Progress = iter, ids: Sequence[str] | None = None) -> Read:
+    """The masks <id>.png below a folder, of all ids in their order unless some are given.
+
+    Raises:
+        UserError: There is none, or one is missing or no mask.
+    """
+    found = list(mask_ids(root)) if ids is None else ids
     if not found:
         raise UserError("no mask in this folder", where=root, remedy="masks are PNG files")
     for name in progress(found):
@@ -130,7 +152,7 @@ def read_coco(path: Path, progress: Progress = iter) -> Read:
         for number, image in enumerate(progress(content["images"])):
             where = f"{path}: images[{number}], file_name {image['file_name']!r}"
             name = checked(image.get("mask_id") or _stem(image["file_name"]), seen, where)
-            mask = np.zeros((image["height"], image["width"]), np.uint8)
+            mask = _blank(image["height"], image["width"])
             for annotation in parts.get(image["id"], ()):
                 if annotation["category_id"] not in range(1, IGNORE + 1):
                     raise ValueError(f"category_id {annotation['category_id']!r}")
@@ -142,6 +164,12 @@ def read_coco(path: Path, progress: Progress = iter) -> Read:
             remedy="it needs images (id, file_name, height, width) and annotations (image_id, category_id from 1 to "
             "255, segmentation)",
         ) from error
+
+
+def _blank(height: int, width: int) -> np.ndarray:
+    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+        raise ValueError(f"{height} x {width} pixels, but an image has from 1 to {MOST_PIXELS}")
+    return np.zeros((height, width), np.uint8)
 
 
 def _stem(file: str) -> str:
@@ -186,20 +214,26 @@ def read_yolo(path: Path, progress: Progress = iter) -> Read:
             f"no {SIZES}: polygons alone do not say how large an image is", where=path,
             remedy="give a folder with labels/ and a table of id, height and width, split by tabs",
         )
-    lines = (path / SIZES).read_text(encoding="utf-8").split("\n")  # other ends of a line may be part of a name
+    lines = read_text(path / SIZES).split("\n")  # other ends of a line may be part of a name
+    rows = [(place, row) for place, row in enumerate(lines, 1) if row]
     seen: set[str] = set()
-    for place, row in progress([(place, row) for place, row in enumerate(lines[1:], 2) if row]):
+    for place, row in progress(rows[1:] if rows and _HEADING.fullmatch(rows[0][1]) else rows):
         where = f"{path / SIZES}:{place}"
         found = _SIZE.fullmatch(row)
         if not found:
             raise UserError(f"not 'id, height, width', split by tabs: {row!r}", where=where)
-        name, height, width = checked(found[1], seen, where), int(found[2]), int(found[3])
-        yield name, _yolo_mask(path / "labels" / f"{name}.txt", height, width)
+        name = checked(found[1], seen, where)
+        try:
+            mask = _blank(int(found[2]), int(found[3]))
+        except ValueError as error:
+            raise UserError(f"no size of an image: {error}", where=where) from error
+        _draw_yolo(path / "labels" / f"{name}.txt", mask)
+        yield name, mask
 
 
-def _yolo_mask(file: Path, height: int, width: int) -> np.ndarray:
-    mask = np.zeros((height, width), np.uint8)
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else (), 1):
+def _draw_yolo(file: Path, mask: np.ndarray) -> None:
+    height, width = mask.shape
+    for number, line in enumerate(read_text(file).splitlines() if file.is_file() else (), 1):
         try:
             label, *shares = line.split()
             if int(label) not in range(IGNORE - 1):
@@ -208,14 +242,13 @@ def _yolo_mask(file: Path, height: int, width: int) -> np.ndarray:
             fill(mask, points, int(label) + 1)
         except (ValueError, OverflowError) as error:
             raise UserError(f"not 'class x y x y ...': {error}", where=f"{file}:{number}") from error
-    return mask
 
 
 def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
     """Annotations/Full-Resolution/<video>/00000.png, ImageSets/all.txt (one video a line) and labels.txt.
 
     A video is a folder of masks whose names are numbers; they keep their numbers. All other masks are left out.
-    frames.json tells the ids of the frames whose numbers are not of five digits.
+    frames.json tells the id of each frame: its number need not be of five digits.
 
     Raises:
         UserError: No such mask, or two of one number.
@@ -229,8 +262,7 @@ def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
             videos[found[1]] = None
             frame = checked(f"{found[1]}/{int(found[2]):05d}", written, f"mask {name}.png")
             write_mask(out / DAVIS_MASKS / f"{frame}.png", mask)
-            if frame != name:
-                ids[frame] = name
+            ids[frame] = name
     if not written:
         raise UserError(
             "no masks of videos here", where="export.format=davis", remedy="give a run of stage segment, or folders "
@@ -243,11 +275,17 @@ def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
 
 
 def read_davis(path: Path, progress: Progress = iter) -> Read:
-    """Ids are <video>/<number of five digits>, or what frames.json says of them."""
-    ids = read_json(path / FRAMES) if (path / FRAMES).is_file() else {}
-    seen: set[str] = set()
-    for frame, mask in read_folder(path / DAVIS_MASKS, progress):
-        yield checked(ids.get(frame, frame), seen, f"{path / FRAMES}: {frame}"), mask
+    """Masks of the frames in frames.json, which tells their ids; without that file, all of them as they are named."""
+    file, frames, seen = path / FRAMES, set[str](), set[str]()
+    if not file.is_file():
+        yield from read_folder(path / DAVIS_MASKS, progress)
+        return
+    ids = read_json(file)
+    if not isinstance(ids, dict) or not all(isinstance(name, str) for name in ids.values()):
+        raise UserError("not a table of frames and their ids", where=file, remedy='it says {"<video>/00000": "<id>"}')
+    ids = {checked(frame, frames, f"{file}: {frame}"): name for frame, name in ids.items()}
+    for frame, mask in read_folder(path / DAVIS_MASKS, progress, list(ids)):
+        yield checked(ids[frame], seen, f"{file}: {frame}"), mask
 
 
 WRITE = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo, "davis": write_davis}

@@ -47,5 +47,5 @@ def read_mask(path: str | Path) -> np.ndarray:
             return np.asarray(image).astype(np.uint8)
     except FileNotFoundError:
         raise BadItem("mask not found", where=path) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise BadItem(f"mask cannot be read: {error}", where=path) from error

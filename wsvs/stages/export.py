@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 
 from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.export import READ, WRITE, write_coco
-from wsvs.core.files import explain_os_error, read_json
+from wsvs.core.export import READ, WRITE, require_lines, write_coco
+from wsvs.core.files import explain_os_error, read_json, read_text
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.progress import follow
 from wsvs.core.runs import masks_of, require_run
@@ -50,6 +50,7 @@ def run(run: Run) -> None:
         folder = source_of(cfg)
         labels = list(settings.names) if settings.names else label_names(folder)
         root, names = masks_of(folder)
+        require_lines(settings.format, names, root)
         make_writable(out, "export.out" if settings.out else "out")
         masks = read_masks(run, root, list(names), len(labels))
         if settings.format == "coco":
@@ -127,7 +128,7 @@ def label_names(folder: Path) -> list[str]:
             return [BACKGROUND, *read_checkpoint(checkpoint)["hyper_parameters"]["net"]["classes"]]
     labels = folder / "labels.txt"
     if labels.is_file():
-        return labels.read_text(encoding="utf-8").splitlines()
+        return read_text(labels).splitlines()
     raise UserError(
         "the names of the classes are not known", where=folder, remedy="give them: export.names=[background,cat,dog]"
     )
