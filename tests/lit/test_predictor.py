@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import av
@@ -15,6 +16,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import encode_mask, read_mask
 from wsvs.data.work import ItemDataset, WorkModule
+from wsvs.lit.film import open_film
 from wsvs.lit.predictor import OVERLAY_SIDE, PredictionWriter, PredictorModule, load_image
 from wsvs.nets.model import SegmentationNet
 
@@ -240,7 +242,7 @@ def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
 
 def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch):
     """And ends as one that nobody has interrupted; what the power cut or another film has left is made anew."""
-    film, asked = make_film(tmp_path / "f.mp4", 12, size=(64, 48)), []
+    film, asked, shown = make_film(tmp_path / "f.mp4", 12, size=(64, 48)), [], []
     module = PredictorModule(net, background=0.3)
     segment = module.segment
 
@@ -250,11 +252,18 @@ def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch
         asked.append(image)
         return segment(image, classes)
 
+    @contextmanager
+    def recorded(path, fps):
+        shown.append([])
+        with open_film(path, fps) as add:
+            yield lambda picture: (shown[-1].append(picture), add(picture))
+
     def run(folder):
         with torch.inference_mode():
             prediction = module.predict_step({"id": "f", "film": str(film), "classes": None}, 0)
             write(PredictionWriter(folder, Ledger(folder), names=("background", "cat", "dog")), prediction)
 
+    monkeypatch.setattr("wsvs.lit.predictor.open_film", recorded)
     whole, out = tmp_path / "whole", tmp_path / "out"
     run(whole)
     monkeypatch.setattr(module, "segment", counted)
@@ -270,8 +279,12 @@ def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch
     run(out)
     assert len(asked) == 12 - 7 + 2
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
-    found, expected = ({path.relative_to(at): path.read_bytes() for path in at.rglob("*.*")} for at in (out, whole))
-    assert len(expected) == 12 + 2 and found == expected  # with the film of overlays and the line in the ledger
+    found, expected = (
+        {path.relative_to(at): path.read_bytes() for end in ("png", "json") for path in at.rglob(f"*.{end}")}
+        for at in (out, whole)
+    )
+    assert len(expected) == 12 + 1 and found == expected  # with the line in the ledger
+    assert len(shown[0]) == 12 and np.array_equal(shown[0], shown[-1]) and (out / "overlay/f.mp4").is_file()
 
 
 def test_classes_of_a_film_are_those_of_its_mean_scores(net, tmp_path, monkeypatch):
