@@ -41,10 +41,22 @@ def test_a_hole_hangs_on_a_slit():
 
 def test_random_masks_with_holes_islands_and_corners_that_touch():
     rng = np.random.default_rng(0)
-    for _ in range(400):
-        mask = rng.random(rng.integers(1, 10, 2)) < rng.random()
+    for size in [10] * 400 + [40] * 20:
+        mask = rng.random(rng.integers(1, size, 2)) < rng.random()
         assert np.array_equal(back(mask), mask)  # and no part over another: the sum is 1 at most
         assert len(outlines(mask)) == cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[0] - 1
+
+
+def test_slits_run_through_the_part_alone():
+    """Tools that draw a polygon's sides too would else paint over holes: OpenCV does."""
+    rng = np.random.default_rng(2)
+    mask = np.kron(rng.random((30, 30)) < 0.9, np.ones((4, 4), bool))
+    for points in outlines(mask):
+        for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
+            assert y0 == y1 or x0 == x1
+            if y0 == y1:  # one of the two rows that it runs between
+                xs = slice(min(x0, x1), max(x0, x1))
+                assert mask[y0 - 1 : y0, xs].all() or mask[y0 : y0 + 1, xs].all()
 
 
 def test_fill_agrees_with_the_test_of_each_pixels_centre():

@@ -20,10 +20,7 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     for part in range(1, count):
         left, top, width, height = boxes[part, :4]
         inside = parts[top : top + height, left : left + width] == part
-        outer, *holes = sorted(_loops(inside), key=lambda loop: -abs(_area(loop)))
-        for hole in holes:
-            outer = _joined(outer, hole)
-        found.append(outer + np.array([left, top]))
+        found.append(_corners(_joined(_loops(inside))) + np.array([left, top]))
     return found
 
 
@@ -59,7 +56,7 @@ def fill(mask: np.ndarray, points: np.ndarray, value: int) -> None:
 
 
 def _loops(inside: np.ndarray) -> list[np.ndarray]:
-    """Closed loops along the pixels' borders, the mask on their right; only where they turn."""
+    """Closed loops along the pixels' borders, the mask on their right: each (N, 2) points (x, y), one px apart."""
     padded = np.pad(inside, 1)
     steps: dict[tuple[int, int], list[tuple[int, int]]] = {}
     above, below = padded[:-1, 1:-1], padded[1:, 1:-1]  # of the horizontal borders
@@ -71,34 +68,60 @@ def _loops(inside: np.ndarray) -> list[np.ndarray]:
         for y, x in np.argwhere(borders).tolist():
             steps.setdefault((x + ox, y + oy), []).append((dx, dy))
     loops = []
-    while steps:
-        start = place = next(iter(steps))
-        step = steps[start][0]
-        turned: list[tuple[int, int]] = []
-        while place in steps:
-            ways = steps[place]
-            following = next(way for way in _TURNS[step] if way in ways) if turned else ways[0]
-            ways.remove(following)
-            if not ways:
-                del steps[place]
-            if not turned or following != step:
-                turned.append(place)
-            step = following
-            place = (place[0] + step[0], place[1] + step[1])
-            if place == start and place not in steps:
-                break
-        loops.append(np.array(turned, np.int64))
+    for start in list(steps):
+        while start in steps:
+            loops.append(np.array(_walk(steps, start), np.int64))
     return loops
 
 
-def _area(loop: np.ndarray) -> float:
-    x, y = loop.T
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+def _walk(steps: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[int, int]) -> list[tuple[int, int]]:
+    """The points of a loop; its steps are taken out."""
+    place, step = start, steps[start][0]
+    points: list[tuple[int, int]] = []
+    while place in steps:
+        ways = steps[place]
+        step = next(way for way in _TURNS[step] if way in ways) if points else ways[0]
+        ways.remove(step)
+        if not ways:
+            del steps[place]
+        points.append(place)
+        place = (place[0] + step[0], place[1] + step[1])
+        if place == start and place not in steps:
+            break
+    return points
 
 
-def _joined(outer: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """One polygon: at the corner that is nearest to the hole, go there, around it, and back the same way."""
-    distances = np.abs(outer[:, None] - hole[None]).sum(-1)
-    at, first = divmod(int(distances.argmin()), len(hole))
-    turned = np.roll(hole, -first, axis=0)
-    return np.concatenate([outer[: at + 1], turned, turned[:1], outer[at:]])
+def _joined(loops: list[np.ndarray]) -> np.ndarray:
+    """One loop of a part's border and those of its holes.
+
+    From the leftmost point of each hole a slit goes left to the next border, through the part alone, and back.
+    """
+    if len(loops) == 1:
+        return loops[0]
+    first = [np.lexsort((loop[:, 1], loop[:, 0]))[0] for loop in loops]
+    turned = [np.roll(loop, -at, axis=0) for loop, at in zip(loops, first, strict=True)]
+    turned.sort(key=lambda loop: (loop[0, 0], loop[0, 1]))  # a slit's end is on a loop before: the border is the first
+    points = np.concatenate(turned)
+    stops = np.cumsum([len(loop) for loop in turned])
+    starts = stops - [len(loop) for loop in turned]
+    places = points[:, 1] * (points[:, 0].max() + 1) + points[:, 0]
+    order = np.argsort(places)
+    ends = order[np.searchsorted(places[order], places[starts[1:]]) - 1]
+    after = np.arange(1, len(points) + 1)
+    after[stops - 1] = starts
+    following, which = after.tolist(), list(range(len(points)))
+    for start, stop, end in zip(starts[1:].tolist(), stops[1:].tolist(), ends.tolist(), strict=True):
+        following[stop - 1] = len(which)  # the start again, then the slit's end again, and on from there
+        following += [len(which) + 1, following[end]]
+        which += [start, end]
+        following[end] = start
+    walk = [0]
+    while following[walk[-1]] != 0:
+        walk.append(following[walk[-1]])
+    return points[np.array(which)[walk]]
+
+
+def _corners(loop: np.ndarray) -> np.ndarray:
+    """Its points without those where it goes straight on."""
+    steps = np.sign(np.roll(loop, -1, axis=0) - loop)
+    return loop[(steps != np.roll(steps, 1, axis=0)).any(1)]
