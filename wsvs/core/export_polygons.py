@@ -86,8 +86,6 @@ def _walk(steps: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[int,
             del steps[place]
         points.append(place)
         place = (place[0] + step[0], place[1] + step[1])
-        if place == start and place not in steps:
-            break
     return points
 
 
