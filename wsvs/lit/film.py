@@ -12,7 +12,7 @@ import numpy as np
 
 from wsvs.core.files import atomic_path
 
-_X264 = {"preset": "veryfast", "crf": "20", "threads": "1"}  # one thread: the same film on every machine
+_X264 = {"preset": "veryfast", "crf": "20", "threads": "1"}  # one thread: the others have work of their own
 _SLOWEST, _FASTEST = 1.0, 240.0  # frames per second that players show
 
 
