@@ -75,6 +75,8 @@ def run_stage(cfg) -> float | None:
 
 
 def _run_stage(cfg) -> float | None:
+    from hydra.core.hydra_config import HydraConfig
+
     from wsvs.core.plugins import load_plugins
     from wsvs.stages._checks import check_types
     from wsvs.stages._lightning import sow
@@ -84,7 +86,7 @@ def _run_stage(cfg) -> float | None:
 
     _log_to_stdout()  # a launcher's process has not come through main()
     module = load_stage(cfg.stage)
-    check_types(cfg)
+    check_types(cfg, HydraConfig.get().overrides.task)
     sought = objective_name(cfg, module)
     run = Run(cfg, main)
     with run.opened(module), tracked(run):
@@ -216,9 +218,12 @@ def explain_config_error(error: Exception) -> UserError:
     """Hydra's message without its stack trace; also for a setting that a constructor refuses."""
     if isinstance(error, UserError):
         return error
-    cause = error.__cause__
-    if isinstance(cause, UserError):
-        return cause
+    cause, within = error.__cause__, error.__context__
+    while within and type(within).__name__ == "InterpolationResolutionError":  # what a resolver raised is wrapped twice
+        within = within.__context__
+    for told in (cause, within):
+        if isinstance(told, UserError):
+            return told
     if override := getattr(error, "override", None):  # of Hydra's OverrideParseException
         return _unreadable_override(override)
     # Lightning's refusals are of a type of its own, in a package that takes seconds to import.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,12 +22,12 @@ WHOLE = (
     "attention_batch", "superpixels", "longest_edge", "warmup",
 )
 NUMBERS = ("lr", "lr_backbone", "threshold", "holdout", "jitter", "ema")
-NULL = ("ema",)  # of these, where null is a value too
+NULL = ("ema", "trainer.enable_model_summary")  # of these, where null is a value too
 PAIRS = ("scale", "coverage")
 LISTS = (  # lists of names or numbers, many of them null by default; of any section, since a pipeline reads them late
     "predict.tags", "predict.zooms", "evaluate.classes", "evaluate.names", "evaluate.prediction_names",
     "evaluate.thresholds", "export.names", "reproduce.seeds", "data.classes", "model.scales", "retrieve.pause",
-    "retrieve.javascript", "plugins",
+    "retrieve.classes", "retrieve.javascript", "plugins",
 )
 TRAINER = {  # number of the trainer section: (its least value, is it a whole one)
     "num_nodes": (1, True), "accumulate_grad_batches": (1, True), "log_every_n_steps": (0, True),
@@ -35,14 +36,37 @@ TRAINER = {  # number of the trainer section: (its least value, is it a whole on
 }
 # Lightning's others make the weights themselves of half precision, while pictures come as float32.
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
+NUMBER_LISTS = ("predict.zooms", "evaluate.thresholds", "model.scales", "retrieve.pause")
+TEXTS = (  # paths and names; Hydra reads one of digits as a number
+    "name", "out", "objective", "videos", "input", "labels", "predictions", "truth", "inputs.encoder",
+    "inputs.retrieve", "inputs.relevance", "inputs.segment", "inputs.decoder", "inputs.adapt", "data.root",
+    "data.labels", "data.train", "data.val", "data.masks", "data.folder", "data.prepared", "data.augmented",
+    "model.weights", "model.sha256", "retrieve.root", "retrieve.labels", "retrieve.file", "retrieve.merge",
+    "segment.checkpoint", "predict.checkpoint", "predict.ids", "evaluate.split", "evaluate.split_name",
+    "evaluate.table", "submit.ids", "export.out",
+)
+NAMES = (  # lists of them
+    "predict.tags", "evaluate.classes", "evaluate.names", "evaluate.prediction_names", "export.names",
+    "data.world.classes", "data.classes", "retrieve.classes", "retrieve.javascript", "plugins",
+)
+FLAGS = (
+    "resume", "dry_run", "segment.frames", "segment.overlay", "adapt.flip", "predict.flip", "predict.overlay",
+    "predict.scores", "evaluate.boundary", "export.reverse", "retrieve.score", "retrieve.keep_videos",
+    "model.batch_norm", "trainer.enable_model_summary", "logger.wandb.offline", "logger.wandb.models",
+)
 _SHOW = "--cfg job shows every value; without yours it shows the default"
 
 
-def check_types(cfg: DictConfig) -> None:
+def check_types(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
     """Raises `UserError` where a number of the stage's section is none: steps=1e4 would fail late, and oddly.
 
-    So it does where a list is none: predict.tags=tiger would be five tags of a letter each.
-    Numbers of the trainer section too, of which Lightning refuses some by a trace, and others never.
+    So it does where a list is none: predict.tags=tiger would be five tags of a letter each; and where true or false is
+    none: predict.flip=no would be true. Numbers of the trainer section too, of which Lightning refuses some by a trace,
+    and others never. Paths and names that Hydra has read as numbers become texts in `cfg`.
+
+    Args:
+        cfg: The configuration.
+        overrides: Those of the command, which say how such a number was written.
     """
     section = {} if cfg.stage == "pipeline" else cfg.get(cfg.stage) or {}  # its `steps` are stages, not numbers
     for keys, whole in ((WHOLE, True), (NUMBERS, False)):
@@ -52,14 +76,24 @@ def check_types(cfg: DictConfig) -> None:
                 _check_number(f"{cfg.stage}.{key}", value, whole)
     for key in PAIRS:
         value = section.get(key, [0, 0])
-        if not (OmegaConf.is_list(value) or isinstance(value, list)) or len(value) != 2:
+        if not (OmegaConf.is_list(value) or isinstance(value, list)) or len(value) != 2 or not _numbers(value):
             raise UserError(f"{cfg.stage}.{key} must be two numbers, got {value!r}", where="the configuration",
                             remedy=f"for example {cfg.stage}.{key}=[0.5,0.9]")
     for name in LISTS:
-        value = OmegaConf.select(cfg, name)
+        value = _given(cfg, name)
         if value is not None and (isinstance(value, str) or not isinstance(value, Sequence)):
             raise UserError(f"{name} must be a list, got {value!r}", where="the configuration",
                             remedy=f"write {name}=[{value}]")
+    for name in NUMBER_LISTS:
+        value = _given(cfg, name)
+        if value is not None and not _numbers(value):
+            raise UserError(f"{name} must be numbers, got {value!r}", where="the configuration", remedy=_SHOW)
+    for name in FLAGS:
+        value = _given(cfg, name, default=False)
+        if not isinstance(value, bool) and (value is not None or name not in NULL):
+            raise UserError(f"{name} must be true or false, got {value!r}", where="the configuration",
+                            remedy=f"write {name}=true or {name}=false")
+    _make_texts(cfg, overrides)
     _check_number("seed", cfg.seed, True)
     _check_trainer(cfg.trainer)
     _check_precision(cfg.trainer.precision, cfg.stage)
@@ -75,6 +109,52 @@ def _check_precision(precision: Any, stage: str) -> None:
         raise UserError(
             "stage segment has no precision 64-true", where="trainer.precision", remedy="use trainer.precision=32-true"
         )
+
+
+def _given(cfg: DictConfig, name: str, default: Any = None) -> Any:
+    """Value of a setting; the default where there is no such one, or where it leads to one that nobody has given."""
+    return OmegaConf.select(cfg, name, default=default, throw_on_resolution_failure=False)
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
+
+
+def _make_texts(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Put texts in the place of numbers where a path or a name is meant."""
+    written = {key.lstrip("+"): text for key, _, text in (word.partition("=") for word in overrides)}
+    for name in (*TEXTS, *NAMES):
+        value, words = _given(cfg, name), written.get(name, "")
+        if name in TEXTS:
+            text: Any = value if value is None else as_text(name, value, words)
+        else:
+            text = [as_text(name, one, words) for one in value] if OmegaConf.is_list(value) else value
+        if text != value:
+            OmegaConf.update(cfg, name, text)
+
+
+def as_text(name: str, value: Any, written: str = "") -> str:
+    """A path or a name, or one of several, that Hydra may have read as a number.
+
+    Args:
+        name: The setting.
+        value: What it has.
+        written: What the command says of it, if anything.
+
+    Raises:
+        UserError: No text, or a number that was written in another way: 2024_10 is 202410 to Hydra.
+    """
+    if isinstance(value, str):
+        return value
+    example = '["2024_10"]' if name in NAMES else '"2024_10"'
+    recipe = f"put quotes within quotes around a name that is read as something else: '{name}={example}'"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        each = "each of " if name in NAMES else ""
+        raise UserError(f"{each}{name} must be one text, got {value!r}", where="the configuration", remedy=recipe)
+    if written and "$" not in written and str(value) not in re.split(r"[\[\], ]+", written):
+        raise UserError(f"{name}={written} would be read as the number {value}", where="the configuration",
+                        remedy=recipe)
+    return str(value)
 
 
 def _check_trainer(section: DictConfig) -> None:

@@ -28,6 +28,7 @@ from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, world_size
 from wsvs.core.processes import rank as rank  # stages take it from here
 from wsvs.stages import ALL_STAGES, load_stage
+from wsvs.stages._checks import as_text
 from wsvs.stages._next import next_command
 from wsvs.stages._status import is_part
 
@@ -248,11 +249,12 @@ def _without(value: Any, keys: Sequence[str]) -> Any:
 
 def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
     """Id of this run: from the environment, else the unfinished run of the same command, else a new one."""
+    home = Path(as_text("out", out), as_text("name", name), stage)
     if resume and stage in ALL_STAGES and not any(
         os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
     ):
         wanted = sorted(word for word in sys.argv[1:] if _is_task_override(word))
-        for path in sorted(Path(out, name, stage).glob("*/.hydra/overrides.yaml"), reverse=True):
+        for path in sorted(home.glob("*/.hydra/overrides.yaml"), reverse=True):
             directory = path.parents[1]
             same = _overrides_of(path) == wanted
             if same and not (directory / runs.SUMMARY).exists() and not _is_locked(directory):
