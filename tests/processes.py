@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -43,7 +45,7 @@ def sabotaged(source, target, **more):
         if left < 0 and what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif left < 0 and what == "hang":
-            time.sleep(600)
+            time.sleep(3600)
         elif left < 0:
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
     return replace(source, target, **more)
@@ -107,7 +109,7 @@ class Cli:
     def wait_for(self, process: subprocess.Popen[str], folder: Path, pattern: str, seconds: float = 600) -> None:
         """Wait until a process has written a file."""
         deadline = time.monotonic() + seconds
-        while not any(folder.glob(pattern)):
+        while all(path.name.startswith(".") for path in folder.glob(pattern)):  # hidden: not yet under its name
             if process.poll() is not None or time.monotonic() > deadline:
                 self.end(process)
                 pytest.fail(f"{pattern} did not come:\n{process.communicate()[0][-4000:]}")
@@ -155,6 +157,14 @@ class Toy:
 
     def inputs(self, *stages: str) -> list[str]:
         return [f"inputs.{stage}={quoted(self.run(stage))}" for stage in stages]
+
+
+def free_port(first: int, stop: int) -> int:
+    """A port of this range, below those that the system hands out: nobody else gets it by chance meanwhile."""
+    while True:
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", random.randrange(first, stop)))
+            return listener.getsockname()[1]
 
 
 def quoted(value: object) -> str:

@@ -6,6 +6,7 @@ import csv
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -62,12 +63,20 @@ def test_when_one_rank_is_killed_the_other_ends_and_the_run_goes_on(toy, cli, tm
     assert process.returncode in ({KILLED} if killed == 0 else {KILLED, 2})
     if process.returncode == 2:
         assert "error: another rank ended before its time" in said and "goes on from there" in said
-    assert not alive(process.pid)
+    check_ended(process.pid)
     run = only_run(tmp_path, "segment")
     done = times(run / "done", "*.json")
     assert 2 <= len(done) < len(rows(toy.run("segment") / "shots.jsonl"))
     cli.run(*words)
     check_went_on(only_run(tmp_path, "segment"), done, files(toy.run("segment") / "masks"))
+
+
+def check_ended(session: int) -> None:
+    """None lives on. A process that ends closes its files, by which we know of it, somewhat before it is dead."""
+    deadline = time.monotonic() + 60
+    while (left := alive(session)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
 
 
 def alive(session: int) -> list[str]:
@@ -181,5 +190,5 @@ def test_a_signal_stops_a_run_with_one_line(toy, cli, tmp_path, stage, sent, sta
     said = cli.finish(process, status)
     assert said.count("stopped; the same command goes on from here") >= 1
     assert "Traceback" not in said
-    assert not alive(process.pid)
+    check_ended(process.pid)
     assert not (only_run(tmp_path, stage) / "summary.json").exists()

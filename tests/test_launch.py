@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.processes import TWO_RANKS, files, quoted, rows, skipped, summary
+from tests.processes import TWO_RANKS, files, free_port, quoted, rows, skipped, summary
 from tests.wandb_file import read
 
 pytestmark = pytest.mark.slow
@@ -93,8 +93,9 @@ def test_ranks_of_torchrun_that_find_no_world_make_one(cli, out, place):
 
 def test_ranks_of_slurm(toy, cli, out, place):
     """As srun starts them: every process by itself, told by its environment who it is."""
+    job = str(free_port(15000, 25000) - 5000)  # Lightning adds 15000 to its last four digits
     slurm = {
-        "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "toy", "SLURM_NTASKS": "2", "SLURM_NNODES": "1",
+        "SLURM_JOB_ID": job, "SLURM_JOB_NAME": "toy", "SLURM_NTASKS": "2", "SLURM_NNODES": "1",
         "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0", "SLURM_JOB_NODELIST": "localhost",
         "SLURM_NODELIST": "localhost", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
     }
@@ -105,7 +106,7 @@ def test_ranks_of_slurm(toy, cli, out, place):
     for process in ranks:
         cli.finish(process)
     run = only_run(out, "encoder")
-    assert run.name == "4711"
+    assert run.name == job
     assert steps(run) == math.ceil(summary(run)["counts"]["train images"] / 2) // 4
 
 

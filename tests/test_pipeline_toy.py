@@ -74,7 +74,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(toy, cli, tmp_path):
     process = cli.start(*words, sabotage="/segment/*/done/|1|0|hang")  # at its second shot
     cli.wait_for(process, tmp_path, "k/segment/*/done/*/*.json")
     os.kill(process.pid, signal.SIGKILL)
-    cli.finish(process, -signal.SIGKILL, seconds=30)  # the stage's process has gone too: it held the other end
+    cli.finish(process, -signal.SIGKILL)  # the stage's process has gone too: it held the other end
     [segment] = (tmp_path / "k" / "segment").iterdir()
     assert not (segment / "summary.json").exists()
     done = times(segment / "done", "*.json")
@@ -94,7 +94,7 @@ def test_sigterm_to_the_pipeline_alone_stops_its_stage_too(toy, cli, tmp_path):
     process = cli.start(*words)
     cli.wait_for(process, tmp_path, "t/encoder/*/checkpoints/last.ckpt")
     os.kill(process.pid, signal.SIGTERM)
-    said = cli.finish(process, 143, seconds=60)
+    said = cli.finish(process, 143)
     assert "the same command goes on from here" in said and "Traceback" not in said
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from wsvs.data.prefetch import batched, prefetch
 
+SECONDS = 60  # for what takes no time on a machine that has time
+
 
 def test_order_and_end():
     assert list(prefetch(iter(range(100)), 4)) == list(range(100))
@@ -27,7 +29,7 @@ def test_runs_ahead_but_not_further_than_asked():
     items = prefetch(source(), 5)
     assert not made  # nothing starts before the first item is wanted
     assert next(items) == 0
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SECONDS
     while len(made) < 7 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.2)
@@ -49,10 +51,10 @@ def test_exception_comes_after_the_items_before_it():
 
 
 def test_early_stop_ends_the_thread_and_the_source():
-    before = threading.active_count()
-    closed = threading.Event()
+    threads, closed = [], threading.Event()
 
     def source():
+        threads.append(threading.current_thread())
         try:
             k = 0
             while True:  # endless
@@ -64,22 +66,29 @@ def test_early_stop_ends_the_thread_and_the_source():
     for item in prefetch(source(), 3):
         if item == 5:
             break
-    assert closed.wait(5)
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    assert closed.wait(SECONDS)
+    check_ended(threads)
 
 
 def test_error_of_the_consumer_stops_the_thread():
-    before = threading.active_count()
+    threads = []
+
+    def source():
+        threads.append(threading.current_thread())
+        yield from range(10**9)
+
     with pytest.raises(RuntimeError, match="consumer"):
-        for _ in prefetch(iter(range(10**9)), 2):
+        for _ in prefetch(source(), 2):
             raise RuntimeError("consumer")
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    check_ended(threads)
+
+
+def check_ended(threads):
+    """The one thread that read ahead, which is not ours, is no more."""
+    [thread] = threads
+    assert thread is not threading.current_thread()
+    thread.join(SECONDS)
+    assert not thread.is_alive()
 
 
 def test_batched():

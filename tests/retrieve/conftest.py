@@ -50,7 +50,7 @@ class Retrieval:
     def out(self) -> Path:
         return self.folder / "out"
 
-    def web(self, *, timeout: float = 20.0, **pace: Any) -> Web:
+    def web(self, *, timeout: float = 60.0, **pace: Any) -> Web:
         return Web(Pace(**{"pause": (0, 0), "rate": 1e9, "backoff": 0.001, "retries": 2, **pace}), timeout=timeout)
 
     def crawl(
