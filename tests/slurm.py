@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -21,6 +22,7 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEM
 
 # Two daemons that call themselves n1 and n2 are the nodes; they have the cores that jobs ask for, whatever is here.
 # Lightning and torchrun.sh choose their port by the job's number, so those of two clusters must not be alike.
+# Whatever SLURM has limits for may take long on a machine that has other work. MinJobAge=0 would mean 2 s.
 CONF = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -30,7 +32,7 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={folder}/munge.sock,cred_expire=5
+AuthInfo=socket={folder}/munge.sock
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -48,6 +50,11 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
 PropagateResourceLimits=NONE
 KillWait=5
+MessageTimeout=100
+BatchStartTimeout=600
+UnkillableStepTimeout=600
+SlurmdTimeout=0
+MinJobAge=86400
 NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]}-{ports[2]} CPUs=32 RealMemory=1000
 PartitionName=main Nodes=ALL Default=YES
 """
@@ -86,17 +93,36 @@ class Slurm:
         return self.call("sbatch", "--parsable", f"--chdir={cwd}", *options, script, *words, **more)
 
     def requeue_at_once(self, job: str) -> None:
-        """Do not wait until all credentials of a job's first life are spent, as SLURM does.
+        """Do not wait until all credentials of a job's first life are spent, as SLURM does for two minutes.
 
-        But a node refuses a life whose credential is of the very second in which it ended the life before.
+        Each task of an array goes on by itself, as soon as its first life has ended on its nodes. But a node refuses
+        a life whose credential is of the very second in which it ended the life before.
         """
-        self.wait(lambda: set(self.states(job)) == {"PENDING"}, f"job {job} was not requeued")
-        self.call("scontrol", "update", f"JobId={job}", "StartTime=now+2")
+        again: set[str] = set()
+
+        def start() -> bool:
+            tasks = self.tasks(job)
+            for name, shown in tasks.items():
+                if name not in again and shown["Restarts"] != "0" and shown["JobState"] in ("PENDING", "RUNNING"):
+                    if shown["JobState"] == "PENDING":
+                        self.call("scontrol", "update", f"JobId={name}", "StartTime=now+2")
+                    again.add(name)
+            return again == set(tasks)
+
+        self.wait(start, f"job {job} was not requeued")
 
     def states(self, job: str) -> list[str]:
         """State of a job, or of each task of an array."""
-        shown = self.call("scontrol", "show", "job", "--oneliner", job)
-        return [word.partition("=")[2] for word in shown.split() if word.startswith("JobState=")]
+        return [shown["JobState"] for shown in self.tasks(job).values()]
+
+    def tasks(self, job: str) -> dict[str, dict[str, str]]:
+        """{number: what SLURM shows of it} of a job, or of each task of an array: the last one's own is the array's."""
+        found = {}
+        for line in self.call("scontrol", "show", "job", "--oneliner", job).splitlines():
+            shown = {key: value for key, _, value in (word.partition("=") for word in line.split())}
+            task = "ArrayTaskId" in shown
+            found["{ArrayJobId}_{ArrayTaskId}".format(**shown) if task else shown["JobId"]] = shown
+        return found
 
     def finish(self, job: str, state: str = "COMPLETED") -> None:
         self.wait(lambda: all(found in ENDED for found in self.states(job)), f"job {job} did not end")
@@ -105,7 +131,8 @@ class Slurm:
     def wait(self, condition: Callable[[], bool], what: str, seconds: float = 900) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, what + self.logs()
+            running = all(daemon.poll() is None for daemon in self.daemons)
+            assert running and time.monotonic() < deadline, what + self.logs()
             time.sleep(0.2)
 
     def logs(self) -> str:
@@ -124,15 +151,15 @@ def cluster(environment: dict[str, str]) -> Iterator[Slurm]:
         (folder / "state").mkdir()
         (folder / "key").touch(0o600)
         (folder / "key").write_bytes(secrets.token_bytes(1024))
-        host, ports = socket.gethostname().partition(".")[0], _free_ports()
+        host, ports = socket.gethostname().partition(".")[0], _three_ports()
         (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=host, ports=ports, user=getuser()))
         munge = {"key-file": "key", "socket": "munge.sock", "pid-file": "munge.pid", "seed-file": "munge.seed"}
         _start(slurm, "munged", "--foreground", "--force", *(f"--{key}={folder / name}" for key, name in munge.items()))
-        slurm.wait((folder / "munge.sock").exists, "munged did not start", 30)
+        slurm.wait((folder / "munge.sock").exists, "munged did not start")
         _start(slurm, "slurmctld", "-D", "-c")
         for node in ("n1", "n2"):
             _start(slurm, "slurmd", "-D", "-N", node)
-        slurm.wait(lambda: _idle(slurm) == 2, "the nodes did not come up", 60)
+        slurm.wait(lambda: _idle(slurm) == 2, "the nodes did not come up")
         yield slurm
 
 
@@ -179,21 +206,15 @@ def _environment(process: int) -> list[bytes]:
         return []
 
 
-def _free_ports() -> list[int]:
-    """One for the controller, and two in a row for the nodes."""
+def _three_ports() -> range:
+    """Three free ones in a row: below those that jobs use and those that the system hands out to anybody meanwhile."""
     while True:
-        with ExitStack() as held:
-            first = _bound(held, 0)
-            try:
-                return [_bound(held, 0), first, _bound(held, first + 1)]
-            except OSError:
-                continue
-
-
-def _bound(held: ExitStack, port: int) -> int:
-    listener = held.enter_context(socket.socket())
-    listener.bind(("127.0.0.1", port))
-    return listener.getsockname()[1]
+        first = random.randrange(10000, 14990)
+        with ExitStack() as held, suppress(OSError):
+            ports = range(first, first + 3)
+            for port in ports:
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return ports
 
 
 def python_as_wsvs(folder: Path) -> Path:
