@@ -97,6 +97,10 @@ def test_paths_and_names_of_digits_are_texts(composed):
     check_types(cfg, words)
     assert (cfg.name, cfg.data.root, cfg.input, cfg.labels, cfg.export.out) == ("2024", "1", "1", "123", "1.5")
     assert (cfg.data.classes, cfg.predict.tags) == (["1", "2"], ["1", "cat"])
+    for name in ("7", "cat"):  # one alone, as each job of a sweep over classes has it
+        cfg = composed("stage=retrieve", "data.root=x", f"retrieve.classes={name}")
+        check_types(cfg, [f"retrieve.classes={name}"])
+        assert cfg.retrieve.classes == name
 
 
 def test_ordinary_words_stay_as_they_are(composed):

@@ -27,7 +27,7 @@ PAIRS = ("scale", "coverage")
 LISTS = (  # lists of names or numbers, many of them null by default; of any section, since a pipeline reads them late
     "predict.tags", "predict.zooms", "evaluate.classes", "evaluate.names", "evaluate.prediction_names",
     "evaluate.thresholds", "export.names", "reproduce.seeds", "data.classes", "model.scales", "retrieve.pause",
-    "retrieve.classes", "retrieve.javascript", "plugins",
+    "retrieve.javascript", "plugins",
 )
 TRAINER = {  # number of the trainer section: (its least value, is it a whole one)
     "num_nodes": (1, True), "accumulate_grad_batches": (1, True), "log_every_n_steps": (0, True),
@@ -45,7 +45,7 @@ TEXTS = (  # paths and names; Hydra reads one of digits as a number
     "segment.checkpoint", "predict.checkpoint", "predict.ids", "evaluate.split", "evaluate.split_name",
     "evaluate.table", "submit.ids", "export.out",
 )
-NAMES = (  # lists of them
+NAMES = (  # lists of them; of retrieve.classes one alone will do, as a sweep gives it
     "predict.tags", "evaluate.classes", "evaluate.names", "evaluate.prediction_names", "export.names",
     "data.world.classes", "data.classes", "retrieve.classes", "retrieve.javascript", "plugins",
 )
@@ -125,10 +125,10 @@ def _make_texts(cfg: DictConfig, overrides: Sequence[str]) -> None:
     written = {key.lstrip("+"): text for key, _, text in (word.partition("=") for word in overrides)}
     for name in (*TEXTS, *NAMES):
         value, words = _given(cfg, name), written.get(name, "")
-        if name in TEXTS:
-            text: Any = value if value is None else as_text(name, value, words)
+        if OmegaConf.is_list(value) and name in NAMES:
+            text: Any = [as_text(name, one, words) for one in value]
         else:
-            text = [as_text(name, one, words) for one in value] if OmegaConf.is_list(value) else value
+            text = value if value is None else as_text(name, value, words)
         if text != value:
             OmegaConf.update(cfg, name, text)
 
