@@ -92,12 +92,12 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def read_text(path: str | Path) -> str:
-    """Raises `UserError` if the file is not UTF-8."""
+def read_text(path: str | Path, problem: str = "not UTF-8 text", remedy: str = "save the file as UTF-8") -> str:
+    """Raises `UserError`, in these words, if the file is not UTF-8."""
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text: {error}", where=path, remedy="save the file as UTF-8") from error
+        raise UserError(f"{problem}: {error}", where=path, remedy=remedy) from error
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from wsvs.core.errors import UserError
-from wsvs.core.files import leads_out
+from wsvs.core.files import leads_out, read_text
 
 Tags = dict[str, tuple[str, ...]]
 
@@ -40,11 +40,8 @@ def read_tags(path: str | Path) -> Tags:
     path = Path(path)
     if not path.is_file():
         raise UserError("table of tags not found", where=path, remedy=_HELP)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        rows = _json_rows(text, path) if path.suffix == ".json" else _delimited_rows(text, path)
-    except UnicodeDecodeError as error:
-        raise UserError(f"table is not UTF-8 text: {error}", where=path, remedy=_HELP) from error
+    text = read_text(path, "table is not UTF-8 text", _HELP)
+    rows = _json_rows(text, path) if path.suffix == ".json" else _delimited_rows(text, path)
     table: Tags = {}
     for line, (name, tags) in rows:
         if not name:
@@ -169,12 +166,8 @@ def read_list(path: str | Path) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise UserError("list of ids not found", where=path, remedy="one id a line")
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"the list of ids is not UTF-8 text: {error}", where=path, remedy="a text file, one id a line"
-        ) from error
+    text = read_text(path, "the list of ids is not UTF-8 text", "a text file, one id a line")
+    lines = [line.strip() for line in text.splitlines()]
     ids = [_VOC_LINE.sub(r"\1", line) for line in lines if line]
     if not ids:
         raise UserError("the list of ids is empty", where=path)

@@ -138,18 +138,19 @@ def _videos(run: Run) -> None:
     if settings.table:
         table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
     counts: dict[str, Any] = {}
-    boundary = bool(settings.boundary)
     if (predictions / "shots.jsonl").is_file():  # a segment run: only its shots have masks
         shots = read_jsonl(predictions / "shots.jsonl")
-        results, counts = evaluate_shots(predictions / "masks", shots, truth, boundary=boundary, progress=SHOTS)
+        results, counts = evaluate_shots(
+            predictions / "masks", shots, truth, boundary=settings.boundary, progress=SHOTS
+        )
     elif (predictions / MANIFEST).is_file():  # a segment run on whole videos
         videos = list(read_jsonl(predictions / MANIFEST))
         results, counts = evaluate_videos(
-            predictions / "masks", videos, truth, table, boundary=boundary, progress=VIDEOS
+            predictions / "masks", videos, truth, table, boundary=settings.boundary, progress=VIDEOS
         )
         results.bad += _without_masks(predictions, {video["video"] for video in videos}, truth)
     else:
-        results = evaluate_video(predictions, truth, table, boundary=boundary, progress=VIDEOS)
+        results = evaluate_video(predictions, truth, table, boundary=settings.boundary, progress=VIDEOS)
     write_video_results(run.dir, results)
     for item in results.bad:
         run.skip(item.where or "?", item.message)
