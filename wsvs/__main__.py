@@ -206,6 +206,8 @@ def _run_jobs() -> None:
         if refused is None:
             raise
         _status.complain(refused)
+    finally:
+        _sweep.release()
 
 
 def options_first(words: list[str]) -> list[str]:

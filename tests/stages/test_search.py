@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,8 @@ from wsvs.core.masks import write_mask
 from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._checks import check_types, read_figure
 from wsvs.stages._objective import objective
+from wsvs.stages._run import LOCK
+from wsvs.stages._sweep import FIRST
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 
@@ -72,8 +77,9 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_killed(cli, search, tmp
     assert "error: this study has its 5 trials" in said and "Traceback" not in said
 
 
-def test_a_job_that_fails_stops_the_search_and_says_why(wsvs, search):
+def test_a_job_that_fails_stops_the_search_and_says_why(wsvs, search, no_collection):
     status, _, told = wsvs(*search, "truth=nowhere")
+    assert held_locks() == []
     assert status == 2 and "Traceback" not in told
     assert told.endswith("error: folder of true masks not found\n  where: nowhere\n  next:  name an existing folder\n")
 
@@ -87,9 +93,27 @@ def test_jobs_that_may_fail_are_passed_over(wsvs, search, tmp_path, caplog):
     assert status == 3 and "Failed experiment: nothing could be scored" in caplog.text
 
 
-def test_a_study_keeps_its_choices(wsvs, search):
+@pytest.fixture
+def no_collection():
+    """What is left behind stays until the test is over."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def held_locks() -> list[str]:
+    """Lock files below the current folder that this process has open."""
+    targets = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself
+            targets.append(os.readlink(entry))
+    return [target for target in targets if target.startswith(os.getcwd()) and Path(target).name == LOCK]
+
+
+def test_a_study_keeps_its_choices(wsvs, search, no_collection):
     assert wsvs(*search, "hydra.sweeper.n_trials=1")[0] == 0
     status, _, told = wsvs(*search, "predictions=masks/2,masks/3")
+    assert held_locks() == [] and FIRST not in os.environ
     assert status == 2 and "Traceback" not in told
     assert "error: CategoricalDistribution does not support dynamic value space" in told
     assert "hydra.sweeper.study_name=... begins another" in told

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import traceback
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,13 +30,17 @@ from wsvs.stages import _status
 from wsvs.stages._run import relaunched, take_lock
 
 FIRST = "WSVS_FIRST_TRIAL"
+_held = ExitStack()  # the lock on the study of this command
+
+
+def release() -> None:
+    """End a sweep, also one whose sweeper raised an error: Hydra then calls no callback."""
+    os.environ.pop(FIRST, None)
+    _held.close()
 
 
 class Sweep(Callback):
     """Called by Hydra, which turns errors of callbacks into warnings: a mistake is said and ends the process here."""
-
-    def __init__(self) -> None:
-        self._lock: IO[str] | None = None
 
     def on_run_start(self, config: Any, **_: Any) -> None:
         """A job alone; also a step of a pipeline and a rank of a job, which are told what swept them."""
@@ -70,7 +75,7 @@ class Sweep(Callback):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(folder)
+            _held.enter_context(take_lock(folder))
         except OSError as error:
             raise explain_os_error(error, folder) from error
         storage = optuna.storages.get_storage(sweeper.storage)
@@ -95,9 +100,7 @@ class Sweep(Callback):
 
     def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Learns from the summaries what the jobs passed over: a launcher may have run them in other processes."""
-        os.environ.pop(FIRST, None)
-        if self._lock is not None:
-            self._lock.close()
+        release()
         for job in Path(config.hydra.sweep.dir).glob("*/.hydra"):
             whole = (job.parent / runs.SUMMARY).is_file()
             if not whole or runs.read_summary(job.parent)["counts"].get("passed over"):
