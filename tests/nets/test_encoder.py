@@ -179,8 +179,15 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     fake_weights(path)
     with pytest.raises(UserError, match="checksum"):
         load_backbone_weights(backbone, str(path), "0" * 64)
-    with pytest.raises(UserError, match="missing"):
-        load_backbone_weights(vgg16(), str(path))
+    state = torch.load(path, weights_only=True)
+    del state["features.3.squeeze.bias"]
+    torch.save(state, path)
+    with pytest.raises(UserError, match=r"weights of SqueezeNet 1\.1: 1 of 50 tensors is missing, first 'features\.3"):
+        load_backbone_weights(backbone, str(path))
+    torch.save(state | {"features.3.squeeze.bias": torch.zeros(3)}, path)
+    with pytest.raises(UserError, match=r"features\.3\.squeeze\.bias has shape \(3,\), expected \(16,\)"):
+        load_backbone_weights(backbone, str(path))
+    fake_weights(path)
     with pytest.raises(UserError, match="need a checksum"):
         load_backbone_weights(backbone, "https://example.org/weights.pth")
     path.write_bytes(path.read_bytes()[:1000])

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.films import make_film, pictures
 from wsvs.core.masks import write_mask
+from wsvs.nets.backbones import build_backbone
+from wsvs.nets.weights import load_backbone_weights
+from wsvs.stages import _status
+from wsvs.stages._data import SMALL, SMALL_BACKBONE
 
 
 def save(path: Path, size=(12, 8)) -> None:
@@ -52,6 +58,53 @@ def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
     assert "fox/a" in said and "dog/broken" in said and "minutes of video" in said
     [skipped] = own.glob("outputs/default/data/*/skipped.json")
     assert len(json.loads(skipped.read_text())) == 3
+
+
+@pytest.mark.parametrize(
+    ("backbone", "given", "told", "words"),
+    [
+        ("squeezenet1_1", [], "these are SqueezeNet 1.1's weights, the model is VGG-16", ["experiment=small"]),
+        ("squeezenet1_1", ["decoder.steps=9"], "these are Squeeze", ["decoder.steps=9", "model=squeezenet1_1"]),
+        ("squeezenet1_1", ["experiment=small"], None, ["experiment=small"]),
+        ("resnet50v2", ["experiment=small"], "these are ResNet-50 v2's weights, the model is SqueezeNet 1.1",
+         ["experiment=small", "model=resnet50v2"]),
+    ],
+)
+def test_the_next_command_names_the_model_of_the_weights(
+    wsvs, own, composed, monkeypatch, caplog, backbone, given, told, words
+):
+    caplog.set_level("INFO", "wsvs")
+    path = own / "my weights.pth"
+    torch.save(build_backbone(backbone).state_dict(), path)
+    (own / "images").rename(own / "it's [mine]")
+    root = "data.root='it\\'s [mine]'"
+    base = [root, "retrieve.root=videos", "model.weights='my weights.pth'"]
+    status, said, _ = wsvs("stage=data", *base, *given)
+    assert status == 3
+    assert (told is None and "weights, the model is" not in said) or told in said
+    proposed = shlex.split(caplog.messages[-1].removeprefix("next: "))
+    assert proposed == ["wsvs", "stage=pipeline", *base, *words]
+    cfg = composed(*proposed[1:])
+    load_backbone_weights(build_backbone(cfg.model.backbone), cfg.model.weights)
+    monkeypatch.setattr(_status, "_part", [])
+    _status.begin_part()  # as a step of a pipeline, whose next step would refuse them
+    status, _, complaint = wsvs("stage=data", *base, *given)
+    assert (status == 2 and told in complaint) if told else status == 3
+
+
+def test_weights_against_the_named_model_are_refused(wsvs, own):
+    torch.save(build_backbone("squeezenet1_1").state_dict(), own / "w.pth")
+    base = ["stage=data", "data.root=images", "model.weights=w.pth"]
+    status, _, complaint = wsvs(*base, "model=vgg16")
+    assert status == 2 and "these are SqueezeNet 1.1's weights, the model is VGG-16" in complaint
+    assert "say model=squeezenet1_1, or give weights of VGG-16" in complaint
+    (own / "w.pth").write_bytes(b"half")
+    status, _, complaint = wsvs(*base, "model=squeezenet1_1")
+    assert status == 2 and "weights cannot be read" in complaint
+
+
+def test_the_experiment_for_few_images_has_the_network_that_is_proposed(composed):
+    assert composed("stage=data", f"experiment={SMALL}").model.backbone == SMALL_BACKBONE
 
 
 def test_truncated_videos_are_passed_over(wsvs, own):

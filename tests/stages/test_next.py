@@ -11,7 +11,7 @@ import pytest
 from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import write_mask
 from wsvs.stages import _status
-from wsvs.stages._next import next_command
+from wsvs.stages._next import next_command, next_line
 
 OWN = ["data.root=my images", "data.labels=labels.tsv", "retrieve.root=my_videos", "model.weights=null"]
 
@@ -72,6 +72,8 @@ def judging(tmp_path) -> list[str]:
         (["stage=pipeline", "name=n", *OWN], ["stage=report", "name=n", "data.root=my images", "data.labels=labels.tsv",
                                               "model.weights=null"]),
         (["stage=data", "name=n", *OWN], ["stage=pipeline", "name=n", *OWN]),
+        (["stage=data", "name=n", "data.root=x"], ["stage=pipeline", "name=n", "data.root=x", "retrieve.root=DIR"]),
+        (["stage=data", "name=n", "data=synthetic"], ["stage=pipeline", "name=n", "data=synthetic"]),
         (["stage=data", "name=n", "data=davis"], ["stage=segment", "name=n", "data=davis", "experiment=motion"]),
         (["stage=submit", "name=n", "submit.ids=test.txt", "predictions=p"], ["stage=report", "name=n"]),
         (["stage=export", "name=n", "export.format=yolo"], ["stage=report", "name=n"]),
@@ -85,6 +87,17 @@ def test_what_comes_next(proposed, given, wanted):
 def test_a_folder_of_videos_is_asked_for(proposed):
     assert proposed("stage=encoder", "name=n", "data.root=x")[-1] == "retrieve.root=DIR"
     assert "retrieve.root=DIR" not in proposed("stage=encoder", "name=n", "data.root=x", "retrieve=youtube")
+
+
+def test_a_command_with_a_word_to_fill_in_says_so(composed, tmp_path):
+    write_json(tmp_path / "outputs/n/encoder/r/summary.json", {"finished": 1.0})
+    told = {}
+    for words in (["data.root=x"], ["data.root=x", "retrieve=youtube"]):
+        overrides = ["stage=encoder", "name=n", *words]
+        told[len(words)] = next_line(composed(*overrides), overrides, tmp_path / "outputs/n/encoder/r")
+    filling = "next, with your folder of videos in place of DIR: "
+    assert told[1] == filling + "wsvs stage=retrieve name=n data.root=x retrieve.root=DIR"
+    assert told[2] == "next: wsvs stage=retrieve name=n data.root=x retrieve=youtube"
 
 
 def test_options_of_the_command_are_kept(proposed):
@@ -102,7 +115,7 @@ def test_odd_names_come_through_the_shell_and_hydra(proposed, composed):
 def test_a_report_is_opened_and_nothing_is_proposed_of_nothing(composed, tmp_path):
     cfg = composed("stage=report", "name=n")
     command = next_command(cfg, ["stage=report"], Path("/a b/r"))
-    assert shlex.split(command) == ["python", "-m", "webbrowser", "file:///a%20b/r/report.html"]
+    assert shlex.split(command) == ["python3", "-m", "webbrowser", "file:///a%20b/r/report.html"]
     assert next_command(composed("stage=export", "name=none"), ["stage=export", "name=none"], tmp_path) is None
 
 
@@ -115,7 +128,7 @@ def test_the_command_line_says_it_last_and_it_can_be_pasted(wsvs, judging, tmp_p
     assert wsvs(*shlex.split(said)[2:], run_id="s")[0] == 0
     report = tmp_path / "outputs/default/report/s"
     assert read_json(report / "summary.json")["counts"]["runs"] == 1
-    assert caplog.messages[-1] == f"next: python -m webbrowser {(report / 'report.html').as_uri()}"
+    assert caplog.messages[-1] == f"next: python3 -m webbrowser {(report / 'report.html').as_uri()}"
 
 
 def test_steps_of_a_pipeline_and_jobs_of_a_sweep_propose_nothing(wsvs, judging, monkeypatch, caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
@@ -14,7 +15,22 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import atomic_path
 from wsvs.core.words import fitting
 from wsvs.nets.backbone import Backbone
+from wsvs.nets.published import Owner, misfits, owner_of, title_of
 from wsvs.nets.timm_backbone import TimmBackbone
+
+
+class ForeignWeights(UserError):
+    """Weights of another network than the model.
+
+    Attributes:
+        owner: The network that they are of.
+    """
+
+    def __init__(
+        self, problem: str, *, where: object = None, remedy: str | None = None, owner: Owner | None = None
+    ) -> None:
+        super().__init__(problem, where=where, remedy=remedy)
+        self.owner = owner
 
 
 def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = None) -> None:
@@ -40,22 +56,46 @@ def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = 
             _check_digest(path, sha256)
         state = backbone.own_names(load_tensors(path))
     wanted = backbone.state_dict()
-    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
-    if missing:
-        raise UserError(
-            f"{len(missing)} of {len(wanted)} tensors {fitting(len(missing), 'is|are')} missing, first {missing[0]!r}",
-            where=source,
-            remedy="give a state dict of the chosen model.backbone with torchvision's key names (timm's, for timm/...)",
-        )
-    for key, value in wanted.items():
-        if key in state and state[key].shape != value.shape:
-            raise UserError(
-                f"{key} has shape {tuple(state[key].shape)}, expected {tuple(value.shape)}", where=source,
-                remedy="these weights are of another network than model.backbone",
-            )
+    _check_fit(backbone, wanted, state, source)
     backbone.load_state_dict({key: state.get(key, value).to(value.dtype) for key, value in wanted.items()})
     backbone.pretrained = True
     backbone.train(backbone.training)  # its norms may go by that
+
+
+def check_weights(backbone: Backbone, source: str) -> None:
+    """Raises `UserError`, as loading it would, if a file is not of this network."""
+    state = backbone.own_names(load_tensors(Path(source).expanduser()))
+    _check_fit(backbone, backbone.state_dict(), state, source)
+
+
+def _check_fit(backbone: Backbone, wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
+    bad = misfits(wanted, state)
+    if not bad:
+        return
+    if any(".backbone." in key for key in state):
+        raise UserError(
+            "this is a checkpoint that wsvs trained, not weights of a backbone", where=f"model.weights={source}",
+            remedy="leave out model.weights and name the run that it is from, such as inputs.encoder=DIR; "
+            "stages segment and predict take the file as segment.checkpoint=FILE and predict.checkpoint=FILE",
+        )
+    mine, owner = title_of(backbone), owner_of(state)
+    if owner is not None and owner.title != mine:
+        fitting_model = f"say {' '.join(owner.words)}, or " if owner.words else ""
+        raise ForeignWeights(
+            f"these are {owner.title}'s weights, the model is {mine}", where=f"model.weights={source}",
+            remedy=f"{fitting_model}give weights of {mine}", owner=owner,
+        )
+    first, missing = bad[0], [key for key in bad if key not in state]
+    if missing:
+        are = fitting(len(missing), "is|are")
+        said = f"{len(missing)} of {len(wanted)} tensors {are} missing, first {missing[0]!r}"
+    else:
+        said = f"{first} has shape {tuple(state[first].shape)}, expected {tuple(wanted[first].shape)}"
+    raise UserError(
+        f"these are not the weights of {mine}: {said}", where=f"model.weights={source}",
+        remedy=f"give a state dict of {mine} with {'timm' if isinstance(backbone, TimmBackbone) else 'torchvision'}'s "
+        "key names, or the model that these weights are of",
+    )
 
 
 def load_tensors(path: str | Path) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlparse
@@ -12,14 +12,18 @@ from rich.table import Table
 
 from wsvs.core.classes import plainly
 from wsvs.core.console import plain_console
-from wsvs.core.errors import BadItem
+from wsvs.core.errors import BadItem, UserError
 from wsvs.core.words import counted
 from wsvs.data.report import Progress, Report
+from wsvs.nets.backbones import build_backbone
 from wsvs.nets.timm_backbone import PREFIX as TIMM
+from wsvs.nets.weights import ForeignWeights, check_weights
 from wsvs.stages._retrieve import folder_source
+from wsvs.stages._status import is_part
 from wsvs.video.reader import check
 
 FEW_IMAGES, LONG = 100, 2000  # images; steps of the decoder
+SMALL, SMALL_BACKBONE = "small", "squeezenet1_1"  # the experiment for few images, and its network
 
 
 @runtime_checkable
@@ -93,22 +97,49 @@ def _with_hint(video: str, tags: Sequence[str], classes: Sequence[str]) -> str:
     return f"{video} (did you mean {near[0]!r}?)" if near else video
 
 
-def add_training(cfg: DictConfig, report: Report) -> None:
-    """What can be said beforehand of the network: where it starts, and whether its settings fit so few images."""
+def add_training(cfg: DictConfig, said: Collection[str], report: Report) -> list[str]:
+    """What is known beforehand of the network: where it starts, and whether its settings fit so few images.
+
+    Args:
+        cfg: The configuration.
+        said: The keys that the command gives.
+        report: Where it is put.
+
+    Returns:
+        Overrides that the next command needs: those of the network that the given weights are of.
+    """
     weights, backbone = cfg.model.weights, cfg.model.backbone
+    words: list[str] = []
+    usable = report.counts.get("usable images", 0)
+    few = 0 < usable < FEW_IMAGES and cfg.decoder.steps > LONG and "experiment" not in said
     fetched = urlparse(weights or "").scheme in ("http", "https") or (weights == "timm" and backbone.startswith(TIMM))
-    if weights and not fetched and not Path(weights).expanduser().is_file():
-        report.add("the weights are not there", f"model.weights={weights}", "check the path, or give an http(s) URL")
+    try:
+        if weights and not fetched and not Path(weights).expanduser().is_file():
+            where = f"model.weights={weights}"
+            report.add("the weights are not there", where, "check the path, or give an http(s) URL")
+        elif weights and not fetched:
+            check_weights(build_backbone(backbone), weights)
+        elif backbone.startswith(TIMM):
+            build_backbone(backbone)
+    except ForeignWeights as error:
+        owner = error.owner
+        if owner and owner.words and not {"model", "model.backbone"} & set(said) and not is_part():
+            words = [f"experiment={SMALL}"] if few and owner.backbone == SMALL_BACKBONE else owner.words
+            report.notes.append(f"{error.problem}: the next command says {' '.join(words)}")
+        else:
+            report.add(error.problem, error.where, error.remedy or "give other weights")
+    except UserError as error:
+        report.add(error.problem, error.where, error.remedy or "check model.weights and model.backbone")
     if not weights and OmegaConf.select(cfg, "data.world") is None:
         report.notes.append(
             f"model.weights is not given: {backbone} learns from nothing, which wants many thousands of images"
         )
-    usable = report.counts.get("usable images", 0)
-    if 0 < usable < FEW_IMAGES and cfg.decoder.steps > LONG:
+    if few and words != [f"experiment={SMALL}"]:
         report.notes.append(
-            f"{counted(usable, 'image|images')} and decoder.steps={cfg.decoder.steps}: experiment=small has settings "
-            "for so few"
+            f"{counted(usable, 'image|images')} and decoder.steps={cfg.decoder.steps}: experiment={SMALL} has settings "
+            "for so few, with SqueezeNet's weights"
         )
+    return words
 
 
 def print_report(report: Report) -> None:

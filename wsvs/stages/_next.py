@@ -17,6 +17,7 @@ from wsvs.data.tagged import FOLDERS
 from wsvs.stages import ALL_STAGES, STAGES, load_stage
 
 PREDICTED = "{predict}"
+BLANK = "DIR"  # a folder that only the user knows
 
 # What a command says of one stage alone; a stage that has such a section among its own takes it over.
 OF_ONE_STAGE = {
@@ -27,7 +28,16 @@ OF_THE_COMMAND = {"stage", "sweep", "hydra"}
 QUOTES = ("'", '"', "[")
 
 
-def next_command(cfg: DictConfig, overrides: Sequence[str], run: Path, options: Iterable[str] = ()) -> str | None:
+def next_line(*of: Any, **more: Any) -> str | None:
+    """What the closing lines say of `next_command`: to be typed as it stands, or once a word is filled in."""
+    command = next_command(*of, **more)
+    filling = f", with your folder of videos in place of {BLANK}" if command and command.endswith(f"={BLANK}") else ""
+    return command and f"next{filling}: {command}"
+
+
+def next_command(
+    cfg: DictConfig, overrides: Sequence[str], run: Path, options: Iterable[str] = (), proposed: Sequence[str] = ()
+) -> str | None:
     """The command line that goes on from a finished run; None where there is nothing to go on with.
 
     It keeps the name, the groups and all else that means something to the next stage too, and names what that stage
@@ -38,14 +48,15 @@ def next_command(cfg: DictConfig, overrides: Sequence[str], run: Path, options: 
         overrides: Those of its command.
         run: Its directory.
         options: Hydra's own, such as --config-dir and its value.
+        proposed: Overrides that the stage adds.
     """
     if cfg.stage == "report":
-        return f"python -m webbrowser {for_shell((run / 'report.html').as_uri())}"
-    said = {_key(word) for word in overrides}
+        return f"python3 -m webbrowser {for_shell((run / 'report.html').as_uri())}"
+    said = {key_of(word) for word in overrides}
     stage = _following(cfg, said)
     if stage == "report" and not any(runs.find_run(cfg.out, cfg.name, one, debug=bool(cfg.debug)) for one in STAGES):
         return None
-    words = [*_kept(cfg, overrides, stage), *_missing(cfg, said, stage, run)]
+    words = [*_kept(cfg, overrides, stage), *proposed, *_missing(cfg, said, stage, run)]
     return " ".join(map(for_shell, ["wsvs", *options, f"stage={stage}", *words]))
 
 
@@ -61,7 +72,8 @@ def _following(cfg: DictConfig, said: Collection[str]) -> str:
     return dict(pairwise(STAGES)).get(cfg.stage, "report")
 
 
-def _key(word: str) -> str:
+def key_of(word: str) -> str:
+    """The key of an override."""
     return word.partition("=")[0].lstrip("+~")
 
 
@@ -71,7 +83,7 @@ def _kept(cfg: DictConfig, overrides: Iterable[str], stage: str) -> Iterator[str
     inputs = module.needs(cfg) if hasattr(module, "needs") else module.NEEDS
     own = {*module.SECTIONS, *(f"inputs.{name}" for name in inputs)}
     for word in overrides:
-        key, section = _key(word), _key(word).partition(".")[0].partition("/")[0]
+        key, section = key_of(word), key_of(word).partition(".")[0].partition("/")[0]
         foreign = section in OF_ONE_STAGE and stage != "pipeline" and not {key, section} & own
         if not foreign and section not in OF_THE_COMMAND:
             yield word
@@ -79,8 +91,9 @@ def _kept(cfg: DictConfig, overrides: Iterable[str], stage: str) -> Iterator[str
 
 def _missing(cfg: DictConfig, said: Collection[str], stage: str, run: Path) -> Iterator[str]:
     """What the next stage needs and nobody has said: as the pipeline would say it, else a word to fill in."""
-    if stage == "retrieve" and cfg.retrieve.source == "folder" and not cfg.retrieve.root:
-        yield "retrieve.root=DIR"
+    steps = stage == "pipeline" and cfg.pipeline.steps
+    if stage in ("retrieve", "pipeline") and not steps and cfg.retrieve.source == "folder" and not cfg.retrieve.root:
+        yield f"retrieve.root={BLANK}"
     if stage == "segment" and cfg.stage == "data" and "experiment" not in said:
         yield "experiment=motion"
     if stage == "export" and cfg.stage == "segment":

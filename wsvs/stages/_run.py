@@ -29,7 +29,7 @@ from wsvs.core.processes import end_with, world_size
 from wsvs.core.processes import rank as rank  # stages take it from here
 from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._checks import as_text
-from wsvs.stages._next import next_command
+from wsvs.stages._next import next_line
 from wsvs.stages._status import is_part
 
 if TYPE_CHECKING:
@@ -186,8 +186,12 @@ class Run:
     def finish(
         self, *, counts: Mapping[str, Any], results: Mapping[str, Any] | None = None, wrote: Path | None = None,
         supervision: str | None = None, columns: Sequence[str] = ("", ""), goes_on: bool = True,
+        proposed: Sequence[str] = (),
     ) -> None:
-        """Write the summary (rank 0), print the closing table and, if this run has made anything, what comes next."""
+        """Write the summary (rank 0), print the closing table and, if this run has made anything, what comes next.
+
+        `proposed` are overrides that the next command needs beside those of this one.
+        """
         if rank() != 0:
             return
         counts = {**counts, "passed over": len(self.skipped)}
@@ -208,9 +212,10 @@ class Run:
         log.info("wrote %s", wrote or self.dir)
         alone = not is_part() and OmegaConf.is_missing(HydraConfig.get().job, "num")  # no step, nor a sweep's job
         if goes_on and alone:
-            following = next_command(self.cfg, self.overrides, self.dir, config_options(sys.argv[1:]))
+            options = config_options(sys.argv[1:])
+            following = next_line(self.cfg, self.overrides, self.dir, options, proposed)
             if following:
-                log.info("next: %s", following)
+                log.info("%s", following)
 
 
 def _add_rows(table: Table, key: str, value: Any) -> None:

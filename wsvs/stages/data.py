@@ -11,6 +11,7 @@ from wsvs.core.words import counted
 from wsvs.data.own import check_tagged
 from wsvs.data.tagged import TaggedImages
 from wsvs.stages._data import Preparable, add_training, add_videos, print_report
+from wsvs.stages._next import key_of
 from wsvs.stages._run import Run, rank
 
 NEEDS: tuple[str, ...] = ()
@@ -22,11 +23,12 @@ def run(run: Run) -> None:
     if rank() != 0:
         return
     data = instantiate(cfg.data, _convert_="all")
+    words: list[str] = []
     report = data.make(follow) if isinstance(data, Preparable) else check_tagged(data, follow)
     if isinstance(data, TaggedImages):
         if cfg.retrieve.source == "folder" and cfg.retrieve.root:
             add_videos(cfg, list(report.by_class), report, follow)
-        add_training(cfg, report)
+        words = add_training(cfg, {key_of(word) for word in run.overrides}, report)
     print_report(report)
     write_json(run.dir / "report.json", report.asdict())
     if report.fatal:
@@ -38,4 +40,4 @@ def run(run: Run) -> None:
     for problem in report.problems:
         for item in problem.items or (problem.where,):
             run.skipped.append({"item": item, "reason": problem.what})  # said above, all of one kind together
-    run.finish(counts=report.counts, wrote=run.dir / "report.json")
+    run.finish(counts=report.counts, wrote=run.dir / "report.json", proposed=words)
