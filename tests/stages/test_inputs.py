@@ -10,7 +10,7 @@ from PIL import Image
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
-from wsvs.data.tagged import read_image_tags
+from wsvs.data.tag_sources import read_image_tags
 from wsvs.stages._inputs import find_files
 from wsvs.stages.predict import list_images
 
@@ -51,4 +51,4 @@ def test_linked_folders_are_looked_into(tmp_path):
     cfg = {"input": str(tmp_path / "lnk"), "labels": None, "predict": {"ids": None, "tags": None}}
     [item] = list_images(OmegaConf.create(cfg), Classes(["cat"]))
     assert item["id"] == "1/a"
-    assert read_image_tags(tmp_path / "lnk", "folders") == {"1/a": ("1",)}
+    assert read_image_tags(tmp_path / "lnk", "folders").tags == {"1/a": ("1",)}

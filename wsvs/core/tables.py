@@ -1,58 +1,148 @@
-"""Tables that give tags to ids: tsv, csv or json."""
+"""Tables that give tags to ids, in the forms that people and tools write them; tables of columns; lists of ids."""
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 
+from wsvs.core.delimited import check_one_line, delimiter_of, rows
 from wsvs.core.errors import UserError
 from wsvs.core.files import leads_out, read_text
+from wsvs.core.tag_columns import HELP, Entries, read_columns
+from wsvs.core.tag_files import read_json_text, read_xml_text
+from wsvs.core.words import counted
 
 Tags = dict[str, tuple[str, ...]]
 
-_TAG_HEADING = re.compile(r"(tags?|labels?|class(es)?)\s*$", re.IGNORECASE)
-_ID_HEADING = re.compile(
-    r"((image|img|photo|picture|video|clip|film|movie|sequence|shot|frame|file|item|sample)s?[ _-]?)?"
-    r"(id|ids|name|names|file|filename|path|key|stem|number)?\s*$", re.IGNORECASE,
-)
 _VOC_LINE = re.compile(r"^(\d{4}_\d{6})\s+(-1|0|1)$")
-_HELP = "a table has a heading line and then: id, comma-separated tags (tsv or csv), or is a json object {id: [tags]}"
+_BINARY = {
+    b"PK": "an Excel or zip file", b"\xd0\xcf\x11\xe0": "an Excel file", b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "a gzip file", b"\x93NUMPY": "a NumPy file", b"\x89HDF": "an HDF5 file", b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle", b"%PDF": "a PDF",
+}
 
-_QUOTES = "a cell that begins with a double quote ends with one, and those between are doubled: take out a stray one"
+
+@dataclass(frozen=True)
+class TagTable:
+    """Tags as they were understood.
+
+    Attributes:
+        tags: {id: tags}, in the order of the file.
+        format: Which form was seen, in words.
+        notes: What may be known beside.
+        splits: {id: "train", "val" or "test"} where the form tells.
+    """
+
+    tags: Tags
+    format: str
+    notes: tuple[str, ...] = ()
+    splits: dict[str, str] | None = None
+
+    def summary(self, where: object) -> str:
+        """One line: where the tags are from, in which form, and how many ids each tag has."""
+        counts = Counter(tag for tags in self.tags.values() for tag in tags)
+        shown = ", ".join(f"{tag} {count}" for tag, count in counts.most_common(20))
+        shown += " ..." if len(counts) > 20 else ""
+        notes = "".join(f"; {note}" for note in self.notes)
+        return f"{where}: {self.format}; {counted(len(self.tags), 'id|ids')}, {shown or 'no tag'}{notes}"
 
 
-def read_tags(path: str | Path) -> Tags:
-    """Read {id: tags} in the order of the file.
+def read_tags(path: str | Path, known: Collection[str] = ()) -> Tags:
+    """{id: tags} of `read_tag_table`."""
+    return read_tag_table(path, known).tags
 
-    tsv and csv: the first line is a heading and the first column the id. A heading is known by a column of tags, or by
-    the name of its first column, such as id or image. Comma-separated tags stand in the column whose heading ends in
-    tag(s), label(s) or class(es), else in the second; without such a heading a csv may also put each tag in a column of
-    its own. json: {id: [tag, ...]} or {id: "tag,tag"}.
+
+def read_tag_table(
+    path: str | Path, known: Collection[str] = (), place: Callable[[str], str] | None = None
+) -> TagTable:
+    """Read the tags of ids, in the order of the file.
+
+    Tables (csv, tsv, delimited by comma, tab, semicolon or bar): the first line is a heading. It names a column of tags
+    (tags, labels, class, ...), of which a cell holds one or several, or columns whose headings are the classes, with
+    marks for yes and no. An id may have several rows with one tag each. json: {id: [tag, ...]}, {id: "tag,tag"}, a list
+    of objects, COCO, Label Studio. xml: CVAT for images. docs/own_data.md lists all of it.
+
+    Args:
+        path: The table.
+        known: Names of the classes, if the user has given them: they are taken as they are written.
+        place: From an id as it is written to the one under which its file is found.
 
     Raises:
-        UserError: Missing, empty, unreadable, without a heading, a row without an id, a quote without its second, an id
+        UserError: Missing, empty, unreadable, of a form that is not read or not certain, a row without an id, an id
             twice, or one that leads out of the folder of what it names.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError("table of tags not found", where=path, remedy=_HELP)
-    text = read_text(path, "table is not UTF-8 text", _HELP)
-    rows = _json_rows(text, path) if path.suffix == ".json" else _delimited_rows(text, path)
+        raise UserError("table of tags not found", where=path, remedy=HELP)
+    text = _decoded(path)
+    start = text.lstrip()[:1]
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson") or start in ("{", "["):
+        return _table(read_json_text(text, path, known), path, place)
+    if path.suffix.lower() == ".xml" or start == "<":
+        return _table(read_xml_text(text, path), path, place)
+    return _table(_delimited(text, path, known), path, place)
+
+
+def _decoded(path: Path) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    for magic, kind in _BINARY.items():
+        if start.startswith(magic):
+            raise UserError(f"{kind}, not a table of text", where=path, remedy="save it as csv in UTF-8")
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # Excel's "Unicode text"
+        return path.read_bytes().decode("utf-16", errors="replace")
+    return read_text(path, "table is not UTF-8 text", HELP)
+
+
+def _delimited(text: str, path: Path, known: Collection[str]) -> Entries:
+    lines = text.splitlines(keepends=True)
+    skipped = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    first = lines[skipped].strip("\r\n") if lines else ""
+    told = re.fullmatch(r'"?sep=(.)"?', first)  # Excel's own line
+    if told:
+        skipped += 1
+    delimiter = told[1] if told else delimiter_of(first, path)
+    found = rows(lines[skipped:], path, delimiter, skipped + 1)
+    line, heading = next(found, (1, []))
+    if not heading:
+        return Entries("empty")
+    kept = [(f"{path}:{number}", row) for number, row in found if any(cell.strip() for cell in row)]
+    return read_columns(heading, kept, f"{path}:{line}", known, delimiter)
+
+
+def _table(found: Entries, path: Path, place: Callable[[str], str] | None) -> TagTable:
+    """The entries by their ids. Raises `UserError` for an id that is none, or that stands twice."""
     table: Tags = {}
-    for line, (name, tags) in rows:
-        if not name:
-            raise UserError("row without an id", where=f"{path}:{line}", remedy=_HELP)
+    written: dict[str, str] = {}
+    several: set[str] = set()
+    for where, given, tags in found.rows:
+        if not given:
+            raise UserError("row without an id", where=where, remedy=HELP)
+        name = place(given) if place else given
+        _check_inside(name, where)
+        if name in table and (not found.single or written[name] != given):
+            twice = f" (as {given!r} and {written[name]!r})" if written[name] != given else ""
+            raise UserError(f"id {name!r} stands twice in the table{twice}", where=where,
+                            remedy="join the rows, or give every row one tag")
         if name in table:
-            raise UserError(f"id {name!r} stands twice in the table", where=f"{path}:{line}")
-        _check_inside(name, f"{path}:{line}")
-        table[name] = tuple(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
+            several.add(name)
+        written[name] = given
+        table[name] = tuple(dict.fromkeys((*table.get(name, ()), *tags)))
     if not table:
-        raise UserError("the table has no rows", where=path, remedy=_HELP)
-    return table
+        raise UserError("the table has no rows", where=path, remedy=HELP)
+    notes = list(found.notes)
+    form = f"one row for each image and tag, {found.format}" if several else found.format
+    if several:
+        notes.append(counted(len(several), "image|images has|have several rows: their tags are joined"))
+    moved = [given for name, given in written.items() if name != given]
+    if moved:
+        said = counted(len(moved), "id|ids was|were found under another path than the table's")
+        notes.append(f"{said}, such as {moved[0]!r}")
+    return TagTable(table, form, tuple(notes))
 
 
 def _check_inside(name: str, where: str) -> None:
@@ -64,88 +154,22 @@ def _check_inside(name: str, where: str) -> None:
         )
 
 
-def _delimiter(path: Path) -> str:
-    return "," if path.suffix == ".csv" else "\t"
-
-
-def _rows(lines: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The line where a row begins and its cells, of every row that is not empty.
-
-    Cells may stand in quotes, as spreadsheets write them. Raises `UserError` for a row that cannot be told apart.
-    """
-    reader = csv.reader(lines, delimiter=_delimiter(path), strict=True)
-    line = 1
-    try:
-        for row in reader:
-            if row:
-                yield line, row
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(f"row cannot be read: {error}", where=f"{path}:{line}", remedy=_QUOTES) from error
-
-
-def _check_one_line(cells: Iterable[str], where: str) -> None:
-    """A quote that nobody closed goes on to the next one, and the rows between would be lost in a cell."""
-    if any("\n" in cell or "\r" in cell for cell in cells):
-        raise UserError("a quote goes on into the next lines", where=where, remedy=_QUOTES)
-
-
-def _delimited_rows(text: str, path: Path):
-    delimiter = _delimiter(path)
-    columns = None
-    for line, row in _rows(text.splitlines(keepends=True), path):
-        where = f"{path}:{line}"
-        if columns is None:
-            columns = _columns_of_tags(row, delimiter, where)
-            continue
-        if len(row) <= columns.start:
-            raise UserError(f"expected an id and tags, got {row!r}", where=where, remedy=_HELP)
-        _check_one_line([row[0], *row[columns]], where)
-        yield line, (row[0].strip(), [tag for cell in row[columns] for tag in cell.split(",")])
-
-
-def _columns_of_tags(heading: list[str], delimiter: str, where: str) -> slice:
-    """Which columns hold tags. Raises `UserError` for a line that is no heading: it would be lost as one."""
-    named = [k for k, name in enumerate(heading) if k and _TAG_HEADING.search(name)]
-    if named:
-        return slice(named[0], named[0] + 1)
-    if len(heading) > 1 and heading[0].strip() and _ID_HEADING.match(heading[0].strip()):
-        return slice(1, None if delimiter == "," else 2)
-    line, split = ("id,tags", "a comma") if delimiter == "," else ("id<TAB>tags", "a tab")
-    raise UserError(
-        f"the first line is no heading: {delimiter.join(heading)!r}", where=where,
-        remedy=f"put a line above it: {line} (columns are split by {split})",
-    )
-
-
-def _json_rows(text: str, path: Path):
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"not JSON: {error}", where=path, remedy=_HELP) from error
-    if not isinstance(content, dict):
-        raise UserError("a json table must be an object", where=path, remedy=_HELP)
-    for line, (name, tags) in enumerate(content.items(), 1):
-        if not isinstance(tags, str | list):
-            raise UserError(f"tags of {name!r} must be a list or a string", where=path, remedy=_HELP)
-        yield line, (str(name), tags.split(",") if isinstance(tags, str) else [str(tag) for tag in tags])
-
-
 def read_table(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """Rows of a tsv or csv with a heading. Raises `UserError` if missing, damaged or without one of `columns`."""
     path = Path(path)
     if not path.is_file():
         raise UserError("table not found", where=path, remedy=f"columns: {', '.join(columns)}")
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = _rows(stream, path)
-        _, heading = next(rows, (1, []))
+        first = stream.readline()
+        found = rows(chain([first], stream), path, delimiter_of(first.strip("\r\n"), path))
+        _, heading = next(found, (1, []))
         missing = [name for name in columns if name not in heading]
         if missing:
             needed = ", ".join(columns)
             raise UserError(f"the table has no column {missing[0]!r}", where=path, remedy=f"it needs: {needed}")
-        for line, cells in rows:
+        for line, cells in found:
             row = dict(zip_longest(heading, cells[: len(heading)], fillvalue=""))
-            _check_one_line([row[name] for name in columns], f"{path}:{line}")
+            check_one_line([row[name] for name in columns], f"{path}:{line}")
             yield row
 
 

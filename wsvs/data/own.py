@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 from wsvs.core.classes import Classes, plainly
@@ -13,9 +14,11 @@ from wsvs.core.words import counted, fitting
 from wsvs.data.image_files import inspect_image
 from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
 from wsvs.data.report import SHOWN, Progress, Report, quiet
-from wsvs.data.tagged import FOLDERS, TaggedImages, read_image_tags
+from wsvs.data.tag_sources import FOLDERS
+from wsvs.data.tagged import TaggedImages
 
 FEW = 20  # images of a class
+ROWS = 10  # of the table, shown as they were understood
 
 
 def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
@@ -27,7 +30,9 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     report = Report()
     data.prepare()
     root, labels = Path(data.root), data.labels
-    table = read_image_tags(root, labels)
+    table = data.table.tags
+    report.format, report.notes = data.table.format, list(data.table.notes)
+    report.rows = [{"file": name, "tags": list(tags)} for name, tags in islice(table.items(), ROWS)]
     names = list(data.classes) if data.classes is not None else sorted({tag for tags in table.values() for tag in tags})
     _check_classes(names, "data.classes" if data.classes is not None else root if labels == FOLDERS else labels, report)
     files = {name: file for name in table if (file := find_image(root, name)) is not None}

@@ -56,12 +56,16 @@ class Report:
         by_class: {class: {what: number}}.
         problems: What is wrong with it.
         notes: What may be known beside.
+        format: Which form of tags was seen.
+        rows: The first rows of the table as they were understood: {"file", "tags"}.
     """
 
     counts: dict[str, Any] = field(default_factory=dict)
     by_class: dict[str, dict[str, int | float]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    format: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, what: str, where: object, remedy: str, items: Iterable[str] = (), *, fatal: bool = True) -> None:
         """Record a fault of the whole."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
@@ -19,14 +18,12 @@ from torch.utils.data import Dataset
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import files_below
-from wsvs.core.tables import Tags, read_ids, read_tags
+from wsvs.core.tables import Tags, TagTable, read_ids
 from wsvs.core.words import fitting
-from wsvs.data.images import EXTENSIONS, find_image, read_image
+from wsvs.data.images import find_image, read_image
+from wsvs.data.tag_sources import FOLDERS, read_image_tags
 from wsvs.data.transforms import ImageAugmentation, jitter_factors
 from wsvs.data.visits import Visit, visited
-
-FOLDERS = "folders"  # instead of a table: root/<class>/<image>
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,11 @@ class TaggedImages:
 
     Args:
         root: Folder of the images.
-        labels: A table (tsv, csv, json), a folder of VOC XML files, or 'folders': root/<class>/<image>.
+        labels: A table (csv, tsv, json, xml), a folder of VOC XML files, or 'folders': root/<class>/<image>.
         classes: Class names in the order of their labels; by default all tags found, sorted.
         train, val: Files with one id a line. Without `val`, every tenth training image (chosen by a hash of its id)
-            is held out; without `train`, all images that `val` does not name.
+            is held out; without `train`, all images that `val` does not name. Without both, folders called train and
+            val (root/train/<class>/<image>) say it.
         unknown_tags: What to do with a tag that is not in `classes`: 'error' or 'drop'.
         masks: Folder of true masks <id>.png; only `stage=evaluate` reads it.
     """
@@ -61,10 +59,15 @@ class TaggedImages:
             raise UserError("folder of images not found", where=f"data.root={self.root}", remedy="check data.root")
 
     @cached_property
+    def table(self) -> TagTable:
+        """Tags of all images as they were understood, whether they are classes or not."""
+        self.prepare()
+        return read_image_tags(Path(self.root), self.labels, self.classes or ())
+
+    @cached_property
     def tags(self) -> Tags:
         """{id: tags} of all images, only tags that are classes."""
-        self.prepare()
-        table = read_image_tags(Path(self.root), self.labels)
+        table = self.table.tags
         if self.classes is None:
             return table
         classes = Classes(self.classes)
@@ -88,6 +91,10 @@ class TaggedImages:
         """Ids of 'train' and 'val'. Every id has tags and a file. Raises `UserError` naming the first that has not."""
         val = self._ids(self.val, "data.val") if self.val else None
         train = self._ids(self.train, "data.train") if self.train else None
+        told = self.table.splits or {}
+        if val is None and train is None and told:
+            val = [name for name in self.tags if told[name] == "val"] or None
+            train = [name for name in self.tags if told[name] == "train"] or None
         if train is None:
             named = set(val or ())
             train = [name for name in self.tags if name not in named]
@@ -129,52 +136,6 @@ class TaggedImages:
 
 def _held_out(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[0] % 10 == 0
-
-
-def read_image_tags(root: Path, labels: str) -> Tags:
-    """Tags of all images from folder names, VOC XML or a table."""
-    if labels == FOLDERS:
-        return _folder_tags(root)
-    if Path(labels).is_dir():
-        return _xml_tags(Path(labels))
-    if not Path(labels).is_file() and (root / labels).is_file():
-        raise UserError("table of tags not found", where=labels, remedy=f"did you mean {root / labels}?")
-    return read_tags(labels)
-
-
-def _folder_tags(root: Path) -> Tags:
-    """An id is the path without its extension, but with it where another file would be taken for it."""
-    table: Tags = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        for path in sorted(files_below(folder), key=lambda path: (str(path.parent), path.name)):
-            if path.name.lower().endswith(EXTENSIONS):
-                short = path.relative_to(root).with_suffix("").as_posix()
-                alone = find_image(root, short) == path
-                table[short if alone else path.relative_to(root).as_posix()] = (folder.name,)
-    if not table:
-        raise UserError(
-            "no images in folders", where=root,
-            remedy="expected <data.root>/<class>/<image>, or give a table with data.labels=TABLE; "
-            f"images end in {', '.join(EXTENSIONS)}",
-        )
-    return table
-
-
-def _xml_tags(folder: Path) -> Tags:
-    """Every <object><name> of VOC files, difficult ones included; parts (head, hand, foot) are not objects."""
-    table: Tags = {}
-    for path in sorted(folder.glob("*.xml")):
-        try:
-            objects = ElementTree.parse(path).getroot().findall("object")
-        except ElementTree.ParseError as error:
-            raise UserError(f"annotation cannot be read: {error}", where=path) from error
-        names = [(o.findtext("name") or "").strip() for o in objects]
-        if "" in names:
-            raise UserError("an <object> has no <name>", where=path, remedy="name it, or take it out")
-        table[path.stem] = tuple(dict.fromkeys(names))
-    if not table:
-        raise UserError("no VOC annotation (*.xml)", where=folder, remedy="check data.labels")
-    return table
 
 
 class TaggedDataset(Dataset):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,9 +13,12 @@ from typing import Any, Literal, Protocol, TextIO
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import explain_os_error, files_below, read_jsonl, write_jsonl
-from wsvs.core.tables import Tags, read_tags
+from wsvs.core.folders import split_of
+from wsvs.core.tables import Tags, read_tag_table
 from wsvs.retrieve.clips import digest_file, place_clip
 from wsvs.retrieve.manifest import FAILED, MANIFEST, RETRIEVED, SKIPPED, Row, fail, new_row, safe_name, skip
+
+log = logging.getLogger("wsvs")
 
 EXTENSIONS = (
     ".3g2", ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
@@ -60,15 +64,16 @@ class FolderSource:
 
     Args:
         root: The folder, searched with all folders below it. Names that begin with a dot are passed over.
-        labels: Table (tsv, csv or json) of video id and comma-separated class tags, the id being the path relative
+        labels: Table of video id and class tags (`wsvs.core.tables.read_tag_table`), the id being the path relative
             to `root` with or without extension. Without a table the first folder names the class:
-            root/<class>/<video>.mp4.
+            root/<class>/<video>.mp4, or root/train/<class>/<video>.mp4.
+        known: Names of the classes, for the table.
 
     Raises:
         UserError: No such folder, no video in it, or no video that the table knows.
     """
 
-    def __init__(self, root: str | Path, labels: str | Path | None = None) -> None:
+    def __init__(self, root: str | Path, labels: str | Path | None = None, known: Collection[str] = ()) -> None:
         self.root = Path(root).absolute()
         self.labels = labels
         if not self.root.is_dir():
@@ -79,7 +84,10 @@ class FolderSource:
                 "no video in this folder", where=self.root,
                 remedy=f"put videos there ({', '.join(EXTENSIONS)})",
             )
-        self.videos = self._with_table(paths, read_tags(labels)) if labels else self._with_folders(paths)
+        if labels:
+            table = read_tag_table(labels, known)
+            log.info("%s", table.summary(labels))
+        self.videos = self._with_table(paths, table.tags) if labels else self._with_folders(paths)
 
     def _find(self) -> Iterator[PurePosixPath]:
         for path in files_below(self.root):
@@ -88,8 +96,13 @@ class FolderSource:
 
     def _with_folders(self, paths: list[PurePosixPath]) -> list[Video]:
         ids = _ids(paths)
+        deep = [p.parts for p in paths if len(p.parts) > 1]
+        at = 1 if deep and split_of(deep, self.root) else 0  # the part that names the class
         return [
-            Video(ids[p], self.root / p, p.parts[:1] if len(p.parts) > 1 else (), ids[p].partition("/")[2] or ids[p])
+            Video(
+                ids[p], self.root / p, p.parts[at : at + 1] if len(p.parts) > at + 1 else (),
+                "/".join(ids[p].split("/")[at + 1 :]) or ids[p],
+            )
             for p in paths
         ]
 

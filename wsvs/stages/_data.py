@@ -143,8 +143,15 @@ def add_training(cfg: DictConfig, said: Collection[str], report: Report) -> list
 
 
 def print_report(report: Report) -> None:
-    """Tables of the classes and of what is wrong."""
+    """Tables of the tags as they were understood, of the classes and of what is wrong."""
     console = plain_console()
+    if report.format:
+        console.print(f"format: {report.format}", highlight=False)
+    if report.rows:
+        table = Table("file", "tags as read", title=f"first {counted(len(report.rows), 'row|rows')}")
+        for row in report.rows:
+            table.add_row(row["file"], ", ".join(row["tags"]) or "(none)")
+        console.print(table)
     if report.by_class:
         columns = list(dict.fromkeys(key for row in report.by_class.values() for key in row))
         table = Table("class", *columns)

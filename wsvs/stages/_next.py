@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from wsvs.core import runs
-from wsvs.data.tagged import FOLDERS
+from wsvs.data.tag_sources import FOLDERS
 from wsvs.stages import ALL_STAGES, STAGES, load_stage
 
 PREDICTED = "{predict}"

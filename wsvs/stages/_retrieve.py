@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from wsvs.core.classes import Classes
@@ -83,7 +83,8 @@ def chosen_classes(cfg: DictConfig, known: Classes) -> Classes:
 def folder_source(cfg: DictConfig) -> FolderSource:
     if not cfg.retrieve.root:
         raise UserError("no folder of videos", where="retrieve.root", remedy="give retrieve.root=DIR")
-    return FolderSource(cfg.retrieve.root, cfg.retrieve.labels)
+    known = OmegaConf.select(cfg, "data.classes") or ()
+    return FolderSource(cfg.retrieve.root, cfg.retrieve.labels, list(known))
 
 
 def build_source(cfg: DictConfig, known: Classes, classes: Classes) -> Source:

@@ -55,7 +55,7 @@ class VideoFolder:
         self.workers = workers
         self.seen = Ledger(run.dir / "seen")
         self.videos: list[Item] = []
-        for video in FolderSource(root, labels).videos:
+        for video in FolderSource(root, labels, classes).videos:
             if video.path is None:  # a row of the table without a file: it may list more than this folder
                 continue
             known = [name for name in video.tags if name in classes]

@@ -13,7 +13,7 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import files_below, write_jsonl, write_text
 from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
-from wsvs.data.tagged import read_image_tags
+from wsvs.data.tag_sources import read_image_tags
 from wsvs.data.work import Item
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import load_net
@@ -109,7 +109,11 @@ def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
     if settings.tags:
         everywhere = [classes.index(tag, where="predict.tags") for tag in settings.tags]
     root, files = find_files(cfg.input)
-    tags = read_image_tags(root, cfg.labels) if cfg.labels else None
+    tags = None
+    if cfg.labels:
+        table = read_image_tags(root, cfg.labels, classes.names)
+        log.info("%s", table.summary(cfg.labels))
+        tags = table.tags
     rows = {root / name: name for name in tags or ()}  # of films, whose names may have their extension, too
     rows |= {found: name for name in tags or () if (found := find_image(root, name)) is not None}
     if files is None:
