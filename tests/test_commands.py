@@ -40,7 +40,7 @@ NOT_RUN = {
     "trainer=gpu": "a GPU",
     "model=timm": "an extra that the tests do without",
     "sbatch ": "a cluster: tests/test_slurm.py",
-    "hydra/launcher=": "processes of their own: tests/stages/test_sweeps.py",
+    "hydra/launcher=slurm": "a cluster: tests/test_slurm.py",
     "logger=wandb": "an account, or its files: the tests of tracking",
 }
 CLASSES = ("tiger", "panda")
@@ -143,13 +143,16 @@ def arguments(line: str) -> list[str]:
     groups = {word.partition("=")[0] for word in words}
     little = [word for word in LITTLE.get(stage, ()) if word.partition("=")[0] not in groups - {"experiment"}]
     sweep = next((extra for name, extra in SHORT_SWEEPS.items() if name in words), ())
+    if any(word.startswith("hydra/launcher=") for word in words):  # with the default number of loader workers
+        little = [word for word in little if not word.endswith(".workers=0")]
+        sweep = ("hydra.sweeper.n_trials=3",) if "sweep=search" in words else sweep  # one is there
     toy = ("data.world.images=24", "data.world.clips_per_class=1") if "data=synthetic" in words else ()
     return ["trainer.accelerator=cpu", *little, *toy, *words, *sweep]
 
 
 def run(line: str, monkeypatch: pytest.MonkeyPatch, number: int) -> int:
-    """Exit status. All in this process, which knows torch already, but for pipelines: they fork their stages."""
-    if "stage=pipeline" in line:
+    """Exit status. All in this process, which has imported torch, but for what starts processes of its own."""
+    if "stage=pipeline" in line or "hydra/launcher=" in line:
         words = [sys.executable, "-m", "wsvs", *arguments(line)]
         return subprocess.run(words, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
     monkeypatch.setattr(sys, "argv", ["wsvs", *arguments(line)])

@@ -130,8 +130,10 @@ def test_a_sweep_of_jobs_of_two_ranks(toy, cli, out, place):
 
 
 def test_a_sweep_in_parallel_processes_tells_what_they_passed_over(toy, cli, bad_data, out, place):
+    """With the default number of loader workers."""
+    words = [word for word in toy.words() if word != "encoder.workers=0"]
     cli.run(
-        "-m", "stage=encoder", *toy.words(), "name=n", f"out={out}", "encoder.lr=1e-3,1e-4", "hydra/launcher=joblib",
+        "-m", "stage=encoder", *words, "name=n", f"out={out}", "encoder.lr=1e-3,1e-4", "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=2", f"data.root={quoted(bad_data[0])}", "encoder.batch_size=1", "model.batch_norm=false",
         status=3, cwd=place,
     )
@@ -144,18 +146,22 @@ def check_sweep(out: Path) -> list[Path]:
     """Two jobs in one directory, each with its own learning rate."""
     assert [path.name for path in (out / "n").iterdir()] == ["encoder"]
     [sweep] = (out / "n" / "encoder").iterdir()
-    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "multirun.yaml"]
+    shown = sorted(path.name for path in sweep.iterdir() if not path.name.startswith("."))
+    assert shown == ["0", "1", "multirun.yaml"]
     for number, lr in enumerate(("encoder.lr=0.001", "encoder.lr=0.0001")):
         assert lr in summary(sweep / str(number))["overrides"]
     return [sweep / "0", sweep / "1"]
 
 
-def test_parallel_jobs_of_several_devices_are_refused(toy, cli, out):
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_parallel_jobs_of_two_ranks(toy, cli, out, place, launcher):
     said = cli.run(
         "-m", "stage=encoder", *toy.words(), *TWO_RANKS, "name=n", f"out={out}", "encoder.lr=1e-3,1e-4",
-        "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", status=2,
+        f"hydra/launcher={launcher}", cwd=place,
     )
-    assert "the joblib launcher cannot start jobs of several devices" in said
+    train = summary(toy.run("encoder"))["counts"]["train images"]
+    assert [steps(job) for job in check_sweep(out)] == [math.ceil(train / 2) // 4] * 2
+    assert "next:" not in said
 
 
 def test_the_same_seed_gives_the_same_network(toy, cli, out):

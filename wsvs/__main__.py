@@ -7,6 +7,8 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wsvs.core.errors import UserError
@@ -54,27 +56,56 @@ def run_stage(cfg) -> float | None:
 
     Returns the figure that a search for settings goes by (`objective`), if the stage has one.
     """
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    from wsvs.stages import _job
 
-    from wsvs.stages._sweep import searches
-
+    if _job.is_apart():
+        return _job.run_apart(_config_options())
     try:
-        return _run_stage(cfg)
-    except (UserError, HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
-        told = _mistake(error)
-        if told is None:
-            raise
+        with _job.recorded() as outcome, _told():
+            name, value = _run_stage(cfg)
+            outcome |= {"objective": name, "value": value}
+            return value
+    except UserError as told:
         # The sweep's process has to hear of a job in a process of its own, and a search of every job that failed.
-        if not _status.counts_here() or (searches() and cfg.trainer.devices == 1):
-            raise told from None
+        if not _status.counts_here() or (_job.searches() and cfg.trainer.devices == 1):
+            raise
         _status.complain(told)  # said here, once: Hydra would put its own words around it
         if cfg.trainer.devices != 1:  # its other ranks are left in disorder: no further job of a sweep beside them
             sys.exit(_status.overall())
     return None
 
 
-def _run_stage(cfg) -> float | None:
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the user can correct becomes a `UserError`."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (UserError, HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
+        told = _mistake(error)
+        if told is None:
+            raise
+        raise told from None
+
+
+def _config_options() -> list[str]:
+    """The options of this process's job that say where its configuration comes from."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    found = {source.provider: source.path for source in hydra.runtime.config_sources}
+    options = ["--config-name", str(hydra.job.config_name)]
+    if found["main"] != str(config_dir()):
+        options += ["--config-path", found["main"]]
+    if "command-line" in found:
+        options += ["--config-dir", found["command-line"]]
+    return options
+
+
+def _run_stage(cfg) -> tuple[str | None, float | None]:
+    """The figure that a search goes by, and its value."""
     from hydra.core.hydra_config import HydraConfig
 
     from wsvs.core.plugins import load_plugins
@@ -95,7 +126,7 @@ def _run_stage(cfg) -> float | None:
         module.run(run)
     if run.skipped:
         _status.add(PASSED_OVER)
-    return objective(run, sought)
+    return sought, objective(run, sought)
 
 
 def _mistake(error: Exception) -> UserError | None:
@@ -161,9 +192,12 @@ def main() -> None:
     if not informs and not any(word.startswith("stage=") for word in arguments):
         print(usage(), file=sys.stderr)
         sys.exit(MISTAKE)
+    from wsvs.stages import _job
+
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must not hide where an unexpected error came from
     _log_to_stdout()
     _status.begin()
+    _job.begin()
     catch_signals()
     said = ""
     try:

@@ -66,11 +66,8 @@ def test_all_devices_are_as_many_as_there_are(check, monkeypatch, devices):
         check(word, SLURM_NTASKS="2", SLURM_NTASKS_PER_NODE="2", **STEP)
         with pytest.raises(UserError, match="SLURM starts 1 tasks, the trainer wants 2 on each of 1 nodes"):
             check(word, SLURM_NTASKS="1")
-        with pytest.raises(UserError, match="the joblib launcher cannot start jobs of several devices"):
-            check(word, "hydra/launcher=joblib")
-        check(word, "hydra/launcher=joblib", "trainer.accelerator=cpu")
     monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 0)
-    check(word, "hydra/launcher=joblib")
+    check(word, SLURM_NTASKS="1")
 
 
 def test_jobs_of_several_devices_in_an_array_of_submitit(check):
@@ -88,14 +85,6 @@ def test_without_a_gpu_it_says_so(check, monkeypatch):
     with pytest.raises(UserError, match=r"there is no GPU here(.|\n)*trainer=cpu"):
         check("trainer=gpu")
     check("trainer=default")
-
-
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_launchers_of_one_process(check, launcher):
-    pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
-    check(f"hydra/launcher={launcher}")
-    with pytest.raises(UserError, match=f"the {launcher} launcher cannot start jobs of several devices"):
-        check(*TWO, f"hydra/launcher={launcher}")
 
 
 def test_ranks_wait_for_the_slowest_as_long_as_it_takes(make_run):

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from wsvs.__main__ import config_dir
+from wsvs.core.files import read_json
 from wsvs.core.masks import write_mask
 from wsvs.stages._checks import check_types
 from wsvs.stages.segment import segment_settings
@@ -114,3 +115,23 @@ def test_a_sweep_runs(cli, tmp_path, launcher):
     assert sorted(summaries) == ["0", "1", "2", "3", "4"]
     for number, summary in summaries.items():
         assert f"seed={number}" in summary["overrides"]
+
+
+def test_a_parallel_job_that_fails_leaves_the_others_alone(cli, tmp_path):
+    """What is wrong with it is said once, and kept; one that is killed is told too, by whoever started it."""
+    made_masks(tmp_path)
+    words = [word for word in EVALUATE if not word.startswith("predictions")]
+    said = cli.run(
+        "-m", *words, "predictions=masks,nowhere", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path,
+        status=2,
+    )
+    [run] = (tmp_path / "outputs" / "n" / "evaluate").iterdir()
+    assert said.count("error: folder of predicted masks not found") == 1 and "Traceback" not in said
+    assert "folder of predicted masks not found" in read_json(run / "1" / "job.json")["failed"]
+    assert read_json(run / "0" / "job.json") == {"objective": "miou", "value": 1.0}
+    words = ("-m", *EVALUATE, "seed=0", "hydra/launcher=joblib")
+    cli.run(*words, cwd=tmp_path, status=1, sabotage="metrics.json|0|0|kill", WSVS_RUN_ID="killed")
+    job = tmp_path / "outputs" / "n" / "evaluate" / "killed" / "0"
+    assert read_json(job / "job.json")["failed"] == "killed by SIGKILL (for lack of memory, perhaps)"
+    cli.run(*words, cwd=tmp_path, WSVS_RUN_ID="killed")  # and the next start does it
+    assert read_json(job / "job.json")["value"] == 1.0

@@ -37,7 +37,7 @@ def call(command: Callable[[], None], overrides: Sequence[str], run_id: str) -> 
 
 def _child(command: Callable[[], None], overrides: Sequence[str], run_id: str, parent: int) -> None:
     os.environ["WSVS_RUN_ID"] = run_id
-    for variable in ("WSVS_RUN_DIR", "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
+    for variable in ("WSVS_RUN_DIR", "WSVS_JOB", "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
         os.environ.pop(variable, None)  # of the job that forks, not of this one
     sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
     GlobalHydra.instance().clear()

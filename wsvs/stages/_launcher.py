@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from omegaconf import DictConfig, OmegaConf
@@ -20,13 +19,6 @@ def check_launcher(cfg: DictConfig) -> None:
             remedy="use trainer=cpu; trainer=default takes a GPU where there is one",
         )
     devices, nodes = devices_of(cfg), cfg.trainer.num_nodes
-    launcher = str(HydraConfig.get().runtime.choices.get("hydra/launcher", "basic"))
-    if devices * nodes > 1 and launcher in ("joblib", "submitit_local"):
-        raise UserError(
-            f"the {launcher} launcher cannot start jobs of several devices",
-            where=f"hydra/launcher={launcher}, trainer.devices",
-            remedy="use trainer.devices=1, or leave out hydra/launcher (jobs run one after the other)",
-        )
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return
     tasks, per_node = int(os.environ["SLURM_NTASKS"]), os.environ.get("SLURM_NTASKS_PER_NODE", "1")

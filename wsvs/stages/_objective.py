@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 from wsvs.core.errors import UserError
 from wsvs.core.runs import SUMMARY
 from wsvs.stages._checks import read_figure
+from wsvs.stages._job import searches
 from wsvs.stages._run import Run, rank
-from wsvs.stages._sweep import searches
 
 
 def objective_name(cfg: DictConfig, module: ModuleType) -> str | None:

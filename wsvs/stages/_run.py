@@ -29,6 +29,7 @@ from wsvs.core.processes import end_with, world_size
 from wsvs.core.processes import rank as rank  # stages take it from here
 from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._checks import as_text
+from wsvs.stages._job import swept
 from wsvs.stages._next import next_line
 from wsvs.stages._status import is_part
 
@@ -210,7 +211,7 @@ class Run:
             _add_rows(table, str(key), value)
         plain_console().print(table)
         log.info("wrote %s", wrote or self.dir)
-        alone = not is_part() and OmegaConf.is_missing(HydraConfig.get().job, "num")  # no step, nor a sweep's job
+        alone = not is_part() and not swept()  # no step, nor a sweep's job
         if goes_on and alone:
             options = config_options(sys.argv[1:])
             following = next_line(self.cfg, self.overrides, self.dir, options, proposed)

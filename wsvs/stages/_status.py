@@ -8,7 +8,7 @@ import sys
 from wsvs.core.errors import UserError
 from wsvs.core.processes import rank
 
-OK, MISTAKE, PASSED_OVER = 0, 2, 3  # 1 is left to unexpected errors
+OK, UNEXPECTED, MISTAKE, PASSED_OVER = 0, 1, 2, 3
 
 _process: list[int] = []
 _statuses: list[int] = []
@@ -46,13 +46,14 @@ def add(status: int) -> None:
 
 
 def overall() -> int:
-    """The exit status of all jobs together; a mistake outweighs items that were passed over.
+    """The exit status of all jobs together; an unexpected error outweighs a mistake, and that skipped items.
 
     A rank that is not the first says 0 where the work is done: whoever started it would take all else for a crash and
     kill the first one. torchrun would do so to the first as well: there the summary alone tells what was passed over.
     """
-    if MISTAKE in _statuses:
-        return MISTAKE
+    for status in (UNEXPECTED, MISTAKE):
+        if status in _statuses:
+            return status
     if PASSED_OVER in _statuses and rank() == 0 and "TORCHELASTIC_RUN_ID" not in os.environ:
         return PASSED_OVER
     return OK

@@ -16,17 +16,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import read_write
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
-from wsvs.core.files import explain_os_error
+from wsvs.core.files import explain_os_error, read_json
 from wsvs.core.processes import world_size
 from wsvs.stages import _status
+from wsvs.stages._job import RECORD, swept
 from wsvs.stages._run import relaunched, take_lock
 
 FIRST = "WSVS_FIRST_TRIAL"
@@ -43,9 +42,9 @@ class Sweep(Callback):
     """Called by Hydra, which turns errors of callbacks into warnings: a mistake is said and ends the process here."""
 
     def on_run_start(self, config: Any, **_: Any) -> None:
-        """A job alone; also a step of a pipeline and a rank of a job, which are told what swept them."""
+        """A job alone; also a step of a pipeline, a rank and a job of a sweep, which are told what swept them."""
         chosen = config.hydra.runtime.choices.get("sweep") or "none"
-        if chosen == "none" or _status.is_part() or relaunched():
+        if chosen == "none" or _status.is_part() or relaunched() or swept():
             return
         _status.complain(UserError(
             f"sweep={chosen} sweeps nothing without -m: this would be one job", where="the command line",
@@ -56,7 +55,7 @@ class Sweep(Callback):
     def on_multirun_start(self, config: Any, **_: Any) -> None:
         try:
             _check_params(config.hydra)
-            if _sweeper(config.hydra) != "basic" and world_size() > 1:
+            if config.hydra.runtime.choices.get("hydra/sweeper", "basic") != "basic" and world_size() > 1:
                 raise UserError(
                     "every rank would search by itself", where="hydra/sweeper, under torchrun or srun",
                     remedy="start the search once: each of its jobs starts its own ranks (trainer.devices=N)",
@@ -101,10 +100,16 @@ class Sweep(Callback):
     def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Learns from the summaries what the jobs passed over: a launcher may have run them in other processes."""
         release()
+        search = config.hydra.runtime.choices.get("hydra/sweeper", "basic") != "basic"
         for job in Path(config.hydra.sweep.dir).glob("*/.hydra"):
-            whole = (job.parent / runs.SUMMARY).is_file()
-            if not whole or runs.read_summary(job.parent)["counts"].get("passed over"):
+            record = job.parent / RECORD
+            if (job.parent / runs.SUMMARY).is_file():
+                if runs.read_summary(job.parent)["counts"].get("passed over"):
+                    _status.add(_status.PASSED_OVER)
+            elif search or not record.is_file():  # a search counts its failed jobs itself
                 _status.add(_status.PASSED_OVER)
+            else:
+                _status.add(read_json(record).get("status", _status.PASSED_OVER))
 
 
 def _check_params(hydra: Any) -> None:
@@ -128,16 +133,6 @@ def _check_params(hydra: Any) -> None:
 def trial_number(job: int) -> int:
     """Number of the trial that a job of this command runs: those before it were finished by earlier commands."""
     return job + int(os.environ.get(FIRST, 0))
-
-
-def searches() -> bool:
-    """Is this process's job one of a search? Its ranks and the steps of a pipeline are not."""
-    hydra = HydraConfig.get()
-    return hydra.mode == RunMode.MULTIRUN and _sweeper(hydra) != "basic"
-
-
-def _sweeper(hydra: Any) -> str:
-    return str(hydra.runtime.choices.get("hydra/sweeper", "basic"))
 
 
 def explain(error: ValueError) -> UserError | None:

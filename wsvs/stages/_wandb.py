@@ -12,8 +12,6 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -21,6 +19,7 @@ from wsvs.core.classes import IGNORE
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.stages._artifacts import MASKS, Masks, build, describe, inputs_of
+from wsvs.stages._job import swept
 from wsvs.stages._run import Run, log, rank
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ class Tracker:
 
     def _id(self) -> str:
         """That of the run directory; in a W&B sweep the agent's own."""
-        if "WANDB_SWEEP_ID" in os.environ and HydraConfig.get().mode != RunMode.MULTIRUN:
+        if "WANDB_SWEEP_ID" in os.environ and not swept():
             return os.environ.get("WANDB_RUN_ID") or secrets.token_hex(5)
         return str(self._record().get("id") or secrets.token_hex(5))
 
