@@ -13,21 +13,22 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wsvs"
 
 # Layer -> the layers it may import besides itself.
-MIDDLE = {"core"}
+MIDDLE = {"config", "core"}
 ALLOWED = {
+    "config": {"core"},
     "core": set(),
     "retrieve": MIDDLE,
     "video": MIDDLE,
     "nets": MIDDLE,
     "metrics": MIDDLE,
     "data": MIDDLE,
-    "lit": {"core", "retrieve", "video", "nets", "metrics", "data"},
-    "stages": {"core", "retrieve", "video", "nets", "metrics", "data", "lit"},
-    "api": {"core", "nets", "data", "lit"},
-    "__main__": {"core", "stages"},
+    "lit": {"config", "core", "retrieve", "video", "nets", "metrics", "data"},
+    "stages": {"config", "core", "retrieve", "video", "nets", "metrics", "data", "lit"},
+    "api": {"config", "core", "nets", "data", "lit"},
+    "__main__": {"config", "core", "stages"},
 }
 EXCEPTIONS = {("data", "wsvs.video.reader")}  # frames are read by data loaders
-NO_TORCH = ("core", "retrieve", "video", "metrics")
+NO_TORCH = ("config", "core", "retrieve", "video", "metrics")
 TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics", "torchvision"}
 LONGEST_FILE = 350
 

@@ -11,17 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wsvs.config.files import config_dir
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
 from wsvs.core.stopping import catch_signals, leave, number, stop_in
 from wsvs.stages import ALL_STAGES, _status, load_stage
 from wsvs.stages._status import MISTAKE, PASSED_OVER
-
-
-def config_dir() -> Path:
-    """Folder of the shipped configuration: inside the installed package, or beside it in a checkout."""
-    packed = Path(__file__).parent / "conf"
-    return packed if packed.is_dir() else Path(__file__).parents[1] / "conf"
 
 
 def usage() -> str:
@@ -40,12 +35,41 @@ def _summary_of(stage: str) -> str:
     return doc.splitlines()[0].partition(": ")[2]
 
 
+def print_help(stage: str) -> None:
+    """What a stage does and its settings, with defaults, ranges and units."""
+    from rich.table import Column, Table
+
+    from wsvs.config.help import rows
+    from wsvs.core.console import plain_console
+
+    print(f"wsvs stage={stage} key=value ...\n\n{_summary_of(stage)}\n")
+    table = Table(*(Column(name, overflow="fold") for name in ("setting", "default", "values", "meaning")), box=None)
+    common = ("name", "out", "seed", "resume", "plugins", "inputs")
+    for name in dict.fromkeys((*_sections_of(stage), *common)):
+        for row in rows(name):
+            values = f"{row.values}; {row.unit}" if row.unit else row.values
+            table.add_row(row.key, row.default, values, row.help)
+    plain_console().print(table)
+
+
+def _sections_of(stage: str) -> tuple[str, ...]:
+    """The sections of settings that a stage reads, without importing it."""
+    import ast
+
+    source = (Path(__file__).parent / "stages" / f"{stage}.py").read_text(encoding="utf-8")
+    assigned = (node for node in ast.parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign))
+    value = next(node.value for node in assigned if "SECTIONS" in ast.unparse(node).partition("=")[0])
+    return tuple(ast.literal_eval(ast.unparse(value))) if value is not None else ()
+
+
 def register_resolvers() -> None:
     from omegaconf import OmegaConf
 
+    from wsvs.config.store import register
     from wsvs.stages._run import resolve_run_id
     from wsvs.stages._sweep import trial_number
 
+    register()
     OmegaConf.register_new_resolver("run_id", resolve_run_id, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("trial", trial_number, replace=True)
     OmegaConf.register_new_resolver("run_dir", lambda: os.environ.get("WSVS_RUN_DIR", "outputs"), replace=True)
@@ -108,8 +132,8 @@ def _run_stage(cfg) -> tuple[str | None, float | None]:
     """The figure that a search goes by, and its value."""
     from hydra.core.hydra_config import HydraConfig
 
+    from wsvs.config.check import check
     from wsvs.core.plugins import load_plugins
-    from wsvs.stages._checks import check_types
     from wsvs.stages._lightning import sow
     from wsvs.stages._objective import objective, objective_name
     from wsvs.stages._run import Run
@@ -117,7 +141,7 @@ def _run_stage(cfg) -> tuple[str | None, float | None]:
 
     _log_to_stdout()  # a launcher's process has not come through main()
     module = load_stage(cfg.stage)
-    check_types(cfg, HydraConfig.get().overrides.task)
+    check(cfg, HydraConfig.get().overrides.task)
     sought = objective_name(cfg, module)
     run = Run(cfg, main)
     with run.opened(module), tracked(run):
@@ -188,6 +212,11 @@ def main() -> None:
     if not any(word.startswith("stage=") for word in arguments) and {"--help", "-h"} & set(arguments):
         print(usage())  # Hydra's own help wants to show a configuration, and there is none without a stage
         sys.exit()
+    if {"--help", "-h"} & set(arguments):
+        stage = next(word.partition("=")[2] for word in arguments if word.startswith("stage="))
+        if stage in ALL_STAGES:
+            print_help(stage)
+            sys.exit()
     informs = any(word.startswith(("--help", "-h", "--hydra-help", "--info", "-i", "--version")) for word in arguments)
     if not informs and not any(word.startswith("stage=") for word in arguments):
         print(usage(), file=sys.stderr)
@@ -268,10 +297,10 @@ def explain_config_error(error: Exception) -> UserError:
     remedy = "wsvs stage=<name> --cfg job shows every key and value; group files are in conf/"
     unknown = re.match(r"Could not override '([^']+)'\.\s+To append", text)
     if unknown:  # and to append, which Hydra proposes, would do nothing
-        from wsvs.stages._checks import nearest_key
+        from wsvs.config.check import nearest
 
-        text, near = f"there is no setting {unknown[1]}", nearest_key(unknown[1], config_dir())
-        remedy = f"{near} {remedy}" if near else remedy
+        text, near = f"there is no setting {unknown[1]}", nearest(unknown[1])
+        remedy = f"did you mean {near}? {remedy}" if near else remedy
     return UserError(text.strip(), where="the configuration or its overrides", remedy=remedy)
 
 

@@ -13,7 +13,7 @@ from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
 from wsvs.stages import STAGES, load_stage, pipeline
-from wsvs.stages._checks import judge
+from wsvs.stages._figures import judge
 from wsvs.stages._run import fingerprint, resolve_inputs
 from wsvs.stages.pipeline import Step, _links, plan, quote
 

@@ -16,11 +16,12 @@ from omegaconf import OmegaConf
 
 from tests.processes import TWO_RANKS, only_run, summary
 from wsvs.__main__ import config_dir
+from wsvs.config.check import check
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import write_mask
 from wsvs.stages import ALL_STAGES, load_stage
-from wsvs.stages._checks import check_types, read_figure
+from wsvs.stages._figures import read_figure
 from wsvs.stages._objective import objective
 from wsvs.stages._run import LOCK
 from wsvs.stages._sweep import FIRST
@@ -149,7 +150,7 @@ def test_the_shipped_search_is_over_settings_of_the_decoder(composed):
     assert [override.key_or_group for override in parsed] == list(ends)
     for override in parsed:
         for end in ends[override.key_or_group](override.value()):
-            check_types(composed("stage=decoder", "data.root=x", f"{override.key_or_group}={end}"))
+            check(composed("stage=decoder", "data.root=x", f"{override.key_or_group}={end}"))
     assert sweeper.direction == "maximize" and load_stage("decoder").OBJECTIVE == "val/miou"
 
 

@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from wsvs.__main__ import config_dir
+from wsvs.config.check import check
 from wsvs.core.files import read_json
 from wsvs.core.masks import write_mask
-from wsvs.stages._checks import check_types
 from wsvs.stages.segment import segment_settings
 
 SWEEPS = {  # sweep: (stage, number of jobs)
@@ -54,7 +54,7 @@ def test_each_job_is_another_configuration_that_the_stage_takes(composed, name):
     made = set()
     for words in jobs(name):
         cfg = composed(f"stage={stage}", f"sweep={name}", "data.root=x", *words)
-        check_types(cfg)
+        check(cfg)
         if stage == "segment":
             segment_settings(cfg)  # its constructor takes the values
         made.add(json.dumps(OmegaConf.to_container(cfg), sort_keys=True))

@@ -13,10 +13,10 @@ import yaml
 from omegaconf import OmegaConf
 
 from tests.wandb_file import Written, read
+from wsvs.config.check import check
 from wsvs.core.masks import write_mask
 from wsvs.stages import _wandb
 from wsvs.stages._artifacts import build, describe, masks_below
-from wsvs.stages._checks import check_types
 from wsvs.stages._wandb import Wandb, numbers, tracked
 
 SWEEP = Path(__file__).parents[2] / "docs" / "wandb_sweep.yaml"
@@ -232,7 +232,7 @@ def test_the_shipped_sweep_is_a_command_of_ours(composed):
         words = agent_words(**{"decoder.lr": 1.2345e-05, "decoder.crop": crop, "decoder.size": "null"})
         assert words[:2] == ["/usr/bin/env", "wsvs"]
         cfg = composed(*words[2:], "data.root=x")
-        check_types(cfg)
+        check(cfg)
         assert (cfg.stage, cfg.decoder.lr, cfg.decoder.crop, cfg.decoder.size) == ("decoder", 1.2345e-05, crop, None)
         assert cfg.logger.wandb.project == sweep["project"]
 

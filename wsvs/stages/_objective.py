@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from wsvs.core.errors import UserError
 from wsvs.core.runs import SUMMARY
-from wsvs.stages._checks import read_figure
+from wsvs.stages._figures import read_figure
 from wsvs.stages._job import searches
 from wsvs.stages._run import Run, rank
 

@@ -21,6 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 from rich.table import Table
 
+from wsvs.config.check import text_of
 from wsvs.core import runs
 from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
@@ -28,7 +29,6 @@ from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, world_size
 from wsvs.core.processes import rank as rank  # stages take it from here
 from wsvs.stages import ALL_STAGES, load_stage
-from wsvs.stages._checks import as_text
 from wsvs.stages._job import swept
 from wsvs.stages._next import next_line
 from wsvs.stages._status import is_part
@@ -255,7 +255,7 @@ def _without(value: Any, keys: Sequence[str]) -> Any:
 
 def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
     """Id of this run: from the environment, else the unfinished run of the same command, else a new one."""
-    home = Path(as_text("out", out), as_text("name", name), stage)
+    home = Path(text_of("out", out), text_of("name", name), stage)
     if resume and stage in ALL_STAGES and not any(
         os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
     ):

@@ -13,12 +13,13 @@ from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Column, Table
 
+from wsvs.config.check import check
 from wsvs.core import runs
 from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
 from wsvs.core.words import fitting
 from wsvs.stages import STAGES, STEPS, load_stage
-from wsvs.stages._checks import check_types, judge
+from wsvs.stages._figures import judge
 from wsvs.stages._fork import GOOD, call
 from wsvs.stages._lightning import plain
 from wsvs.stages._next import PREDICTED, QUOTES, defaults, quote
@@ -51,7 +52,7 @@ def run(run: Run) -> None:
     for number, step in enumerate(steps, 1):
         overrides = [f"stage={step.stage}", *shared, *_links(step, done, shared)]
         cfg = compose(config_name="config", overrides=overrides)
-        check_types(cfg, overrides)  # as the step itself does: one fingerprint
+        check(cfg, overrides)  # as the step itself does: one fingerprint
         name = run.id if step.label == step.stage else f"{run.id}-{step.label}"
         found = _finished(cfg, step, name)
         if found is None:

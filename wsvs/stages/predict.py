@@ -34,11 +34,6 @@ def needs(cfg: DictConfig) -> tuple[str, ...]:
     if cfg.predict.checkpoint:
         return ()
     if cfg.predict.model != "auto":
-        if cfg.predict.model not in SOURCES:
-            raise UserError(
-                f"{cfg.predict.model!r} has no checkpoint to predict with", where="predict.model",
-                remedy=f"choose one of auto, {', '.join(SOURCES)}",
-            )
         return (cfg.predict.model,)
     for stage in SOURCES[:2]:
         if cfg.inputs[stage] or runs.find_run(cfg.out, cfg.name, stage, debug=bool(cfg.debug)):

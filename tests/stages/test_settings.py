@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
+from wsvs.config.base import REQUIRED
+from wsvs.config.check import check, fields_below
+from wsvs.config.describe import values_of
+from wsvs.config.root import Settings
+from wsvs.config.store import NODES
 from wsvs.core.errors import UserError
 from wsvs.stages import STEPS
-from wsvs.stages._checks import FLAGS, LISTS, NAMES, NUMBER_LISTS, TEXTS, check_types
 
 
 @pytest.mark.parametrize(
@@ -24,17 +29,16 @@ from wsvs.stages._checks import FLAGS, LISTS, NAMES, NUMBER_LISTS, TEXTS, check_
 )
 def test_a_list_must_be_one_in_every_stage(composed, word, shown):
     with pytest.raises(UserError, match="must be a list") as caught:
-        check_types(composed("stage=pipeline", "data.root=x", word))
+        check(composed("stage=pipeline", "data.root=x", word))
     assert caught.value.remedy == f"write {shown}"
-    check_types(composed("stage=pipeline", "data.root=x", shown))
+    check(composed("stage=pipeline", "data.root=x", shown))
 
 
 @pytest.mark.parametrize("stage", ["predict", "encoder", "pipeline"])
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true", "transformer-engine", "fp8", "16", "null"])
 def test_a_precision_that_is_not_ours_is_refused(composed, stage, precision):
-    with pytest.raises(UserError, match="32-true, bf16-mixed, 16-mixed or 64-true, got") as caught:
-        check_types(composed(f"stage={stage}", "data.root=x", f"trainer.precision={precision}"))
-    assert "bf16-mixed" in caught.value.remedy
+    with pytest.raises(UserError, match="32-true, 16-mixed, bf16-mixed or 64-true, got"):
+        check(composed(f"stage={stage}", "data.root=x", f"trainer.precision={precision}"))
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed", "64-true"])
@@ -43,35 +47,61 @@ def test_the_precisions_of_each_stage(composed, precision):
         cfg = composed(f"stage={stage}", "data.root=x", f"trainer.precision={precision}")
         if (stage, precision) == ("segment", "64-true"):
             with pytest.raises(UserError, match="segment has no precision 64-true"):
-                check_types(cfg)
+                check(cfg)
         else:
-            check_types(cfg)
+            check(cfg)
     with pytest.raises(UserError, match="segment has no precision 64-true"):
-        check_types(composed("stage=pipeline", "data.root=x", "trainer.precision=64-true"))
+        check(composed("stage=pipeline", "data.root=x", "trainer.precision=64-true"))
 
 
 GROUPS = ((), ("retrieve=youtube",), ("retrieve=urls",), ("data=voc12",), ("data=synthetic",), ("logger=wandb",))
 
 
-def test_all_that_is_checked_is_a_setting(composed):
-    cfgs = [composed("stage=predict", *words) for words in GROUPS]
-    for name in (*LISTS, *NUMBER_LISTS, *TEXTS, *NAMES, *FLAGS):
-        section, _, key = name.rpartition(".")
-        sections = [OmegaConf.select(cfg, section) if section else cfg for cfg in cfgs]
-        assert any(found is not None and key in found for found in sections), name
-
-
-def test_every_true_or_false_is_checked(composed):
-    """But for what takes other words too, what a group alone sets, and Hydra's own."""
-    def flags(node: object, prefix: str) -> set[str]:
-        if isinstance(node, dict):
-            return set().union(*(flags(value, f"{prefix}.{key}") for key, value in node.items()))
-        return {prefix[1:]} if isinstance(node, bool) else set()
-
-    others = {"debug", "trainer.deterministic"}
+def test_every_shipped_value_is_valid(composed):
     for words in GROUPS:
-        found = flags(OmegaConf.to_container(composed("stage=predict", *words), resolve=False), "")
-        assert {name for name in found - others if not name.endswith("enable_version_counter")} <= set(FLAGS)
+        check(composed("stage=predict", *words), words)
+
+
+@pytest.mark.parametrize("section", [Settings, *NODES.values()], ids=lambda section: section.__name__)
+def test_every_setting_says_what_it_is(section):
+    """A default that its own type takes, one line of help, and values in words."""
+    for key, owner, name in fields_below(section):
+        field = owner.model_fields[name]
+        assert field.description and "\n" not in field.description, key
+        assert values_of(field) not in ("", "anything", "a section"), key
+    if section is not Settings:
+        given = {key: None if value == REQUIRED else value for key, value in section.defaults().items()}
+        required = {key for key, value in given.items() if value is None}
+        section.model_validate_json(json.dumps({key: given[key] for key in given if key not in required}))
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("segment.clip_a=0.7", "segment.clip_a must be a number in [0, 0.5), got 0.7"),
+        ("decoder.steps=1e4", "decoder.steps must be a whole number >= 1, got 10000.0"),
+        ("encoder.ema=1.0", "encoder.ema must be a number in [0, 1), or null, got 1.0"),
+        ("adapt.background=otto", "adapt.background must be a number in [0, 1] or otsu, got 'otto'"),
+        ("adapt.scale=[2,1]", "adapt.scale must be two numbers, the lower one first, got [2, 1]"),
+        ("seed=1.5", "seed must be a whole number, got 1.5"),
+        ("retrieve.foreign=x", "retrieve.foreign must be skip or assign, got 'x'"),
+        ("segment.bg_threshold=0.6", "segment: thresholds must satisfy bg_threshold <= fg_threshold"),
+        ("+segment.flou=dis_fast", "there is no setting segment.flou"),
+    ],
+)
+def test_a_refusal_names_key_value_range_and_source(composed, word, said):
+    with pytest.raises(UserError) as caught:
+        check(composed("stage=pipeline", "data.root=x", word), [word])
+    assert caught.value.problem.startswith(said)
+    assert caught.value.where == f"the command line: {word}"
+
+
+def test_a_refusal_names_the_file_of_a_value(composed, tmp_path):
+    cfg = composed("stage=pipeline", "data=synthetic", "experiment=small")
+    cfg.segment.clip_a, cfg.adapt.lr = 0.7, 1e-4
+    with pytest.raises(UserError) as caught:
+        check(cfg, ["data=synthetic", "experiment=small"])
+    assert caught.value.where.endswith("conf/data/synthetic.yaml")
 
 
 @pytest.mark.parametrize(
@@ -81,12 +111,12 @@ def test_every_true_or_false_is_checked(composed):
 def test_true_or_false_must_be_one(composed, word):
     key = word.partition("=")[0]
     with pytest.raises(UserError, match=f"{key} must be true or false, got") as caught:
-        check_types(composed("stage=predict", "data.root=x", word))
+        check(composed("stage=predict", "data.root=x", word))
     assert caught.value.remedy == f"write {key}=true or {key}=false"
 
 
 def test_settings_that_take_more_than_true_or_false(composed):
-    check_types(composed("stage=predict", "data.root=x", "trainer.deterministic=warn",
+    check(composed("stage=predict", "data.root=x", "trainer.deterministic=warn",
                          "trainer.enable_model_summary=null", "predict.flip=true", "resume=false"))
 
 
@@ -94,12 +124,12 @@ def test_paths_and_names_of_digits_are_texts(composed):
     words = ("name=2024", "data.root=1", "data.classes=[1,2]", "labels=123", "export.out=1.5", "input=${data.root}",
              "predict.tags=[1,cat]")
     cfg = composed("stage=predict", *words)
-    check_types(cfg, words)
+    check(cfg, words)
     assert (cfg.name, cfg.data.root, cfg.input, cfg.labels, cfg.export.out) == ("2024", "1", "1", "123", "1.5")
     assert (cfg.data.classes, cfg.predict.tags) == (["1", "2"], ["1", "cat"])
     for name in ("7", "cat"):  # one alone, as each job of a sweep over classes has it
         cfg = composed("stage=retrieve", "data.root=x", f"retrieve.classes={name}")
-        check_types(cfg, [f"retrieve.classes={name}"])
+        check(cfg, [f"retrieve.classes={name}"])
         assert cfg.retrieve.classes == name
 
 
@@ -108,39 +138,41 @@ def test_ordinary_words_stay_as_they_are(composed):
     for words in (*GROUPS, ("experiment=table1_youtube",), ("input=${data.root}",)):
         cfg = composed("stage=retrieve", "name=a", "+new=1", *words)
         before = OmegaConf.to_container(cfg, resolve=False)
-        check_types(cfg, words)
+        check(cfg, words)
         assert OmegaConf.to_container(cfg, resolve=False) == before
 
 
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("input=[a,b]", r"input must be one text, got \['a', 'b'\]"), ("out={a:1}", "out must be one text, got"),
+        ("input=[a,b]", r"input must be one text, or null, got \['a', 'b'\]"),
+        ("out={a:1}", "out must be one text, got"),
         ("name=true", "name must be one text, got True"), ("input=2024_10", "would be read as the number 202410"),
         ("name=1.10", "name=1.10 would be read as the number 1.1"),
         ("data.classes=[1, 2_0]", "would be read as the number 20"),
-        ("data.classes=[cat,true]", "each of data.classes must be one text, got True"),
+        ("data.classes=[cat,true]", "each of data.classes must be one text, got"),
         ("predict.tags=[[a]]", "each of predict.tags must be one text"),
     ],
 )
 def test_what_is_no_path_and_no_name(composed, word, said):
     with pytest.raises(UserError, match=said) as caught:
-        check_types(composed("stage=predict", "data.root=x", word), [word])
+        check(composed("stage=predict", "data.root=x", word), [word])
     recipe = str(caught.value.remedy).rpartition(": ")[2].strip("'")
-    check_types(composed("stage=predict", "data.root=x", recipe), [recipe])
+    check(composed("stage=predict", "data.root=x", recipe), [recipe])
 
 
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("predict.zooms=[a]", "predict.zooms must be numbers"), ("model.scales=[null]", "model.scales must be numbers"),
-        ("evaluate.thresholds=[x]", "evaluate.thresholds must be numbers"),
+        ("predict.zooms=[a]", "predict.zooms must be a list of numbers > 0, got"),
+        ("model.scales=[null]", "model.scales must be a list of numbers > 0"),
+        ("evaluate.thresholds=[x]", r"evaluate.thresholds must be a list of numbers in \[0, 1\]"),
         ("adapt.scale=[a,b]", "adapt.scale must be two numbers"),
     ],
 )
 def test_lists_of_numbers(composed, word, said):
     with pytest.raises(UserError, match=said):
-        check_types(composed("stage=adapt", "data.root=x", word))
+        check(composed("stage=adapt", "data.root=x", word))
 
 
 def test_folders_classes_and_names_of_digits(wsvs):
@@ -160,7 +192,7 @@ def test_folders_classes_and_names_of_digits(wsvs):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("name=[a]", "name must be one text, got ['a']\n"), ("input=[a,b]", "input must be one text, got"),
+        ("name=[a]", "name must be one text, got ['a']\n"), ("input=[a,b]", "input must be one text, or null, got"),
         ("resume=no", "resume must be true or false, got 'no'\n"), ("name=1_0", "name=1_0 would be read as"),
     ],
 )

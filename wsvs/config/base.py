@@ -1,0 +1,78 @@
+"""What a section of settings is: a frozen pydantic model whose fields say default, range, unit and one line of help."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticUndefined
+
+REQUIRED = "???"  # Hydra's mark of a value that has to be given
+
+
+class Section(BaseModel):
+    """Base of every section. Values are never converted: `true` is no number, and 1e4 is no whole one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """{key: default} as primitives, sections within it too; what has to be given is `REQUIRED`."""
+        found: dict[str, Any] = {}
+        for name, field in cls.model_fields.items():
+            value = REQUIRED if is_required(name, cls) else field.get_default(call_default_factory=True)
+            found[field.alias or name] = _plain(value)
+        return found
+
+
+def option(default: Any = PydanticUndefined, help: str = "", *, unit: str = "", **more: Any) -> Any:
+    """One setting.
+
+    Args:
+        default: Its default; left out where the user has to give one.
+        help: One line that says what it is.
+        unit: Unit of a number, as px or s.
+    """
+    if default is PydanticUndefined:
+        return Field(default=None, description=help, json_schema_extra={"unit": unit, "required": True}, **more)
+    return Field(default=default, description=help, json_schema_extra={"unit": unit}, **more)
+
+
+def is_required(name: str, section: type[Section]) -> bool:
+    extra = section.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("required"))
+
+
+def unit_of(name: str, section: type[Section]) -> str:
+    extra = section.model_fields[name].json_schema_extra
+    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return type(value).defaults()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the first must not be above the second")
+    return pair
+
+
+class IsText:
+    """Marks a path or a name: Hydra reads one of digits as a number, and it becomes a text again."""
+
+
+Text = Annotated[str, IsText()]
+Name = Annotated[str, IsText(), StringConstraints(min_length=1)]
+Positive = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Above0 = Annotated[float, Gt(0)]
+AtLeast0 = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+BelowOne = Annotated[float, Ge(0), Lt(1)]
+Range = Annotated[tuple[AtLeast0, AtLeast0], AfterValidator(_ordered)]
+Texts = list[Text]
+SomeTexts = Annotated[list[Text], MinLen(1)]

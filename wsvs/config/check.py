@@ -1,0 +1,240 @@
+"""Hold a composed configuration against the settings' types and ranges before anything runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from pydantic import ValidationError
+
+from wsvs.config.base import Section
+from wsvs.config.describe import is_list, is_text, values_of
+from wsvs.config.root import DATA, LOGGERS, SOURCES, Settings
+from wsvs.core.errors import UserError
+
+_MISSING = object()
+DEFAULT = "the configuration"  # where a value comes from that neither the command line nor a chosen file gives
+_SHOW = "wsvs stage={stage} --help lists the settings with their ranges; without yours the default holds"
+
+
+def check(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
+    """The settings of a command, typed. Paths and names that Hydra has read as numbers become texts in `cfg`.
+
+    Args:
+        cfg: The composed configuration.
+        overrides: Those of the command, which say how such a number was written, and where a value comes from.
+
+    Raises:
+        UserError: A value of the wrong type or outside its range, or a key that no section has.
+    """
+    parts: dict[str, type[Section]] = {"": Settings, **_groups(cfg)}
+    for prefix, section in parts.items():
+        _make_texts(cfg, section, prefix, overrides)
+    given = _plain(cfg)
+    for prefix, section in parts.items():
+        node = given if not prefix else _at(given, prefix)
+        try:
+            found = section.model_validate_json(json.dumps(node, default=str))
+        except ValidationError as error:
+            raise _refusal(error, section, prefix, given, overrides) from None
+        if not prefix:
+            settings = found
+    assert isinstance(settings, Settings)
+    if settings.trainer.precision == "64-true" and given.get("stage") in ("segment", "pipeline", "reproduce"):
+        raise UserError(  # Lightning cannot convert its shots
+            "stage segment has no precision 64-true", where="trainer.precision", remedy="use trainer.precision=32-true"
+        )
+    return settings
+
+
+def _groups(cfg: DictConfig) -> dict[str, type[Section]]:
+    """{prefix: section} of the groups whose choice decides which section they are; those of plugins have none."""
+    found = {
+        "data": DATA.get(str(cfg.get("data", {}).get("_target_", ""))),
+        "retrieve": SOURCES.get(str(cfg.get("retrieve", {}).get("source", ""))),
+    }
+    for name, logger in (cfg.get("logger") or {}).items():
+        found[f"logger.{name}"] = LOGGERS.get(str((logger or {}).get("_target_", "")))
+    return {prefix: section for prefix, section in found.items() if section is not None}
+
+
+def _plain(node: DictConfig | ListConfig) -> Any:
+    """Resolved primitives; what is missing, or leads to something missing, is left out."""
+    if isinstance(node, ListConfig):
+        return [_leaf(node, index) for index in range(len(node))]
+    values = ((str(key), _leaf(node, key)) for key in node)
+    return {key: value for key, value in values if value is not _MISSING}
+
+
+def _leaf(node: DictConfig | ListConfig, key: Any) -> Any:
+    try:
+        value = node[key]
+    except Exception as error:  # of OmegaConf, or of a resolver that it wraps
+        if type(error).__name__ not in ("MissingMandatoryValue", "InterpolationToMissingValueError"):
+            raise
+        return _MISSING
+    return _plain(value) if isinstance(value, DictConfig | ListConfig) else value
+
+
+def _at(node: Any, path: str) -> Any:
+    for key in path.split("."):
+        node = node[key] if isinstance(node, Mapping) and key in node else {}
+    return node
+
+
+def fields_below(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str]]:
+    """(dotted key, section, field) of every setting, sections within sections gone through."""
+    for name, field in section.model_fields.items():
+        key = f"{prefix}.{field.alias or name}".lstrip(".")
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from fields_below(inner, key)
+        else:
+            yield key, section, name
+
+
+def _make_texts(cfg: DictConfig, section: type[Section], prefix: str, overrides: Sequence[str]) -> None:
+    """Put texts in the place of numbers where a path or a name is meant."""
+    written = {key.lstrip("+"): text for key, _, text in (word.partition("=") for word in overrides)}
+    for key, owner, name in fields_below(section, prefix):
+        field = owner.model_fields[name]
+        if not is_text(field.annotation, field.metadata):
+            continue
+        value = OmegaConf.select(cfg, key, default=None, throw_on_resolution_failure=False)
+        many = is_list(field.annotation)
+        if OmegaConf.is_list(value) and many:
+            text: Any = [as_text(key, one, written.get(key, ""), many) for one in value]
+        elif value is None or OmegaConf.is_config(value):
+            continue
+        else:
+            text = as_text(key, value, written.get(key, ""), many)
+        if text != value:
+            OmegaConf.update(cfg, key, text)
+
+
+def as_text(name: str, value: Any, written: str = "", many: bool = False) -> Any:
+    """A path or a name, or one of several, that Hydra may have read as a number; what else it is stays as it is.
+
+    Args:
+        name: The setting.
+        value: What it has.
+        written: What the command says of it, if anything.
+        many: Whether the setting is a list of texts.
+
+    Raises:
+        UserError: A number that was written in another way: 2024_10 is 202410 to Hydra.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if written and "$" not in written and str(value) not in re.split(r"[\[\], ]+", written):
+        raise UserError(
+            f"{name}={written} would be read as the number {value}", where=f"the command line: {name}={written}",
+            remedy=quoting(name, many),
+        )
+    return str(value)
+
+
+def text_of(name: str, value: Any) -> str:
+    """A path or a name before there is a whole configuration. Raises `UserError` where it is none."""
+    text = as_text(name, value)
+    if not isinstance(text, str):
+        raise UserError(
+            f"{name} must be one text, got {value!r}", where=source_of(name, ()), remedy=quoting(name, False)
+        )
+    return text
+
+
+def quoting(name: str, many: bool) -> str:
+    example = '["2024_10"]' if many else '"2024_10"'
+    return f"put quotes within quotes around a name that is read as something else: '{name}={example}'"
+
+
+def _refusal(
+    error: ValidationError, section: type[Section], prefix: str, given: Mapping[str, Any], overrides: Sequence[str]
+) -> UserError:
+    """What is wrong with the first of the refused settings, where it came from, and what to do."""
+    stage = str(given.get("stage", "<name>"))
+    first = error.errors()[0]
+    loc = [str(part) for part in first["loc"]]
+    key, owner, name = _field(section, prefix, loc)
+    if name is None:  # a rule between settings of a section, or a key that no section has
+        if first["type"] == "extra_forbidden":
+            key = ".".join(filter(None, [prefix, *loc]))
+            near = nearest(key)
+            return UserError(
+                f"there is no setting {key}", where=source_of(key, overrides),
+                remedy=f"did you mean {near}?" if near else _SHOW.format(stage=stage),
+            )
+        rule = str(first.get("ctx", {}).get("error", first["msg"]))
+        keys = [f"{key}.{one}" for one in owner.model_fields if re.search(rf"\b{one}\b", rule)] if key else []
+        found = (source_of(one, overrides) for one in keys or [key])
+        return UserError(
+            f"{key}: {rule}" if key else rule, where=next((one for one in found if one != DEFAULT), DEFAULT),
+            remedy=_SHOW.format(stage=stage),
+        )
+    field, value = owner.model_fields[name], _at(given, key) if key in _keys(given) else None
+    many = is_list(field.annotation)
+    each = "each of " if many and isinstance(value, list) and is_text(field.annotation, field.metadata) else ""
+    problem = f"{each}{key} must be {'one text' if each else values_of(field)}, got {value!r}"
+    if field.annotation is bool:
+        remedy = f"write {key}=true or {key}=false"
+    elif many and not isinstance(value, list) and " or a list" not in problem:
+        remedy = f"write {key}=[{value}]"
+    elif is_text(field.annotation, field.metadata):
+        remedy = quoting(key, many)
+    else:
+        remedy = _SHOW.format(stage=stage)
+    return UserError(problem, where=source_of(key, overrides), remedy=remedy)
+
+
+def _field(section: type[Section], prefix: str, loc: Sequence[str]) -> tuple[str, type[Section], str | None]:
+    """(dotted key, its section, its field) of a place in a validation error; the field is None where it is none."""
+    key = prefix
+    for part in loc:
+        name = next((name for name, field in section.model_fields.items() if part in (name, field.alias)), None)
+        if name is None:
+            return key, section, None
+        key = f"{key}.{part}".lstrip(".")
+        inner = section.model_fields[name].annotation
+        if not (isinstance(inner, type) and issubclass(inner, Section)):
+            return key, section, name
+        section = inner
+    return key, section, None
+
+
+def _keys(node: Any, prefix: str = "") -> set[str]:
+    found = set()
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        found |= {f"{prefix}{key}"} | _keys(value, f"{prefix}{key}.")
+    return found
+
+
+def source_of(key: str, overrides: Sequence[str]) -> str:
+    """Where a value comes from: the word of the command line, the file that was chosen, or the defaults."""
+    for word in overrides:
+        said = word.partition("=")[0].lstrip("+~").partition("@")[0]
+        if said == key or key.startswith(f"{said}."):
+            return f"the command line: {word}"
+    from wsvs.config.files import file_of
+
+    path = file_of(key, overrides)
+    return str(path) if path else DEFAULT
+
+
+def all_keys() -> set[str]:
+    """Every setting that a command may give, those of all choices of the groups among them."""
+    found = {key for key, *_ in fields_below(Settings)}
+    for group, choices in (("data", DATA), ("retrieve", SOURCES)):
+        for section in choices.values():
+            found |= {key for key, *_ in fields_below(section, group)}
+    return found | {key for section in LOGGERS.values() for key, *_ in fields_below(section, "logger.wandb")}
+
+
+def nearest(key: str) -> str | None:
+    """The setting whose name is most like `key`, if one is."""
+    near = get_close_matches(key, sorted(all_keys()), n=1)
+    return near[0] if near else None

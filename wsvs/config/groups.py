@@ -1,0 +1,205 @@
+"""The settings of the groups that are choices: data, model, retrieve, trainer, logger."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import ConfigDict, model_validator
+
+from wsvs.config.base import (
+    Above0,
+    AtLeast0,
+    BelowOne,
+    Natural,
+    Positive,
+    Range,
+    Section,
+    Share,
+    SomeTexts,
+    Text,
+    Texts,
+    option,
+)
+
+Guidance = Literal["switches", "features", "none"]
+Trainable = Literal["none", "last", "all"]
+
+
+class ModelSettings(Section):
+    """The networks (sections 3.1 and 3.3), described once: later stages take them from the checkpoint."""
+
+    backbone: Text = option("vgg16", "name of the pre-trained network")
+    weights: Text | None = option(None, "path or URL of its state dict as published, such as torchvision's")
+    sha256: Text | None = option(None, "SHA-256 of the weights, hex; a URL needs one")
+    image_size: Annotated[int, Ge(16)] = option(320, "longest side at which images enter the network", unit="px")
+    scales: list[Above0] = option(
+        (0.5, 1.0, 1.5, 2.0), "scales of the attention, of which the maximum counts: multiples of the image's size"
+    )
+    hidden: Positive = option(1024, "channels of the new layer before the classes")
+    dropout: BelowOne = option(0.5, "dropout before the classes")
+    trainable: Trainable = option("all", "layers of the backbone that are trained: none, last (block) or all")
+    batch_norm: bool = option(True, "batch norm in the decoder")
+    guidance: Guidance = option(
+        "switches", "what shows the image to the decoder: switches of the max-pools (the paper), features, or none"
+    )
+    decoder_width: Annotated[float, Gt(0), Le(1)] = option(
+        1.0, "channels of the decoder, as a share of the backbone's; switches need 1"
+    )
+    lr: AtLeast0 | None = option(None, "learning rate of the stage that trains; null = the stage's own")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSettings:
+        if not self.scales:
+            raise ValueError("scales must not be empty")
+        if self.guidance == "switches" and self.decoder_width != 1:
+            raise ValueError(
+                f"guidance=switches needs decoder_width=1 (one switch per channel), got {self.decoder_width!r}"
+            )
+        return self
+
+
+class TaggedData(Section):
+    """Tagged images of your own."""
+
+    target: Text = option("wsvs.data.tagged.TaggedImages", "class that reads them", alias="_target_")
+    root: Text | None = option(help="folder of images")
+    labels: Text = option("folders", "a table, a folder of VOC XML, or folders: root/<class>/<image>")
+    classes: SomeTexts | None = option(None, "names in the order of the labels 1, 2, ...; null = all tags, sorted")
+    train: Text | None = option(None, "file of the ids to train on, one per line; null = all that val does not name")
+    val: Text | None = option(None, "file of the ids held out; null = about every tenth of train")
+    unknown_tags: Literal["error", "drop"] = option("error", "what to do with a tag that is no class: error or drop")
+    masks: Text | None = option(None, "folder of true masks <id>.png; only stage evaluate reads them")
+
+
+class VocData(TaggedData):
+    """PASCAL VOC 2012 (docs/tables.md)."""
+
+    folder: Text = option("datasets/VOC2012", "as downloaded")
+    prepared: Text = option(
+        "${data.folder}/prepared", "lists and tags; another place where the download is read-only"
+    )
+    augmented: Text | None = option(
+        None, "list of train_aug, or the folder of SBD's lists; null = beside VOC's own lists"
+    )
+
+
+class SyntheticData(TaggedData):
+    """The toy world."""
+
+    folder: Text = option("${out}/${name}/world", "where the world is written")
+    world: dict[str, Any] = option({}, "sizes and difficulty of the world: wsvs.data.world_settings")
+
+
+class VideoData(Section):
+    """A benchmark of videos: DAVIS 2016, YouTube-Objects."""
+
+    target: Text = option("wsvs.data.davis.DavisVideos", "class that reads them", alias="_target_")
+    folder: Text = option("datasets/DAVIS", "as downloaded")
+    prepared: Text = option(
+        "${data.folder}/prepared", "videos and masks; another place where the download is read-only"
+    )
+
+
+class RetrieveSettings(Section):
+    """Stage retrieve (section 4): what every source has."""
+
+    source: Text = option("folder", "set by retrieve=folder, urls or youtube")
+    classes: Text | SomeTexts | None = option(None, "only these, e.g. [cat,dog]; null = data.classes")
+    merge: Text | None = option(None, "folder of a sweep over classes: make one run of its jobs")
+    threshold: Share = option(0.8, "thumbnails and key frames must score more than this")
+    key_frames: Positive = option(15, "key frames kept per video, the best ones")
+    window: Above0 = option(2.0, "time to keep before and after each of them", unit="s")
+    scan: Positive = option(300, "key frames to score per video, evenly spread, at most")
+    batch: Positive = option(32, "images scored at once")
+    max_videos: Natural | None = option(None, "videos to look at, at most")
+    max_bytes: Natural | None = option(None, "bytes to read, at most", unit="bytes")
+    max_hours: AtLeast0 | None = option(None, "no further video this long after the run began", unit="h")
+
+
+class FolderRetrieve(RetrieveSettings):
+    """Videos of a local folder."""
+
+    root: Text | None = option(None, "folder of videos")
+    labels: Text | None = option(None, "table: video, class; null = root/<class>/<video>")
+    foreign: Literal["skip", "assign"] = option(
+        "skip", "videos of no class of ours: skip, or assign them to classes as distractors"
+    )
+    score: bool = option(False, "true: keep what is around the best key frames, as of web videos; false: whole videos")
+
+
+class WebRetrieve(RetrieveSettings):
+    """Videos from the web through yt-dlp."""
+
+    max_duration: Above0 = option(1200, "longer videos are left out", unit="s")
+    max_size: Positive = option(100000000, "larger files are left out", unit="bytes")
+    format: Text = option(help="formats in yt-dlp's words")
+    javascript: list[Text] = option(
+        ("deno", "node", "bun", "quickjs"), "runtimes that may run YouTube's scripts"
+    )
+    pause: Range = option((1.0, 3.0), "pause between two requests, drawn from this range", unit="s")
+    rate: Above0 = option(2000000, "download rate, at most", unit="bytes/s")
+    timeout: Above0 = option(30.0, "time without an answer", unit="s")
+    backoff: AtLeast0 = option(10.0, "wait after the first failure of a request, doubled after each further", unit="s")
+    retries: Natural = option(6, "attempts after the first one")
+    keep_videos: bool = option(False, "keep the whole videos after their clips are cut")
+
+
+class UrlsRetrieve(WebRetrieve):
+    """A list of addresses."""
+
+    file: Text | None = option(None, "table (tsv, csv) with the columns url and class")
+
+
+class YouTubeRetrieve(WebRetrieve):
+    """A YouTube search per class."""
+
+    queries: dict[str, Any] | None = option(
+        None, "{class: [what to search for, ...]}; null = the names of the classes"
+    )
+    per_class: Positive = option(300, "candidates per class, at most")
+
+
+class TrainerSettings(Section):
+    """Lightning's Trainer; others of its arguments can be added with +trainer.NAME=VALUE."""
+
+    model_config = ConfigDict(extra="allow")
+
+    target: Text = option("lightning.pytorch.Trainer", "class", alias="_target_")
+    accelerator: Literal["auto", "cpu", "gpu"] = option("auto", "what computes; auto takes a GPU where there is one")
+    devices: Positive | Literal["auto", -1] | Annotated[list[Natural], MinLen(1)] = option(
+        1, "GPUs, or processes on a CPU, of each machine; a list of their numbers; -1 or auto for all"
+    )
+    num_nodes: Positive = option(1, "machines")
+    strategy: Text = option("auto", "auto, or ddp for several devices")
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = option("32-true", "numerical precision")
+    accumulate_grad_batches: Positive = option(1, "batches whose gradients make one step")
+    gradient_clip_val: AtLeast0 | None = option(None, "largest norm of the gradient; null = no limit")
+    log_every_n_steps: Natural = option(10, "interval between two rows of metrics.csv", unit="steps")
+    enable_model_summary: bool | None = option(False, "print a table of the network's layers at the start")
+    limit_train_batches: AtLeast0 | None = option(None, "batches of an epoch, at most (1.0: the share); null = all")
+    limit_val_batches: AtLeast0 | None = option(None, "the same of a validation")
+    limit_predict_batches: AtLeast0 | None = option(None, "the same of relevance, segment and predict")
+    overfit_batches: AtLeast0 = option(0.0, "train and validate on these batches alone")
+    profiler: Text | None = option(None, "simple or advanced: time of each part, printed at the end")
+    max_epochs: Annotated[int, Ge(-1)] | None = option(None, "overrides the stage's own epochs")
+    max_steps: Annotated[int, Ge(-1)] | None = option(None, "overrides the stage's own steps")
+    deterministic: bool | Literal["warn"] = option(False, "refuse operations that are not reproducible on a GPU")
+
+
+class WandbSettings(Section):
+    """Weights & Biases (docs/tracking.md)."""
+
+    target: Text = option("wsvs.stages._wandb.Wandb", "class", alias="_target_")
+    project: Text = option("wsvs", "project")
+    entity: Text | None = option(None, "user or team; null = yours")
+    group: Text = option("${name}", "group of the run")
+    job_type: Text = option("${stage}", "job type of the run")
+    name: Text = option("${name}-${stage}", "name of the run")
+    tags: Texts = option((), "tags of the run")
+    offline: bool = option(False, "write the run to disk only; or WANDB_MODE=offline")
+    media: Natural = option(8, "images of each kind; 0 = none")
+    models: bool = option(True, "log the best checkpoints as artifacts")
+    masks: Literal["none", "manifest", "references", "files"] = option(
+        "manifest", "mask sets as artifacts: none, manifest (their lists), references (paths, hashed), files (upload)"
+    )

@@ -1,0 +1,86 @@
+"""All settings of a command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict
+
+from wsvs.config.base import Section, Text, Texts, option
+from wsvs.config.groups import (
+    FolderRetrieve,
+    ModelSettings,
+    SyntheticData,
+    TaggedData,
+    TrainerSettings,
+    UrlsRetrieve,
+    VideoData,
+    VocData,
+    WandbSettings,
+    YouTubeRetrieve,
+)
+from wsvs.config.stages import (
+    AdaptSettings,
+    DecoderSettings,
+    EncoderSettings,
+    EvaluateSettings,
+    ExportSettings,
+    Inputs,
+    PipelineSettings,
+    PredictSettings,
+    RelevanceSettings,
+    ReportSettings,
+    ReproduceSettings,
+    SegmentSettings,
+    SubmitSettings,
+)
+
+DATA: dict[str, type[Section]] = {
+    "wsvs.data.tagged.TaggedImages": TaggedData, "wsvs.data.voc.VocImages": VocData,
+    "wsvs.data.world.SyntheticImages": SyntheticData, "wsvs.data.davis.DavisVideos": VideoData,
+    "wsvs.data.youtube_objects.YouTubeObjects": VideoData,
+}
+SOURCES: dict[str, type[Section]] = {"folder": FolderRetrieve, "urls": UrlsRetrieve, "youtube": YouTubeRetrieve}
+LOGGERS: dict[str, type[Section]] = {"wsvs.stages._wandb.Wandb": WandbSettings}
+
+
+class Settings(Section):
+    """Every setting of every stage. A file of settings may have further keys of its own at the top, for `${key}`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Text = option("default", "outputs/<name>/<stage>/<run id>")
+    out: Text = option("outputs", "folder of all runs")
+    seed: int = option(0, "seed of every random draw")
+    resume: bool = option(True, "resume the unfinished run of the same command; a pipeline skips finished steps")
+    objective: Text | None = option(
+        None, "figure that a search (sweep=search) optimises: miou, val/miou, ...; null = the stage's own"
+    )
+    plugins: Texts = option((), "modules of your own to import first: backbones, flows, sources (docs/extending.md)")
+    debug: bool = option(False, "set by debug=fast, overfit and profile: the run is never another run's input")
+    inputs: Inputs = option(Inputs(), "runs to read, by stage")
+    dry_run: bool = option(False, "stage retrieve: search and score thumbnails only, and estimate a full run's cost")
+    videos: Text | None = option(None, "folder of videos to segment whole; null = the shots of a relevance run")
+    input: Text | None = option(None, "folder of images; or an image, a video, or a pattern such as photos/*.jpg")
+    labels: Text | None = option(
+        None, "table of tags of these images (folders: as data.labels), null predicts them; or of `videos`"
+    )
+    predictions: Text | None = option(None, "folder of masks to score, or to export")
+    truth: Text | None = option(None, "folder of true masks")
+    encoder: EncoderSettings = option(EncoderSettings(), "stage encoder")
+    relevance: RelevanceSettings = option(RelevanceSettings(), "stage relevance")
+    segment: SegmentSettings = option(SegmentSettings(), "stage segment")
+    decoder: DecoderSettings = option(DecoderSettings(), "stage decoder")
+    adapt: AdaptSettings = option(AdaptSettings(), "stage adapt")
+    predict: PredictSettings = option(PredictSettings(), "stage predict")
+    evaluate: EvaluateSettings = option(EvaluateSettings(), "stage evaluate")
+    pipeline: PipelineSettings = option(PipelineSettings(), "stage pipeline")
+    submit: SubmitSettings = option(SubmitSettings(), "stage submit")
+    reproduce: ReproduceSettings = option(ReproduceSettings(), "stage reproduce")
+    report: ReportSettings = option(ReportSettings(), "stage report")
+    export: ExportSettings = option(ExportSettings(), "stage export")
+    model: ModelSettings = option(ModelSettings(), "the networks")
+    trainer: TrainerSettings = option(TrainerSettings(), "Lightning's trainer")
+    data: dict[str, Any] = option({}, "the tagged images")
+    retrieve: dict[str, Any] = option({}, "the source of videos")
+    logger: dict[str, Any] = option({}, "loggers by name")

@@ -1,0 +1,264 @@
+"""The settings of each stage, in the order of the pipeline."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le, Lt, MinLen
+from pydantic import model_validator
+
+from wsvs.config.base import (
+    Above0,
+    AtLeast0,
+    BelowOne,
+    Natural,
+    Positive,
+    Range,
+    Section,
+    Share,
+    SomeTexts,
+    Text,
+    option,
+)
+
+Schedule = Literal["constant", "cosine", "poly"]
+Method = Literal["decoder", "attention", "mean"]
+_SCHEDULE = "learning-rate schedule: constant, or cosine or poly decay to 0"
+_WARMUP = "linear learning-rate warm-up"
+_EMA = "decay of a moving average of the weights, such as 0.999; checkpoints then hold the average"
+_JITTER = "brightness, contrast and saturation are multiplied by factors in 1 +- this"
+_SCALE = "longest side of a training image, in units of "
+_READERS = "processes that read "
+
+
+class Training(Section):
+    """What encoder, decoder and adapt have in common."""
+
+    batch_size: Positive = option(14, "items of each device, and of each accumulated batch")
+    lr: AtLeast0 = option(1e-3, "learning rate (Adam)")
+    schedule: Schedule = option("constant", _SCHEDULE)
+    warmup: Natural = option(0, _WARMUP, unit="steps")
+    ema: BelowOne | None = option(None, _EMA)
+    jitter: Share = option(0.3, _JITTER)
+
+
+class EncoderSettings(Training):
+    """Stage encoder (section 3.1)."""
+
+    epochs: Positive = option(20, "passes over the training images")
+    lr: AtLeast0 = option(1.0e-3, "learning rate of the new layers (Adam)")
+    lr_backbone: AtLeast0 = option(
+        1.0e-4, "learning rate of the pre-trained layers; 0 with model.trainable=none is the frozen recipe"
+    )
+    scale: Range = option((0.8, 1.6), _SCALE + "model.image_size")
+    workers: Natural = option(2, _READERS + "images, per device")
+
+
+class RelevanceSettings(Section):
+    """Stage relevance (section 3.2)."""
+
+    threshold: Share = option(0.8, "frames must score more than this")
+    min_frames: Positive = option(6, "shortest run of relevant frames that is kept", unit="frames")
+    batch_size: Positive = option(16, "frames scored at once")
+
+
+class Energy(Section):
+    """How a video is segmented (section 3.2, Eqs. 3 to 5); what the paper leaves open follows Papazoglou & Ferrari.
+
+    The defaults are the paper's way; conf/experiment/motion.yaml and full.yaml hold the strongest settings.
+    """
+
+    superpixels: Positive = option(1500, "superpixels per frame, about")
+    superpixel_method: Literal["auto", "numba", "opencv"] = option(
+        "auto", "numba (ours, compiled), opencv, or auto: the first that is installed"
+    )
+    compactness: Above0 = option(30.0, "SLIC compactness: weight of spatial against colour distance")
+    longest_edge: Positive = option(400, "larger frames are shrunk to this", unit="px")
+    flow: Text = option("dis_medium", "optical flow: dis_ultrafast, dis_fast or dis_medium, or one of a plugin")
+    motion: Literal["inside_outside", "contrast"] = option(
+        "inside_outside", "motion term M: inside-outside maps (the paper), or contrast with the surroundings, which is "
+        "stronger and needs the flow in both directions"
+    )
+    saliency: AtLeast0 = option(0.0, "exponent of colour contrast beside motion contrast; for motion=contrast only")
+    lambda_a: AtLeast0 = option(2.0, "weight of the attention term; 0 leaves it out (Eq. 4)")
+    lambda_m: AtLeast0 = option(1.0, "weight of the motion term")
+    lambda_c: AtLeast0 = option(2.0, "weight of the colour term")
+    alpha_s: AtLeast0 = option(500.0, "spatial smoothness (Eq. 5)")
+    alpha_t: AtLeast0 = option(400.0, "temporal smoothness (Eq. 5)")
+    clip_a: Annotated[float, Ge(0), Lt(0.5)] = option(
+        0.05, "attention is clipped to [this, 1 - this]; unclipped it would exclude the parts that it misses"
+    )
+    floor_a: Annotated[float, Ge(0), Le(0.5)] = option(
+        0.0, "lower bound of attention; 0.5: attention can raise the foreground probability but not lower it"
+    )
+    floor_m: Annotated[float, Ge(0), Lt(0.5)] = option(1.0e-3, "motion is clipped to [this, 1 - this]")
+    fg_components: Positive = option(5, "Gaussians of the foreground colour model")
+    bg_components: Positive = option(8, "Gaussians of the background colour model")
+    fg_threshold: Share = option(
+        0.5, "superpixels with attention above this fraction of the maximum seed the foreground colour model"
+    )
+    bg_threshold: Share = option(0.1, "and those below this fraction the background colour model")
+    reestimate: Natural = option(0, "rounds in which the colour models are re-estimated from the labels; paper: 0")
+    grad: Literal["full", "cross"] = option("full", "gradient of the flow: full, or cross as in the release")
+    angle: Literal["circular", "sum"] = option("circular", "angle of neighbouring flows: circular, or sum as released")
+    cleanup: Literal["flood", "sweep"] = option("flood", "cleaning of the inside map: flood, or sweep as released")
+    gain: Literal["none", "adaptive"] = option("none", "adaptive: finds the motion boundaries of slow objects too")
+    refine: Literal["none", "guided"] = option("none", "guided: mask borders follow the edges of the frame")
+    solver: Literal["auto", "maxflow", "scipy"] = option("auto", "graph cut: maxflow (PyMaxflow), scipy, or auto")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Energy:
+        if self.bg_threshold > self.fg_threshold:
+            raise ValueError(
+                f"thresholds must satisfy bg_threshold <= fg_threshold, got {self.bg_threshold!r} and "
+                f"{self.fg_threshold!r}"
+            )
+        if self.lambda_a == self.lambda_m == self.lambda_c == 0:
+            raise ValueError("one of lambda_a, lambda_m, lambda_c must be positive, got 0 for all")
+        return self
+
+
+class SegmentLoop(Section):
+    """How stage segment works through its videos; nothing of it changes a mask but `max_frames`."""
+
+    checkpoint: Text | None = option(None, "checkpoint file of an encoder, instead of inputs.encoder")
+    max_frames: Positive = option(100, "frames per graph; longer shots are split", unit="frames")
+    attention_batch: Positive = option(8, "frames whose attention is computed at once")
+    workers: Natural = option(1, "processes that read and describe frames, per device")
+    frames: bool = option(True, "keep the frames as JPEG beside the masks; stage decoder needs them")
+    overlay: bool = option(False, "write videos with the mask drawn over the frames")
+
+
+class SegmentSettings(SegmentLoop, Energy):
+    """Stage segment (section 3.2)."""
+
+
+class DecoderSettings(Training):
+    """Stage decoder (section 3.3)."""
+
+    steps: Positive = option(15000, "optimizer steps")
+    size: Positive | None = option(None, "side of the training crops; null = model.image_size", unit="px")
+    crop: Literal["zoom", "frame"] = option(
+        "zoom", "zoom: around the mask, so that the object fills `coverage` of the crop; frame: whole frames"
+    )
+    coverage: Range = option((0.25, 0.9), "range of the object's share of the crop, for crop=zoom")
+    min_area: Share = option(0.005, "masks with a smaller share of the frame are left out")
+    max_area: Share = option(0.9, "masks with a larger share of the frame are left out")
+    holdout: BelowOne = option(0.1, "share of the videos held out for validation")
+    val_every: Positive = option(500, "interval between validations", unit="steps")
+    val_items: Positive = option(64, "frames of a validation")
+    workers: Natural = option(2, _READERS + "frames, per device")
+
+
+class AdaptSettings(Training):
+    """Stage adapt (section 5.2.1)."""
+
+    steps: Positive = option(5000, "optimizer steps")
+    lr: AtLeast0 = option(1.0e-4, "learning rate (Adam)")
+    size: Positive | None = option(None, "side of the training crops; null = model.image_size", unit="px")
+    scale: Range = option((0.8, 1.6), _SCALE + "the crop's side")
+    max_images: Positive | None = option(None, "images to label and train on, drawn at random; null = all")
+    method: Method = option("decoder", "what makes the pseudo-labels: decoder, attention or their mean")
+    background: Share | Literal["otsu"] = option(0.5, "foreground threshold of the pseudo-labels, or otsu per image")
+    flip: bool = option(False, "average with the mirrored image")
+    refine: Literal["none", "cut"] = option("none", "cut: a graph cut over the image's colours")
+    val_every: Positive = option(500, "interval between validations", unit="steps")
+    val_items: Positive = option(64, "images of a validation")
+    workers: Natural = option(2, _READERS + "images, per device")
+
+
+class PredictSettings(Section):
+    """Stage predict (section 3.4)."""
+
+    model: Literal["auto", "encoder", "decoder", "adapt"] = option(
+        "auto", "which model: encoder, decoder or adapt; auto = the last of them that is finished"
+    )
+    checkpoint: Text | None = option(None, "or any checkpoint file")
+    method: Method = option("decoder", "decoder, attention, or the mean of both")
+    class_threshold: Share | Literal["auto"] = option(
+        0.6, "score above which a class counts as present; auto: per class, chosen on held-out tags"
+    )
+    background: Share | Literal["otsu"] = option(0.5, "foreground threshold, or otsu: chosen per image")
+    flip: bool = option(False, "average with the mirrored image")
+    zooms: Annotated[list[Above0], MinLen(1)] = option(
+        (1.0,), "multi-scale test-time augmentation: multiples of model.image_size"
+    )
+    refine: Literal["none", "cut"] = option("none", "cut: a graph cut over the image's colours")
+    tags: SomeTexts | None = option(
+        None, "classes of every image of input, e.g. [cat,dog]; null = those in labels, else predicted"
+    )
+    ids: Text | None = option(None, "file with the ids to predict; null = every image of input")
+    overlay: bool = option(True, "write images and videos with the masks and a legend drawn over them, in overlay/")
+    scores: bool = option(False, "keep the probabilities (float16) for a scan of thresholds")
+    workers: Natural = option(1, _READERS + "images, per device")
+
+
+class EvaluateSettings(Section):
+    """Stage evaluate (section 5)."""
+
+    kind: Literal["image", "video", "relevance"] = option(
+        "image", "image; video for folders <video>/%05d.png or a segment run; relevance for a relevance run"
+    )
+    split: Text | None = option(None, "file with the ids to score; null = every mask in truth")
+    split_name: Text | None = option(None, "printed with every number; null = the name of the split file or of truth")
+    classes: SomeTexts | None = option(None, "names to average over, e.g. [background,cat]; null = all")
+    names: SomeTexts | None = option(
+        None, "all names in the order of the labels; null = background + data.classes, or numbers"
+    )
+    prediction_names: SomeTexts | None = option(
+        None, "names of the predicted labels where they differ, e.g. a model of six classes against VOC"
+    )
+    thresholds: list[Share] | None = option(None, "background thresholds to scan over predictions/scores (an oracle)")
+    table: Text | None = option(None, "kind=video: table of video and class")
+    boundary: bool = option(False, "kind=video: also the boundary measure F of every frame; slower")
+
+
+class SubmitSettings(Section):
+    """Stage submit (Table 3)."""
+
+    ids: Text | None = option(None, "file with the ids that the server wants: test.txt")
+    competition: Literal["comp5", "comp6"] = option("comp6", "comp5: only VOC's own data; comp6: other data too")
+    split: Text = option("test", "part of the folder's name in the archive")
+
+
+class PipelineSettings(Section):
+    """Stage pipeline."""
+
+    steps: list[dict[str, Any]] | None = option(
+        None, "list of {stage, label, set: [overrides]}; null = every stage once"
+    )
+    checks: dict[str, Any] | None = option({}, "expected figures: {name: {step, metric, minus, low, high, expected}}")
+
+
+class ReportSettings(Section):
+    """Stage report."""
+
+    shots: Natural = option(5000, "shots in the gallery, at most")
+    images: Natural = option(24, "best and worst predictions to show")
+    width: Positive = option(160, "width of a thumbnail", unit="px")
+
+
+class ExportSettings(Section):
+    """Stage export."""
+
+    format: Literal["voc", "coco", "yolo", "davis"] = option("coco", "file format")
+    out: Text | None = option(None, "folder to write to; null = the run's own")
+    names: SomeTexts | None = option(None, "names of the labels 0, 1, ...; null = those of the masks' model")
+    reverse: bool = option(False, "read files of this format from `predictions` and write masks")
+
+
+class ReproduceSettings(Section):
+    """Stage reproduce."""
+
+    seeds: Annotated[list[int], MinLen(1)] = option((0, 1, 2), "seeds; one pipeline runs with each")
+
+
+class Inputs(Section):
+    """Runs to read, by stage; null takes the one that finished last under this name."""
+
+    encoder: Text | None = option(None, "encoder run to read; null = the last finished one")
+    retrieve: Text | None = option(None, "retrieve run")
+    relevance: Text | None = option(None, "relevance run")
+    segment: Text | None = option(None, "segment run")
+    decoder: Text | None = option(None, "decoder run")
+    adapt: Text | None = option(None, "adapt run")
