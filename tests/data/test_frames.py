@@ -32,6 +32,17 @@ def test_select_keeps_frames_with_masks_of_a_sensible_size(tmp_path):
             FrameSet.select(tmp_path, shots, low, high)
 
 
+def test_select_leaves_uncertain_frames_out(tmp_path):
+    """A shot of a run that knew no confidence counts as certain."""
+    shots = [shot("x", "v", [0.2] * 3) | {"confidences": [0.4, 0.5, 0.9]}, shot("y", "v", [0.2])]
+    chosen = {least: FrameSet.select(tmp_path, shots, 0.1, 0.9, least).shots for least in (0, 0.5, 1)}
+    assert {least: [s["numbers"] for s in found] for least, found in chosen.items()} == {
+        0: [[0, 1, 2], [0]], 0.5: [[1, 2], [0]], 1: [[0]]
+    }
+    with pytest.raises(ValueError, match=r"decoder\.min_confidence must be in"):
+        FrameSet.select(tmp_path, shots, 0.1, 0.9, 1.5)
+
+
 @pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.9])
 def test_split_puts_no_video_on_both_sides(tmp_path, share):
     counts = {"cat": 20, "dog": 3, "bus": 1}

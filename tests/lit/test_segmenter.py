@@ -74,6 +74,8 @@ def test_bad_shot_goes_through(net):
 def test_settings_refused(net):
     with pytest.raises(ValueError, match="attention_batch must be at least 1, got 0"):
         SegmenterModule(net, SETTINGS, batch_size=0)
+    with pytest.raises(ValueError, match=r"segment.min_confidence must be in \[0, 1\], got 2"):
+        MaskWriter("x", frames=False, overlay=False, min_confidence=2)
 
 
 def run(net, make_trainer, tmp_path, read, **more):
@@ -120,6 +122,7 @@ def result(shot="cat/v_000004", **more):
     masks = np.arange(8).reshape(1, 2, 4) <= np.arange(3)[:, None, None]
     graph = SimpleNamespace(frames=3, paint=lambda values: values[np.arange(24).reshape(3, 2, 4)])
     terms = {"attention": np.zeros(24), "motion": np.arange(24) / 23}
+    terms |= {"confidence": 0.6, "confidences": np.array([0.4, 0.6, 0.8])}
     segmentation = SimpleNamespace(masks=lambda: masks, energies={"total": np.float64(1.5)}, graph=graph, **terms)
     item = {**ITEM, "id": shot, "folder": shot, "height": 2, "width": 4, **more}
     return Segmented(item, segmentation, np.zeros((3, 2, 4, 3), np.uint8), {"cut": 0.12345})
@@ -131,6 +134,30 @@ def test_writer_without_frames(tmp_path):
     assert Ledger(tmp_path).read("cat/v_000004")["areas"] == [0.125, 0.25, 0.375]
     assert read_mask(tmp_path / "masks/cat/v_000004/000005.png").tolist() == [[2, 2, 0, 0], [0] * 4]
     assert not (tmp_path / "frames").exists()
+
+
+@pytest.mark.parametrize(("least", "kept"), [(0, True), (0.6, True), (0.61, False)])
+def test_an_uncertain_shot_gets_empty_masks(tmp_path, least, kept):
+    MaskWriter(tmp_path, frames=False, overlay=False, min_confidence=least).write(result())
+    record = Ledger(tmp_path).read("cat/v_000004")
+    assert record["areas"] == ([0.125, 0.25, 0.375] if kept else [0, 0, 0])
+    assert read_mask(tmp_path / "masks/cat/v_000004/000006.png").any() == kept
+    assert (record["confidence"], record["confidences"]) == (0.6, [0.4, 0.6, 0.8])
+    assert record.get("uncertain") == (None if kept else True)
+
+
+def test_the_confidence_of_a_classifier_is_a_reason(net):
+    """The score of the best of a shot's classes, frame by frame."""
+    many = np.random.default_rng(1).integers(0, 256, (5, 20, 30, 3), dtype=np.uint8)
+    module = SegmenterModule(net, SETTINGS, batch_size=2)
+    with torch.inference_mode():
+        x = resize(torch.from_numpy(many).permute(0, 3, 1, 2) / 255, net.network_size(20, 30))
+        scores = net.encoder(x).sigmoid().numpy()
+        assert np.allclose(module.attend(many, ["dog"])[1], scores[:, 1], atol=1e-4)
+        assert np.allclose(module.attend(many, ["cat", "dog"])[1], scores[:, :2].max(1), atol=1e-4)
+        batch = {"item": ITEM, "frames": many, "graph": describe_frames(many, SETTINGS), "decode": 0.0}
+        found = module.predict_step(batch, 0).segmentation
+    assert found.confidence >= scores[:, 1].mean() - 1e-4 and (found.confidences >= scores[:, 1] - 1e-4).all()
 
 
 def test_pictures_of_the_terms_are_of_the_middle_frame(tmp_path):

@@ -10,13 +10,13 @@ import av
 import numpy as np
 from PIL import Image
 
-from tests.films import make_film, make_sound
+from tests.films import make_film, make_sound, pictures, write_film
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.stages.segment import needs
 
 QUICK = (
     "stage=segment", "experiment=motion", "name=n", "out=out", "trainer=cpu", "logger=none", "segment.workers=0",
-    "segment.superpixels=60", "segment.flow=dis_ultrafast", "segment.lambda_c=0",
+    "segment.superpixels=60", "segment.flow=dis_ultrafast", "segment.lambda_c=0", "segment.min_confidence=0",
 )
 
 
@@ -173,6 +173,31 @@ def test_videos_of_every_kind(wsvs, tmp_path):
     assert found["long"] == numbered(len(found["long"])) and 20 < len(found.pop("long")) < 40
     assert found == {}
     assert {path.stem for path in (run / "overlay").glob("*.mp4")} == {*good, "short", "long"}
+
+
+def test_nothing_that_moves_gets_no_mask_and_is_told(wsvs, tmp_path, caplog):
+    """A photograph with noise beside a film of a moving square; with the limit at 0 every mask is kept."""
+    make_film(tmp_path / "v/moving.mp4", 10)
+    rng = np.random.default_rng(0)
+    still = np.clip(pictures(1, 96, 64) + rng.normal(0, 6, (10, 64, 96, 3)), 0, 255).astype(np.uint8)
+    write_film(tmp_path / "v/still.mp4", still, size=(96, 64), codec="libx264", pixels="yuv420p", turn=None, times=None,
+               container={}, options={})
+    status, _, err = wsvs(*QUICK, "videos=v", "segment.flow=dis_medium", "segment.min_confidence=0.5", run_id="a")
+    assert status == 0, err
+    run = Path("out/n/segment/a")
+    found = {row["video"]: row for row in rows(run / "videos.jsonl")}
+    assert found["still"]["confidence"] < 0.5 < found["moving"]["confidence"]
+    assert (found["still"]["uncertain_frames"], found["moving"]["uncertain_frames"]) == (10, 0)
+    counts = json.loads((run / "summary.json").read_text())["counts"]
+    assert (counts["shots without own motion"], counts["frames without own motion"]) == (1, 10)
+    assert any("no mask for 10 frames of 20 in 1 shot: nothing seems to move" in line for line in caplog.messages)
+    assert not any(read_mask(path).any() for path in (run / "masks/still").glob("*.png"))
+    assert any(read_mask(path).any() for path in (run / "masks/moving").glob("*.png"))
+    done = json.loads((run / "done/still_000000.json").read_text())
+    assert done["uncertain"] and len(done["confidences"]) == 10 and set(done["areas"]) == {0.0}
+    assert wsvs(*QUICK, "videos=v", run_id="b")[0] == 0
+    assert {row["uncertain_frames"] for row in rows(Path("out/n/segment/b/videos.jsonl"))} == {0}
+    assert "frames without own motion" not in json.loads(Path("out/n/segment/b/summary.json").read_text())["counts"]
 
 
 def test_mistakes_are_told(wsvs, tmp_path):

@@ -119,7 +119,7 @@ class Energy(Section):
 
 
 class SegmentLoop(Section):
-    """How stage segment works through its videos; nothing of it changes a mask but `max_frames`."""
+    """How stage segment works through its videos; of it `max_frames` and `min_confidence` change masks."""
 
     checkpoint: Text | None = option(None, "checkpoint file of an encoder, instead of inputs.encoder")
     max_frames: Positive = option(100, "frames per graph; longer shots are split", unit="frames")
@@ -127,6 +127,9 @@ class SegmentLoop(Section):
     workers: Natural = option(1, "processes that read and describe frames, per device")
     frames: bool = option(True, "keep the frames as JPEG beside the masks; stage decoder needs them")
     overlay: bool = option(False, "write videos with the mask drawn over the frames")
+    min_confidence: Share = option(
+        0.5, "a shot gets no mask if the confidence that something in it moves by itself or is attended to is lower"
+    )
 
 
 class SegmentSettings(SegmentLoop, Energy):
@@ -144,6 +147,9 @@ class DecoderSettings(Training):
     coverage: Range = option((0.25, 0.9), "range of the object's share of the crop, for crop=zoom")
     min_area: Share = option(0.005, "masks with a smaller share of the frame are left out")
     max_area: Share = option(0.9, "masks with a larger share of the frame are left out")
+    min_confidence: Share = option(
+        0.5, "frames are left out if the confidence that something moves by itself or is attended to is lower"
+    )
     holdout: BelowOne = option(0.1, "share of the videos held out for validation")
     val_every: Positive = option(500, "interval between validations", unit="steps")
     val_items: Positive = option(64, "frames of a validation")

@@ -28,7 +28,7 @@ from wsvs.data.visits import Visit, visited
 
 @dataclass(frozen=True)
 class FrameSet:
-    """Usable frames of a segment run: those whose mask covers a sensible share of the frame.
+    """Usable frames of a segment run: something moves or is attended to, and its mask covers a sensible share.
 
     Attributes:
         run: The segment run.
@@ -39,14 +39,23 @@ class FrameSet:
     shots: list[dict[str, Any]]
 
     @classmethod
-    def select(cls, run: Path, shots: Sequence[dict[str, Any]], min_area: float, max_area: float) -> FrameSet:
-        """Frames with min_area <= mask share <= max_area; an empty mask teaches nothing about an object."""
+    def select(
+        cls, run: Path, shots: Sequence[dict[str, Any]], min_area: float, max_area: float, min_confidence: float = 0.0
+    ) -> FrameSet:
+        """Frames with min_area <= mask share <= max_area; an empty mask teaches nothing about an object.
+
+        Frames with a confidence below `min_confidence` are left out, too: a mask was found, but maybe of nothing.
+        """
         if not 0 <= min_area < max_area <= 1:
             raise ValueError(f"decoder areas must satisfy 0 <= min_area < max_area <= 1, got {min_area}, {max_area}")
+        if not 0 <= min_confidence <= 1:
+            raise ValueError(f"decoder.min_confidence must be in [0, 1], got {min_confidence}")
         chosen = []
         for shot in shots:
+            known = shot.get("confidences", [1.0] * len(shot["areas"]))  # runs of before have none
             numbers = [
-                shot["start"] + t for t, area in enumerate(shot["areas"]) if area > 0 and min_area <= area <= max_area
+                shot["start"] + t for t, (area, confidence) in enumerate(zip(shot["areas"], known, strict=True))
+                if area > 0 and min_area <= area <= max_area and confidence >= min_confidence
             ]
             if numbers:
                 chosen.append({**shot, "numbers": numbers})

@@ -69,33 +69,43 @@ class SegmenterModule(pl.LightningModule):
         if "bad" in batch:
             return Segmented(batch["item"], bad=batch["bad"])
         begun = time.perf_counter()
-        guide = self.guide(batch)
-        attended = time.perf_counter() - begun
+        guide, attended = self.guide(batch)
+        spent = time.perf_counter() - begun
         if guide is None and self.settings.lambda_m == self.settings.lambda_c == 0:
             return Segmented(batch["item"], bad="no class that the encoder knows, and only attention to go by")
-        result = segment(batch["graph"], guide, self.settings)
-        seconds = {"decode": batch["decode"], "attention": attended, **result.seconds}
+        result = segment(batch["graph"], guide, self.settings, attended=attended)
+        seconds = {"decode": batch["decode"], "attention": spent, **result.seconds}
         return Segmented(batch["item"], result, batch["frames"], seconds, broken=batch.get("broken"))
 
-    def guide(self, batch: dict[str, Any]) -> np.ndarray | None:
-        """What tells the object from the rest: the attention of the shot's classes, or nothing where it has none."""
+    def guide(self, batch: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+        """What tells the object from the rest: `attend` to the shot's classes, or nothing where it has none."""
         if self.net is None or not batch["item"]["classes"]:
-            return None
-        return self.attention(batch["frames"], batch["item"]["classes"])
+            return None, None
+        return self.attend(batch["frames"], batch["item"]["classes"])
 
     def attention(self, frames: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Maximum over classes of alpha, (T, h, w) float32 in [0, 1], for (T, h, w, 3) uint8 frames."""
+        """The maps of `attend`."""
+        return self.attend(frames, names)[0]
+
+    def attend(self, frames: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Where the classes are, and whether they are there at all, for (T, h, w, 3) uint8 frames.
+
+        Returns:
+            Maximum over classes of alpha, (T, h, w) float32 in [0, 1], whose peak is 1 in every frame; and the highest
+            score of a class, (T,) float32 in [0, 1].
+        """
         assert self.net is not None
         numbers = [self.net.classes.index(name) for name in names]
         size = (frames.shape[1], frames.shape[2])
-        found = np.empty(frames.shape[:3], np.float32)
+        found, scores = np.empty(frames.shape[:3], np.float32), np.empty(len(frames), np.float32)
         for first in range(0, len(frames), self.batch_size):
             x = torch.from_numpy(frames[first : first + self.batch_size]).permute(0, 3, 1, 2).to(self.device)
             x = resize(scaled(x), self.net.network_size(*size))
-            maps, _ = activations(self.net.encoder, x, self.net.config.scales)
+            maps, logits = activations(self.net.encoder, x, self.net.config.scales)
             alpha = merge_scales([one[:, numbers] for one in maps], size).amax(1)
             found[first : first + len(x)] = alpha.float().cpu().numpy()
-        return found
+            scores[first : first + len(x)] = logits[:, numbers].float().sigmoid().amax(1).cpu().numpy()
+        return found, scores
 
 
 class MaskWriter(BasePredictionWriter):
@@ -105,15 +115,24 @@ class MaskWriter(BasePredictionWriter):
     <overlay> at working size; terms/<id>/attention.jpg and motion.jpg, A and M of the middle frame from 0 (black) to 1,
     for people. PNG encoding runs in a thread beside the next shot's attention; one shot waits for it.
 
+    A shot whose confidence is below `min_confidence` gets empty masks: its line says "uncertain". Every line has the
+    "confidence" of the shot and the "confidences" of its frames.
+
     Args:
         run: Run directory.
         frames: Write the frames too.
         overlay: Write films with the mask drawn over the frames.
         refine: Let the masks' borders follow the frames' edges.
+        min_confidence: That something moves by itself or is attended to, in [0, 1]; 0 keeps every mask.
     """
 
-    def __init__(self, run: Path, *, frames: bool, overlay: bool, refine: Refine = "none") -> None:
+    def __init__(
+        self, run: Path, *, frames: bool, overlay: bool, refine: Refine = "none", min_confidence: float = 0.0
+    ) -> None:
         super().__init__(write_interval="batch")
+        if not 0 <= min_confidence <= 1:
+            raise ValueError(f"segment.min_confidence must be in [0, 1], got {min_confidence}")
+        self.min_confidence = min_confidence
         self.run = run
         self.frames = frames
         self.overlay = overlay
@@ -143,6 +162,9 @@ class MaskWriter(BasePredictionWriter):
         assert result.segmentation is not None and result.seconds is not None
         begun = time.perf_counter()
         masks = result.segmentation.masks()
+        uncertain = result.segmentation.confidence < self.min_confidence
+        if uncertain:
+            masks = np.zeros_like(masks)
         size, label = (item["height"], item["width"]), np.uint8(item["label"])
         areas = []
         for t, mask in enumerate(masks):  # one at a time: at their own size they can be many times as large
@@ -162,11 +184,15 @@ class MaskWriter(BasePredictionWriter):
         self._write_terms(item["id"], result.segmentation)
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
         record = {
-            "frames": len(masks), "areas": areas,
+            "frames": len(masks), "areas": areas, "confidence": round(result.segmentation.confidence, 4),
+            "confidences": [round(float(value), 4) for value in result.segmentation.confidences],
             "energy": {key: float(value) for key, value in result.segmentation.energies.items()},
             "seconds": {key: round(value, 4) for key, value in seconds.items()},
         }
-        self.ledger.write(item["id"], record if result.broken is None else {**record, "broken": result.broken})
+        notes: dict[str, Any] = {"uncertain": True} if uncertain else {}
+        if result.broken is not None:
+            notes["broken"] = result.broken
+        self.ledger.write(item["id"], {**record, **notes})
 
     def _write_terms(self, name: str, found: Segmentation) -> None:
         graph = found.graph

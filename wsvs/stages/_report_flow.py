@@ -74,7 +74,10 @@ def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
         if path is None or config is None or not (path / "shots.jsonl").is_file():
             return []
         settings = config.decoder
-        chosen = FrameSet.select(path, list(read_jsonl(path / "shots.jsonl")), settings.min_area, settings.max_area)
+        chosen = FrameSet.select(
+            path, list(read_jsonl(path / "shots.jsonl")), settings.min_area, settings.max_area,
+            settings.get("min_confidence", 0.0),  # runs of before have none
+        )
         return [(shot["class"], len(shot["numbers"])) for shot in chosen.split(settings.holdout)[0].shots]
     if stage not in found or not (found[stage] / "shots.jsonl").is_file():
         return []

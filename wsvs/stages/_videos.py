@@ -93,7 +93,7 @@ class VideoFolder:
         counts = {"videos": len(self.videos), "segmented": 0}
         write_jsonl(self.run.dir / MANIFEST, self._rows(totals, counts))
         shutil.rmtree(self.run.dir / _PIECES, ignore_errors=True)
-        counts["frames"] = totals.frames
+        counts |= {"frames": totals.frames, **totals.without_motion}
         if self.run.cfg.segment.lambda_a:
             counts["without a known class"] = sum(not video["classes"] for video in self.videos)
         return counts
@@ -109,6 +109,7 @@ class VideoFolder:
             good = [record for record in records if record is not None]
             broken = found["broken"] or next((record["broken"] for record in good if "broken" in record), None)
             frames = sum(record["frames"] for record in good)
+            unsure = sum(record["frames"] for record in good if record.get("uncertain"))
             if broken:
                 self.run.skip(video["id"], f"only its first {counted(frames, 'frame|frames is|are')} used: {broken}")
             if not good:
@@ -118,7 +119,8 @@ class VideoFolder:
             yield {
                 "video": video["id"], "file": video["file"], "class": video["class"], "classes": video["classes"],
                 "label": video["label"], "frames": frames, "height": found["height"], "width": found["width"],
-                "fps": found["fps"],
+                "fps": found["fps"], "confidence": max(record["confidence"] for record in good),
+                "uncertain_frames": unsure,
             }
 
     def _join(self, video: str, items: Sequence[Item]) -> None:

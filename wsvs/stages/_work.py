@@ -62,6 +62,7 @@ class Totals:
         self.run = run
         self.ledger = ledger
         self.frames = 0
+        self.uncertain: Counter[str] = Counter()  # shots and frames in which nothing seems to move by itself
         self.seconds: Counter[str] = Counter()
         self.energies: Counter[str] = Counter()
 
@@ -74,9 +75,16 @@ class Totals:
             self.run.skip(item, record["failed"])
             return None
         self.frames += record["frames"]
+        if record.get("uncertain"):
+            self.uncertain.update(shots=1, frames=record["frames"])
         self.seconds.update(record["seconds"])
         self.energies.update(record["energy"])
         return record
+
+    @property
+    def without_motion(self) -> dict[str, int]:
+        """For the counts of a summary; nothing where every shot has its masks."""
+        return {f"{unit} without own motion": count for unit, count in self.uncertain.items()}
 
     def results(self, seconds: float) -> dict[str, Any]:
         """Means per frame, and how long the loop of this start took (processes and networks started before it)."""

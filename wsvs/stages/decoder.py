@@ -20,12 +20,13 @@ def run(run: Run) -> None:
     encoder = str(run.checkpoint("encoder"))
     segmented = run.inputs["segment"]
     frames = FrameSet.select(
-        segmented, list(read_jsonl(segmented / "shots.jsonl")), settings.min_area, settings.max_area
+        segmented, list(read_jsonl(segmented / "shots.jsonl")), settings.min_area, settings.max_area,
+        settings.min_confidence,
     )
     if not frames.shots:
         raise UserError(
             "no frame has a usable mask", where=segmented / "shots.jsonl",
-            remedy="widen decoder.min_area and decoder.max_area, or look at the masks",
+            remedy="widen decoder.min_area and decoder.max_area, lower decoder.min_confidence, or look at the masks",
         )
     if not (segmented / "frames").is_dir():
         raise UserError("the segment run kept no frames", where=segmented, remedy="segment with segment.frames=true")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from wsvs.core.classes import BACKGROUND
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_jsonl, write_text
 from wsvs.core.ledger import Ledger
+from wsvs.core.words import counted
 from wsvs.data.shots import ShotDataset
 from wsvs.data.work import Item
 from wsvs.lit.segmenter import MaskWriter, SegmenterModule
@@ -30,11 +32,14 @@ from wsvs.video.reader import read_frames
 from wsvs.video.settings import SegmentSettings
 from wsvs.video.shots import pieces
 
+log = logging.getLogger("wsvs")
+
 NEEDS = ("encoder", "relevance")
 SECTIONS = ("segment", "videos", "labels", "trainer.precision")
 LOOP_KEYS = (  # of the loop; all others are SegmentSettings
-    "checkpoint", "max_frames", "attention_batch", "workers", "frames", "overlay",
+    "checkpoint", "max_frames", "attention_batch", "workers", "frames", "overlay", "min_confidence",
 )
+SAID = ("areas", "confidence", "confidences", "uncertain")  # of a shot's line in done/, also in shots.jsonl
 
 
 def needs(cfg: DictConfig) -> tuple[str, ...]:
@@ -63,7 +68,9 @@ def run(run: Run) -> None:
     module = SegmenterModule(net if guided else None, settings, batch_size=cfg.segment.attention_batch)
     seconds = work_through(
         run, source.items, module=module,
-        writer=MaskWriter(run.dir, frames=frames, overlay=overlay, refine=settings.refine),
+        writer=MaskWriter(
+            run.dir, frames=frames, overlay=overlay, refine=settings.refine, min_confidence=cfg.segment.min_confidence
+        ),
         finished=lambda item: ledger.has(item["id"]), workers=cfg.segment.workers,
         dataset=partial(_dataset, settings=settings, keep=partial(_keeps, needed=needed, guided=guided)),
         size=lambda item: item["size"], unit="frames",
@@ -75,6 +82,13 @@ def run(run: Run) -> None:
         write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in names))
         _show(run, module, names)
         results = totals.results(seconds)
+        if totals.uncertain:
+            log.warning(
+                "no mask for %s of %s in %s: nothing seems to move by itself there (a still image, or only the camera "
+                "moves), nor is it attended to; segment.min_confidence=0 keeps every mask",
+                counted(totals.uncertain["frames"], "frame|frames"), totals.frames,
+                counted(totals.uncertain["shots"], "shot|shots"),
+            )
         run.finish(counts=counts, results=results, wrote=run.dir / "masks", goes_on=totals.frames > 0)
 
 
@@ -141,10 +155,10 @@ class RelevantShots:
                 count += 1
                 record = totals.take(shot["shot"])
                 if record is not None:
-                    yield {**shot, "areas": record["areas"]}
+                    yield {**shot, **{key: record[key] for key in SAID if key in record}}
 
         written = write_jsonl(self.run.dir / "shots.jsonl", done())
-        return {"shots": count, "segmented": written, "frames": totals.frames}
+        return {"shots": count, "segmented": written, "frames": totals.frames, **totals.without_motion}
 
 
 def cut(shots: Iterator[dict[str, Any]], max_frames: int) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from time import perf_counter
 import cv2
 import numpy as np
 
+from wsvs.video.evidence import detail, own_motion
 from wsvs.video.flow import FLOWS, Flow
 from wsvs.video.graph import flow_percentage, spatial_edges, temporal_links
 from wsvs.video.inside_outside import inside_map, reliability
@@ -37,6 +38,7 @@ class FrameGraph:
         psi: (N,) float32, reliability of what the flow carries on; 1 in the last frame.
         moves: (N, 2, 2) float32 px, mean motion to the next frame and from the last one, (right, down); empty
             unless `settings.motion` is "contrast".
+        own: (N,) float32, evidence of motion that is not the camera's (`wsvs.video.evidence`); 0 in the last frame.
         seconds: Time of each step.
     """
 
@@ -52,6 +54,7 @@ class FrameGraph:
     inside: np.ndarray
     psi: np.ndarray
     moves: np.ndarray
+    own: np.ndarray
     seconds: dict[str, float]
 
     @property
@@ -129,9 +132,8 @@ def describe_frames(
                     frame, count=settings.superpixels, compactness=settings.compactness,
                     method=settings.superpixel_method,
                 )
-        if before is not None:
-            draft.connect(before, frame, labels, flow, settings)
-        draft.add(frame, labels)
+        moved = None if before is None else draft.connect(before, frame, labels, flow, settings)
+        draft.add(frame, labels, moved)
         before = frame
     return draft.finish()
 
@@ -163,6 +165,8 @@ class _Draft:
     inside: list[np.ndarray] = field(default_factory=list)
     psi: list[np.ndarray] = field(default_factory=list)
     moves: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # of a pair: to, from
+    own: list[np.ndarray] = field(default_factory=list)
+    detail: np.ndarray | None = None  # of the frame added last
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -171,19 +175,28 @@ class _Draft:
         yield
         self.seconds[step] = self.seconds.get(step, 0.0) + perf_counter() - start
 
-    def add(self, frame: np.ndarray, labels: np.ndarray) -> None:
-        """Add a frame's superpixels."""
+    def add(self, frame: np.ndarray, labels: np.ndarray, moved: np.ndarray | None) -> None:
+        """Add a frame's superpixels, and what the flow from the last frame to it says about own motion."""
         with self.timed("statistics"):
             self.statistics.append(means(labels, frame))
         with self.timed("adjacency"):
             self.spatial.append(spatial_edges(labels))
+        with self.timed("evidence"):
+            before, self.detail = self.detail, detail(frame)
+            if moved is not None:
+                assert before is not None
+                centres = self.statistics[-2].centre
+                self.own.append(own_motion(before, self.detail, moved, self.labels[-1], centres))
         short = len(self.statistics[-1].size) <= np.iinfo(np.int16).max
         self.labels.append(labels.astype(np.int16 if short else np.int32))
 
     def connect(
         self, before: np.ndarray, frame: np.ndarray, labels: np.ndarray, flow: Flow, settings: SegmentSettings
-    ) -> None:
-        """Add what the flow from the last frame added to this one says about the last frame's superpixels."""
+    ) -> np.ndarray:
+        """Add what the flow from the last frame added to this one says about the last frame's superpixels.
+
+        Returns the flow.
+        """
         with self.timed("flow"):
             moved = _checked(flow(before, frame), before)
         with self.timed("links"):
@@ -202,6 +215,7 @@ class _Draft:
                 came = -_checked(flow(frame, before), frame)
             with self.timed("moves"):
                 self.moves.append((_mean_motion(self.labels[-1], moved), _mean_motion(labels, came)))
+        return moved
 
     def finish(self) -> FrameGraph:
         """Number the superpixels through the video."""
@@ -228,6 +242,7 @@ class _Draft:
             inside=np.concatenate([*self.inside, last], dtype=np.float32),
             psi=np.concatenate([*self.psi, last + 1], dtype=np.float32),
             moves=self._moves(counts),
+            own=np.concatenate([*self.own, last], dtype=np.float32),
             seconds=self.seconds,
         )
 

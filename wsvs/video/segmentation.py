@@ -9,6 +9,7 @@ import numpy as np
 
 from wsvs.video.appearance import colour_log_ratio, colour_samples
 from wsvs.video.contrast import contrast_term
+from wsvs.video.evidence import confidence, confidences, frame_evidence
 from wsvs.video.frame_graph import FrameGraph, describe_frames, working_size
 from wsvs.video.graph import graph_cut, spatial_weights, temporal_weights
 from wsvs.video.inside_outside import accumulate, motion_term
@@ -35,6 +36,9 @@ class Segmentation:
     before clipping and 0 everywhere if there was none; energies: "attention", "motion", "appearance",
     "spatial", "temporal", "total"; rounds: graph cuts made; seconds: time of each step, those of `graph`
     included.
+
+    confidence: How sure it is that something moves by itself or is attended to, [0, 1] (`wsvs.video.evidence`);
+    confidences (T,) float64 the same of each frame and those around it. The labels do not depend on them.
     """
 
     graph: FrameGraph
@@ -44,6 +48,8 @@ class Segmentation:
     appearance: np.ndarray
     energies: dict[str, float]
     rounds: int
+    confidence: float
+    confidences: np.ndarray
     seconds: dict[str, float]
 
     def masks(self, size: tuple[int, int] | None = None, frames: np.ndarray | None = None) -> np.ndarray:
@@ -59,7 +65,8 @@ class Segmentation:
 
 
 def segment(
-    graph: FrameGraph, attention: np.ndarray | None = None, settings: SegmentSettings | None = None
+    graph: FrameGraph, attention: np.ndarray | None = None, settings: SegmentSettings | None = None, *,
+    attended: np.ndarray | None = None,
 ) -> Segmentation:
     """Find the labels that minimise E(L) = E_u(L) + E_p(L), Eq. (3).
 
@@ -69,6 +76,8 @@ def segment(
             None: lambda_a counts as 0, and colours are learned as by Papazoglou & Ferrari, from what moves,
             then anew from the labels, at least 4 times; with motion="contrast" from M.
         settings: Defaults if None.
+        attended: (T,) in [0, 1], how sure it is that what the attention looks for is in a frame: a reason for a mask
+            as motion is. None: 0.
 
     Raises:
         ValueError: Attention of a wrong shape or outside [0, 1], or neither attention nor motion nor colour
@@ -102,6 +111,10 @@ def segment(
         if labels.all() or not labels.any() or (labels == before).all():
             break
         samples = labels.astype(np.float64), (~labels).astype(np.float64)
+    start = perf_counter()
+    moving = frame_evidence(graph.own, graph.sizes, graph.spatial, graph.offsets)[:-1]
+    seen = np.zeros(graph.frames) if attended is None else np.asarray(attended, np.float64)
+    seconds["evidence"] += perf_counter() - start
     return Segmentation(
         graph=graph,
         labels=labels,
@@ -110,6 +123,8 @@ def segment(
         appearance=1 / (1 + np.exp(-np.clip(log_ratio, -700, 700))),
         energies=_energies(labels, costs, graph, spatial, temporal),
         rounds=rounds,
+        confidence=max(confidence(moving), float(seen.mean())),
+        confidences=np.maximum(confidences(moving), seen),
         seconds=seconds,
     )
 
