@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,24 @@ def test_files_are_short(folder):
         path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")
     }
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+@pytest.mark.parametrize(
+    "words", [("stage=encoder", "data.root=x", "--cfg", "job"), ("stage=encoder", "encoder.lr=fast"),
+              ("stage=segment", "--help"), ("stage=segment", "segment.flou=1")],
+    ids=" ".join,
+)
+def test_heavy_libraries_wait_for_valid_settings(words, tmp_path):
+    """Torch, Lightning, numba, OpenCV and SciPy take seconds to import: settings are checked before."""
+    code = (
+        "import sys, wsvs.__main__ as command\n"
+        "command.leave = lambda *_: None\n"
+        "try: command.main()\n"
+        "except SystemExit: pass\n"
+        "print('heavy:', *[m for m in ('torch', 'lightning', 'numba', 'cv2', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.splitlines()[-1] == "heavy:", done.stderr

@@ -134,14 +134,15 @@ def _run_stage(cfg) -> tuple[str | None, float | None]:
 
     from wsvs.config.check import check
     from wsvs.core.plugins import load_plugins
+
+    _log_to_stdout()  # a launcher's process has not come through main()
+    check(cfg, HydraConfig.get().overrides.task)  # before torch and Lightning are imported, which takes seconds
     from wsvs.stages._lightning import sow
     from wsvs.stages._objective import objective, objective_name
     from wsvs.stages._run import Run
     from wsvs.stages._wandb import tracked
 
-    _log_to_stdout()  # a launcher's process has not come through main()
     module = load_stage(cfg.stage)
-    check(cfg, HydraConfig.get().overrides.task)
     sought = objective_name(cfg, module)
     run = Run(cfg, main)
     with run.opened(module), tracked(run):
