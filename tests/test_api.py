@@ -15,6 +15,7 @@ from PIL import Image
 import wsvs
 from wsvs.core.errors import UserError
 from wsvs.core.masks import read_mask
+from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import NetConfig, SegmentationNet, label_map
 
 CONFIG = NetConfig("vgg_small", ("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
@@ -123,6 +124,27 @@ def test_mistakes_are_told(place):
         wsvs.load("encoder.ckpt")
     with pytest.raises(ValueError, match="class_threshold must be"):
         wsvs.load("best.ckpt", class_threshold=2)
+
+
+@pytest.mark.parametrize("name", ["m.jpg", "m.JPEG", "m.webp", "m.npy", "a.b/m.bmp"])
+def test_a_mask_is_not_saved_as_what_loses_labels(place, name):
+    found = wsvs.load("best.ckpt", background=0.3).predict("photo.png")
+    with pytest.raises(UserError, match=r"a mask is a PNG file(.|\n)*save it as m\.png"):
+        found.save(name)
+    assert not (place / name).exists()
+    for good in ("m.png", "M.PNG", "plain"):
+        found.save(place / good)
+        assert (place / good).read_bytes().startswith(b"\x89PNG")
+        assert np.array_equal(read_mask(place / good), found.mask)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_device_is_chosen_by_what_is_there(place, monkeypatch, there):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(PredictorModule, "to", lambda module, device: asked.append(str(device)) or module)
+    wsvs.load("best.ckpt", device="auto")
+    assert asked == ["cuda" if there else "cpu"]
 
 
 @pytest.mark.parametrize("image", [

@@ -35,7 +35,7 @@ def load(
 
     Args:
         checkpoint: <run>/checkpoints/best.ckpt of stage adapt or decoder (of encoder for method='attention').
-        device: 'cpu', 'cuda', 'cuda:1', ...
+        device: 'cpu', 'cuda', 'cuda:1', ..., or 'auto': a GPU where there is one.
         method: What gives the masks: the decoder, the attention itself, or their mean.
         class_threshold: A class is predicted where its score reaches this, with 'auto' the threshold that was chosen
             for it when the encoder was trained; the best one always is.

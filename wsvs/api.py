@@ -46,7 +46,18 @@ class Prediction:
         return Image.fromarray(with_legend(over(self.image, self.mask), found, ("background", *self.classes)))
 
     def save(self, path: str | Path) -> None:
-        """Write the mask as an indexed PNG with the VOC palette. Raises `UserError` where no file can be written."""
+        """Write the mask as an indexed PNG with the VOC palette.
+
+        Raises:
+            UserError: A name that does not end in .png, if it has an ending, or where no file can be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() not in ("", ".png") and not path.is_dir():
+            raise UserError(
+                f"a mask is a PNG file: as {path.suffix} it could lose its labels", where=path,
+                remedy=f"save it as {path.with_suffix('.png').name}; overlay().save({path.name!r}) writes the image "
+                "with the mask over it",
+            )
         write_mask(path, self.mask)
 
 
@@ -97,12 +108,14 @@ def load(
         net, method=method, class_threshold=class_threshold, background=background, flip=flip, zooms=zooms,
         refine=refine,
     )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return Model(module.to(torch.device(device)))
     except Exception as error:  # torch raises many types for a device that is none, or is not there
         raise UserError(
             f"the device cannot be used: {error}".splitlines()[0], where=f"device={device!r}",
-            remedy="give 'cpu'; 'cuda' and 'cuda:1' need an NVIDIA GPU and a PyTorch built for it",
+            remedy="give 'cpu' or 'auto'; 'cuda' and 'cuda:1' need an NVIDIA GPU and a PyTorch built for it",
         ) from error
 
 

@@ -12,7 +12,16 @@ import pytest
 import wsvs
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json, write_jsonl
-from wsvs.core.runs import find_run, masks_of, read_summary, require_run, run_id, write_summary
+from wsvs.core.runs import (
+    check_folder_name,
+    check_out,
+    find_run,
+    masks_of,
+    read_summary,
+    require_run,
+    run_id,
+    write_summary,
+)
 
 VARIABLES = ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
 
@@ -129,3 +138,27 @@ def test_masks_of_other_folders(tmp_path):
     assert list(masks_of(tmp_path)[1]) == ["c.d", "done/a"]
     touch(tmp_path, "masks/wandb/000001.png")
     assert masks_of(tmp_path) == (tmp_path / "masks", {"wandb/000001": None})
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "../x", "a/b", "/x", "a\\b", ".", "..", ".x", "~", "~x", "a ", " a", "a\nb", "x" * 300]
+)
+def test_a_name_that_writes_elsewhere_is_refused(name, monkeypatch):
+    with pytest.raises(UserError, match="name "):
+        check_folder_name("name", name)
+    if name:  # an empty variable counts as none
+        monkeypatch.setenv("WSVS_RUN_ID", name)
+        with pytest.raises(UserError, match="WSVS_RUN_ID "):
+            run_id()
+
+
+@pytest.mark.parametrize("name", ["a", "my run", "Pfau (grün)", "it's=[1], $x", "2024_10", "猫", "a.b", "-x"])
+def test_other_names_of_one_folder_are_taken(name):
+    assert check_folder_name("name", name) == name
+
+
+@pytest.mark.parametrize("out", ["", " ", "~/runs", "~"])
+def test_a_folder_that_would_not_be_the_one_meant_is_refused(out):
+    with pytest.raises(UserError, match="out is not a folder"):
+        check_out(out)
+    assert check_out("../a b") == "../a b"

@@ -41,8 +41,8 @@ def test_lines_of_a_training(clock, caplog, capsys):
     progress.on_train_end(fake, None)
     assert [record.getMessage() for record in caplog.records] == [
         # every 9 steps of 3.5 s, which are 31.5 s: 91 and 82 steps are left
-        "9 of 100 steps, 17.1 steps/min, 5.3 min left  train/loss 0.500",
-        "18 of 100 steps, 17.1 steps/min, 4.8 min left  train/loss 0.500",
+        "9 of 100 steps, 17.1 steps/min, 5 min left  train/loss 0.500",
+        "18 of 100 steps, 17.1 steps/min, 5 min left  train/loss 0.500",
     ]
     assert capsys.readouterr().out == ""
 
@@ -54,7 +54,7 @@ def test_estimate_counts_only_what_this_start_did(clock, caplog):
     clock.time += 60
     fake.global_step = 91
     progress.on_train_batch_end(fake, None, None, None, 0)
-    assert caplog.messages == ["91 of 100 steps, 1.0 steps/min, 9.0 min left  train/loss 0.500"]
+    assert caplog.messages == ["91 of 100 steps, 1.0 steps/min, 9 min left  train/loss 0.500"]
 
 
 def test_several_batches_a_step(clock, caplog):
@@ -67,7 +67,7 @@ def test_several_batches_a_step(clock, caplog):
         fake.global_step = batch // 4
         progress.on_train_batch_end(fake, None, None, None, 0)
     assert caplog.messages[0] == "0 of 2 steps  train/loss 0.500"
-    assert caplog.messages[-1] == "2 of 2 steps, 15.0 steps/h, 0.0 min left  train/loss 0.500"
+    assert caplog.messages[-1] == "2 of 2 steps, 15.0 steps/h  train/loss 0.500"
 
 
 def test_predict_loop_and_unknown_length(clock, caplog):
@@ -82,7 +82,7 @@ def test_predict_loop_and_unknown_length(clock, caplog):
     clock.time += 60
     progress.on_train_batch_end(trainer(global_step=6, progress_bar_metrics={}), None, None, None, 0)
     assert caplog.messages == [
-        "1 of 10 batches, 1.0 batches/min, 9.0 min left", "2 of 10 batches, 1.0 batches/min, 8.0 min left",
+        "1 of 10 batches, 1.0 batches/min, 9 min left", "2 of 10 batches, 1.0 batches/min, 8 min left",
         "6 of ? steps, 6.0 steps/min",
     ]
 
@@ -101,10 +101,27 @@ def test_work_of_many_sizes_and_a_part_of_it(clock, caplog):
     clock.time += 2
     progress.on_predict_batch_end(fake, None, None, None, 1)
     assert caplog.messages == [
-        "30 of 40 frames on this rank, 15.0 frames/s, 0.0 min left",
-        "36 of 40 frames on this rank, 9.0 frames/s, 0.0 min left",
-        "40 of 40 frames on this rank, 6.7 frames/s, 0.0 min left",
+        "30 of 40 frames on this rank, 15.0 frames/s, 1 s left",
+        "36 of 40 frames on this rank, 9.0 frames/s, 1 s left",
+        "40 of 40 frames on this rank, 6.7 frames/s",
     ]
+
+
+def test_a_film_with_more_frames_than_its_header_says(clock, caplog):
+    caplog.set_level(logging.INFO, "wsvs")
+    work = SimpleNamespace(amounts=[60, 40], unit="frames")
+    progress = Progress(every=1)
+    fake = trainer(progress_bar_metrics={}, datamodule=work, num_predict_batches=[2], world_size=1)
+    progress.on_predict_start(fake, None)
+    for part in (30, 60, 88):
+        clock.time += 2
+        progress.within(fake, part)
+    clock.time += 2
+    progress.on_predict_batch_end(fake, None, None, None, 0)
+    assert [message.partition(",")[0] for message in caplog.messages] == [
+        "30 of 100 frames", "60 of 100 frames", "88 of 128 frames", "88 of 128 frames",
+    ]
+    assert work.amounts == [60, 40]
 
 
 def test_other_ranks_are_silent(clock, caplog):
@@ -127,7 +144,7 @@ def test_through_a_trainer(config, make_trainer, caplog, capsys):
         EncoderModule(config.asdict()), loader, loader
     )
     assert capsys.readouterr().out == ""
-    line = re.compile(r"(\d+) of 12 steps, [\d.]+ steps/\w+, \d+\.\d min left  .*train/loss \d\.\d{3}.*")
+    line = re.compile(r"(\d+) of 12 steps, [\d.]+ steps/\w+(?:, \d+ \w+ left)?  .*train/loss \d\.\d{3}.*")
     mine = [message for message in caplog.messages if " of 12 " in message]
     assert [int(line.fullmatch(message).group(1)) for message in mine] == list(range(1, 13))
 

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from PIL import Image
 
 from wsvs.__main__ import _mistake, explain_config_error, options_first, usage
+from wsvs.config.check import check
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json
 from wsvs.core.runs import write_summary
@@ -151,6 +152,36 @@ def test_bad_values_are_refused_with_one_message(wsvs, images, word, said):
     status, _, err = wsvs("stage=encoder", *SMALL, word)
     assert status == 2 and said in one_message(err) and "Error in call" not in err
     assert not list(Path("outputs").rglob("summary.json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["name="], "name is empty"), (["name=../x"], "name is a path"), (["name=a/b"], "name is a path"),
+        (["name=.x"], "name begins with a dot"), (["out="], "out is not a folder"),
+        (["out='~/x'"], "out is not a folder"),
+        (["-m", "name=../x", "seed=1,2"], "name is a path"),
+        (["-m", "sweep=search", "hydra.sweeper.study_name=../x"], "hydra.sweeper.study_name is a path"),
+    ],
+)
+def test_names_that_would_write_elsewhere_are_refused(wsvs, images, words, said):
+    before = sorted(images.parent.parent.rglob("*"))
+    status, _, err = wsvs("stage=encoder", *SMALL, *words)
+    assert status == 2 and one_message(err).startswith(f"error: {said}")
+    assert sorted(images.parent.parent.rglob("*")) == before
+
+
+def test_a_run_id_that_would_write_elsewhere_is_refused(wsvs, images):
+    status, _, err = wsvs("stage=encoder", *SMALL, run_id="../../../x")
+    assert status == 2 and one_message(err).startswith("error: WSVS_RUN_ID is a path")
+
+
+def test_the_home_folder_is_put_in_for_a_tilde(composed, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["stage=data", "data.root='~/my images'", "retrieve.root='~/v'", "name=n"]
+    cfg = composed(*words)
+    check(cfg, words)
+    assert (cfg.data.root, cfg.retrieve.root, cfg.name) == ("/home/me/my images", "/home/me/v", "n")
 
 
 def test_missing_root(wsvs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -112,6 +113,8 @@ def _make_texts(cfg: DictConfig, section: type[Section], prefix: str, overrides:
             continue
         else:
             text = as_text(key, value, written.get(key, ""), many)
+            if isinstance(text, str) and text.startswith("~/"):
+                text = os.path.expanduser(text)  # the shell does so for out=~/x, but not for data.root=~/x
         if text != value:
             OmegaConf.update(cfg, key, text)
 

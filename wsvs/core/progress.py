@@ -52,11 +52,16 @@ class Meter:
         rate = (done - self._first) / max(now - self._begun, 1e-9)
         if self._bar is not None:
             said = f"{rate_text(rate, self.unit)}  {note}"
-            self._bar.update(self._task, completed=done, note=said.strip())
+            total = self.total and max(self.total, done)
+            self._bar.update(self._task, completed=done, total=total, note=said.strip())
             return
         self._said = now
-        left = f"{(self.total - done) / rate / 60:.1f} min left" if self.total and rate else ""
-        parts = (f"{done} of {self.total or '?'} {self.label}", rate_text(rate, self.unit), left)
+        left, counted = "", f"{done} of {self.total or '?'} {self.label}"
+        if self.total and done > self.total:  # a video has more frames than its header says
+            counted = f"{done} {self.label} ({self.total} expected)"
+        elif self.total and done < self.total and rate > 0:
+            left = f"{duration((self.total - done) / rate)} left"
+        parts = (counted, rate_text(rate, self.unit), left)
         log.info("%s", ", ".join(part for part in parts if part) + (f"  {note}" if note else ""))
 
     def stop(self) -> None:
@@ -84,6 +89,19 @@ def follow(work: Iterable[T], unit: str, total: int | None = None) -> Iterator[T
         for number, piece in enumerate(work, 1):
             yield piece
             meter.tell(number)
+
+
+def duration(seconds: float) -> str:
+    """A time in the two largest units that it has: 40 s, 12 min, 4 h 12 min, 3 days 5 h."""
+    minutes = round(seconds / 60)
+    if seconds < 59.5:
+        return f"{max(round(seconds), 1)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} {'day' if hours < 48 else 'days'} {hours % 24} h"
 
 
 def rate_text(rate: float, unit: str) -> str:

@@ -27,6 +27,41 @@ LOG = "wsvs.log"
 ITEMS = "items.jsonl"  # what a run of stage predict has masks of: {"id", "file"}, of films with "frames"
 
 
+def check_folder_name(key: str, value: str) -> str:
+    """The value of a setting or variable that names one folder, unchanged.
+
+    Raises:
+        UserError: What is written under it would be somewhere else, or hidden, or hard to type.
+    """
+    if not value.strip():
+        problem = "is empty"
+    elif "/" in value or "\\" in value or value in (".", ".."):
+        problem = "is a path, not a name"
+    elif value[0] in ".~" or value != value.strip():
+        problem = "begins with a dot or ~, or begins or ends with a space"
+    elif not value.isprintable():
+        problem = "has characters that cannot be printed"
+    elif len(value.encode()) > 200:
+        problem = "is longer than 200 bytes"
+    else:
+        return value
+    raise UserError(
+        f"{key} {problem}: {value!r}", where=key,
+        remedy=f"give the name of one folder, such as {key}=first; out=DIR chooses where the folder is made",
+    )
+
+
+def check_out(value: str) -> str:
+    """The folder of all runs, unchanged. Raises `UserError` for one that is empty or that would be made as `~`."""
+    if not value.strip() or value.startswith("~") or "\0" in value:
+        home = "your home folder is not put in for ~ here" if value.startswith("~") else "it is empty"
+        raise UserError(
+            f"out is not a folder: {value!r}", where="out",
+            remedy=f"{home}: write out=$HOME/... , or leave it out for outputs",
+        )
+    return value
+
+
 def run_id() -> str:
     """One id for every rank and relaunch of a run; exported as WSVS_RUN_ID so that children inherit it.
 
@@ -44,6 +79,7 @@ def run_id() -> str:
                 where="TORCHELASTIC_RUN_ID", remedy="use torchrun --standalone, or set WSVS_RUN_ID=<some id>",
             )
         if value:
+            check_folder_name(variable, value)
             break
     else:
         value = datetime.now().strftime("%Y%m%d-%H%M%S-") + f"{os.getpid() % 10000:04d}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -23,7 +22,8 @@ class Progress(pl.Callback):
         self.every = every
         self._meter: Meter | None = None
         self._done = 0
-        self._amounts: Sequence[float] = ()
+        self._amounts: list[float] = []
+        self._batch = 0  # the one that is at hand
 
     def _start(self, trainer: pl.Trainer, total: float, unit: str, *, done: int = 0, share: str = "") -> None:
         self._done = done
@@ -53,18 +53,26 @@ class Progress(pl.Callback):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         batches = int(sum(trainer.num_predict_batches))
         work = getattr(trainer, "datamodule", None)
-        self._amounts = [1] * batches if work is None else work.amounts[:batches]
+        self._amounts = [1] * batches if work is None else list(work.amounts[:batches])
+        self._batch = 0
         share = "on this rank" if work is not None and trainer.world_size > 1 else ""
         self._start(trainer, sum(self._amounts), "batches" if work is None else work.unit, share=share)
 
     def within(self, trainer: pl.Trainer, part: int) -> None:
-        """So much of the batch at hand is done: of a film that is written frame by frame."""
+        """So much of the batch at hand is done, of a film that is written frame by frame: it may have more of them
+        than its header says."""
+        more = part - int(self._amounts[self._batch])
+        if more > 0:
+            self._amounts[self._batch] += more
+            if self._meter is not None and self._meter.total is not None:
+                self._meter.total += more
         self._tell(trainer, self._done + part)
 
     def on_predict_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         self._done += int(self._amounts[batch_idx])
+        self._batch = batch_idx + 1
         self._tell(trainer, self._done)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -214,7 +214,8 @@ def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet
     elif need_decoder:
         raise UserError(
             "this checkpoint holds an encoder only", where=path,
-            remedy="give a checkpoint of stage decoder or adapt, or use predict.method=attention",
+            remedy="give a checkpoint of stage decoder or adapt, or use predict.method=attention (in Python "
+            "method='attention')",
         )
     return SegmentationNet(config, encoder, decoder).eval()
 

@@ -255,7 +255,7 @@ def _without(value: Any, keys: Sequence[str]) -> Any:
 
 def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
     """Id of this run: from the environment, else the unfinished run of the same command, else a new one."""
-    home = Path(text_of("out", out), text_of("name", name), stage)
+    home = Path(runs.check_out(text_of("out", out)), runs.check_folder_name("name", text_of("name", name)), stage)
     if resume and stage in ALL_STAGES and not any(
         os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
     ):

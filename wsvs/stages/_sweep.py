@@ -60,6 +60,8 @@ class Sweep(Callback):
                     "every rank would search by itself", where="hydra/sweeper, under torchrun or srun",
                     remedy="start the search once: each of its jobs starts its own ranks (trainer.devices=N)",
                 )
+            if (study := config.hydra.sweeper.get("study_name")) is not None:
+                runs.check_folder_name("hydra.sweeper.study_name", str(study))
             if config.hydra.sweeper.get("storage"):
                 self._take_up(config)
         except UserError as error:

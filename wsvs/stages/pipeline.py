@@ -114,7 +114,7 @@ def plan(cfg: DictConfig) -> Iterator[Step]:
                 f"{step.stage!r} is not a stage" if unknown else f"two steps are called {step.label!r}",
                 where="pipeline.steps", remedy=f"stages: {', '.join(STEPS)}; give repeated ones a label",
             )
-        seen.add(step.label)
+        seen.add(runs.check_folder_name("label", step.label))
         yield step
 
 
