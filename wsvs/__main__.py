@@ -18,9 +18,15 @@ from wsvs.core.stopping import catch_signals, leave, number, stop_in
 from wsvs.stages import ALL_STAGES, _status, load_stage
 from wsvs.stages._status import MISTAKE, PASSED_OVER
 
+INFORMING = ("--help", "-h", "--hydra-help", "--info", "-i", "--version")
+COMPLETION = ("--shell-completion", "-sc")
+
 
 def usage() -> str:
-    lines = ["wsvs stage=<name> key=value ...      (--cfg job shows the configuration and runs nothing)", "", "stages:"]
+    lines = [
+        "wsvs stage=<name> key=value ...      (--cfg job shows the configuration and runs nothing)",
+        'eval "$(wsvs -sc install=bash)"      (the tab key then completes stages, settings and values)', "", "stages:",
+    ]
     for name in ALL_STAGES:
         lines.append(f"  {name:<10} {_summary_of(name)}")
     return "\n".join(lines)
@@ -218,10 +224,12 @@ def main() -> None:
         if stage in ALL_STAGES:
             print_help(stage)
             sys.exit()
-    informs = any(word.startswith(("--help", "-h", "--hydra-help", "--info", "-i", "--version")) for word in arguments)
+    informs = any(word.startswith((*INFORMING, *COMPLETION)) for word in arguments)
     if not informs and not any(word.startswith("stage=") for word in arguments):
         print(usage(), file=sys.stderr)
         sys.exit(MISTAKE)
+    if any(word.startswith(COMPLETION) for word in arguments):
+        _complete()
     from wsvs.stages import _job
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must not hide where an unexpected error came from
@@ -242,6 +250,17 @@ def main() -> None:
         else:
             raise
     leave(status, said)
+
+
+def _complete() -> None:
+    """Answer a shell that completes a word; nothing that takes seconds to import, and no stage is needed."""
+    import hydra
+
+    from wsvs.config.store import register
+
+    register()
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(run_stage)()
+    sys.exit()
 
 
 def _run_jobs() -> None:
