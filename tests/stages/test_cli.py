@@ -17,7 +17,6 @@ from hydra.errors import HydraException
 from PIL import Image
 
 from wsvs.__main__ import _mistake, explain_config_error, options_first, usage
-from wsvs.config.check import check
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json
 from wsvs.core.runs import write_summary
@@ -54,52 +53,6 @@ def test_without_a_stage_the_stages_are_listed(wsvs):
     lines = usage().splitlines()
     assert [line.split()[0] for line in lines if line.startswith("  ")] == list(ALL_STAGES)
     assert all(len(line.split()) > 3 for line in lines if line.startswith("  "))  # each says what it does
-
-
-@pytest.fixture
-def program(tmp_path):
-    """A folder with the console script `wsvs`, as pip installs it."""
-    script = tmp_path / "bin" / "wsvs"
-    script.parent.mkdir()
-    script.write_text(f"#!{sys.executable}\nfrom wsvs.__main__ import main\nmain()\n")
-    script.chmod(0o755)
-    return script
-
-
-@pytest.mark.parametrize(
-    ("line", "some", "none"),
-    [
-        ("wsvs sta", ["stage="], "model="), ("wsvs stage=re", ["stage=relevance", "stage=report"], "stage=data"),
-        ("wsvs stage=segment segment.fl", ["segment.flow=", "segment.floor_a="], "segment.gain="),
-        ("wsvs stage=encoder model=sq", ["model=squeezenet1_1"], "model=vgg16"),
-        ("wsvs -m stage=decoder sweep=se", ["sweep=search", "sweep=seeds"], "sweep=terms"),
-    ],
-)
-def test_a_shell_is_told_how_words_go_on(program, line, some, none):
-    """The question as bash asks it, through the function that `install` gives it."""
-    root = Path(__file__).parents[2]
-    asked = f"""eval "$(wsvs -sc install=bash)"; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}
-        words=($COMP_LINE); COMP_CWORD=$((${{#words[@]}} - 1)); hydra_bash_completion
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    path = f"{program.parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", asked], env={**os.environ, "PATH": path, "PYTHONPATH": str(root)}, cwd=program.parent,
-        capture_output=True, text=True, check=False,
-    )
-    words = done.stdout.split()
-    assert set(some) <= set(words) and none not in words, done.stdout + done.stderr
-    assert list(program.parent.iterdir()) == [program]  # no run, nothing written
-
-
-def test_completion_imports_nothing_heavy(program):
-    code = "import sys; sys.argv = ['wsvs', '-sc', 'query=bash']\nfrom wsvs.__main__ import main\ntry: main()\n" \
-        "except SystemExit: assert not {'torch', 'numpy', 'lightning', 'rich'} & set(sys.modules), sorted(sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "COMP_LINE": "wsvs stage="}, cwd=Path(__file__).parents[2],
-        capture_output=True, text=True, check=False,
-    )
-    assert done.returncode == 0 and "stage=encoder" in done.stdout, done.stderr
 
 
 def test_version_and_help_need_no_stage(wsvs):
@@ -198,36 +151,6 @@ def test_bad_values_are_refused_with_one_message(wsvs, images, word, said):
     status, _, err = wsvs("stage=encoder", *SMALL, word)
     assert status == 2 and said in one_message(err) and "Error in call" not in err
     assert not list(Path("outputs").rglob("summary.json"))
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["name="], "name is empty"), (["name=../x"], "name is a path"), (["name=a/b"], "name is a path"),
-        (["name=.x"], "name begins with a dot"), (["out="], "out is not a folder"),
-        (["out='~/x'"], "out is not a folder"),
-        (["-m", "name=../x", "seed=1,2"], "name is a path"),
-        (["-m", "sweep=search", "hydra.sweeper.study_name=../x"], "hydra.sweeper.study_name is a path"),
-    ],
-)
-def test_names_that_would_write_elsewhere_are_refused(wsvs, images, words, said):
-    before = sorted(images.parent.parent.rglob("*"))
-    status, _, err = wsvs("stage=encoder", *SMALL, *words)
-    assert status == 2 and one_message(err).startswith(f"error: {said}")
-    assert sorted(images.parent.parent.rglob("*")) == before
-
-
-def test_a_run_id_that_would_write_elsewhere_is_refused(wsvs, images):
-    status, _, err = wsvs("stage=encoder", *SMALL, run_id="../../../x")
-    assert status == 2 and one_message(err).startswith("error: WSVS_RUN_ID is a path")
-
-
-def test_the_home_folder_is_put_in_for_a_tilde(composed, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
-    words = ["stage=data", "data.root='~/my images'", "retrieve.root='~/v'", "name=n"]
-    cfg = composed(*words)
-    check(cfg, words)
-    assert (cfg.data.root, cfg.retrieve.root, cfg.name) == ("/home/me/my images", "/home/me/v", "n")
 
 
 def test_missing_root(wsvs):
