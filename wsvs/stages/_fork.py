@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from hydra.core.global_hydra import GlobalHydra
 
 from wsvs.core.processes import end_with
+from wsvs.stages import _job
 from wsvs.stages._run import config_options
 from wsvs.stages._status import begin_part
 
@@ -37,7 +38,9 @@ def call(command: Callable[[], None], overrides: Sequence[str], run_id: str) -> 
 
 def _child(command: Callable[[], None], overrides: Sequence[str], run_id: str, parent: int) -> None:
     os.environ["WSVS_RUN_ID"] = run_id
-    for variable in ("WSVS_RUN_DIR", "WSVS_JOB", "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
+    if _job.waits():
+        os.environ[_job.WAITS] = "1"
+    for variable in ("WSVS_RUN_DIR", _job.STARTED, "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
         os.environ.pop(variable, None)  # of the job that forks, not of this one
     sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
     GlobalHydra.instance().clear()

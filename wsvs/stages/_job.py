@@ -25,10 +25,11 @@ from hydra.types import RunMode
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.core.processes import end_with, rank
+from wsvs.core.sweeps import RECORD
 from wsvs.stages import _status
 
-RECORD = "job.json"
-STARTED = "WSVS_JOB"  # of a process that was started for a job: the process that did it, and the sweeper
+STARTED = "WSVS_JOB"  # of a process that was started for a job: the process that did it, the sweeper, its direction
+WAITS = "WSVS_WAITS"  # of a step of such a job
 APART = ("joblib", "submitit_local")
 
 
@@ -45,7 +46,7 @@ def swept() -> bool:
 def sweeper() -> str:
     """What chooses the settings of the jobs: basic, or the name of a search."""
     if STARTED in os.environ:
-        return os.environ[STARTED].partition(" ")[2]
+        return os.environ[STARTED].split(" ")[1]
     return str(HydraConfig.get().runtime.choices.get("hydra/sweeper", "basic"))
 
 
@@ -54,10 +55,23 @@ def searches() -> bool:
     return swept() and sweeper() != "basic"
 
 
+def _direction() -> str | None:
+    """Of a search: maximize or minimize."""
+    if STARTED in os.environ:
+        return os.environ[STARTED].split(" ")[2] or None
+    asked = HydraConfig.get().sweeper.get("direction")
+    return None if asked is None else str(getattr(asked, "name", asked))
+
+
+def waits() -> bool:
+    """Is this a job beside others, which waits for a GPU of its own?"""
+    return any(name in os.environ for name in (STARTED, WAITS, "WANDB_SWEEP_ID"))
+
+
 def begin() -> None:
     """End this process with the one that started it for a job; nothing in others."""
     if STARTED in os.environ and rank() == 0:
-        end_with(int(os.environ[STARTED].partition(" ")[0]))
+        end_with(int(os.environ[STARTED].split(" ")[0]))
 
 
 def is_apart() -> bool:
@@ -82,7 +96,7 @@ def run_apart(options: list[str]) -> float | None:
         sys.executable, "-m", "wsvs", *options, *hydra.overrides.task, "hydra.run.dir=${run_dir:}",
         "hydra.output_subdir=null",
     ]
-    own = {"WSVS_RUN_DIR": str(folder), STARTED: f"{os.getpid()} {sweeper()}"}
+    own = {"WSVS_RUN_DIR": str(folder), STARTED: f"{os.getpid()} {sweeper()} {_direction() or ''}"}
     status = subprocess.call(command, env=os.environ | own)
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     if status in (_status.OK, _status.PASSED_OVER):
@@ -126,4 +140,4 @@ def recorded() -> Iterator[dict[str, Any]]:
         text = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         write_json(path, {"failed": text, "status": _status.MISTAKE if mistake else _status.UNEXPECTED})
         raise
-    write_json(path, outcome)
+    write_json(path, outcome | {"direction": _direction()})

@@ -33,6 +33,7 @@ from wsvs.lit.steps import Newest, StepSeed, Throughput, ValidateLast
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import NetConfig, read_checkpoint
 from wsvs.nets.timm_backbone import PREFIX as TIMM
+from wsvs.stages._devices import lease
 from wsvs.stages._launcher import check_launcher, devices_of
 from wsvs.stages._run import Run, rank
 
@@ -105,6 +106,9 @@ def build_trainer(
     if val_every is not None:
         batches = val_every * given.get("accumulate_grad_batches", 1)  # Lightning counts these
         given |= {"val_check_interval": batches, "check_val_every_n_epoch": None}
+    leased = lease(cfg, run.held)
+    if leased is not None:
+        given["devices"] = leased
     if rank() == 0:
         keep_metrics(run.dir)
     loggers = [instantiate(item, _convert_="all") for name, item in cfg.logger.items() if item and name != "wandb"]

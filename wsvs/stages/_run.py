@@ -12,7 +12,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
@@ -59,6 +59,7 @@ class Run:
         overrides: The command's overrides.
         tracker: Writes to W&B; None without logger=wandb, and on every rank but the first.
         steps: Label -> run directory of what a pipeline ran.
+        held: What this run has until it ends: its GPUs.
     """
 
     def __init__(self, cfg: DictConfig, command: Callable[[], None]) -> None:
@@ -73,6 +74,7 @@ class Run:
         self.steps: dict[str, Path] = {}
         self.skipped: list[dict[str, str]] = []
         self.tracker: Tracker | None = None
+        self.held = ExitStack()
         self._lock: IO[str] | None = None
 
     @property
@@ -117,6 +119,7 @@ class Run:
             if handler is not None:
                 logging.getLogger().removeHandler(handler)
                 handler.close()
+            self.held.close()
             if self._lock is not None:
                 self._lock.close()
             sys.argv[:] = argv

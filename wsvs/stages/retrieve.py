@@ -19,6 +19,7 @@ from wsvs.retrieve.examine import Choice, Tools
 from wsvs.retrieve.folder import retrieve_folder
 from wsvs.retrieve.manifest import FAILED, MANIFEST, Row
 from wsvs.retrieve.table import tally
+from wsvs.stages._devices import lease
 from wsvs.stages._lightning import build_data
 from wsvs.stages._retrieve import (
     ImageScorer,
@@ -88,7 +89,9 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
             f"the encoder does not know {', '.join(unknown)}", where=run.inputs["encoder"],
             remedy="retrieve for the classes that it was trained on, with retrieve.classes=[...]",
         )
-    score = ImageScorer(net, "cuda" if torch.cuda.is_available() and cfg.trainer.accelerator != "cpu" else "cpu")
+    leased = lease(cfg, run.held, asked=1)
+    on_gpu = torch.cuda.is_available() and cfg.trainer.accelerator != "cpu"
+    score = ImageScorer(net, f"cuda:{leased[0]}" if leased else "cuda" if on_gpu else "cpu")
     convert = Converter(net.config.image_size)
     with Crawl(
         source, classes.names, run.dir, Tools(OpenVideo, convert, probe, score), choice, budget,

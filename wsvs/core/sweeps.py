@@ -1,0 +1,179 @@
+"""What the jobs of a sweep came to, read from their directories: <run id>/<number>/."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_json, write_text
+from wsvs.core.runs import SUMMARY
+
+RECORD = "job.json"  # of a job: its figure, or why it failed
+TABLE = "sweep.csv"
+DONE, FAILED, OPEN = "done", "failed", "not finished"
+MAXIMIZE, MINIMIZE = "maximize", "minimize"
+LOWER = ("loss", "ms per frame", "seconds", "energy per frame")  # parts of a figure's name: the lower, the better
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job.
+
+    Attributes:
+        number: Name of its directory.
+        settings: {key: value} of all its overrides.
+        state: DONE, FAILED or OPEN.
+        reason: Why it failed.
+        value: Of the figure that the sweep goes by.
+        figures: All its numbers, by dotted names.
+        seconds: How long its last start took.
+    """
+
+    number: str
+    settings: Mapping[str, str]
+    state: str
+    reason: str = ""
+    value: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The jobs of a sweep, best first: those without a figure to go by come after them, then those that failed.
+
+    Attributes:
+        settings: Those that are not the same in all jobs.
+        objective: Name of the figure to go by; None where there is none.
+        direction: MAXIMIZE or MINIMIZE: that of a search, else by the figure's name.
+    """
+
+    folder: Path
+    jobs: Sequence[Job]
+    settings: Sequence[str]
+    objective: str | None
+    direction: str
+
+    def figures(self) -> list[str]:
+        """Names of the other figures, in the order in which the stage writes them."""
+        names = dict.fromkeys(name for job in self.jobs for name in job.figures)
+        return [name for name in names if name != self.objective]
+
+    def rows(self, figures: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
+        """Headings, and a row for each job, with these figures beside the one to go by."""
+        goal = [self.objective] if self.objective else []
+        rows = [
+            [
+                job.number, *(job.settings.get(key, "") for key in self.settings), *(job.value for _ in goal),
+                *(job.figures.get(name) for name in figures),
+            ]
+            for job in self.jobs
+        ]
+        return ["job", *self.settings, *goal, *figures], rows
+
+    def shown(self) -> tuple[list[str], list[list[Any]]]:
+        """The same for a narrow screen: without a figure to go by, three that differ from job to job."""
+        others = [] if self.objective else [
+            name for name in self.figures() if len({job.figures.get(name) for job in self.jobs}) > 1
+        ]
+        others.sort(key=lambda name: (not name.endswith(".total"), "." in name))
+        return self.rows(others[:3])
+
+    def write(self) -> Path:
+        """Write sweep.csv: all figures of all jobs."""
+        headings, rows = self.rows(self.figures())
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*headings, "seconds", "state", "reason"])
+        for job, row in zip(self.jobs, rows, strict=True):
+            writer.writerow([*row, job.seconds, job.state, "; ".join(map(str.strip, job.reason.splitlines()))])
+        write_text(self.folder / TABLE, text.getvalue())
+        return self.folder / TABLE
+
+
+def read_sweep(folder: str | Path) -> Sweep | None:
+    """The sweep in a directory; None where there is none."""
+    folder = Path(folder)
+    found = [_read(path) for path in sorted(_folders(folder), key=lambda path: int(path.name))]
+    if not found:
+        return None
+    records = [_json(folder / job.number / RECORD) for job in found]
+    objective = next((record["objective"] for record in records if record.get("objective")), None)
+    direction = next((record["direction"] for record in records if record.get("direction")), None)
+    if direction is None:  # no search
+        direction = MINIMIZE if any(part in (objective or "") for part in LOWER) else MAXIMIZE
+    sign = 1 if direction == MINIMIZE else -1
+
+    def place(job: Job) -> tuple[int, bool, float]:
+        known = job.value is not None and math.isfinite(job.value)
+        return (DONE, FAILED, OPEN).index(job.state), not known, sign * job.value if known and job.value else 0.0
+
+    return Sweep(folder, sorted(found, key=place), _varied(folder, found), objective, direction)
+
+
+def sweeps_below(folder: str | Path) -> Iterator[Sweep]:
+    """The sweeps of a name, <out>/<name>: of each stage in the order of their ids."""
+    for home in sorted(Path(folder).glob("*/*/")):
+        sweep = None if (home / SUMMARY).is_file() else read_sweep(home)
+        if sweep is not None:
+            yield sweep
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    return (path.parents[1] for path in folder.glob("*/.hydra/overrides.yaml") if path.parents[1].name.isdecimal())
+
+
+def _read(folder: Path) -> Job:
+    pairs = (str(word).partition("=") for word in _yaml(folder / ".hydra" / "overrides.yaml") or ())
+    settings = {key.lstrip("+"): value for key, _, value in pairs}
+    record = _json(folder / RECORD)
+    summary = _json(folder / SUMMARY)
+    if not summary:
+        reason = str(record.get("failed", ""))
+        return Job(folder.name, settings, FAILED if reason else OPEN, reason)
+    metrics = _json(folder / "metrics.json") or summary["results"]
+    return Job(
+        folder.name, settings, DONE, "", record.get("value"), dict(_numbers(metrics)), summary.get("seconds"),
+    )
+
+
+def _varied(folder: Path, jobs: Sequence[Job]) -> list[str]:
+    """Settings that differ; of a single job those of the sweep's file."""
+    keys = dict.fromkeys(key for job in jobs for key in job.settings)
+    if len(jobs) == 1:
+        hydra = (_yaml(folder / jobs[0].number / ".hydra" / "hydra.yaml") or {}).get("hydra", {})
+        return [key for key in keys if key in (hydra.get("sweeper", {}).get("params") or {})]
+    return [key for key in keys if len({job.settings.get(key) for job in jobs}) > 1]
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{key}", value
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a job has written; nothing where it has not, or no JSON object."""
+    try:
+        found = read_json(path)
+    except UserError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _yaml(path: Path) -> Any:
+    """What Hydra has written, which a full disk may have cut off."""
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except Exception:  # of yaml, mostly
+        return None
