@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -66,3 +67,8 @@ def thumbnail(red: float) -> bytes:
 def redness(images: list[np.ndarray], class_name: str) -> np.ndarray:
     """The tests' scorer: mean red of each picture, whatever the class."""
     return np.array([image[..., 0].mean() / 255 for image in images], np.float32)
+
+
+def another(content: bytes, name: str) -> bytes:
+    """The same film as a file of other bytes: a free box with a name at the end of an MP4."""
+    return content + struct.pack(">I4s", 8 + len(name), b"free") + name.encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -75,6 +75,12 @@ class Site:
         html = f"<html><head>{head}</head><body>{name}</body></html>"
         return self.add(f"/{name}", file(html.encode(), kind="text/html"))
 
+    def feed(self, name: str, addresses: Sequence[str]) -> str:
+        """A list of videos, as RSS: /<name>."""
+        items = "".join(f"<item><title>{k}</title><link>{url}</link></item>" for k, url in enumerate(addresses))
+        text = f'<?xml version="1.0"?><rss version="2.0"><channel><title>{name}</title>{items}</channel></rss>'
+        return self.add(f"/{name}", file(text.encode(), kind="application/rss+xml"))
+
     def of(self, path: str) -> list[Hit]:
         return [hit for hit in self.hits if hit.path == path]
 
@@ -142,6 +148,17 @@ def after(count: int, first: Handler, then: Handler) -> Handler:
     def answer(to: Answer) -> None:
         left[0] -= 1
         (first if left[0] >= 0 else then)(to)
+
+    return answer
+
+
+def says(text: str, code: int = 200) -> Handler:
+    """A page that says something, and has no video."""
+    body = f"<html><head><title>page</title></head><body><p>{text}</p></body></html>".encode()
+
+    def answer(to: Answer) -> None:
+        to.head(code, Content_Type="text/html", Content_Length=len(body))
+        to.send(body)
 
     return answer
 

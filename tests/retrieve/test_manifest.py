@@ -41,7 +41,7 @@ def test_iter_clips_gives_only_what_was_retrieved(tmp_path: Path) -> None:
     assert [clip["clip"] for clip in found] == ["cat/v_0", "cat/v_1"]
     assert found[1] == {
         **clips[1], "video": "v", "title": "v", "licence": "CC BY", "width": None, "height": None, "fps": None,
-        "frames": 50, "offset": 0,
+        "frames": 50, "offset": 0, "sha256": None, "identity": None,
     }
     cut = [{**clips[0], "frames": 7, "offset": 21}]  # a file of its own: what it says of itself comes first
     manifest.write_text(json.dumps({**row, "status": "retrieved", "clips": cut}) + "\n")

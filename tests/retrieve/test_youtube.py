@@ -16,8 +16,9 @@ from tests.retrieve.server import Site, file
 from wsvs.core.errors import BadItem
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.examine import Choice
+from wsvs.retrieve.failures import failed
 from wsvs.retrieve.polite import Pace, StopRetrieval
-from wsvs.retrieve.web import Web, bad_item
+from wsvs.retrieve.web import Web
 from wsvs.retrieve.youtube import YouTubeSource, thumbnail_of, unwanted
 
 CONF = Path(__file__).parents[2] / "conf" / "retrieve"
@@ -113,9 +114,9 @@ def test_a_check_for_humans_stops() -> None:
     for text in ("ERROR: [youtube] x: Sign in to confirm you\N{RIGHT SINGLE QUOTATION MARK}re not a bot. Use --cookies",
                  "ERROR: [youtube] x: YouTube is requiring a captcha challenge before playback"):
         with pytest.raises(StopRetrieval, match="wants to see a human"):
-            bad_item(Exception(text), "https://youtu.be/x")
-    gone = bad_item(Exception("ERROR: [youtube] x: Private video; please report this issue on https://x"), "u")
-    assert isinstance(gone, BadItem) and gone.problem == "cannot be had ([youtube] x: Private video)"
+            failed(Exception(text), "https://youtu.be/x")
+    gone = failed(Exception("ERROR: [youtube] x: Private video; please report this issue on https://x"), "u")
+    assert isinstance(gone, BadItem) and gone.problem == "needs an account: private ([youtube] x: Private video)"
 
 
 def test_live_and_thumbnails() -> None:

@@ -128,6 +128,19 @@ class FolderRetrieve(RetrieveSettings):
     score: bool = option(False, "true: keep what is around the best key frames, as of web videos; false: whole videos")
 
 
+class YtDlpSettings(Section):
+    """Options handed to yt-dlp, by the names of its command line; no others are."""
+
+    cookies: Text | None = option(None, "file of cookies in Netscape's format")
+    cookies_from_browser: Text | None = option(None, "browser whose cookies are read: firefox, chrome:PROFILE, ...")
+    netrc: Text | None = option(None, "file with logins, as ~/.netrc")
+    proxy: Text | None = option(None, "URL of a proxy; one with a password as ${oc.env:NAME}")
+    geo_verification_proxy: Text | None = option(None, "proxy that only asks whether a video is shown in a country")
+    source_address: Text | None = option(None, "own IP address to ask from")
+    extractor_args: Text | Texts | None = option(None, 'list such as ["youtube:player_client=tv"]')
+    impersonate: Text | None = option(None, "browser to look like; needs pip install curl_cffi")
+
+
 class WebRetrieve(RetrieveSettings):
     """Videos from the web through yt-dlp."""
 
@@ -142,6 +155,11 @@ class WebRetrieve(RetrieveSettings):
     timeout: Above0 = option(30.0, "time without an answer", unit="s")
     backoff: AtLeast0 = option(10.0, "wait after the first failure of a request, doubled after each further", unit="s")
     retries: Natural = option(6, "attempts after the first one")
+    streak: Positive | None = option(5, "failures in a row, of any kind but gone, that stop the run; null = never")
+    retry: Text | SomeTexts | None = option(
+        None, "kinds of failures to try again: gone, account, region, list, unusable, unknown; or all"
+    )
+    yt_dlp: YtDlpSettings = option(YtDlpSettings(), "handed to yt-dlp")
     keep_videos: bool = option(False, "keep the whole videos after their clips are cut")
 
 
@@ -149,6 +167,7 @@ class UrlsRetrieve(WebRetrieve):
     """A list of addresses."""
 
     file: Text | None = option(None, "table (tsv, csv) with the columns url and class")
+    per_list: Positive = option(50, "videos of an address that leads to a playlist or a channel, at most")
 
 
 class YouTubeRetrieve(WebRetrieve):

@@ -64,12 +64,16 @@ class FrameSet:
     def split(self, share: float) -> tuple[FrameSet, FrameSet]:
         """(training, held out) by video: every 1/share-th video of each class, so that no video is in both.
 
-        One that shows two classes is held out of both, unless it is the last that teaches one of them.
+        Files of the same content are the same video, whatever they are called. One that shows two classes is held out
+        of both, unless it is the last that teaches one of them.
         """
         if not 0 <= share < 1:
             raise ValueError(f"decoder.holdout must be in [0, 1), got {share}")
+        same = same_videos(self.shots)
         classes = sorted({shot["class"] for shot in self.shots})
-        videos = {name: sorted({shot["video"] for shot in self.shots if shot["class"] == name}) for name in classes}
+        videos = {
+            name: sorted({same[shot["video"]] for shot in self.shots if shot["class"] == name}) for name in classes
+        }
         held: set[str] = set()
         for name in classes:
             count = min(round(share * len(videos[name])), len(videos[name]) - 1)
@@ -77,8 +81,8 @@ class FrameSet:
                 video = videos[name][k * len(videos[name]) // count]
                 if all({*theirs} - held - {video} for theirs in videos.values() if video in theirs):
                     held.add(video)
-        inside = [shot for shot in self.shots if shot["video"] in held]
-        outside = [shot for shot in self.shots if shot["video"] not in held]
+        inside = [shot for shot in self.shots if same[shot["video"]] in held]
+        outside = [shot for shot in self.shots if same[shot["video"]] not in held]
         return FrameSet(self.run, outside), FrameSet(self.run, inside)
 
     def __len__(self) -> int:
@@ -91,6 +95,28 @@ class FrameSet:
         if mask.shape != image.shape[:2]:
             mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return image, mask
+
+
+def same_videos(shots: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """{video: the one that stands for it}: videos that share a file's content (sha256) or its identity on a site."""
+    parent: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            name = parent[name]
+        return name
+
+    for shot in shots:
+        first = find(f"video {shot['video']}")
+        for key in ("sha256", "identity"):  # in the manifests of earlier versions there is none
+            if shot.get(key):
+                other = find(f"{key} {shot[key]}")
+                parent[max(first, other)] = first = min(first, other)
+    by_root: dict[str, str] = {}
+    found = {}
+    for video in sorted({shot["video"] for shot in shots}):
+        found[video] = by_root.setdefault(find(f"video {video}"), video)
+    return found
 
 
 @dataclass(frozen=True)

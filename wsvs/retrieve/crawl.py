@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -24,10 +24,14 @@ from wsvs.retrieve.clips import digest_file
 from wsvs.retrieve.examine import DIGITS, Choice, Tools, batches, examine
 from wsvs.retrieve.journal import JOURNAL, Journal
 from wsvs.retrieve.manifest import MANIFEST, Row, fail, new_row, safe_name, skip
-from wsvs.retrieve.source import Candidate, Source, Unwanted
+from wsvs.retrieve.polite import Streak
+from wsvs.retrieve.source import Candidate, Failed, Source, Unwanted
 
 log = logging.getLogger("wsvs")
 LARGEST_PICTURE = 50_000_000  # pixels of a thumbnail: a few bytes can unfold to any size
+STREAK = 5  # failures in a row that stop the run
+
+Pair = tuple[str, Candidate]
 
 
 @dataclass(frozen=True)
@@ -71,15 +75,24 @@ class Crawl:
         budget: When to fetch no more.
         keep_videos: Keep the whole videos (out/videos) after their clips are cut.
         every: Seconds between two lines that tell how far it is.
+        streak: Failures in a row, of any kind but `gone` and `unusable`, that stop the run; None never stops it.
+        retry: Kinds of failures of earlier starts that are tried again, beside those that failed for now.
     """
 
     def __init__(
         self, source: Source, classes: Sequence[str], out: Path, tools: Tools, choice: Choice, budget: Budget, *,
-        keep_videos: bool = False, every: float = EVERY,
+        keep_videos: bool = False, every: float = EVERY, streak: int | None = STREAK, retry: Collection[str] = (),
     ) -> None:
         self.source, self.classes, self.out, self.tools = source, list(classes), out, tools
         self.choice, self.budget, self.keep_videos, self.every = choice, budget, keep_videos, every
+        self.streak = Streak(streak)
         self.journal = Journal(out / JOURNAL)
+        self.journal.reopen({"budget"})  # it may be a larger one now
+        again = self.journal.reopen({"later", *retry})
+        if again:
+            log.info("tries again what failed in earlier starts: videos %d", again)
+        self._same: dict[str, str] = {}  # own id of a candidate -> id of the first one that is the same video
+        self._twice: dict[tuple[str, str], str] = {}  # why, of those that a class has already
 
     def __enter__(self) -> Crawl:
         return self
@@ -87,23 +100,24 @@ class Crawl:
     def __exit__(self, *_: object) -> None:
         self.journal.close()
 
-    def look(self) -> list[tuple[str, Candidate]]:
+    def look(self) -> list[Pair]:
         """Search and score thumbnails: the (class, candidate) pairs that pass, in the order they will be fetched."""
         for name in self.classes:
             if name not in self.journal.found:
                 self.journal.searched(name, self.source.search(name))
                 log.info("%s: %d videos found", name, len(self.journal.found[name]))
-        groups = [
-            (name, group) for name in self.classes
-            for group in batches((one for one in self.journal.found[name] if one.unwanted is None), self.choice.batch)
-        ]
-        waiting = [(name, group) for name, group in groups if (name, group[-1].video) not in self.journal.thumbnails]
-        with Meter(sum(len(group) for _, group in waiting), "thumbnails", every=self.every) as meter:
-            for name, group in waiting:
-                self._look_at(name, group)
-                meter.tell(meter.done + len(group))
+        self._open()
+        waiting = self._new_first(
+            (name, one) for name, one in self._candidates()
+            if self._unwanted(name, one) is None and (name, one.video) not in self.journal.thumbnails
+        )
+        with Meter(len(waiting), "thumbnails", every=self.every) as meter:
+            for name in self.classes:
+                for group in batches((one for which, one in waiting if which == name), self.choice.batch):
+                    self._look_at(name, group)
+                    meter.tell(meter.done + len(group))
         passed = [
-            [(name, one) for one in self.journal.found[name] if self._passed(name, one)] for name in self.classes
+            [(name, one) for one in self.journal.candidates(name) if self._passed(name, one)] for name in self.classes
         ]
         # In turn, so that a budget is shared by all classes.
         return [pair for pair in chain.from_iterable(zip_longest(*passed)) if pair is not None]
@@ -111,19 +125,71 @@ class Crawl:
     def fetch(self) -> list[Row]:
         """Everything after `look`, to the manifest; its rows."""
         wanted = self.look()
-        waiting = [(name, one) for name, one in wanted if (name, one.video) not in self.journal.rows]
-        fetched = {row["video"]: row["bytes"] for row in self.journal.rows.values() if row["bytes"] is not None}
-        wanted_by = Counter(one.video for _, one in waiting)
+        waiting = self._new_first((name, one) for name, one in wanted if (name, one.video) not in self.journal.rows)
+        fetched = {
+            self._same.get(video, video): row["bytes"]
+            for (_, video), row in self.journal.rows.items() if row["bytes"] is not None
+        }
+        wanted_by = Counter(self._video(one) for _, one in waiting)
         with Meter(len(waiting), "videos", every=self.every) as meter:
             for name, candidate in waiting:
+                if (name, candidate.video) in self.journal.reopened and self._video(candidate) not in fetched:
+                    self._drop(candidate)  # the file that was of no use
                 self.journal.through(row := self._one(name, candidate, fetched))
                 if row["bytes"] is not None:
-                    fetched[row["video"]] = row["bytes"]
-                wanted_by[candidate.video] -= 1
-                if not self.keep_videos and not wanted_by[candidate.video]:
+                    fetched[self._video(candidate)] = row["bytes"]
+                wanted_by[self._video(candidate)] -= 1
+                if not self.keep_videos and not wanted_by[self._video(candidate)]:
                     self._drop(candidate)
+                self.streak.add(row)
                 meter.tell(meter.done + 1, f"{sum(fetched.values()) / 1e9:.3g} GB so far")
         return self._finish()
+
+    def _open(self) -> None:
+        """Ask what is behind the addresses that are not known to be one video; then which are the same."""
+        def unopened() -> list[Pair]:
+            return self._new_first(
+                (name, one) for name, one in self._candidates()
+                if not one.known and (name, one.video) not in self.journal.thumbnails
+            )
+
+        while waiting := unopened():  # a list may name further addresses
+            with Meter(len(waiting), "addresses", every=self.every) as meter:
+                for name, one in waiting:
+                    try:
+                        into = self.source.open(one)  # type: ignore[attr-defined]
+                    except BadItem as error:
+                        self.journal.looked(name, {one.video: (result := _fate({}, error))}, 0)
+                    else:
+                        self.journal.opened(name, one, into)
+                        result = {}
+                    self.streak.add(result)
+                    meter.tell(meter.done + 1)
+        first: dict[str, str] = {}
+        seen: dict[tuple[str, str], str] = {}
+        for name, one in self._candidates():
+            if one.identity is not None:
+                self._same[one.video] = first.setdefault(one.identity, one.video)
+                other = seen.setdefault((name, one.identity), one.video)
+                if other != one.video:
+                    self._twice[name, one.video] = f"the same video as {other} ({one.identity})"
+
+    def _candidates(self) -> Iterator[Pair]:
+        for name in self.classes:
+            for one in self.journal.candidates(name):
+                yield name, one
+
+    def _new_first(self, pairs: Iterable[Pair]) -> list[Pair]:
+        """What is tried again comes last: the run must get on where some address fails every time."""
+        return sorted(pairs, key=lambda pair: (pair[0], pair[1].video) in self.journal.reopened)
+
+    def _video(self, candidate: Candidate) -> str:
+        """Id under which its file is fetched: that of the first candidate that is the same video."""
+        return self._same.get(candidate.video, candidate.video)
+
+    def _unwanted(self, name: str, candidate: Candidate) -> str | None:
+        """Why a candidate is left out without another look."""
+        return candidate.unwanted or self._twice.get((name, candidate.video))
 
     def _look_at(self, name: str, group: Sequence[Candidate]) -> None:
         results: dict[str, dict[str, Any]] = {}
@@ -137,37 +203,44 @@ class Crawl:
                     count += len(content)
                     images[candidate.video] = _picture(content)
             except BadItem as error:
-                results[candidate.video] = {"status": _status(error)}
+                results[candidate.video] = _fate({}, error)
+            self.streak.count(results.get(candidate.video, {}))
+            if self.streak.full:
+                break
         if images:
             scores = self.tools.score(list(images.values()), name)
             for video, score in zip(images, scores, strict=True):
                 results[video] = {"score": round(float(score), DIGITS)}
         self.journal.looked(name, results, count)
+        self.streak.check()
 
     def _passed(self, name: str, candidate: Candidate) -> bool:
         result = self.journal.thumbnails.get((name, candidate.video), {"status": ""})
         return "score" in result and (result["score"] is None or self.choice.passes(result["score"]))
 
-    def _one(self, name: str, candidate: Candidate, fetched: dict[str, int]) -> Row:
+    def _one(self, name: str, candidate: Candidate, fetched: Mapping[str, int]) -> Row:
         """The finished row of a candidate that passed."""
         row = {**self._row(name, candidate), "thumbnail_passed": True}
-        if candidate.video not in fetched:
+        if self._video(candidate) not in fetched:
             hours = (time.time() - self.journal.begun) / 3600
             limit = self.budget.used_up(len(fetched), sum(fetched.values()) + self.journal.thumbnail_bytes, hours)
             if limit is not None:
-                return skip(row, f"{limit} was reached")
+                return {**skip(row, f"{limit} was reached"), "failure": "budget"}
         try:
             path, facts = self._file(candidate)
             row |= facts
             row["sha256"], row["bytes"] = digest_file(path)
+            for other in self.journal.rows.values():
+                if other["class"] == name and other["sha256"] == row["sha256"]:
+                    return skip(row, f"the same video as {other['video']} (by its content)")
             return examine(row, path, self.out, self.tools, self.choice)
         except BadItem as error:
-            return {**row, "status": _status(error)}
+            return _fate(row, error)
 
     def _file(self, candidate: Candidate) -> tuple[Path, dict[str, Any]]:
         """The video's file and what its source says of it: fetched now, or by a start that was killed after it."""
         folder = self.out / "videos"
-        record = folder / f"{safe_name(candidate.video)}.json"
+        record = folder / f"{safe_name(self._video(candidate))}.json"
         if record.is_file():
             known = read_json(record)
             if (folder / known["file"]).is_file():
@@ -184,7 +257,7 @@ class Crawl:
 
     def _drop(self, candidate: Candidate) -> None:
         """The video's file; the record that names it last."""
-        record = self.out / "videos" / f"{safe_name(candidate.video)}.json"
+        record = self.out / "videos" / f"{safe_name(self._video(candidate))}.json"
         if record.is_file():
             (record.parent / read_json(record)["file"]).unlink(missing_ok=True)
             record.unlink()
@@ -193,24 +266,26 @@ class Crawl:
         result = self.journal.thumbnails.get((name, candidate.video), {})
         return new_row(candidate.video, name, candidate.url, candidate.title) | {
             "query": candidate.query, "rank": candidate.rank, "uploader": candidate.uploader,
-            "duration": candidate.duration, "distractor": candidate.distractor,
+            "duration": candidate.duration, "identity": candidate.identity, "distractor": candidate.distractor,
             "thumbnail_score": result.get("score"), "thumbnail_passed": False,
         }
 
     def _rows(self) -> Iterator[Row]:
         """Of all candidates, class by class in the order of their rank, then of videos of no class."""
         for name in self.classes:
-            for one in self.journal.found[name]:
+            for one in self.journal.candidates(name):
+                unwanted = self._unwanted(name, one)
                 done = self.journal.rows.get((name, one.video))
                 if done is not None:
                     yield done
-                elif one.unwanted is not None:
-                    yield skip(self._row(name, one), one.unwanted)
+                elif unwanted is not None:
+                    yield skip(self._row(name, one), unwanted)
                 else:
                     result = self.journal.thumbnails[name, one.video]
                     row = self._row(name, one)
                     low = f"thumbnail not above {self.choice.threshold:g} ({result.get('score')})"
-                    yield {**row, "status": result["status"]} if "status" in result else skip(row, low)
+                    fate = {"status": result.get("status"), "failure": result.get("failure")}
+                    yield {**row, **fate} if "status" in result else skip(row, low)
         yield from self.source.others()
 
     def _finish(self) -> list[Row]:
@@ -224,8 +299,11 @@ class Crawl:
         return rows
 
 
-def _status(error: BadItem) -> str:
-    return str((skip if isinstance(error, Unwanted) else fail)({}, error.problem)["status"])
+def _fate(row: Mapping[str, Any], error: BadItem) -> dict[str, Any]:
+    """A row, or a part of one, with what an error makes of it."""
+    if isinstance(error, Unwanted):
+        return skip({**row}, error.problem)
+    return fail({**row}, error.problem, error.kind if isinstance(error, Failed) else "unusable")
 
 
 def _picture(content: bytes) -> np.ndarray:

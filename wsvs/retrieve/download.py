@@ -11,9 +11,10 @@ from yt_dlp.networking import Request, Response
 from yt_dlp.networking.exceptions import HTTPError, RequestError, TransportError
 
 from wsvs.core.files import explain_os_error, write_text
+from wsvs.retrieve.failures import failed, is_page
 from wsvs.retrieve.polite import Busy
-from wsvs.retrieve.source import Unwanted
-from wsvs.retrieve.web import Web, bad_item, size
+from wsvs.retrieve.source import Failed, Unwanted
+from wsvs.retrieve.web import Web, size
 
 _BLOCK = 1 << 16
 
@@ -36,7 +37,7 @@ class Media:
 
 
 def fetch_bytes(web: Web, url: str, limit: int) -> bytes:
-    """A small file. Raises `BadItem` if it cannot be had, `Unwanted` if it is larger than `limit` bytes."""
+    """A small file. Raises `Failed` if it cannot be had, `Unwanted` if it is larger than `limit` bytes."""
 
     def request() -> bytes:
         try:
@@ -46,9 +47,12 @@ def fetch_bytes(web: Web, url: str, limit: int) -> bytes:
             raise Busy(error) from error
 
     try:
-        return web.pace.patiently(request)
+        content = web.pace.patiently(request)
     except RequestError as error:
-        raise bad_item(error, url) from error
+        raise failed(error, url, secrets=web.secrets) from error
+    if is_page(content):
+        raise Failed("a web page came in place of the image", kind="later", where=url)
+    return content
 
 
 def fetch_file(web: Web, media: Media, target: Path, limit: int) -> None:
@@ -58,7 +62,7 @@ def fetch_file(web: Web, media: Media, target: Path, limit: int) -> None:
 
     Raises:
         Unwanted: Larger than `limit` bytes, said or seen.
-        BadItem: Cannot be had, or broke off every time.
+        Failed: Cannot be had, or broke off every time.
         UserError: The disk is full or cannot be written.
     """
     part = target.with_name(target.name + ".part")
@@ -70,13 +74,15 @@ def fetch_file(web: Web, media: Media, target: Path, limit: int) -> None:
             pass
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
+            if is_page(stream.read(512)):
+                raise Failed("not a video (a web page came in its place)", kind="later", where=media.url)
         _version_of(part).unlink(missing_ok=True)
         os.replace(part, target)
-    except Unwanted:
+    except (Unwanted, Failed):
         _forget(part)
         raise
     except RequestError as error:
-        raise bad_item(error, media.url) from error
+        raise failed(error, media.url, secrets=web.secrets) from error
     except OSError as error:
         raise explain_os_error(error, target) from error
 

@@ -52,6 +52,7 @@ class Choice:
         window: Seconds to keep before and after each.
         scan: Most key frames to score of a video, evenly spread. (Some codecs make every frame a key frame.)
         batch: Images scored at once.
+        max_duration: Seconds; a longer video is left out, which may be known only of its file. None takes all.
     """
 
     threshold: float = 0.8
@@ -59,6 +60,7 @@ class Choice:
     window: float = 2.0
     scan: int = 300
     batch: int = 32
+    max_duration: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
@@ -80,6 +82,10 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
         BadItem: It cannot be read or cut.
     """
     index = read_index(tools.open_video, path)
+    seconds = index.seconds(index.last)
+    if choice.max_duration is not None and seconds > choice.max_duration:
+        row = {**row, "frames": index.frames, "duration": seconds}
+        return skip(row, f"longer than {choice.max_duration:g} s ({seconds:.0f} s)")
     wanted = spread(index.key_times, choice.scan)
     scores: dict[int, float] = {}
     images = ((time, tools.convert(frame)) for time, frame in key_frames(tools.open_video, path, set(wanted)))
@@ -90,7 +96,7 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
         raise BadItem("no key frame can be decoded", where=path)
     chosen = best(scores, choice)
     row = {
-        **row, "frames": index.frames, "duration": row["duration"] or index.seconds(index.last),
+        **row, "frames": index.frames, "duration": row["duration"] or seconds,
         "key_frames": [
             {"time": index.seconds(time), "score": scores[time], "chosen": time in chosen} for time in sorted(scores)
         ],

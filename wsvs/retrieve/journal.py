@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
-from wsvs.retrieve.manifest import Row
+from wsvs.retrieve.manifest import Row, failure_of
 from wsvs.retrieve.source import Candidate
 
 JOURNAL = "journal.jsonl"
@@ -24,19 +24,23 @@ class Journal:
 
     Attributes:
         begun: When the run was first started, seconds since 1970.
-        found: {class: candidates}, of the classes that have been searched.
-        thumbnails: {(class, video): {"score"} or {"status"}, the fate of a video that ends there}.
+        found: {class: candidates}, of the classes that have been searched, as the search gave them.
+        into: {(class, video): what its address led to}, of the candidates that were opened.
+        thumbnails: {(class, video): {"score"} or {"status", "failure"}, the fate of a video that ends there}.
         thumbnail_bytes: Read for them.
         rows: {(class, video): row of the manifest}, of the candidates that are through.
+        reopened: Keys of what failed and is tried again.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.begun = 0.0
         self.found: dict[str, list[Candidate]] = {}
+        self.into: dict[tuple[str, str], list[Candidate]] = {}
         self.thumbnails: dict[tuple[str, str], dict[str, Any]] = {}
         self.thumbnail_bytes = 0
         self.rows: dict[tuple[str, str], Row] = {}
+        self.reopened: set[tuple[str, str]] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
@@ -56,8 +60,37 @@ class Journal:
         if not self.begun:
             self._add({"begun": time.time()})
 
+    def candidates(self, class_name: str) -> list[Candidate]:
+        """Of a class in their order, each address replaced by what it led to; each video once."""
+        found: dict[str, Candidate] = {}
+        waiting = self.found[class_name][::-1]
+        while waiting:
+            one = waiting.pop()
+            into = self.into.get((class_name, one.video))
+            if one.known or into is None:
+                found.setdefault(one.video, one)
+            else:
+                waiting += into[::-1]
+        return list(found.values())
+
+    def reopen(self, kinds: Collection[str]) -> int:
+        """Forget failures of these kinds, so that they are tried again; how many."""
+        count = 0
+        for results in (self.thumbnails, self.rows):
+            again = [key for key, result in results.items() if failure_of(result) in kinds]
+            if "budget" not in kinds:
+                self.reopened.update(again)
+            for key in again:
+                del results[key]
+            count += len(again)
+        return count
+
     def searched(self, class_name: str, found: Sequence[Candidate]) -> None:
         self._add({"searched": class_name, "found": [asdict(candidate) for candidate in found]})
+
+    def opened(self, class_name: str, candidate: Candidate, into: Sequence[Candidate]) -> None:
+        """What an address led to: one video, or those of a list."""
+        self._add({"opened": class_name, "video": candidate.video, "into": [asdict(one) for one in into]})
 
     def looked(self, class_name: str, results: dict[str, dict[str, Any]], count: int) -> None:
         """The thumbnails of some candidates {video: result}, and the bytes read for them."""
@@ -85,6 +118,8 @@ class Journal:
             self.begun = entry["begun"]
         elif "searched" in entry:
             self.found[entry["searched"]] = [Candidate(**one) for one in entry["found"]]
+        elif "opened" in entry:
+            self.into[entry["opened"], entry["video"]] = [Candidate(**one) for one in entry["into"]]
         elif "looked" in entry:
             self.thumbnails |= {(entry["looked"], video): result for video, result in entry["results"].items()}
             self.thumbnail_bytes += entry["bytes"]

@@ -2,17 +2,20 @@
 
     {"video": "dQw4w9WgXcQ", "class": "cat", "query": "cat", "rank": 3, "url": "https://...", "title": "...",
      "uploader": "...", "licence": null, "duration": 61.2, "thumbnail_score": 0.93, "thumbnail_passed": true,
-     "status": "retrieved", "sha256": "...", "bytes": 81234, "width": 640, "height": 360, "fps": 25.0, "frames": 1530,
+     "status": "retrieved", "failure": null, "identity": "youtube dQw4w9WgXcQ", "sha256": "...", "bytes": 81234,
+     "width": 640, "height": 360, "fps": 25.0, "frames": 1530,
      "key_frames": [{"time": 10.0, "score": 0.97, "chosen": true}, ...], "distractor": false,
      "clips": [{"clip": "cat/dQw4w9WgXcQ_0", "path": "clips/cat/dQw4w9WgXcQ_0.mp4", "class": "cat", "start": 25,
                 "stop": 126, "frames": 130, "offset": 175, "time": [8.0, 12.0], "url": "https://...",
                 "distractor": false}]}
 
-`status` is "retrieved", "skipped: <reason>" or "failed: <reason>", with details of a reason in brackets at its end;
-what is not known of a video is null. Times are seconds from the video's first frame. `path` is relative to the
-manifest. `start` and `stop` are frame numbers inside the clip's own file: a clip that was cut out of a video begins
-with the key frame before its window, and only the frames [start, stop) belong to it. `offset` is the number of the
-file's first frame within the video, `frames` how many the file has; a clip without them is the whole video.
+`status` is "retrieved", "skipped: <reason>" or "failed: <reason>", with details of a reason in brackets at its end.
+`failure` is the kind of a failure (`wsvs.retrieve.source.Kind`). Rows of the same `identity` (site and id) or the same
+`sha256` are of the same video, under whichever address. What is not known of a video is null. Times are seconds from
+the video's first frame. `path` is relative to the manifest. `start` and `stop` are frame numbers inside the clip's own
+file: a clip that was cut out of a video begins with the key frame before its window, and only the frames [start, stop)
+belong to it. `offset` is the number of the file's first frame within the video, `frames` how many the file has; a clip
+without them is the whole video.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ MANIFEST = "manifest.jsonl"
 RETRIEVED = "retrieved"
 SKIPPED, FAILED = "skipped", "failed"
 _LONGEST_NAME = 100  # file systems allow 255 bytes; later stages add to the name
+_OF_THE_VIDEO = ("video", "title", "licence", "width", "height", "fps", "frames", "sha256")
 
 Row = dict[str, Any]
 
@@ -39,8 +43,8 @@ def new_row(video: str, class_name: str | None, url: str, title: str | None = No
     return {
         "video": video, "class": class_name, "query": None, "rank": None, "url": url, "title": title, "uploader": None,
         "licence": None, "duration": None, "thumbnail_score": None, "thumbnail_passed": None, "status": None,
-        "sha256": None, "bytes": None, "width": None, "height": None, "fps": None, "frames": None, "key_frames": [],
-        "distractor": False, "clips": [],
+        "failure": None, "identity": None, "sha256": None, "bytes": None, "width": None, "height": None, "fps": None,
+        "frames": None, "key_frames": [], "distractor": False, "clips": [],
     }
 
 
@@ -49,9 +53,17 @@ def skip(row: Row, reason: str) -> Row:
     return {**row, "status": f"{SKIPPED}: {one_line(reason)}"}
 
 
-def fail(row: Row, reason: str) -> Row:
+def fail(row: Row, reason: str, kind: str = "unusable") -> Row:
     """The row of a video that could not be had."""
-    return {**row, "status": f"{FAILED}: {one_line(reason)}"}
+    return {**row, "status": f"{FAILED}: {one_line(reason)}", "failure": kind}
+
+
+def failure_of(row: Row) -> str | None:
+    """Kind of a row's failure, if it is one; runs of earlier versions did not record it."""
+    status = str(row.get("status") or "")
+    old = "unknown" if status.startswith(FAILED) else "budget" if status.endswith(" was reached") else None
+    failure: str | None = row.get("failure")
+    return failure or old
 
 
 def one_line(text: str) -> str:
@@ -74,14 +86,14 @@ def iter_clips(manifest: str | Path) -> Iterator[Row]:
     """Clips in the order of the manifest, each with what is known of its video.
 
     A clip is {"clip", "path", "class", "start", "stop", "url", "distractor"} with {"frames", "offset"} of its file and
-    {"video", "title", "licence", "width", "height", "fps"} of its video.
+    {"video", "title", "licence", "width", "height", "fps", "sha256", "identity"} of its video.
 
     Raises:
         UserError: No manifest, or a line that is no manifest row.
     """
     for number, row in enumerate(read_jsonl(manifest), 1):
         try:
-            shared = {key: row[key] for key in ("video", "title", "licence", "width", "height", "fps", "frames")}
+            shared = {key: row[key] for key in _OF_THE_VIDEO} | {"identity": row.get("identity")}  # not in old ones
             clips = row["clips"] if row["status"] == RETRIEVED else []
         except (KeyError, TypeError) as error:
             raise UserError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from wsvs.core.errors import UserError
+from wsvs.retrieve.source import STRIKES
 
 log = logging.getLogger("wsvs")
 T = TypeVar("T")
@@ -35,6 +37,59 @@ class Busy(Exception):
         self.cause = cause
         self.wait = wait
         self.refused = refused
+
+
+class Streak:
+    """Stops the run where one failure follows another, whatever each of them says.
+
+    Args:
+        limit: Failures in a row that stop it; None never does.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"retrieve.streak must be at least 1, or null for none, got {limit}")
+        self.limit = limit
+        self._kinds: list[str] = []
+        self._last = ""
+
+    @property
+    def full(self) -> bool:
+        return self.limit is not None and len(self._kinds) >= self.limit
+
+    def count(self, result: Mapping[str, Any]) -> None:
+        """What came of one request or one video: {"status", "failure"}, without a failure if it went well.
+
+        One that is gone, and a file that is no video, are answers of a site in good order: they end the streak.
+        """
+        if result.get("failure") in STRIKES:
+            self._kinds.append(result["failure"])
+            self._last = str(result["status"])
+        elif result.get("failure") != "budget":
+            self._kinds.clear()
+
+    def check(self) -> None:
+        """Raises `StopRetrieval` if the streak is long enough."""
+        if not self.full:
+            return
+        kinds = Counter(self._kinds)
+        again = "it goes on from here, and tries again what failed for now"
+        remedy = f"wait some hours, raise retrieve.pause, and run the same command: {again}"
+        if kinds["account"] == len(self._kinds):
+            remedy = (
+                "hand on the cookies of a browser that is logged in (retrieve.yt_dlp.cookies=FILE) with "
+                f"retrieve.retry=[account], or run the same command without them: {again}"
+            )
+        elif kinds["region"] == len(self._kinds):
+            remedy = f"give retrieve.yt_dlp.proxy=URL retrieve.retry=[region], or run the same command: {again}"
+        raise StopRetrieval(
+            f"{len(self._kinds)} failures in a row ({', '.join(f'{kind} {count}' for kind, count in kinds.items())}), "
+            f"the last one: {self._last}", remedy=f"{remedy}; retrieve.streak=null never stops",
+        )
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        self.count(result)
+        self.check()
 
 
 class Pace:

@@ -5,14 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from wsvs.core.errors import BadItem
 from wsvs.retrieve.manifest import Row
 
+Kind = Literal["gone", "later", "account", "region", "list", "unusable", "budget", "unknown"]
+"""Why a video was not had. `gone`: removed, or never there, for good. `later`: it failed for now, by a rate limit, a
+refusal, a broken connection or anything that is not explained; the same command tries it again. `account`: a login is
+needed. `region`: not shown in this country. `list`: not a single video. `unusable`: the file is no video, or cannot be
+cut. `budget`: a limit of this run was reached. `unknown`: it failed in a run of an earlier version."""
+KINDS: tuple[str, ...] = get_args(Kind)
+STRIKES = ("later", "account", "region", "list")  # a streak of these says that something is wrong as a whole
+
 
 class Unwanted(BadItem):
-    """A video or a picture that could be had but is left out on purpose."""
+    """A video or an image that could be had but is left out on purpose."""
+
+
+class Failed(BadItem):
+    """A video that could not be had.
+
+    Args:
+        kind: Why, as far as it matters for another try.
+        problem, where, remedy: As for `UserError`.
+    """
+
+    def __init__(self, problem: str, *, kind: Kind = "later", where: object = None, remedy: str | None = None) -> None:
+        super().__init__(problem, where=where, remedy=remedy)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,8 @@ class Candidate:
         thumbnail: URL of its picture.
         unwanted: Why it is left out without another look.
         distractor: It was put among the candidates although it is not of the class.
+        identity: The site's name and its id there: the same under whichever address.
+        known: Whether it is known to be one video. Else the source's `open` says what the address leads to.
     """
 
     video: str
@@ -41,6 +64,8 @@ class Candidate:
     thumbnail: str | None = None
     unwanted: str | None = None
     distractor: bool = False
+    identity: str | None = None
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,7 +84,10 @@ class Fetched:
 
 
 class Source(Protocol):
-    """Where videos come from. Every method raises `BadItem` for what concerns one video alone."""
+    """Where videos come from. Every method raises `BadItem` for what concerns one video alone.
+
+    One that gives candidates with known=False also has a method open(candidate) -> list[Candidate].
+    """
 
     def search(self, class_name: str) -> list[Candidate]:
         """Candidates of a class, each video once, best first."""

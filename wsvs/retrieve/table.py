@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wsvs.retrieve.manifest import RETRIEVED, Row
+from wsvs.retrieve.manifest import RETRIEVED, Row, failure_of
 
 COLUMNS = (
     "class", "found", "thumbnails passed", "downloaded", "key frames passed", "clips", "frames", "GB", "lost",
@@ -16,7 +16,8 @@ COLUMNS = (
 
 @dataclass
 class Tally:
-    """Of one class. `lost` counts the videos that came to nothing, by reason; `size` is in bytes."""
+    """Of one class. `lost` counts the videos that came to nothing, by reason; `failures` those of each kind that a
+    further try may get, or that are gone; `size` is in bytes."""
 
     found: int = 0
     retrieved: int = 0
@@ -27,6 +28,7 @@ class Tally:
     frames: int = 0
     size: int = 0
     lost: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Row) -> None:
         self.found += 1
@@ -40,6 +42,8 @@ class Tally:
             self.frames += sum(clip["stop"] - clip["start"] for clip in row["clips"])
         else:
             self.lost[row["status"].partition(" (")[0]] += 1
+            if failure := failure_of(row):
+                self.failures[failure] += 1
 
     def cells(self) -> list[str]:
         lost = "; ".join(f"{count} {reason}" for reason, count in self.lost.most_common())
@@ -53,6 +57,7 @@ class Tally:
             "found": self.found, "thumbnails_passed": self.thumbnails_passed, "downloaded": self.downloaded,
             "key_frames_passed": self.key_frames_passed, "retrieved": self.retrieved, "clips": self.clips,
             "frames": self.frames, "bytes": self.size, "lost": dict(self.lost.most_common()),
+            "failures": dict(self.failures.most_common()),
         }
 
 
@@ -62,9 +67,10 @@ def tally(rows: Iterable[Row], classes: Sequence[str]) -> dict[str, Tally]:
     total = Tally()
     seen: set[str] = set()
     for row in rows:
-        again = row["video"] in seen and row["sha256"] is not None  # fetched once, for several classes
+        video = row.get("identity") or row["video"]
+        again = video in seen and row["sha256"] is not None  # fetched once, for several classes
         total.add({**row, "bytes": None, "sha256": None} if again else row)
-        seen.add(row["video"])
+        seen.add(video)
         if row["class"] is not None:
             by_class.setdefault(row["class"], Tally()).add(row)
     return {**by_class, "all": total}

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from wsvs.core.errors import BadItem, UserError
+from wsvs.core.errors import UserError
 from wsvs.core.tables import read_table
 from wsvs.retrieve.download import fetch_bytes
-from wsvs.retrieve.source import Candidate
+from wsvs.retrieve.source import Candidate, Failed
 from wsvs.retrieve.web import Web
-from wsvs.retrieve.youtube import SiteVideos, thumbnail_of
+from wsvs.retrieve.youtube import SiteVideos, facts, identity, thumbnail_of, unwanted
 
+log = logging.getLogger("wsvs")
 _YOUTUBE = re.compile(r"(^|\.)(youtube(-nocookie)?\.com|youtu\.be)$", re.IGNORECASE)
+LISTS_WITHIN = 2  # lists within lists that are followed: a channel has several, each with playlists
 _HELP = "two columns with the headings url and class; one row for each class of a video"
 
 
@@ -23,6 +29,7 @@ class UrlSource(SiteVideos):
 
     Args:
         file: Table with the columns url and class.
+        per_list: Most videos of an address that leads to a playlist or a channel.
         See `SiteVideos` for the others.
 
     Raises:
@@ -30,9 +37,13 @@ class UrlSource(SiteVideos):
     """
 
     def __init__(
-        self, web: Web, *, file: str | Path, max_duration: float, max_size: float, max_thumbnail: float = 5e6
+        self, web: Web, *, file: str | Path, max_duration: float, max_size: float, max_thumbnail: float = 5e6,
+        per_list: int = 50,
     ) -> None:
         super().__init__(web, max_duration=max_duration, max_size=max_size, max_thumbnail=max_thumbnail)
+        if per_list < 1:
+            raise ValueError(f"retrieve.per_list must be at least 1, got {per_list}")
+        self.per_list = per_list
         self.rows: list[tuple[str, str]] = []
         for line, row in enumerate(read_table(file, ("url", "class")), 2):
             url, name = (row["url"] or "").strip(), (row["class"] or "").strip()
@@ -51,16 +62,73 @@ class UrlSource(SiteVideos):
 
     def search(self, class_name: str) -> list[Candidate]:
         urls = dict.fromkeys(url for url, name in self.rows if name == class_name)
-        return [
-            Candidate(f"{(urlsplit(url).hostname or 'web')}-{hashlib.sha256(url.encode()).hexdigest()[:16]}", url,
-                      rank=rank)
-            for rank, url in enumerate(urls, 1)
-        ]
+        return [Candidate(name_of(url), url, rank=rank, known=False) for rank, url in enumerate(urls, 1)]
+
+    def open(self, candidate: Candidate) -> list[Candidate]:
+        """The one video of an address, or the first ones of its list. Raises `Failed` for a list within one."""
+        info = self.web.extract(candidate.url, most=self.per_list)
+        if info.get("_type", "video") == "video":
+            return [self._video(candidate, info)]
+        if candidate.query is not None:
+            raise Failed("a list of videos within another one", kind="list", where=candidate.url)
+        found: dict[str, Candidate] = {}
+        for entry in self._entries(info, LISTS_WITHIN):
+            if len(found) == self.per_list:
+                break
+            url = str(entry.get("webpage_url") or entry.get("url"))
+            if url == candidate.url:  # one of several videos on this page: by its file
+                url = str(entry.get("url") or entry["formats"][-1]["url"])
+            if url != candidate.url:
+                one = Candidate(name_of(url), url, query=candidate.url, rank=len(found) + 1, known=False)
+                found.setdefault(one.video, self._video(one, entry) if _is_described(entry) else one)
+        if not found:
+            raise Failed("an empty list of videos", kind="list", where=candidate.url)
+        log.info("%s: a list, of which videos are taken: %d (retrieve.per_list)", candidate.url, len(found))
+        return list(found.values())
+
+    def _video(self, candidate: Candidate, info: Mapping[str, Any]) -> Candidate:
+        known = {key: value for key, value in facts(info).items() if key != "licence"}
+        return replace(
+            candidate, **known, thumbnail=thumbnail_of(info), unwanted=unwanted(info, self.max_duration),
+            identity=identity(info), known=True,
+        )
+
+    def _entries(self, info: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:
+        """Videos of a list in its order, and of lists within it, as a channel has them."""
+        for entry in info.get("entries") or ():
+            if not entry or not any(entry.get(key) for key in ("url", "entries", "formats")):
+                continue
+            inner = entry if entry.get("entries") is not None else None
+            if inner is None and self._is_list(entry) and depth:
+                inner = self.web.extract(str(entry["url"]), most=self.per_list)
+            if inner is None:
+                yield entry
+            elif depth:
+                yield from self._entries(inner, depth - 1)
+
+    def _is_list(self, entry: Mapping[str, Any]) -> bool:
+        """By what yt-dlp knows of its extractors; an address of which it knows nothing is opened in its turn."""
+        name = str(entry.get("ie_key") or "")
+        if not name or _is_described(entry):
+            return False
+        single = self.web.get_info_extractor(name).is_single_video(str(entry["url"]))
+        return single is False or name == "YoutubeTab"
 
     def thumbnail(self, candidate: Candidate) -> bytes | None:
-        url = thumbnail_of(self.look(candidate.url))
-        if url is None:
+        if not candidate.known or candidate.identity is None:  # in the journal of an earlier version
+            candidate = self.open(candidate)[0]
+        if candidate.thumbnail is None:
             return None
-        if urlsplit(url).scheme.lower() not in ("http", "https"):
-            raise BadItem("its thumbnail is not on the web", where=candidate.url)
-        return fetch_bytes(self.web, url, self.max_thumbnail)
+        if urlsplit(candidate.thumbnail).scheme.lower() not in ("http", "https"):
+            raise Failed("its thumbnail is not on the web", kind="unusable", where=candidate.url)
+        return fetch_bytes(self.web, candidate.thumbnail, self.max_thumbnail)
+
+
+def name_of(url: str) -> str:
+    """Id of a video that only its address is known of."""
+    return f"{urlsplit(url).hostname or 'web'}-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+
+
+def _is_described(entry: Mapping[str, Any]) -> bool:
+    """Whether a list says of one of its videos what its page would say."""
+    return bool(entry.get("id") and (entry.get("thumbnails") or entry.get("thumbnail")) and entry.get("ie_key"))

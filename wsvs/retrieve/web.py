@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import email.utils
 import importlib.util
-import re
+import io
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,17 +17,18 @@ from yt_dlp.networking import Request, Response
 from yt_dlp.networking.exceptions import HTTPError, RequestError, TransportError
 from yt_dlp.utils import YoutubeDLError
 
-from wsvs.core.errors import BadItem, UserError
-from wsvs.retrieve.manifest import one_line
-from wsvs.retrieve.polite import Busy, Pace, StopRetrieval
-from wsvs.retrieve.source import Unwanted
+from wsvs.core.errors import UserError
+from wsvs.retrieve.failures import HUMAN, behind, failed, human, of_a_page, words
+from wsvs.retrieve.polite import Busy, Pace
+from wsvs.retrieve.source import Failed, Unwanted
+from wsvs.retrieve.ytdlp import parameters, secrets
 
 PAGE_BYTES = 32 << 20  # of a page or an answer of an API
+_PAGE_SEEN = 1 << 18  # characters of a page that are searched for what the site says
 _BLOCK = 1 << 16
+_COOKIES = "a file of cookies is a text in Netscape's format, as extensions of browsers export it"
 _SLOW = 1000.0  # bytes a second: whoever sends less for a whole timeout has stopped sending
 _NO_WEB = "leads to something that is not http(s)"
-_HUMAN = re.compile(r"not a (ro)?bot|captcha|unusual traffic|anti-bot|verify (that )?you are (a )?human", re.IGNORECASE)
-_BOILERPLATE = re.compile(r"^ERROR: |\x1b\[[\d;]*m|; please report this issue on .*|\(caused by .*", re.DOTALL)
 
 
 class Web(YoutubeDL):
@@ -38,11 +40,15 @@ class Web(YoutubeDL):
         format: yt-dlp's selection of the format to download.
         javascript: Runtimes that may run YouTube's scripts, by their names in yt-dlp.
         extractors: Names (regular expressions) of yt-dlp's extractors to use; all by default.
+        options: Further options of yt-dlp, of those that `wsvs.retrieve.ytdlp` allows.
+
+    Raises:
+        UserError: An option that is not allowed, or does not work.
     """
 
     def __init__(
         self, pace: Pace, *, timeout: float = 30.0, format: str = "b", javascript: Sequence[str] = (),
-        extractors: Sequence[str] | None = None,
+        extractors: Sequence[str] | None = None, options: Mapping[str, Any] | None = None,
     ) -> None:
         if timeout <= 0:
             raise ValueError(f"retrieve.timeout must be positive, got {timeout}")
@@ -52,15 +58,39 @@ class Web(YoutubeDL):
             raise ValueError(f"retrieve.javascript must be a list out of {known}, got {unknown}")
         self.pace = pace
         self.timeout = timeout
-        options: dict[str, Any] = {
+        self._page = ""  # what was read last of a page: a rate limit may be told there, with status 200
+        self.secrets = secrets(options or {})
+        params: dict[str, Any] = {
             "quiet": True, "no_warnings": True, "noprogress": True, "logger": _Silent(), "color": "never",
             "cachedir": False, "skip_download": True, "noplaylist": True, "extract_flat": "in_playlist",
             "retries": 0, "extractor_retries": 0, "socket_timeout": timeout, "format": format,
-            "js_runtimes": {name: {} for name in javascript},
+            "js_runtimes": {name: {} for name in javascript}, **parameters(options or {}),
         }
         if extractors is not None:
-            options["allowed_extractors"] = list(extractors)
-        super().__init__(options)
+            params["allowed_extractors"] = list(extractors)
+        try:
+            super().__init__(params)
+        except YoutubeDLError as error:
+            raise UserError(
+                f"yt-dlp cannot work with its options: {words(error, self.secrets)}", where="retrieve.yt_dlp",
+                remedy="leave it out, or pip install curl_cffi, which impersonate needs",
+            ) from error
+        self._check_cookies()
+
+    def _check_cookies(self) -> None:
+        """Read them now, once; yt-dlp shows the lines that it does not understand, and nobody should see those."""
+        with redirect_stderr(io.StringIO()):
+            try:
+                found = len(self.cookiejar)
+            except YoutubeDLError as error:
+                cause = list(behind(error))[-1]
+                raise UserError(
+                    f"the cookies cannot be read ({words(cause)})", where="retrieve.yt_dlp", remedy=_COOKIES
+                ) from error
+        if self.params.get("cookiefile") and not found:
+            raise UserError(
+                "no cookie in this file", where=f"retrieve.yt_dlp.cookies={self.params['cookiefile']}", remedy=_COOKIES
+            )
 
     def urlopen(self, req: Request | str) -> Response:
         """What yt-dlp's extractors call for every page and every call of an API."""
@@ -71,7 +101,7 @@ class Web(YoutubeDL):
 
         Raises:
             Busy: 429, 503, or no connection.
-            BadItem: Not http(s), at first or after a redirect.
+            Failed: Not http(s), at first or after a redirect.
             StopRetrieval: The site wants to see a human.
             RequestError: Any other bad answer (`HTTPError` has a status).
         """
@@ -86,52 +116,58 @@ class Web(YoutubeDL):
             raise Busy(error) from error
         except RequestError as error:
             if "No connection adapters" in str(error):  # for where a redirect led
-                raise BadItem(_NO_WEB, where=request.url) from error
+                raise Failed(_NO_WEB, kind="unusable", where=request.url) from error
             raise
         _check_scheme(response.url)
         if "/sorry/" in response.url or "captcha" in urlsplit(response.url).path:
-            raise _human(response.url)
-        response.read = _Bounded(response, limit, self.timeout).read
+            raise human(response.url)
+        response.read = _Bounded(response, limit, self.timeout, seen=self._see(response)).read
         return response
+
+    def _see(self, response: Response) -> Callable[[bytes], None] | None:
+        """Keeps the beginning of a page."""
+        if "html" not in (response.headers.get("Content-Type") or ""):
+            return None
+        self._page = ""
+
+        def see(piece: bytes) -> None:
+            if len(self._page) < _PAGE_SEEN:
+                self._page += piece.decode(errors="replace")
+
+        return see
 
     def _judge(self, error: HTTPError) -> None:
         """Raises `Busy` or `StopRetrieval` for an answer that says more than no."""
         if error.status in (403, 429, 503):
             with error.response as response:
                 said = _Bounded(response, 1 << 18, self.timeout, cut=True).read().decode(errors="replace")
-            if response.headers.get("cf-mitigated") == "challenge" or _HUMAN.search(said):
-                raise _human(f"{response.url} ({error})") from error
+            if response.headers.get("cf-mitigated") == "challenge" or HUMAN.search(said):
+                raise human(f"{response.url} ({error})") from error
         if error.status in (429, 503):
             wait = _retry_after(error.response.headers.get("Retry-After"))
             raise Busy(error, wait=wait, refused=error.status == 429) from error
 
-    def extract(self, url: str) -> dict[str, Any]:
+    def extract(self, url: str, most: int | None = None) -> dict[str, Any]:
         """What yt-dlp finds out about a page or a search, its formats chosen, nothing downloaded.
 
+        Args:
+            url: The page, or a search in yt-dlp's words.
+            most: Entries of a list to ask for.
+
         Raises:
-            BadItem: yt-dlp cannot make anything of it.
+            Failed: yt-dlp cannot make anything of it.
             StopRetrieval: The site wants to see a human.
         """
+        self._page = ""
+        self.params["playlistend"] = most
         try:
             info = self.extract_info(url, download=False)
         except (YoutubeDLError, RequestError) as error:
-            raise bad_item(error, url) from error
+            found = failed(error, url, secrets=self.secrets)
+            raise (of_a_page(self._page, url) if found.kind == "list" and self._page else found) from error
         if not isinstance(info, dict):
-            raise BadItem("yt-dlp finds nothing there", where=url)
+            raise Failed("yt-dlp finds nothing there", kind="list", where=url)
         return info
-
-
-def bad_item(error: Exception, url: str) -> BadItem:
-    """An error of yt-dlp as ours; its words in brackets. Raises `StopRetrieval` if they ask for a human."""
-    text = one_line(_BOILERPLATE.sub("", str(error)))
-    if _HUMAN.search(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")):
-        raise _human(f"{url} ({text})") from error
-    causes = [error, *(getattr(error, "exc_info", None) or ())]
-    causes += [getattr(cause, "cause", None) for cause in causes]
-    if any(isinstance(cause, TransportError) for cause in causes):
-        return BadItem("the connection broke, or there was none", where=url)  # how exactly is chance; the log says it
-    known = re.search(r"HTTP Error (\d+)", text)
-    return BadItem(f"HTTP error {known[1]} ({text})" if known else f"cannot be had ({text})", where=url)
 
 
 def check_javascript(names: Sequence[str]) -> None:
@@ -167,9 +203,12 @@ class _Bounded:
         TransportError: The connection broke, or hardly anything comes.
     """
 
-    def __init__(self, response: Response, limit: int, timeout: float, cut: bool = False) -> None:
+    def __init__(
+        self, response: Response, limit: int, timeout: float, cut: bool = False,
+        seen: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._fp, self._url = response.fp, response.url
-        self._limit, self._timeout, self._cut = limit, timeout, cut
+        self._limit, self._timeout, self._cut, self._seen = limit, timeout, cut, seen
         self._count, self._started = 0, time.monotonic()
         self._broken: TransportError | None = None
         # A plain read waits for as much as it is asked for, however slowly that comes.
@@ -201,6 +240,8 @@ class _Bounded:
         except Exception as error:  # of the socket, of http.client or of urllib3
             raise TransportError(cause=error) from error
         self._count += len(piece)
+        if self._seen is not None:
+            self._seen(piece)
         if self._count > self._limit:
             if self._cut:
                 return b""
@@ -217,14 +258,7 @@ def size(count: float) -> str:
 
 def _check_scheme(url: str) -> None:
     if urlsplit(url).scheme.lower() not in ("http", "https"):
-        raise BadItem(_NO_WEB, where=url)
-
-
-def _human(where: str) -> StopRetrieval:
-    return StopRetrieval(
-        "the site wants to see a human", where=where,
-        remedy="do not hurry: wait a day, raise retrieve.pause, and run the same command: it goes on from here",
-    )
+        raise Failed(_NO_WEB, kind="unusable", where=url)
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -7,10 +7,9 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from wsvs.core.errors import BadItem
 from wsvs.retrieve.download import Media, fetch_bytes, fetch_file
 from wsvs.retrieve.manifest import Row, one_line, safe_name
-from wsvs.retrieve.source import Candidate, Fetched, Unwanted
+from wsvs.retrieve.source import Candidate, Failed, Fetched, Unwanted
 from wsvs.retrieve.web import Web, check_javascript
 
 THUMBNAIL_WIDTH = 320  # pixels; the smallest that is at least so wide is taken
@@ -58,10 +57,10 @@ class SiteVideos:
         return Fetched(target, facts(info))
 
     def look(self, url: str) -> dict[str, Any]:
-        """What yt-dlp knows of one video. Raises `Unwanted` if it is too long, live, or not one video."""
-        info = self.web.extract(url)
+        """What yt-dlp knows of one video. Raises `Unwanted` if it is too long or live, `Failed` if not one video."""
+        info = self.web.extract(url, most=1)
         if info.get("_type", "video") != "video":
-            raise Unwanted("a list of videos, not one", where=url)
+            raise Failed("a list of videos, not one", kind="list", where=url)
         reason = unwanted(info, self.max_duration)
         if reason:
             raise Unwanted(reason, where=url)
@@ -107,10 +106,20 @@ class YouTubeSource(SiteVideos):
         return [
             Candidate(
                 str(entry["id"]), str(entry["url"]), query, rank, **_words(entry), thumbnail=thumbnail_of(entry),
-                unwanted=unwanted(entry, self.max_duration),
+                unwanted=unwanted(entry, self.max_duration), identity=identity(entry),
             )
             for rank, entry in enumerate(entries, 1)
         ]
+
+
+def identity(info: Mapping[str, Any]) -> str | None:
+    """Site and id, the same under whichever address; of a page that yt-dlp knows nothing about, its media file."""
+    site = str(info.get("extractor_key") or info.get("ie_key") or "").lower()
+    if site == "generic":
+        chosen = (info.get("requested_formats") or [info])[0]
+        address = chosen.get("manifest_url") or chosen.get("url")
+        return f"file {address}" if address else None
+    return f"{site} {info['id']}" if site and info.get("id") else None
 
 
 def unwanted(info: Mapping[str, Any], max_duration: float) -> str | None:
@@ -147,9 +156,9 @@ def _words(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_of(info: Mapping[str, Any], url: str) -> Mapping[str, Any]:
-    """The one file that yt-dlp chose. Raises `BadItem` if it is in pieces or not to be had by http(s)."""
+    """The one file that yt-dlp chose. Raises `Failed` if it is in pieces or not to be had by http(s)."""
     chosen = info.get("requested_formats") or [info]
     if len(chosen) != 1 or chosen[0].get("protocol", "") not in ("http", "https") or not chosen[0].get("url"):
         protocol = "+".join(str(one.get("protocol")) for one in chosen)
-        raise BadItem(f"no single file by http(s) ({protocol})", where=url)
+        raise Failed(f"no single file by http(s) ({protocol})", kind="unusable", where=url)
     return chosen[0]

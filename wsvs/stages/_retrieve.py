@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ from wsvs.nets.attention import resize
 from wsvs.nets.model import SegmentationNet
 from wsvs.retrieve.clips import place_clip
 from wsvs.retrieve.folder import FolderSource
+from wsvs.retrieve.journal import JOURNAL
 from wsvs.retrieve.local import LocalSource
-from wsvs.retrieve.manifest import MANIFEST, Row
-from wsvs.retrieve.source import SOURCES, Candidate, Source
+from wsvs.retrieve.manifest import MANIFEST, Row, skip
+from wsvs.retrieve.source import KINDS, SOURCES, Candidate, Source
 from wsvs.retrieve.table import COLUMNS, Tally
 from wsvs.stages._lightning import plain
 from wsvs.video.reader import shrunk_size
+
+log = logging.getLogger("wsvs")
 
 # What a video of YouTube in 360 lines takes, about; only for the estimate of a dry run.
 BYTES_PER_SECOND = 62_500.0
@@ -114,6 +118,7 @@ def build_source(cfg: DictConfig, known: Classes, classes: Classes) -> Source:
             retries=cfg.retrieve.retries,
         ),
         timeout=cfg.retrieve.timeout, format=cfg.retrieve.format, javascript=javascript,
+        options=plain(cfg.retrieve.yt_dlp),
     )
     limits = {"max_duration": cfg.retrieve.max_duration, "max_size": cfg.retrieve.max_size}
     if cfg.retrieve.source == "youtube":
@@ -125,12 +130,61 @@ def build_source(cfg: DictConfig, known: Classes, classes: Classes) -> Source:
         return YouTubeSource(web, per_class=cfg.retrieve.per_class, queries=queries, **limits)
     if not cfg.retrieve.file:
         raise UserError("no list of addresses", where="retrieve.file", remedy="give retrieve.file=FILE (url, class)")
-    source = UrlSource(web, file=cfg.retrieve.file, **limits)
+    source = UrlSource(web, file=cfg.retrieve.file, per_list=cfg.retrieve.per_list, **limits)
     for name in source.names():
         known.index(name, cfg.retrieve.file)
     if source.asks_youtube():
         check_javascript(javascript)
     return source
+
+
+def retried(cfg: DictConfig, run: Path) -> list[str]:
+    """Kinds of failures that retrieve.retry opens again.
+
+    Raises:
+        UserError: There is no such kind, or no earlier start of this run.
+    """
+    given = cfg.retrieve.retry if "retry" in cfg.retrieve else None
+    if given is None:
+        return []
+    kinds = [given] if isinstance(given, str) else list(given)
+    if kinds == ["all"]:
+        kinds = list(KINDS)
+    unknown = sorted(set(map(str, kinds)) - set(KINDS))
+    if unknown:
+        raise UserError(
+            f"no kind of failure is called {', '.join(unknown)}", where="retrieve.retry",
+            remedy=f"one or more of {', '.join(KINDS)}; or all",
+        )
+    if not (run / JOURNAL).is_file():
+        raise UserError(
+            "this would be a new run, and has no failures yet", where="retrieve.retry",
+            remedy="type the command of the earlier run with it, or name that run: WSVS_RUN_ID=<its folder's name>",
+        )
+    return kinds
+
+
+def tell_failures(failures: Mapping[str, int]) -> None:
+    """What can be done about videos that were not had."""
+    if "later" in failures:
+        log.info("failed for now: videos %d; the same command tries them again", failures["later"])
+    if "budget" in failures:
+        log.info("left by a budget: videos %d; the same command with a larger one goes on", failures["budget"])
+    if "account" in failures:
+        log.info(
+            "need an account: videos %d; the same command with retrieve.yt_dlp.cookies=FILE retrieve.retry=[account] "
+            "tries them again", failures["account"],
+        )
+    if "region" in failures:
+        log.info(
+            "blocked in this country: videos %d; the same command with retrieve.yt_dlp.proxy=URL "
+            "retrieve.retry=[region] tries them again", failures["region"],
+        )
+    if "unknown" in failures:
+        log.info(
+            "failed in an earlier version: videos %d; the same command with retrieve.retry=[unknown] tries them again",
+            failures["unknown"],
+        )
 
 
 def estimate(cfg: DictConfig, wanted: Sequence[tuple[str, Candidate]]) -> dict[str, Any]:
@@ -191,11 +245,15 @@ def merge(folder: Path, out: Path) -> None:
 
 def _merged(jobs: Iterable[Path], out: Path) -> Iterator[Row]:
     seen = set()
+    had: dict[tuple[str, str], str] = {}
     for job in jobs:
         for row in read_jsonl(job / MANIFEST):
             key = row["class"], row["video"]
             if key not in seen:
                 seen.add(key)
+                other = had.setdefault((row["class"], row["sha256"]), row["video"]) if row["clips"] else row["video"]
+                if other != row["video"]:
+                    row = {**skip(row, f"the same video as {other} (by its content)"), "clips": []}
                 for clip in row["clips"]:
                     place_clip(job / clip["path"], out / clip["path"])
                 yield row

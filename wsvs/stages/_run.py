@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.table import Table
 
 from wsvs.config.check import text_of
@@ -31,6 +31,7 @@ from wsvs.core.processes import rank as rank  # stages take it from here
 from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._job import swept
 from wsvs.stages._next import next_line
+from wsvs.stages._resume import BUDGETS, MANNERS, continues, is_task_override, overrides_of
 from wsvs.stages._status import is_part
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ FINGERPRINT = ".fingerprint"
 LOCK = ".lock"
 _OWN = (INPUTS, FINGERPRINT, LOCK, ".hydra", "wandb", "wandb.json")  # before there is any work
 # Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
-NO_RESULT = ("workers", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every")
+NO_RESULT = ("workers", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every", *MANNERS)
 CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 
 
@@ -156,10 +157,15 @@ class Run:
 
     def _check_settings(self, inputs: Mapping[str, Path]) -> None:
         """Part of one result and part of another would make neither: refuse what was begun with other settings."""
-        now, path = fingerprint(self.cfg, self.stage, inputs), self.dir / FINGERPRINT
-        if not path.is_file():
+        now, path = fingerprint(self.cfg, self.stage, inputs, without=BUDGETS), self.dir / FINGERPRINT
+        now = f"2 {now}" if self.stage == "retrieve" else now
+        before = path.read_text(encoding="utf-8") if path.is_file() else None
+        if before is not None and self.stage == "retrieve" and not before.startswith("2 "):
+            log.warning("an earlier version began this run: whether its settings were the same cannot be told")
+            before = None
+        if before is None:
             write_text(path, now)
-        elif path.read_text(encoding="utf-8") != now:
+        elif before != now:
             raise UserError(
                 "this run directory was begun with other settings", where=self.dir,
                 remedy="give another WSVS_RUN_ID (in a SLURM job too: its number is the default), or resume=false, "
@@ -240,14 +246,15 @@ def resolve_inputs(cfg: DictConfig, module: ModuleType) -> dict[str, Path]:
     }
 
 
-def fingerprint(cfg: DictConfig, stage: str, inputs: Mapping[str, Path]) -> str:
+def fingerprint(cfg: DictConfig, stage: str, inputs: Mapping[str, Path], without: Sequence[str] = ()) -> str:
     """Digest of all that determines a stage's result: its sections of the configuration, the seed, its inputs."""
     keys = load_stage(stage).SECTIONS
     sections: dict[str, Any] = {}
     for key in (*keys, "seed"):
         value = OmegaConf.select(cfg, key)  # a section, or one setting of it
         sections[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-    text = json.dumps([_without(sections, NO_RESULT), {k: str(v) for k, v in inputs.items()}], sort_keys=True)
+    sections = _without(sections, (*NO_RESULT, *without))
+    text = json.dumps([sections, {k: str(v) for k, v in inputs.items()}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -262,27 +269,13 @@ def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
     if resume and stage in ALL_STAGES and not any(
         os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
     ):
-        wanted = sorted(word for word in sys.argv[1:] if _is_task_override(word))
+        said = sorted(word for word in sys.argv[1:] if is_task_override(word))
         for path in sorted(home.glob("*/.hydra/overrides.yaml"), reverse=True):
             directory = path.parents[1]
-            same = _overrides_of(path) == wanted
-            if same and not (directory / runs.SUMMARY).exists() and not _is_locked(directory):
+            if continues(directory, stage, said, overrides_of(path)) and not _is_locked(directory):
                 os.environ["WSVS_RUN_ID"] = directory.name
                 break
     return runs.run_id()
-
-
-def _is_task_override(word: str) -> bool:
-    return ("=" in word or word.startswith("~")) and not word.startswith(("-", "hydra"))
-
-
-def _overrides_of(path: Path) -> list[str]:
-    """What an earlier command wrote down of its overrides, sorted; nothing where a full disk left a stump."""
-    try:
-        words = OmegaConf.load(path)
-        return sorted(str(word) for word in words) if isinstance(words, ListConfig) else []
-    except Exception:  # of yaml, mostly, which is not ours to import
-        return []
 
 
 def relaunched() -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import read_write
+from omegaconf import OmegaConf, read_write
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
@@ -43,6 +43,7 @@ class Sweep(Callback):
 
     def on_run_start(self, config: Any, **_: Any) -> None:
         """A job alone; also a step of a pipeline, a rank and a job of a sweep, which are told what swept them."""
+        _refuse_secrets(config)
         chosen = config.hydra.runtime.choices.get("sweep") or "none"
         if chosen == "none" or _status.is_part() or relaunched() or swept():
             return
@@ -53,6 +54,7 @@ class Sweep(Callback):
         raise SystemExit(_status.overall())
 
     def on_multirun_start(self, config: Any, **_: Any) -> None:
+        _refuse_secrets(config)
         try:
             _check_params(config.hydra)
             if config.hydra.runtime.choices.get("hydra/sweeper", "basic") != "basic" and world_size() > 1:
@@ -112,6 +114,21 @@ class Sweep(Callback):
                 _status.add(_status.PASSED_OVER)
             else:
                 _status.add(read_json(record).get("status", _status.PASSED_OVER))
+
+
+def _refuse_secrets(config: Any) -> None:
+    """Ends the process before Hydra writes a password that stands among the settings into the run directory."""
+    given = config.retrieve.get("yt_dlp") or {}
+    written: Any = OmegaConf.to_container(given, resolve=False) if OmegaConf.is_config(given) else {}
+    if not any(value is not None for value in written.values()):
+        return
+    from wsvs.retrieve.ytdlp import refuse_written_secrets
+
+    try:
+        refuse_written_secrets(written)
+    except UserError as error:
+        _status.complain(error)
+        raise SystemExit(_status.overall()) from None
 
 
 def _check_params(hydra: Any) -> None:

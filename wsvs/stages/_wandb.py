@@ -125,6 +125,8 @@ class Tracker:
         given, run = self.settings, self.run
         os.environ.setdefault("WANDB_DATA_DIR", str(run.dir / "wandb"))  # else copies for upload lie in the home folder
         config: Any = OmegaConf.to_container(run.cfg, resolve=True)
+        if "yt_dlp" in config["retrieve"]:  # as it is written: ${oc.env:NAME} and not the secret
+            config["retrieve"]["yt_dlp"] = OmegaConf.to_container(run.cfg.retrieve.yt_dlp, resolve=False)
         config["inputs"] |= {stage: str(path) for stage, path in run.inputs.items()}
         try:
             self.wandb = wandb.init(

@@ -30,6 +30,8 @@ from wsvs.stages._retrieve import (
     merge,
     print_costs,
     print_tally,
+    retried,
+    tell_failures,
 )
 from wsvs.stages._run import Run, log, rank
 from wsvs.video.decode import Converter, OpenVideo
@@ -79,7 +81,9 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
     choice = Choice(
         threshold=cfg.retrieve.threshold, key_frames=cfg.retrieve.key_frames, window=cfg.retrieve.window,
         scan=cfg.retrieve.scan, batch=cfg.retrieve.batch,
+        max_duration=cfg.retrieve.max_duration if "max_duration" in cfg.retrieve else None,
     )
+    retry = retried(cfg, run.dir)
     budget = Budget(cfg.retrieve.max_videos, cfg.retrieve.max_bytes, cfg.retrieve.max_hours)
     source = build_source(cfg, known, classes)
     net = load_net(run.checkpoint("encoder"))
@@ -96,6 +100,7 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
     with Crawl(
         source, classes.names, run.dir, Tools(OpenVideo, convert, probe, score), choice, budget,
         keep_videos="keep_videos" in cfg.retrieve and cfg.retrieve.keep_videos,
+        streak=cfg.retrieve.streak if "streak" in cfg.retrieve else None, retry=retry,
     ) as crawl:
         if cfg.dry_run:
             _dry(run, crawl)
@@ -108,7 +113,7 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
 def _dry(run: Run, crawl: Crawl) -> None:
     """Search and thumbnails only. The run stays unfinished, so that nobody takes it for an input."""
     wanted = crawl.look()
-    found = sum(len(candidates) for candidates in crawl.journal.found.values())
+    found = sum(len(crawl.journal.candidates(name)) for name in crawl.classes)
     costs = {"found": found, "thumbnails passed": len(wanted), **estimate(run.cfg, wanted)}
     write_json(run.dir / "dry_run.json", costs)
     print_costs(costs)
@@ -119,10 +124,11 @@ def _close(run: Run, rows: Iterable[Row], classes: Classes) -> None:
     """The closing table, by class, and the summary."""
     tallies = tally(rows, classes.names)
     print_tally(tallies)
+    tell_failures(tallies["all"].failures)
     write_json(run.dir / "by_class.json", {name: one.asdict() for name, one in tallies.items()})
     if not tallies["all"].retrieved:
         raise UserError("no video of any class", where=run.dir / MANIFEST, remedy=_LOOK)
-    counts = {key: value for key, value in tallies["all"].asdict().items() if key != "lost"}
+    counts = {key: value for key, value in tallies["all"].asdict().items() if key != "lost" and value != {}}
     lacking = [name for name in classes if not tallies[name].clips]
     run.finish(counts={**counts, "classes_without_video": lacking}, wrote=run.dir / MANIFEST)
 
