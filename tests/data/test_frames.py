@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 
 from wsvs.core.classes import IGNORE
 from wsvs.core.masks import write_mask
-from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet, PseudoLabelDataset
+from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet, PseudoLabelDataset, same_videos
 from wsvs.data.transforms import FILL, ImageAugmentation
 from wsvs.data.visits import Visit, visited
 
@@ -74,6 +74,25 @@ def test_split_takes_a_video_of_two_classes_whole(tmp_path):
     assert {s["video"] for s in train.shots} == set("bcdef")
     train, held = FrameSet.select(tmp_path, shots, 0, 1).split(0.25)
     assert not held.shots and len(train.shots) == 9  # z would have no video to learn from
+
+
+def test_split_never_parts_copies_of_a_video(tmp_path):
+    """The same content, or the same site and id, under other names; of old manifests nothing is known."""
+    shots = [
+        {**shot(f"{video}_0", video, [0.5], kind=kind), "sha256": sha, "identity": identity}
+        for video, kind, sha, identity in (
+            ("a", "x", "1", None), ("b", "x", "1", None), ("c", "y", "2", "site v"), ("d", "y", "3", "site v"),
+            ("e", "y", "3", None), ("f", "x", "4", None), ("g", "y", "5", None), ("h", "x", None, None),
+            ("i", "y", None, None), ("a", "y", "1", None),
+        )
+    ]
+    frames = FrameSet.select(tmp_path, shots, 0, 1)
+    same = same_videos(frames.shots)
+    assert same == {**{v: v for v in "fghi"}, "a": "a", "b": "a", "c": "c", "d": "c", "e": "c"}
+    for share in (0.2, 0.3, 0.5, 0.7):
+        train, held = frames.split(share)
+        assert not {same[s["video"]] for s in train.shots} & {same[s["video"]] for s in held.shots}
+        assert held.shots and len(train.shots) + len(held.shots) == len(shots)
 
 
 def boxed(height, width, box):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -39,9 +40,10 @@ class Site:
 
             def do_GET(self) -> None:
                 begin = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
-                hit = Hit(self.path, int(begin), headers=dict(self.headers), time=time.monotonic())
+                path = re.sub(r"^http://[^/]+", "", self.path)  # to a proxy the whole address is said
+                hit = Hit(path, int(begin), headers=dict(self.headers), time=time.monotonic())
                 site.hits.append(hit)
-                site.handlers.get(self.path, status(404))(Answer(self, hit))
+                site.handlers.get(path, status(404))(Answer(self, hit))
 
             def log_message(self, *_: Any) -> None: ...
 

@@ -69,8 +69,10 @@ def wsvs(capsys, monkeypatch):
     number = iter(range(10**6))
 
     def call(*arguments: str, run_id: str | None = None) -> tuple[int, str, str]:
-        # A process of its own would have an id of its own.
+        # A process of its own would have an id of its own; run_id="auto" lets it look for an earlier run.
         monkeypatch.setenv("WSVS_RUN_ID", run_id or f"r{next(number)}")
+        if run_id == "auto":
+            monkeypatch.delenv("WSVS_RUN_ID")
         monkeypatch.setattr(sys, "argv", ["wsvs", *arguments])
         before = dict(os.environ)
         GlobalHydra.instance().clear()

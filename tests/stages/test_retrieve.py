@@ -178,3 +178,106 @@ def test_estimate(composed):
     size = 6.25e6 + 10e6 + 10e6  # the others are cut off at max_size
     assert costs["GB"] == pytest.approx(size / 1e9)
     assert costs["hours"] == pytest.approx((3 * 3 * 2 + size / 1e6) / 3600)
+
+
+def test_the_same_command_tries_again_what_failed_for_now(wsvs, words, site, caplog):
+    """Also with other pauses; what is gone only by retrieve.retry, and nothing of it starts a new run."""
+    caplog.set_level("INFO", "wsvs")
+    good = dict(site.handlers)
+    site.add("/rex", status(403))
+    code, out, err = wsvs(*words, run_id="auto")
+    assert code == 3, out + err
+    [run] = Path("outputs/default/retrieve").iterdir()
+    assert "failed for now: videos 1; the same command tries them again" in caplog.text
+    counts = json.loads((run / "summary.json").read_text())["counts"]
+    assert counts["failures"] == {"later": 1, "gone": 1} and counts["passed over"] == 2
+    assert json.loads((run / "by_class.json").read_text())["dog"]["failures"] == {"later": 1, "gone": 1}
+
+    site.handlers = good
+    slower = ["retrieve.pause=[0,0.01]" if word.startswith("retrieve.pause") else word for word in words]
+    code, out, err = wsvs(*slower, "retrieve.streak=7", run_id="auto")
+    assert code == 3 and "what failed in earlier starts: videos 1" in caplog.text, out + err
+    assert [row["status"].partition(" (")[0] for row in rows_of(run)] == [
+        "retrieved", "retrieved", "failed: HTTP error 404",
+    ]
+    site.add("/gone", site.handlers["/tom"])
+    code, out, err = wsvs(*words, "retrieve.retry=[gone]", run_id="auto")
+    assert code == 0 and rows_of(run)[2]["failure"] is None, out + err
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+    code, out, err = wsvs(*words, run_id="auto")  # nothing is left: a new run
+    assert len(list(run.parent.iterdir())) == 2, out + err
+
+
+def test_a_streak_ends_the_command(wsvs, words, site, tmp_path):
+    listed = "".join(f"{site.add(f'/bad{k}', status(403))}\tcat\n" for k in range(6))
+    with (tmp_path / "urls.tsv").open("a") as table:
+        table.write(listed)
+    code, _, err = wsvs(*words, run_id="auto")
+    assert code == 2 and "5 failures in a row (later 5), the last one: failed: HTTP error 403" in err, err
+    [run] = Path("outputs/default/retrieve").iterdir()
+    assert not (run / "summary.json").exists() and not site.of("/bad5")
+    for path in list(site.handlers):
+        site.add(path, site.handlers["/tom"]) if path.startswith("/bad") else None
+    code, out, err = wsvs(*words, run_id="auto")
+    assert code == 3 and [path.name for path in run.parent.iterdir()] == [run.name], out + err
+    assert [row["failure"] for row in rows_of(run)] == [None] * 7 + [None, "gone"]
+
+
+def test_a_larger_budget_goes_on_with_the_run(wsvs, words, caplog):
+    caplog.set_level("INFO", "wsvs")
+    code, out, err = wsvs(*words, "retrieve.max_videos=1", run_id="auto")
+    assert code == 3, out + err
+    [run] = Path("outputs/default/retrieve").iterdir()
+    assert "left by a budget: videos 1; the same command with a larger one" in caplog.text
+    code, out, err = wsvs(*words, "retrieve.max_videos=2", run_id="auto")
+    assert [row["failure"] for row in rows_of(run)] == [None, None, "gone"], out + err
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_settings_of_retries_and_of_yt_dlp_are_checked(wsvs, words, monkeypatch):
+    monkeypatch.setenv("WSVS_PROXY", "http://me:hush@127.0.0.1:9")
+    for given, expected in (
+        ("retrieve.retry=[lost]", "no kind of failure is called lost"),
+        ("retrieve.retry=[account]", "this would be a new run"),
+        ("+retrieve.yt_dlp.exec=rm", "cannot be handed to yt-dlp"),
+        ("retrieve.yt_dlp.cookies=none.txt", "no such file"),
+        ("retrieve.streak=0", "retrieve.streak must be at least 1"),
+        ("retrieve.per_list=0", "retrieve.per_list must be at least 1"),
+        ("'retrieve.yt_dlp.proxy=\"http://me:hush@127.0.0.1:9\"'".strip("'"), "oc.env:WSVS_SECRET"),
+    ):
+        code, _, err = wsvs(*words, given)
+        assert code == 2 and expected in err and "hush" not in err, err
+    for path in Path("outputs").rglob("*"):
+        assert path.is_dir() or "hush" not in path.read_text(errors="replace"), path
+    by_proxy = ("retrieve.yt_dlp.proxy=${oc.env:WSVS_PROXY}", "retrieve.streak=null")
+    code, out, err = wsvs(*words, *by_proxy, run_id="proxied")
+    assert code == 2 and "no video of any class" in err, out + err  # nobody answers at that proxy
+    run = Path("outputs/default/retrieve/proxied")
+    assert {row["failure"] for row in rows_of(run)} == {"later"}
+    for path in Path("outputs").rglob("*"):
+        assert path.is_dir() or "hush" not in path.read_text(errors="replace"), path
+
+
+def test_a_run_of_an_earlier_version_is_opened_again(wsvs, words, site):
+    good = dict(site.handlers)
+    site.add("/rex", status(404))
+    code, out, err = wsvs(*words, run_id="auto")
+    assert code == 3, out + err
+    [run] = Path("outputs/default/retrieve").iterdir()
+    (run / ".fingerprint").write_text("0" * 64)  # what an earlier version wrote: of other settings, without a mark
+    for name in ("journal.jsonl", "manifest.jsonl"):
+        lines = [json.loads(line) for line in (run / name).read_text().splitlines()]
+        for line in lines:
+            line.pop("failure", None)
+            for result in line.get("results", {}).values():
+                result.pop("failure", None)
+        (run / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = json.loads((run / "summary.json").read_text())
+    del found["counts"]["failures"]
+    write_json(run / "summary.json", found)
+    site.handlers = good
+    code, out, err = wsvs(*words, "retrieve.retry=[unknown]", run_id="auto")
+    assert code == 3 and "an earlier version began this run" in (run / "wsvs.log").read_text(), out + err
+    assert [row["status"].partition(" (")[0] for row in rows_of(run)] == [
+        "retrieved", "retrieved", "failed: HTTP error 404",
+    ]

@@ -49,7 +49,7 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
             )
         if value is None:
             continue
-        values = [value] if isinstance(value, str | int) else list(value)
+        values = list(value) if isinstance(value, list | tuple) else [value]
         if not values or not all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
             raise UserError("must be a text, or a list of texts", where=place, remedy=f"write {place}=TEXT")
         if name in _FILES and not Path(str(value)).expanduser().is_file():
