@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 import yt_dlp
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.networking.exceptions import TransportError
@@ -17,6 +16,7 @@ from yt_dlp.utils import ExtractorError, UserNotLive
 from tests.retrieve.conftest import Retrieval
 from tests.retrieve.films import another, thumbnail
 from tests.retrieve.server import Site, file, says, status
+from wsvs.config.groups import UrlsRetrieve
 from wsvs.retrieve.crawl import Budget
 from wsvs.retrieve.failures import ADVICE, failed, translate, words
 from wsvs.retrieve.manifest import Row, new_row
@@ -27,7 +27,6 @@ from wsvs.retrieve.web import Web
 from wsvs.retrieve.ytdlp import ALLOWED
 
 RED = thumbnail(0.9)
-CONF = Path(__file__).parents[2] / "conf" / "retrieve"
 RATE_LIMIT = (  # what yt-dlp makes of YouTube's page for a session that went too fast
     "ERROR: [youtube] x: Video unavailable. This content isn't available, try again later. The current session has "
     "been rate-limited by YouTube for up to an hour. It is recommended to use `-t sleep` to add a delay between video "
@@ -301,7 +300,7 @@ def test_advice_of_yt_dlp_names_what_exists_here() -> None:
         assert not re.search(r"(?<![\w-])--[a-z]|`-t|yt-dlp/wiki", said), said
         settings.update(re.findall(r"retrieve\.[\w.]+", said))
     assert {"retrieve.yt_dlp.cookies", "retrieve.yt_dlp.proxy", "retrieve.pause"} <= settings
-    shipped = yaml.safe_load((CONF / "urls.yaml").read_text())
+    shipped = UrlsRetrieve.defaults()
     for setting in settings | {value.partition("=")[0] for value in ADVICE.values()}:
         _, key, *inner = setting.split(".")
         assert key in shipped and (not inner or inner[0] in shipped[key]), setting
