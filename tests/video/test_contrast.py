@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from wsvs.video.contrast import border_distance, carried, consensus, contrast_term, evidence
+from wsvs.video.contrast import border_distance, carried, consensus, contrast_term, evidence, own_levels
 from wsvs.video.segmentation import SegmentSettings, describe_frames, segment
 
 SETTINGS = SegmentSettings(lambda_a=0.0, motion="contrast", superpixels=300, lambda_c=1.0, alpha_s=80.0, alpha_t=64.0)
@@ -157,3 +157,43 @@ def test_a_graph_without_motions_is_refused():
     graph = describe_frames(moving_square(4.0, frames=2)[0], replace(SETTINGS, motion="inside_outside"))
     with pytest.raises(ValueError, match='motion="contrast" needs'):
         segment(graph, None, SETTINGS)
+
+
+def test_a_slow_object_has_a_level_of_its_own():
+    """A row of superpixels: ground, a slow object, ground, a fast one; and specks that are too small or too slow."""
+    distance = np.array([0.0, 0, 1, 0.9, 1.1, 0, 0, 6, 6, 6, 0, 0.9, 0, 0, 0, 0])
+    sizes = np.full(16, 100)
+    sizes[11] = 2
+    edges = np.stack([np.arange(15), np.arange(1, 16)], axis=1)
+    found = own_levels(distance, edges, sizes, 3.0, 0.15)
+    assert found == pytest.approx([3.0] * 2 + [1.1 / 3] * 3 + [3.0] * 11)
+    assert own_levels(distance, edges, sizes, 3.0, 1.5) == pytest.approx([3.0] * 16)  # slower than the slowest
+    alone = np.where(distance == 6, 6.0, 0)
+    assert own_levels(alone, edges, sizes, 3.0, 0.15) == pytest.approx([3.0] * 16)
+    assert own_levels(np.zeros(16), edges, sizes, 1e-3, 0.15) == pytest.approx([1e-3] * 16)
+
+
+@pytest.mark.parametrize(("fast", "slow", "down"), [(6, 1, 0), (8, 1, 1), (3, 1.5, -1), (3, 3, 0)])
+def test_objects_of_different_speed_are_both_found(fast, slow, down):
+    rng = np.random.default_rng(4)
+    size, count = (150, 240), 10
+
+    def skin(colour, height, width):
+        return cv2.GaussianBlur(rng.normal(0, 60, (height, width, 3)), (0, 0), 1.5) + colour
+
+    ground, things = skin((90, 120, 70), *size), [skin((190, 70, 50), 40, 50), skin((60, 70, 190), 40, 50)]
+    film, truth = [], []
+    for t in range(count):
+        frame, masks = ground.copy(), []
+        for thing, x, y in ((things[0], 40 + fast * t, 25), (things[1], 150 - slow * t, 90 + down * slow * t / 2)):
+            matrix = np.array([[1, 0, x], [0, 1, y]], np.float64)
+            alpha = cv2.warpAffine(np.ones((40, 50)), matrix, size[::-1])
+            frame = frame * (1 - alpha[..., None]) + cv2.warpAffine(thing, matrix, size[::-1]) * alpha[..., None]
+            masks.append(alpha > 0.5)
+        film.append(np.clip(frame + rng.normal(0, 2, frame.shape), 0, 255).astype(np.uint8))
+        truth.append(masks)
+    truth = np.array(truth)
+    found = segment(describe_frames(np.stack(film), SETTINGS), None, SETTINGS).masks()
+    for number in (0, 1):
+        assert (found & truth[:, number]).sum() > 0.8 * truth[:, number].sum()
+    assert (found & ~truth.any(axis=1)).sum() < 0.15 * truth.sum()

@@ -13,13 +13,16 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
 from wsvs.core.otsu import otsu
 from wsvs.video.camera import residual_motion
 from wsvs.video.frame_graph import FrameGraph
 
+_SLOW = 0.15  # px of a frame 400 px long: less is no motion of a slow object
+_PART = 0.002  # share of a frame's area: less is no object of its own
+_SHARE = 1 / 3  # of its peak: the level of a slow object; a fast one that fills its frame gets about the same
 _RIM = 1e-4  # every step costs something, so that equal superpixels are ordered by their distance from the border
 _BLEND = 0.5  # weight that motion carried over from the neighbouring frame loses from frame to frame
 _LAB, _PLACE = 8.0, 60.0  # units in which superpixels are alike: of Lab, and px of a frame 400 px long
@@ -47,11 +50,51 @@ def border_distance(features: np.ndarray, edges: np.ndarray, border: np.ndarray)
     return dijkstra(graph, directed=False, indices=border, min_only=True)
 
 
-def evidence(features: np.ndarray, edges: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """`border_distance` of the superpixels of one frame, d / (d + Otsu's threshold): (K,) in [0, 1)."""
+def evidence(
+    features: np.ndarray, edges: np.ndarray, labels: np.ndarray, sizes: np.ndarray, *, moving: bool = False
+) -> np.ndarray:
+    """`border_distance` of the superpixels of one frame, d / (d + level): (K,) in [0, 1).
+
+    The level is Otsu's threshold; of motions (`moving`) that of `own_levels`.
+    """
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     distance = border_distance(features, edges, border)
-    return distance / (distance + max(otsu(distance, sizes, flat=0), 1e-3))
+    level = max(otsu(distance, sizes, flat=0), 1e-3)
+    if moving:
+        return distance / (distance + own_levels(distance, edges, sizes, level, _SLOW * max(labels.shape) / 400))
+    return distance / (distance + level)
+
+
+def own_levels(
+    distance: np.ndarray, edges: np.ndarray, sizes: np.ndarray, level: float, slowest: float
+) -> np.ndarray:
+    """Level of every superpixel of a frame: `level`, but that of a slower object is a third of its own peak.
+
+    One level for the whole frame splits the fastest object from all else, and a slow one beside it counts as ground. A
+    second threshold by Otsu, of what is below the first, finds the regions that move, too.
+
+    Args:
+        distance: (K,) `border_distance` of the motions.
+        edges: (E, 2) pairs of superpixels that touch.
+        sizes: (K,) px.
+        level: Threshold of the frame.
+        slowest: px; smaller distances are no motion.
+    """
+    levels = np.full(len(distance), level)
+    below = distance < level
+    if not below.any():
+        return levels
+    up = distance > max(otsu(distance[below], sizes[below], flat=level), slowest)
+    inner = edges[up[edges].all(axis=1)]
+    shape = (len(distance), len(distance))
+    links = csr_array((np.ones(len(inner)), (inner[:, 0], inner[:, 1])), shape=shape)
+    regions, region = connected_components(links, directed=False)
+    peaks = np.zeros(regions)
+    np.maximum.at(peaks, region, distance)
+    large = np.bincount(region, sizes * up, regions) >= _PART * sizes.sum()
+    slow = up & large[region] & (peaks[region] < level)
+    levels[slow] = _SHARE * peaks[region[slow]]
+    return levels
 
 
 def carried(values: np.ndarray, edges: np.ndarray, counts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -152,7 +195,7 @@ def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.nda
         edges, sizes = graph.spatial[bounds[t] : bounds[t + 1]] - first, graph.sizes[first:end]
         # The flow to the next frame and the one from the last err at opposite sides of an object: the smaller counts.
         for motion in motions:
-            moves = evidence(motion[first:end], edges, graph.labels[t], sizes)
+            moves = evidence(motion[first:end], edges, graph.labels[t], sizes, moving=True)
             np.minimum(found[first:end], moves, out=found[first:end])
         if saliency:
             found[first:end] *= evidence(lab[first:end], edges, graph.labels[t], sizes) ** power
