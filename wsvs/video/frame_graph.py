@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from time import perf_counter
 
 import cv2
@@ -14,8 +15,11 @@ from wsvs.video.evidence import detail, own_motion
 from wsvs.video.flow import FLOWS, Flow
 from wsvs.video.graph import flow_percentage, spatial_edges, temporal_links
 from wsvs.video.inside_outside import inside_map, reliability
+from wsvs.video.layout import Area, active_area
 from wsvs.video.settings import SegmentSettings
 from wsvs.video.superpixels import Means, means, slic, superpixel_means
+
+_HEAD = 12  # frames in which bars are looked for
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class FrameGraph:
     Superpixels are numbered through the video: frame t owns offsets[t] to offsets[t + 1].
 
     Attributes:
-        labels: (T, H, W) int16 or int32, numbered from 0 in each frame.
+        labels: (T, H, W) int16 or int32, numbered from 0 in each frame; of the frames without bars, if they have any.
         offsets: (T+1,) int64, first superpixel of each frame.
         sizes: (N,) int32 px.
         colours: (N, 3) float32 mean RGB.
@@ -39,6 +43,8 @@ class FrameGraph:
         moves: (N, 2, 2) float32 px, mean motion to the next frame and from the last one, (right, down); empty
             unless `settings.motion` is "contrast".
         own: (N,) float32, evidence of motion that is not the camera's (`wsvs.video.evidence`); 0 in the last frame.
+        area: Rows and columns of the frames that `labels` covers (`wsvs.video.layout`).
+        shape: (height, width) of the whole frames.
         seconds: Time of each step.
     """
 
@@ -55,6 +61,8 @@ class FrameGraph:
     psi: np.ndarray
     moves: np.ndarray
     own: np.ndarray
+    area: Area
+    shape: tuple[int, int]
     seconds: dict[str, float]
 
     @property
@@ -66,24 +74,24 @@ class FrameGraph:
         return int(self.offsets[-1])
 
     def paint(self, values: np.ndarray) -> np.ndarray:
-        """(N,) values of superpixels -> (T, H, W) maps."""
-        painted = np.empty(self.labels.shape, values.dtype)
+        """(N,) values of superpixels -> (T, height, width) maps of the whole frames; bars are 0."""
+        painted = np.zeros((self.frames, *self.shape), values.dtype)
         for t, labels in enumerate(self.labels):
-            values[self.offsets[t] : self.offsets[t + 1]].take(labels, out=painted[t], mode="clip")  # mode: no check
+            painted[t][self.area] = values[self.offsets[t] : self.offsets[t + 1]].take(labels, mode="clip")  # no check
         return painted
 
     def means(self, maps: np.ndarray) -> np.ndarray:
         """(T, h, w) maps -> (N,) means over superpixels; maps of another size are resized bilinearly."""
         if len(maps) != self.frames or maps.ndim != 3:
             raise ValueError(f"maps must be (h, w) for each of {self.frames} frames, got {maps.shape}")
-        height, width = self.labels.shape[1:]
+        height, width = self.shape
         values = np.empty(self.nodes)
         for t, labels in enumerate(self.labels):
             one = np.ascontiguousarray(maps[t], np.float32)
             if one.shape != (height, width):
                 one = cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR)
             first, end = self.offsets[t : t + 2]
-            values[first:end] = superpixel_means(labels, one, end - first)
+            values[first:end] = superpixel_means(labels, one[self.area], end - first)
         return values
 
 
@@ -100,13 +108,13 @@ def describe_frames(
     flow: Flow | None = None,
     superpixels: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> FrameGraph:
-    """Everything about a video that needs its frames, but no network. Two frames are held at a time.
+    """Everything about a video that needs its frames, but no network. At most 12 frames are held at a time.
 
     Args:
         frames: (H, W, 3) uint8 RGB, all of one size; shrunk to `working_size` if they are larger.
         settings: Defaults if None.
         flow: Replaces the flow that `settings` names.
-        superpixels: Replaces SLIC: frame -> (H, W) labels 0..K-1, all in use.
+        superpixels: Replaces SLIC: frame -> (H, W) labels 0..K-1, all in use; bars are then not looked for.
 
     Returns:
         Numpy arrays only, so that a worker process can hand it over.
@@ -118,10 +126,18 @@ def describe_frames(
     flow = flow or FLOWS[settings.flow]()
     draft = _Draft()
     before: np.ndarray | None = None
-    for frame in frames:
-        frame = _fit(frame, settings.longest_edge)
-        if before is not None and before.shape != frame.shape:
-            raise ValueError(f"frames of one video have one size, got {before.shape} and {frame.shape}")
+    fitted = _fitted(frames, settings.longest_edge)
+    head = list(islice(fitted, _HEAD))
+    if head:
+        draft.shape = head[0].shape[:2]
+        draft.area = (slice(0, draft.shape[0]), slice(0, draft.shape[1]))
+    if head and superpixels is None:
+        with draft.timed("layout"):
+            draft.area = active_area(head)
+        share = head[0][draft.area].size / head[0].size
+        settings = replace(settings, superpixels=max(1, round(settings.superpixels * share)))
+    for frame in chain(head, fitted):
+        frame = np.ascontiguousarray(frame[draft.area])
         with draft.timed("superpixels"):
             if superpixels is not None:
                 labels = superpixels(frame)
@@ -136,6 +152,17 @@ def describe_frames(
         draft.add(frame, labels, moved)
         before = frame
     return draft.finish()
+
+
+def _fitted(frames: Iterable[np.ndarray], longest_edge: int) -> Iterator[np.ndarray]:
+    """Frames at working size, all of one size."""
+    shape: tuple[int, ...] | None = None
+    for frame in frames:
+        fitted = _fit(frame, longest_edge)
+        if shape is not None and shape != fitted.shape:
+            raise ValueError(f"frames of one video have one size, got {shape} and {fitted.shape}")
+        shape = fitted.shape
+        yield fitted
 
 
 def _checked(flow: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -166,6 +193,8 @@ class _Draft:
     psi: list[np.ndarray] = field(default_factory=list)
     moves: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # of a pair: to, from
     own: list[np.ndarray] = field(default_factory=list)
+    area: Area = (slice(0), slice(0))
+    shape: tuple[int, int] = (0, 0)
     detail: np.ndarray | None = None  # of the frame added last
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -243,6 +272,8 @@ class _Draft:
             psi=np.concatenate([*self.psi, last + 1], dtype=np.float32),
             moves=self._moves(counts),
             own=np.concatenate([*self.own, last], dtype=np.float32),
+            area=self.area,
+            shape=self.shape,
             seconds=self.seconds,
         )
 
