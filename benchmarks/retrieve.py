@@ -26,7 +26,8 @@ from wsvs.retrieve.examine import Choice, Tools
 from wsvs.retrieve.keyframes import key_frames, read_index, windows
 from wsvs.retrieve.source import Candidate, Fetched
 from wsvs.stages._retrieve import ImageScorer
-from wsvs.video.decode import Converter, OpenVideo
+from wsvs.video.convert import Converter
+from wsvs.video.decode import OpenVideo
 from wsvs.video.reader import probe, read_frames
 
 SIZE, RATE, SECONDS, GOP = (1280, 720), 25, 60, 125

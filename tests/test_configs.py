@@ -184,6 +184,7 @@ def test_every_key_of_a_section_is_read(section):
 def test_every_section_belongs_to_a_stage():
     known = {
         "defaults", "name", "out", "seed", "resume", "objective", "plugins", "inputs", "dry_run", "input", "videos",
+        "frame_rate",
         "labels", "predictions", "truth", "hydra",
     }
     assert set(MAIN) == {"defaults", "hydra"}

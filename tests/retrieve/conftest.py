@@ -17,7 +17,8 @@ from wsvs.retrieve.manifest import Row
 from wsvs.retrieve.polite import Pace
 from wsvs.retrieve.urls import UrlSource
 from wsvs.retrieve.web import Web
-from wsvs.video.decode import Converter, OpenVideo
+from wsvs.video.convert import Converter
+from wsvs.video.decode import OpenVideo
 from wsvs.video.reader import probe
 
 TOOLS = Tools(OpenVideo, Converter(96), probe, redness)  # type: ignore[arg-type]

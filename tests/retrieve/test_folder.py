@@ -33,7 +33,7 @@ def fake_probe(path: Path) -> SimpleNamespace:
     frames = path.read_text().split()[0]
     if frames == "broken":
         raise BadItem("the video breaks off\nafter 3 frames", where=path)
-    return SimpleNamespace(width=64, height=48, fps=5.0, frames=int(frames))
+    return SimpleNamespace(width=64, height=48, fps=5.0, frames=int(frames), damaged=())
 
 
 def real(path: Path, frames: int) -> Path:

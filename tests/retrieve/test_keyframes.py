@@ -13,14 +13,15 @@ from tests.retrieve.films import CODECS, film
 from wsvs.core.errors import BadItem
 from wsvs.retrieve.clips import cut
 from wsvs.retrieve.keyframes import PacketIndex, key_frames, read_index, windows
-from wsvs.video.decode import Converter, OpenVideo
+from wsvs.video.convert import Converter
+from wsvs.video.decode import OpenVideo
 from wsvs.video.reader import probe, read_frames
 
 
 def decoded_keys(path: Path) -> list[int]:
     """Numbers of the key frames, as a decoder that decodes everything marks them."""
     with OpenVideo(path) as video:
-        return [number for number, frame in enumerate(video.decode(False)) if frame.key_frame]
+        return [number for number, (_, frame) in enumerate(video.frames()) if frame is not None and frame.key_frame]
 
 
 def check(path: Path, folder: Path, seconds: float) -> list[int]:

@@ -120,7 +120,7 @@ class RetrieveSettings(Section):
 class FolderRetrieve(RetrieveSettings):
     """Videos of a local folder."""
 
-    root: Text | None = option(None, "folder of videos")
+    root: Text | SomeTexts | None = option(None, "videos: a folder, a file, a pattern, or a list of these")
     labels: Text | None = option(None, "table: video, class; null = root/<class>/<video>")
     foreign: Literal["skip", "assign"] = option(
         "skip", "videos of no class of ours: skip, or assign them to classes as distractors"

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from wsvs.config.base import Section, Text, Texts, option
+from wsvs.config.base import Section, SomeTexts, Text, Texts, option
 from wsvs.config.groups import (
     FolderRetrieve,
     ModelSettings,
@@ -60,7 +60,10 @@ class Settings(Section):
     debug: bool = option(False, "set by debug=fast, overfit and profile: the run is never another run's input")
     inputs: Inputs = option(Inputs(), "runs to read, by stage")
     dry_run: bool = option(False, "stage retrieve: search and score thumbnails only, and estimate a full run's cost")
-    videos: Text | None = option(None, "folder of videos to segment whole; null = the shots of a relevance run")
+    videos: Text | SomeTexts | None = option(
+        None, "to segment whole: a folder, file, pattern, or list of these; null = the shots of a relevance run"
+    )
+    frame_rate: float = option(24.0, "of folders of numbered images; video files have their own", gt=0, unit="frames/s")
     input: Text | None = option(None, "folder of images; or an image, a video, or a pattern such as photos/*.jpg")
     labels: Text | None = option(
         None, "table of tags of these images (folders: as data.labels), null predicts them; or of `videos`"

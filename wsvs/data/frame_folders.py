@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image
 
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import atomic_path, write_json, write_text
+from wsvs.core.files import write_json, write_text
+from wsvs.core.frame_folders import write_video
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.data.image_files import inspect_image
 from wsvs.data.report import Progress, Report
@@ -93,21 +92,6 @@ def make_videos(
     report.add_items(faults["stray"], "true mask|masks belongs|belong to no frame", "true masks", again)
     report.add_items(faults["masks"], "true mask|masks cannot be read", "true masks", again)
     report.add_items(faults["shape"], "true mask|masks is|are not of the size of its|their frames", "true masks", again)
-
-
-def write_video(path: Path, frames: Sequence[Path], size: tuple[int, int], rate: int) -> None:
-    """JPEG files -> one Matroska file of the same bytes, atomically: nothing is compressed a second time."""
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", format="matroska") as container:
-        stream = container.add_stream("mjpeg", rate=rate)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuvj420p"  # a claim of the header; decoders believe the JPEGs themselves
-        for number, frame in enumerate(frames):
-            packet = av.Packet(frame.read_bytes())
-            packet.stream = stream
-            packet.pts = packet.dts = number
-            packet.duration, packet.time_base = 1, Fraction(1, rate)
-            packet.is_keyframe = True
-            container.mux(packet)
 
 
 def finish(

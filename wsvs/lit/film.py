@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -13,11 +13,14 @@ import numpy as np
 from wsvs.core.files import atomic_path
 
 _X264 = {"preset": "veryfast", "crf": "20", "threads": "1"}  # one thread: the others have work of their own
+_TICK = Fraction(1, 1000)  # seconds, of films with times of their own
 _SLOWEST, _FASTEST = 1.0, 240.0  # frames per second that players show
 
 
 @contextmanager
-def open_film(path: Path, fps: float, *, joinable: bool = False) -> Iterator[Callable[[np.ndarray], None]]:
+def open_film(
+    path: Path, fps: float, *, joinable: bool = False, times: Sequence[float] | None = None
+) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that adds an (H, W, 3) uint8 RGB picture to an H.264 film; the first sets the size.
 
     Odd sides get a white line more, as 4:2:0 wants it. At least one picture has to be added.
@@ -25,24 +28,32 @@ def open_film(path: Path, fps: float, *, joinable: bool = False) -> Iterator[Cal
     Args:
         path: The film; it appears when it is whole.
         fps: Held within what players show, 1 to 240.
+        times: Seconds of each picture, rising, where they do not come at an even rate.
         joinable: No B-frames: stamps of decoding and of showing are the same, so films can be put one behind the other.
 
     Raises:
         UserError: The disk is full or read-only.
     """
     rate = Fraction(min(max(fps, _SLOWEST), _FASTEST)).limit_denominator(1001)
+    ticks = None if times is None else iter([round((time - times[0]) / _TICK) for time in times])
     options = {**_X264, "bf": "0"} if joinable else _X264
     with atomic_path(path) as temporary, av.open(str(temporary), "w") as out:
         stream = out.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
         stream.width = 0
+        if times is not None:
+            stream.codec_context.time_base = _TICK
 
         def add(picture: np.ndarray) -> None:
             odd = [(0, side % 2) for side in picture.shape[:2]]
             picture = np.pad(picture, (*odd, (0, 0)), constant_values=255)
             if not stream.width:
                 stream.height, stream.width = picture.shape[:2]
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if ticks is not None:
+                frame.pts, frame.time_base = next(ticks), _TICK
+                frame.duration = round(1 / rate / _TICK)
+            out.mux(stream.encode(frame))
 
         yield add
         out.mux(stream.encode(None))

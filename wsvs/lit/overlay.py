@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
 from wsvs.core.files import atomic_path
@@ -13,30 +14,51 @@ from wsvs.core.pictures import over
 from wsvs.lit.film import open_film
 
 
-def write_overlay(path: Path, frames: np.ndarray, masks: np.ndarray, label: int, fps: float) -> None:
+def write_overlay(
+    path: Path, frames: np.ndarray, masks: np.ndarray, label: int, fps: float, *, aspect: float = 1.0,
+    times: Sequence[float] | None = None,
+) -> None:
     """H.264 film of (T, h, w, 3) uint8 RGB frames under (T, h, w) bool masks in the palette colour of their label.
 
     Odd sides lose a pixel, as 4:2:0 wants it; a side of one pixel is doubled.
 
+    Args:
+        aspect: Width of a pixel in units of its height: the film has square ones, its frames are stretched.
+        times: Seconds of each frame, where they do not come at the rate `fps`.
+
     Raises:
         UserError: The disk is full or read-only.
     """
-    height, width = (max(2, side // 2 * 2) for side in masks.shape[1:])
-    with open_film(path, fps, joinable=True) as add:
+    shape = stretched(masks.shape[1], masks.shape[2], aspect)
+    height, width = (max(2, side // 2 * 2) for side in shape)
+    with open_film(path, fps, joinable=True, times=times) as add:
         for frame, mask in zip(frames, masks, strict=True):
             shown = over(frame, mask * np.uint8(label))
+            if shape != shown.shape[:2]:
+                shown = cv2.resize(shown, shape[::-1], interpolation=cv2.INTER_LINEAR)
             shown = np.pad(shown, ((0, shown.shape[0] == 1), (0, shown.shape[1] == 1), (0, 0)), "edge")
             add(shown[:height, :width])
 
 
-def join(pieces: Sequence[Path], path: Path) -> None:
-    """One film of pieces by `write_overlay` that have one size and rate; their pictures are not coded again."""
+def stretched(height: int, width: int, aspect: float) -> tuple[int, int]:
+    """(height, width) of a frame with square pixels: the side that is too short grows."""
+    return (height, round(width * aspect)) if aspect >= 1 else (round(height / aspect), width)
+
+
+def join(pieces: Sequence[Path], path: Path, starts: Sequence[float] | None = None) -> None:
+    """One film of pieces by `write_overlay` that have one size and rate; their pictures are not coded again.
+
+    Args:
+        starts: Seconds at which each piece begins; else each follows the one before.
+    """
     with atomic_path(path) as temporary, av.open(str(temporary), "w") as out:
         stream, begin = None, 0
-        for piece in pieces:
+        for number, piece in enumerate(pieces):
             with av.open(str(piece)) as source:
                 if stream is None:
                     stream = out.add_stream_from_template(source.streams.video[0])
+                if starts is not None and (base := source.streams.video[0].time_base):
+                    begin = round((starts[number] - starts[0]) / base)
                 end = begin
                 for packet in source.demux(video=0):
                     if packet.size == 0 or packet.pts is None or packet.dts is None or packet.duration is None:

@@ -180,7 +180,10 @@ class MaskWriter(BasePredictionWriter):
             shown = np.stack([
                 self._enlarged(mask, result.frames, t, mask.shape) for t, mask in enumerate(masks)
             ])
-            write_overlay(self.run / item["overlay"], result.frames, shown, int(label), item["fps"])
+            write_overlay(
+                self.run / item["overlay"], result.frames, shown, int(label), item["fps"],
+                aspect=item.get("aspect", 1.0), times=item.get("times"),
+            )
         self._write_terms(item["id"], result.segmentation)
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
         record = {

@@ -16,7 +16,7 @@ import numpy as np
 from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error
 from wsvs.retrieve.clips import cut
-from wsvs.retrieve.folder import VideoFacts
+from wsvs.retrieve.folder import VideoFacts, damage_of
 from wsvs.retrieve.keyframes import Open, key_frames, read_index, windows
 from wsvs.retrieve.manifest import RETRIEVED, Row, safe_name, skip
 
@@ -31,7 +31,7 @@ class Tools:
 
     Attributes:
         open_video: Opens a video file (`wsvs.video.decode.OpenVideo`).
-        convert: A decoded frame to RGB (`wsvs.video.decode.Converter`).
+        convert: A decoded frame to RGB (`wsvs.video.convert.Converter`).
         probe: Decodes a file and describes it (`wsvs.video.reader.probe`).
         score: Class scores of images.
     """
@@ -120,6 +120,7 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
             "clip": clip, "path": target.relative_to(out).as_posix(), "class": row["class"], "start": piece.start,
             "stop": piece.stop, "frames": piece.frames, "offset": piece.offset,
             "time": [index.seconds(moment) for moment in span], "url": row["url"], "distractor": row["distractor"],
+            **damage_of(facts),
         })
     return {**row, "status": RETRIEVED, "clips": clips}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,21 +13,21 @@ from typing import Any, Literal, Protocol, TextIO
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import explain_os_error, files_below, read_jsonl, write_jsonl
+from wsvs.core.files import explain_os_error, read_jsonl, write_jsonl
 from wsvs.core.folders import split_of
 from wsvs.core.tables import Tags, read_tag_table
 from wsvs.retrieve.clips import digest_file, place_clip
+from wsvs.retrieve.find import Given, find_videos
 from wsvs.retrieve.manifest import FAILED, MANIFEST, RETRIEVED, SKIPPED, Row, fail, new_row, safe_name, skip
 
 log = logging.getLogger("wsvs")
 
-EXTENSIONS = (
-    ".3g2", ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
-    ".mts", ".mxf", ".ogv", ".qt", ".ts", ".webm", ".wmv",
-)
 _JOURNAL = "manifest.partial.jsonl"
 Foreign = Literal["skip", "assign"]
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
+Pack = Callable[[Path, Path], None]
+"""(images, video file to make): a folder of numbered images, or an animation, as a file (`wsvs.video.pack.pack`)."""
+PACKED = ".mkv"
 
 
 class VideoFacts(Protocol):
@@ -40,6 +41,8 @@ class VideoFacts(Protocol):
     def fps(self) -> float: ...
     @property
     def frames(self) -> int: ...
+    @property
+    def damaged(self) -> tuple[tuple[int, int], ...]: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Video:
 
     Attributes:
         id: Path relative to the root without extension (with it where two files differ only in that).
-        path: The file; None if the table names a video that is not there.
+        path: The file, or the folder of its images; None if the table names a video that is not there.
         tags: Class names that the source gives it, known or not.
         short: The id inside its own class folder.
     """
@@ -58,59 +61,68 @@ class Video:
     tags: tuple[str, ...]
     short: str
 
+    @property
+    def packed(self) -> bool:
+        """Do its images have to be made a video file first?"""
+        return self.path is not None and (self.path.suffix.lower() == ".webp" or self.path.is_dir())
+
+    @property
+    def suffix(self) -> str:
+        """Of a clip that is the whole video."""
+        return PACKED if self.packed else self.path.suffix if self.path is not None else ""
+
 
 class FolderSource:
-    """Videos below a folder.
+    """Videos below a folder, or of a file, a pattern or a list of these (`wsvs.retrieve.find.find_videos`).
 
     Args:
-        root: The folder, searched with all folders below it. Names that begin with a dot are passed over.
+        root: What a person gave.
         labels: Table of video id and class tags (`wsvs.core.tables.read_tag_table`), the id being the path relative
-            to `root` with or without extension. Without a table the first folder names the class:
-            root/<class>/<video>.mp4, or root/train/<class>/<video>.mp4.
+            to the folder with or without extension. Without a table the first folder names the class:
+            root/<class>/<video>.mp4, root/train/<class>/<video>.mp4, or root/<class>/<video>/00000.jpg.
         known: Names of the classes, for the table.
+        key: The setting that `root` is the value of, for messages.
+
+    Attributes:
+        root: The folder below which all videos are.
+        not_read: Files that are no videos, counted and named, in words; '' if there are none.
 
     Raises:
         UserError: No such folder, no video in it, or no video that the table knows.
     """
 
-    def __init__(self, root: str | Path, labels: str | Path | None = None, known: Collection[str] = ()) -> None:
-        self.root = Path(root).absolute()
+    def __init__(
+        self, root: Given, labels: str | Path | None = None, known: Collection[str] = (), *, key: str = "retrieve.root"
+    ) -> None:
+        found = find_videos(root, key)
+        self.root = found.root
         self.labels = labels
-        if not self.root.is_dir():
-            raise UserError("folder of videos not found", where=self.root, remedy="check retrieve.root")
-        paths = sorted(self._find())
-        if not paths:
-            raise UserError(
-                "no video in this folder", where=self.root,
-                remedy=f"put videos there ({', '.join(EXTENSIONS)})",
-            )
+        self.not_read = found.not_read([Path(labels)] if labels else [])
+        paths = [PurePosixPath(path.relative_to(self.root).as_posix()) for path in found.videos]
+        self._folders = {name for name, path in zip(paths, found.videos, strict=True) if path.is_dir()}
         if labels:
             table = read_tag_table(labels, known)
             log.info("%s", table.summary(labels))
         self.videos = self._with_table(paths, table.tags) if labels else self._with_folders(paths)
 
-    def _find(self) -> Iterator[PurePosixPath]:
-        for path in files_below(self.root):
-            if path.suffix.lower() in EXTENSIONS:
-                yield PurePosixPath(path.relative_to(self.root).as_posix())
-
     def _with_folders(self, paths: list[PurePosixPath]) -> list[Video]:
-        ids = _ids(paths)
-        deep = [p.parts for p in paths if len(p.parts) > 1]
+        ids = self._ids(paths)
+        parts = {p: (*p.parts, "frames") if p in self._folders else p.parts for p in paths}
+        deep = [one for one in parts.values() if len(one) > 1]
         at = 1 if deep and split_of(deep, self.root) else 0  # the part that names the class
         return [
             Video(
-                ids[p], self.root / p, p.parts[at : at + 1] if len(p.parts) > at + 1 else (),
+                ids[p], self.root / p, p.parts[at : at + 1] if len(parts[p]) > at + 1 else (),
                 "/".join(ids[p].split("/")[at + 1 :]) or ids[p],
             )
             for p in paths
         ]
 
     def _with_table(self, paths: list[PurePosixPath], table: Tags) -> list[Video]:
-        ids = _ids(paths)
+        ids = self._ids(paths)
         named: dict[str, list[PurePosixPath]] = {}
         for path in paths:
-            for name in {str(path), str(path.with_suffix(""))}:
+            for name in {str(path), self._stem(path)}:
                 named.setdefault(name, []).append(path)
         tags: dict[PurePosixPath, tuple[str, ...]] = {}
         lost = []
@@ -127,20 +139,17 @@ class FolderSource:
             )
         return [Video(ids[p], self.root / p, tags.get(p, ()), ids[p]) for p in paths] + lost
 
+    def _stem(self, path: PurePosixPath) -> str:
+        return str(path if path in self._folders else path.with_suffix(""))
 
-def _ids(paths: list[PurePosixPath]) -> dict[PurePosixPath, str]:
-    stems = [str(path.with_suffix("")) for path in paths]
-    count: dict[str, int] = {}
-    for stem in stems:
-        count[stem] = count.get(stem, 0) + 1
-    return {
-        path: stem if count[stem] == 1 else str(path) for path, stem in zip(paths, stems, strict=True)
-    }
+    def _ids(self, paths: list[PurePosixPath]) -> dict[PurePosixPath, str]:
+        count = Counter(map(self._stem, paths))
+        return {path: self._stem(path) if count[self._stem(path)] == 1 else str(path) for path in paths}
 
 
 def retrieve_folder(
     source: FolderSource, classes: Classes, out_dir: str | Path, *, probe: Callable[[Path], VideoFacts],
-    foreign: Foreign = "skip", progress: Progress = iter,
+    pack: Pack | None = None, foreign: Foreign = "skip", progress: Progress = iter,
 ) -> dict[str, Any]:
     """Make each video a clip of its class and write the manifest.
 
@@ -153,6 +162,7 @@ def retrieve_folder(
         classes: The classes to retrieve.
         out_dir: Where clips and manifest go.
         probe: Reads size, rate and number of frames of a video, or raises `BadItem` (`wsvs.video.reader.probe`).
+        pack: Makes a file out of images.
         foreign: Videos with no tag among the classes: 'skip' leaves them out; 'assign' deals them to the classes in
             turn, marked "distractor", as a web search that returns wrong videos would.
         progress: Wraps the candidates to show how far it is.
@@ -173,7 +183,7 @@ def retrieve_folder(
 
     def rows(journal: TextIO) -> Iterator[Row]:
         for video, row in progress(candidates):
-            row = _retrieve(video, row, known.get((row["video"], row["class"])), out, probe)
+            row = _retrieve(video, row, known.get((row["video"], row["class"])), out, probe, pack)
             journal.write(json.dumps(row) + "\n")
             journal.flush()
             counts.add(row)
@@ -240,43 +250,58 @@ def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple
             used.add((row["class"], name))
             clip = f"{row['class']}/{name}_0"
             row["clips"] = [{
-                "clip": clip, "path": f"clips/{clip}{video.path.suffix}", "class": row["class"], "start": 0,
+                "clip": clip, "path": f"clips/{clip}{video.suffix}", "class": row["class"], "start": 0,
                 "stop": None, "url": row["url"], "distractor": row["distractor"],
             }]
     return plan
 
 
 def _retrieve(
-    video: Video, row: Row, earlier: Row | None, out: Path, probe: Callable[[Path], VideoFacts]
+    video: Video, row: Row, earlier: Row | None, out: Path, probe: Callable[[Path], VideoFacts], pack: Pack | None
 ) -> Row:
     """The finished row of one candidate, its clip being in place if it is retrieved."""
     if row["status"] is not None or video.path is None:
         return row
     clip = row["clips"][0]
     target = out / clip["path"]
-    if earlier is not None and _unchanged(video.path, target, earlier, row):
+    if earlier is not None and _unchanged(video, target, earlier, row):
         return earlier
     try:
-        facts = probe(video.path)
-        digest, size = digest_file(video.path)
+        path = video.path
+        if video.packed and pack is not None:
+            pack(video.path, target)
+            path = target
+        facts = probe(path)
+        digest, size = digest_file(path)
     except (BadItem, OSError) as error:
         reason = error.problem if isinstance(error, BadItem) else f"cannot be read ({error.strerror or error})"
         return fail({**row, "clips": []}, reason)
-    place_clip(video.path, target)
+    if path != target:
+        place_clip(path, target)
     return {
         **row, "status": RETRIEVED, "duration": round(facts.frames / facts.fps, 3), "width": facts.width,
         "height": facts.height, "fps": facts.fps, "frames": facts.frames, "sha256": digest, "bytes": size,
-        "clips": [{**clip, "stop": facts.frames}],
+        "clips": [{**clip, "stop": facts.frames, **damage_of(facts)}],
     }
 
 
-def _unchanged(path: Path, target: Path, earlier: Row, row: Row) -> bool:
-    """Whether a clip of an earlier call is there, whole, and of the file as it is now."""
+def damage_of(facts: VideoFacts) -> dict[str, Any]:
+    """What a clip's record says of damaged frames: {"damaged": [[start, stop], ...]} in its file, or nothing."""
+    return {"damaged": [list(span) for span in facts.damaged]} if facts.damaged else {}
+
+
+def _unchanged(video: Video, target: Path, earlier: Row, row: Row) -> bool:
+    """Whether a clip of an earlier call is there, whole, and of the file (or the images) as it is now."""
     same = all(earlier[key] == row[key] for key in ("url", "distractor"))
     if not same or earlier["status"] != RETRIEVED or earlier["clips"][0]["path"] != row["clips"][0]["path"]:
         return False
+    assert video.path is not None
     try:
-        now, then = path.stat(), target.stat()
+        now, then = video.path.stat(), target.stat()
+        if video.packed:
+            files = list(video.path.iterdir()) if video.path.is_dir() else [video.path]
+            newest = max([now.st_mtime_ns, *(file.stat().st_mtime_ns for file in files)])
+            return then.st_size == earlier["bytes"] and newest <= then.st_mtime_ns
     except OSError:
         return False
     return now.st_size == then.st_size == earlier["bytes"] and now.st_mtime_ns == then.st_mtime_ns

@@ -6,24 +6,27 @@ from pathlib import Path
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem
-from wsvs.retrieve.folder import FolderSource, Foreign, plan
-from wsvs.retrieve.manifest import Row
+from wsvs.retrieve.folder import PACKED, FolderSource, Foreign, Pack, plan
+from wsvs.retrieve.manifest import Row, safe_name
 from wsvs.retrieve.source import Candidate, Fetched
 
 
 class LocalSource:
-    """A `FolderSource` as a `Source`: no thumbnails, and nothing to fetch.
+    """A `FolderSource` as a `Source`: no thumbnails, and nothing to fetch but images to put into one file.
 
     Args:
         folder: The videos.
         classes: The classes to retrieve.
-        foreign: As for `wsvs.retrieve.folder.retrieve_folder`.
+        foreign, pack: As for `wsvs.retrieve.folder.retrieve_folder`.
     """
 
-    def __init__(self, folder: FolderSource, classes: Classes, foreign: Foreign = "skip") -> None:
+    def __init__(
+        self, folder: FolderSource, classes: Classes, foreign: Foreign = "skip", pack: Pack | None = None
+    ) -> None:
+        self._pack = pack
         self._found: dict[str, list[Candidate]] = {name: [] for name in classes}
         self._others: list[Row] = []
-        self._paths = {video.id: video.path for video in folder.videos}
+        self._videos = {video.id: video for video in folder.videos}
         for video, row in plan(folder, classes, foreign):
             if row["class"] is None:
                 self._others.append(row)
@@ -40,10 +43,14 @@ class LocalSource:
         return None
 
     def fetch(self, candidate: Candidate, folder: Path) -> Fetched:
-        path = self._paths[candidate.video]
-        if path is None or not path.is_file():
+        video = self._videos[candidate.video]
+        if video.path is None or not video.path.exists():
             raise BadItem("no such file below the folder", where=candidate.video)
-        return Fetched(path, own=False)
+        if not video.packed or self._pack is None:
+            return Fetched(video.path, own=False)
+        target = folder / f"{safe_name(video.id)}{PACKED}"
+        self._pack(video.path, target)
+        return Fetched(target)
 
     def others(self) -> list[Row]:
         return self._others

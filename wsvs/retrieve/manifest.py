@@ -15,7 +15,8 @@
 the video's first frame. `path` is relative to the manifest. `start` and `stop` are frame numbers inside the clip's own
 file: a clip that was cut out of a video begins with the key frame before its window, and only the frames [start, stop)
 belong to it. `offset` is the number of the file's first frame within the video, `frames` how many the file has; a clip
-without them is the whole video.
+without them is the whole video. `damaged`, where it is there, has the spans [start, stop) of frames inside the file
+that could not be decoded whole.
 """
 
 from __future__ import annotations

@@ -20,9 +20,10 @@ from wsvs.nets.timm_backbone import PREFIX as TIMM
 from wsvs.nets.weights import ForeignWeights, check_weights
 from wsvs.stages._retrieve import folder_source
 from wsvs.stages._status import is_part
-from wsvs.video.reader import check
+from wsvs.video.reader import check, probe
 
 FEW_IMAGES, LONG = 100, 2000  # images; steps of the decoder
+LOOK_THROUGH = 10_000_000_000  # pixels of video that are decoded for damage, a minute on one core
 SMALL, SMALL_BACKBONE = "small", "squeezenet1_1"  # the experiment for few images, and its network
 
 
@@ -35,10 +36,12 @@ class Preparable(Protocol):
 
 def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress: Progress) -> None:
     """Count the usable videos of each class below retrieve.root. Raises `UserError` where there is none at all."""
-    videos = folder_source(cfg).videos
+    source, rate = folder_source(cfg), float(cfg.frame_rate)
+    videos = source.videos
     for name in classes:
         report.by_class[name] |= {"videos": 0, "minutes of video": 0.0}
-    usable, lost, foreign, unreadable, short = 0, [], [], [], []
+    usable, lost, foreign, unreadable, short, damaged = 0, [], [], [], [], []
+    left, glanced = LOOK_THROUGH, 0
     for video in progress(videos, "videos"):
         own = [tag for tag in video.tags if tag in classes]
         if video.path is None:
@@ -47,11 +50,19 @@ def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress
             foreign.append(_with_hint(video.id, video.tags, classes))
         else:
             try:
-                info = check(video.path)
+                info = check(video.path, rate=rate)
+                if (cost := info.frames * info.width * info.height) <= left:
+                    left -= cost
+                    info = probe(video.path, rate=rate)
+                else:
+                    glanced += 1
             except BadItem as item:
                 unreadable.append(f"{video.id} ({item.problem})")
                 continue
-            if info.frames < cfg.relevance.min_frames:
+            report.notes += [f"{video.id}: {note}" for note in info.notes]
+            if info.damage:
+                damaged.append(f"{video.id} ({info.damage})")
+            if info.frames - info.lost < cfg.relevance.min_frames:
                 short.append(f"{video.id} ({counted(info.frames, 'frame|frames')})")
                 continue
             usable += 1
@@ -59,7 +70,16 @@ def add_videos(cfg: DictConfig, classes: Sequence[str], report: Report, progress
                 row = report.by_class[tag]
                 row["videos"] += 1
                 row["minutes of video"] = round(row["minutes of video"] + info.frames / info.fps / 60, 2)
-    root = cfg.retrieve.root
+    root = source.root
+    if source.not_read:
+        report.notes.append(source.not_read)
+    if glanced:
+        said = "video|videos was|were not decoded here: stage retrieve tells damage that only a decoder sees"
+        report.notes.append(counted(glanced, said))
+    report.add_items(
+        damaged, "video|videos has|have damaged frames, which are not used", root,
+        "get the files again if these frames matter", fatal=False,
+    )
     report.add_items(
         lost, "video|videos of the table has|have no file", root, f"mend {cfg.retrieve.labels}", fatal=False
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from wsvs.core.errors import UserError
+from wsvs.core.video_files import EXTENSIONS as VIDEO_EXTENSIONS
 from wsvs.data.images import EXTENSIONS
-from wsvs.retrieve.folder import EXTENSIONS as VIDEO_EXTENSIONS
 
 FILMS = tuple(extension for extension in VIDEO_EXTENSIONS if extension not in EXTENSIONS)  # a GIF is a picture here
 

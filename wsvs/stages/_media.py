@@ -16,6 +16,7 @@ from wsvs.data.work import Item
 from wsvs.lit.media import Picture, glow, spread
 from wsvs.stages._videos import MANIFEST
 from wsvs.video.reader import read_frames
+from wsvs.video.shots import middle
 
 Attend = Callable[[np.ndarray, Sequence[str]], np.ndarray]  # (1, H, W, 3) uint8 and classes -> (1, H, W) in [0, 1]
 
@@ -34,7 +35,7 @@ def middle_frames(folder: Path, number: int, longest: int) -> Iterator[tuple[Pic
     for place, row in enumerate(read_jsonl(listing)):
         if place not in chosen:
             continue
-        t = row["frames"] // 2 if whole else (row["start"] + row["stop"]) // 2
+        t = middle(row["frames"], row.get("damaged", ())) if whole else (row["start"] + row["stop"]) // 2
         name = f"{row['video']}/{t:05d}" if whole else f"{row['shot']}/{t:06d}"
         kept = folder / "frames" / f"{name}.jpg"
         try:

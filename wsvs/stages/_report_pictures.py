@@ -18,6 +18,7 @@ from wsvs.core.pictures import heat, over
 from wsvs.data.images import find_image, read_image
 from wsvs.metrics.mask_files import translate
 from wsvs.video.reader import read_frames
+from wsvs.video.shots import middle
 
 _QUALITY = 65
 TERMS = ("attention", "motion")
@@ -44,16 +45,16 @@ def masked(picture: np.ndarray, labels: np.ndarray, width: int) -> str:
 
 def shot_picture(run: Path, shot: dict[str, Any], width: int) -> str | None:
     """The mask over the shot's middle frame; None where the clip or the mask is gone."""
-    middle = (shot["start"] + shot["stop"]) // 2
-    name = f"{shot['shot']}/{middle:06d}"
-    return _masked(run, name, run / "frames" / f"{name}.jpg", shot["file"], middle, width, shot["frames"])
+    number = (shot["start"] + shot["stop"]) // 2
+    name = f"{shot['shot']}/{number:06d}"
+    return _masked(run, name, run / "frames" / f"{name}.jpg", shot["file"], number, width, shot["frames"])
 
 
 def video_picture(run: Path, video: dict[str, Any], width: int) -> str | None:
     """The same of a video that was segmented whole."""
-    middle = video["frames"] // 2
-    name = f"{video['video']}/{middle:05d}"
-    return _masked(run, name, run / "frames" / f"{name}.jpg", video["file"], middle, width)
+    number = middle(video["frames"], video.get("damaged", ()))
+    name = f"{video['video']}/{number:05d}"
+    return _masked(run, name, run / "frames" / f"{name}.jpg", video["file"], number, width)
 
 
 def _masked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from wsvs.data.loading import scaled
 from wsvs.nets.attention import resize
 from wsvs.nets.model import SegmentationNet
 from wsvs.retrieve.clips import place_clip
-from wsvs.retrieve.folder import FolderSource
+from wsvs.retrieve.folder import FolderSource, Pack
 from wsvs.retrieve.journal import JOURNAL
 from wsvs.retrieve.local import LocalSource
 from wsvs.retrieve.manifest import MANIFEST, Row, skip
 from wsvs.retrieve.source import KINDS, SOURCES, Candidate, Source
 from wsvs.retrieve.table import COLUMNS, Tally
 from wsvs.stages._lightning import plain
+from wsvs.video.pack import pack
 from wsvs.video.reader import shrunk_size
 
 log = logging.getLogger("wsvs")
@@ -88,7 +90,16 @@ def folder_source(cfg: DictConfig) -> FolderSource:
     if not cfg.retrieve.root:
         raise UserError("no folder of videos", where="retrieve.root", remedy="give retrieve.root=DIR")
     known = OmegaConf.select(cfg, "data.classes") or ()
-    return FolderSource(cfg.retrieve.root, cfg.retrieve.labels, list(known))
+    root = cfg.retrieve.root
+    source = FolderSource(root if isinstance(root, str) else list(root), cfg.retrieve.labels, list(known))
+    if source.not_read:
+        log.info("%s", source.not_read)
+    return source
+
+
+def packer(cfg: DictConfig) -> Pack:
+    """Makes a video file out of a folder of numbered images."""
+    return partial(pack, rate=cfg.frame_rate)
 
 
 def build_source(cfg: DictConfig, known: Classes, classes: Classes) -> Source:
@@ -98,7 +109,7 @@ def build_source(cfg: DictConfig, known: Classes, classes: Classes) -> Source:
         UserError: Something that it needs is missing.
     """
     if cfg.retrieve.source == "folder":
-        return LocalSource(folder_source(cfg), classes, cfg.retrieve.foreign)
+        return LocalSource(folder_source(cfg), classes, cfg.retrieve.foreign, packer(cfg))
     if cfg.retrieve.source in SOURCES:
         return SOURCES[cfg.retrieve.source](plain(cfg.retrieve), classes.names)
     if cfg.retrieve.source not in OURS:

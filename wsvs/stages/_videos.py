@@ -1,9 +1,10 @@
-"""A folder of videos as work for the segmenter: every frame of each, from the first to the last."""
+"""Videos as work for the segmenter: every frame of each, from the first to the last."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from wsvs.core.words import counted
 from wsvs.data.work import Item, ItemDataset, deal, hand_over
 from wsvs.lit.overlay import join
 from wsvs.retrieve.folder import FolderSource
-from wsvs.stages._run import Run
+from wsvs.stages._run import Run, log, rank
 from wsvs.stages._work import Totals
-from wsvs.video.reader import VideoInfo, glance, probe
-from wsvs.video.shots import pieces
+from wsvs.video.reader import probe
+from wsvs.video.shots import pieces, sound_spans
 
 MANIFEST = "videos.jsonl"
 UNKNOWN_LABEL = 1  # of an object whose class the encoder does not know; any value above 0 is an object
@@ -30,14 +31,14 @@ _PIECES = "overlay/.pieces"  # no video's name begins with a dot
 
 
 class VideoFolder:
-    """The videos below `videos=DIR`; their masks are masks/<video>/%05d.png, numbered from 0 through the video.
+    """The videos of `videos=`; their masks are masks/<video>/%05d.png, numbered from 0 through the video.
 
-    The ranks look at the videos together (size, length) and remember what they found; then the videos are cut into
-    items of at most `max_frames` frames.
+    The ranks decode the videos together and remember what they found (size, length, damage, times); then the videos are
+    cut into items of at most `max_frames` frames, none of which holds a damaged frame.
 
     Args:
-        run: The run; cfg.videos is the folder, cfg.labels the table of classes. Without a table the first folder
-            names the class.
+        run: The run; cfg.videos is the folder, file, pattern or list, cfg.labels the table of classes. Without a table
+            the first folder names the class.
         classes: Those that the encoder knows; empty: no attention is wanted.
         max_frames: Of an item.
         workers: Processes of each rank that look at videos.
@@ -47,15 +48,18 @@ class VideoFolder:
     """
 
     def __init__(self, run: Run, classes: Sequence[str], *, max_frames: int, workers: int) -> None:
-        root, labels = Path(run.cfg.videos), run.cfg.labels
-        if not root.is_dir():
-            raise UserError("folder of videos not found", where=f"videos={root}", remedy="check the path")
+        given, labels = run.cfg.videos, run.cfg.labels
+        source = FolderSource(given if isinstance(given, str) else list(given), labels, classes, key="videos")
+        if rank() == 0 and source.not_read:
+            log.info("%s", source.not_read)
+        root = source.root
+        self.rate = float(run.cfg.frame_rate)
         self.run = run
         self.max_frames = max_frames
         self.workers = workers
         self.seen = Ledger(run.dir / "seen")
         self.videos: list[Item] = []
-        for video in FolderSource(root, labels, classes).videos:
+        for video in source.videos:
             if video.path is None:  # a row of the table without a file: it may list more than this folder
                 continue
             known = [name for name in video.tags if name in classes]
@@ -75,7 +79,7 @@ class VideoFolder:
         """Look at the videos, each rank at its share; then all items, on rank 0."""
         share = deal(self.videos, lambda video: _bytes(video["file"]), trainer.world_size)[trainer.global_rank]
         todo = [video for video in share if not self.seen.has(video["id"])]
-        look = ItemDataset(todo, partial(look_at, max_frames=self.max_frames))
+        look = ItemDataset(todo, partial(look_at, rate=self.rate))
         looked: Iterable[Item] = hand_over(look, min(self.workers, len(todo)))
         for found in follow(looked, "videos", len(todo)) if trainer.is_global_zero else looked:
             self.seen.write(found.pop("id"), found)
@@ -107,61 +111,64 @@ class VideoFolder:
             items = list(_cut(video, found, self.max_frames))
             records = [totals.take(item["id"]) for item in items]
             good = [record for record in records if record is not None]
-            broken = found["broken"] or next((record["broken"] for record in good if "broken" in record), None)
-            frames = sum(record["frames"] for record in good)
+            frames = found["frames"]
             unsure = sum(record["frames"] for record in good if record.get("uncertain"))
-            if broken:
-                self.run.skip(video["id"], f"only its first {counted(frames, 'frame|frames is|are')} used: {broken}")
+            if found["broken"]:
+                of = f" of {found['promised']}" if found["promised"] > frames else ""
+                used = f"{counted(frames, 'frame|frames')}{of} {'is' if frames == 1 else 'are'}"
+                self.run.skip(video["id"], f"only its first {used} used: {found['broken']}")
+            if found["damage"]:
+                self.run.skip(video["id"], f"{found['damage']}: they have no mask")
+            for note in found["notes"]:
+                log.info("%s: %s", video["id"], note)
             if not good:
                 continue
             counts["segmented"] += 1
-            self._join(video["id"], [item for item, record in zip(items, records, strict=True) if record is not None])
+            self._join(
+                video["id"], [item for item, record in zip(items, records, strict=True) if record is not None]
+            )
+            odd = {key: found[key] for key in ("damaged", "times", "notes") if found[key]}
+            aspect = {"aspect": found["aspect"]} if found["aspect"] != 1 else {}
             yield {
                 "video": video["id"], "file": video["file"], "class": video["class"], "classes": video["classes"],
                 "label": video["label"], "frames": frames, "height": found["height"], "width": found["width"],
                 "fps": found["fps"], "confidence": max(record["confidence"] for record in good),
-                "uncertain_frames": unsure,
+                "uncertain_frames": unsure, **aspect, **odd,
             }
 
     def _join(self, video: str, items: Sequence[Item]) -> None:
         """overlay/<video>.mp4 of its pieces. They go afterwards, so where it is there already it is whole."""
         path = self.run.dir / "overlay" / f"{video}.mp4"
         if self.run.cfg.segment.overlay and not path.is_file():
-            join([self.run.dir / item["overlay"] for item in items], path)
+            starts = [item["times"][0] for item in items if "times" in item]
+            join([self.run.dir / item["overlay"] for item in items], path, starts or None)
 
 
-def look_at(video: Item, max_frames: int) -> Item:
-    """What has to be known of a video before it is cut: {"id", "frames", "exact", ...} or {"id", "failed": reason}.
+def look_at(video: Item, rate: float) -> Item:
+    """What has to be known of a video before it is cut: {"id", "frames", "damaged", ...} or {"id", "failed": reason}.
 
-    Only a video that has to be cut is decoded for its exact length. A shorter one is read to its end, wherever that
-    is; a longer one that breaks off is used up to there.
+    One that breaks off is used up to there.
     """
-    path, broken = video["file"], None
     try:
-        info: VideoInfo | None = glance(path)
-        exact = info is None or info.frames > max_frames
-        if exact:
-            try:
-                info = probe(path)
-            except BadItem as error:
-                info, broken = probe(path, partial_ok=True), error.message
+        info = probe(video["file"], partial_ok=True, rate=rate)
     except BadItem as error:
         return {"id": video["id"], "failed": error.message}
-    assert info is not None
-    return {
-        "id": video["id"], "frames": info.frames, "exact": exact, "height": info.height, "width": info.width,
-        "fps": info.fps, "broken": broken,
-    }
+    return {"id": video["id"], "damage": info.damage, **asdict(info)}
 
 
 def _cut(video: Item, found: dict[str, Any], max_frames: int) -> Iterator[Item]:
-    for start, stop in pieces(0, found["frames"], max_frames):
+    times = found["times"]
+    if times is None and found["damaged"]:  # what stands where the damage is, stands as long
+        times = [number / found["fps"] for number in range(found["frames"])]
+    spans = sound_spans(0, found["frames"], found["damaged"])
+    for start, stop in (piece for span in spans for piece in pieces(*span, max_frames)):
         name = f"{video['id']}_{start:06d}"
         yield {
-            "id": name, "file": video["file"], "start": start, "stop": stop if found["exact"] else None,
-            "size": stop - start, "total": found["frames"] if found["exact"] else None, "height": found["height"],
-            "width": found["width"], "fps": found["fps"], "classes": video["classes"], "label": video["label"],
-            "folder": video["id"], "digits": 5, "overlay": f"{_PIECES}/{name}.mp4",
+            "id": name, "file": video["file"], "start": start, "stop": stop, "size": stop - start,
+            "total": found["frames"], "height": found["height"], "width": found["width"], "fps": found["fps"],
+            "classes": video["classes"], "label": video["label"], "folder": video["id"], "digits": 5,
+            "overlay": f"{_PIECES}/{name}.mp4", "aspect": found["aspect"],
+            **({"times": list(times[start:stop])} if times is not None else {}),
         }
 
 

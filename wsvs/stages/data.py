@@ -15,7 +15,7 @@ from wsvs.stages._next import key_of
 from wsvs.stages._run import Run, rank
 
 NEEDS: tuple[str, ...] = ()
-SECTIONS = ("data", "retrieve", "model")
+SECTIONS = ("data", "retrieve", "model", "frame_rate")
 
 
 def run(run: Run) -> None:

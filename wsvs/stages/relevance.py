@@ -22,6 +22,7 @@ from wsvs.stages._work import skip_failed, work_through
 from wsvs.video.relevance import relevant_runs
 
 NEEDS = ("encoder", "retrieve")
+_OF_THE_CLIP = frozenset({"id", "path", "start", "stop", "offset", "damaged"})
 SECTIONS = ("relevance", "trainer.precision")
 
 
@@ -84,8 +85,10 @@ def find_shots(
         if not path.is_file():
             continue
         scores = read_scores(path)
+        for begin, end in clip.get("damaged", ()):  # no shot holds a damaged frame
+            scores[max(0, begin - clip["start"]) : max(0, end - clip["start"])] = -1
         for start, stop in relevant_runs(scores, threshold=threshold, min_frames=min_frames):
-            record = {key: value for key, value in clip.items() if key not in ("id", "path", "start", "stop", "offset")}
+            record = {key: value for key, value in clip.items() if key not in _OF_THE_CLIP}
             first = clip["start"] + start
             span = {"start": first, "stop": clip["start"] + stop, "clip_start": clip["offset"]}
             score = round(float(scores[start:stop].mean()), 4)

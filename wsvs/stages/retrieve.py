@@ -13,6 +13,7 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_json
 from wsvs.core.progress import follow
+from wsvs.core.words import counted, fitting
 from wsvs.nets.model import load_net
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.examine import Choice, Tools
@@ -28,16 +29,18 @@ from wsvs.stages._retrieve import (
     estimate,
     folder_source,
     merge,
+    packer,
     print_costs,
     print_tally,
     retried,
     tell_failures,
 )
 from wsvs.stages._run import Run, log, rank
-from wsvs.video.decode import Converter, OpenVideo
+from wsvs.video.convert import Converter
+from wsvs.video.decode import OpenVideo
 from wsvs.video.reader import probe
 
-SECTIONS = ("data", "retrieve")
+SECTIONS = ("data", "retrieve", "frame_rate")
 _LOOK = "the manifest says of each video why it was left out; check data.classes and the settings of retrieve"
 
 
@@ -66,7 +69,8 @@ def _whole(run: Run, classes: Classes) -> None:
     """Every video of a folder as one clip."""
     source = folder_source(run.cfg)
     counts = retrieve_folder(
-        source, classes, run.dir, probe=probe, foreign=run.cfg.retrieve.foreign, progress=partial(follow, unit="videos")
+        source, classes, run.dir, probe=probe, pack=packer(run.cfg), foreign=run.cfg.retrieve.foreign,
+        progress=partial(follow, unit="videos"),
     )
     if not counts["retrieved"]:
         raise UserError("no video of any class", where=run.dir / MANIFEST, remedy=_LOOK)
@@ -134,6 +138,12 @@ def _close(run: Run, rows: Iterable[Row], classes: Classes) -> None:
 
 
 def _skip_failed(run: Run, rows: Iterable[Row]) -> None:
+    """What could not be had, and what is damaged, as passed over."""
     for row in rows:
+        for clip in row["clips"]:
+            if "damaged" in clip:
+                lost = sum(stop - start for start, stop in clip["damaged"])
+                of = counted(clip.get("frames", row["frames"]), "frame|frames")
+                run.skip(clip["clip"], f"{lost} of {of} {fitting(lost, 'is|are')} damaged and not used")
         if row["status"].startswith(FAILED):
             run.skip(row["video"], row["status"])

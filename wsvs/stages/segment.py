@@ -35,7 +35,7 @@ from wsvs.video.shots import pieces
 log = logging.getLogger("wsvs")
 
 NEEDS = ("encoder", "relevance")
-SECTIONS = ("segment", "videos", "labels", "trainer.precision")
+SECTIONS = ("segment", "videos", "labels", "frame_rate", "trainer.precision")
 LOOP_KEYS = (  # of the loop; all others are SegmentSettings
     "checkpoint", "max_frames", "attention_batch", "workers", "frames", "overlay", "min_confidence",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,3 +80,58 @@ def _ebml_length(stream: BinaryIO) -> int | None:
     if len(rest) < width - 1 or value == (1 << bits) - 1:
         return None
     return value
+
+
+_START_CODES = frozenset({"mpeg1video", "mpeg2video", "mpeg4", "h263", "vc1"})
+_DENSE = frozenset({"vp8", "vp9", "av1", "libdav1d", "libaom-av1"})  # what an arithmetic coder writes looks like noise
+_KNOWN = _START_CODES | _DENSE | {"h264", "hevc"}
+_IMPOSSIBLE = re.compile(rb"\0\0(?:\0+(?![\0\x01])|\x02)")
+_LONG_HOLE = re.compile(rb"\0{64}")
+
+
+def holes(codec: str, packet: bytes, header: bytes = b"") -> bool:
+    """Do a packet's bytes show that parts of it were lost, though a decoder may not notice?
+
+    H.264 and HEVC never write three zero bytes in a row inside a unit (ISO/IEC 14496-10, 7.4.1); where a part of a file
+    was lost there are many. In other streams, which are dense, a long run of zero bytes is none of the encoder's.
+
+    Args:
+        codec: FFmpeg's name.
+        packet: A coded image.
+        header: The codec's own (`extradata`): it says how the units of a packet are divided.
+    """
+    if codec == "mjpeg":
+        return b"\xff\xd8" not in packet  # the code that every image begins with
+    if b"\0\0" not in packet or codec not in _KNOWN:
+        return False
+    if not packet.strip(b"\0"):
+        return True
+    if codec in ("h264", "hevc"):
+        width = _length_width(codec, header)
+        if not width:
+            return _IMPOSSIBLE.search(packet.rstrip(b"\0")) is not None
+        units = _units(packet, width)
+        return units is None or any(
+            _IMPOSSIBLE.search(unit.rstrip(b"\0")) or unit.endswith(bytes(64)) for unit in units
+        )
+    inside = packet.rstrip(b"\0")
+    return _LONG_HOLE.search(inside) is not None and (codec in _DENSE or _IMPOSSIBLE.search(inside) is not None)
+
+
+def _length_width(codec: str, header: bytes) -> int:
+    """Bytes of the length before each unit (MP4, Matroska: ISO/IEC 14496-15); 0 where start codes divide them."""
+    place = 4 if codec == "h264" else 21
+    return (header[place] & 3) + 1 if header[:1] == b"\x01" and len(header) > place else 0
+
+
+def _units(packet: bytes, width: int) -> list[bytes] | None:
+    """The units of a packet; None if their lengths do not add up."""
+    found, at = [], 0
+    while at + width <= len(packet):
+        length = int.from_bytes(packet[at : at + width], "big")
+        at += width
+        if not length:
+            return None
+        found.append(packet[at : at + length])
+        at += length
+    return found if at == len(packet) else None

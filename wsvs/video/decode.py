@@ -1,38 +1,75 @@
-"""An open video file: whole frames in decoding order, and their way to upright RGB arrays."""
+"""An open video file, or the images that stand for one: frames as the decoder gives them, each with its packet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import av
-import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from wsvs.core.errors import BadItem
+from wsvs.core.video_files import LOCAL_ONLY, is_video_format
 from wsvs.core.words import counted
-from wsvs.video.containers import missing_bytes
+from wsvs.video.containers import holes, missing_bytes
 
-# Exact rounding and full chroma: without them 4:2:0 pictures come out about one grey level too dark, and
-# not the same on every processor.
-_EXACT = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-# Text and pictures that FFmpeg would open as a film, and play lists that lead to other files.
-_NOT_VIDEO = frozenset({"tty", "image2", "hls", "dash", "concat", "webvtt", "srt", "ass"})
-_LOCAL_ONLY = {"protocol_whitelist": "file"}
 FALLBACK_FPS = 25.0
-_AGAIN = "fetch it again, or take it out"
+AGAIN = "fetch it again, or take it out"
+_KIND = av.stream.Disposition
+_NO_FILM = _KIND.attached_pic | _KIND.timed_thumbnails | _KIND.still_image
+_SHARE = 0.1  # of the longest track's images: a track with fewer is no film but an image or a slide show
+_BARE = frozenset({"h264", "hevc", "mpegvideo", "m4v"})  # streams without a container
+_HDR = {16: "PQ", 18: "HLG"}  # transfer functions of ITU-T H.273
+
+
+@dataclass
+class Packets:
+    """What is known of the coded images, in the order of decoding, as far as they were read.
+
+    Attributes:
+        pts: Times of showing, in units of the stream.
+        keys: Key frames.
+        shown: Not hidden by an edit list.
+        alone: No other image builds on this one.
+        holes: Damaged for certain: they hold bytes that this codec does not write.
+    """
+
+    pts: list[int | None] = field(default_factory=list)
+    keys: list[bool] = field(default_factory=list)
+    shown: list[bool] = field(default_factory=list)
+    alone: list[bool] = field(default_factory=list)
+    holes: list[bool] = field(default_factory=list)
+
+    @property
+    def from_the_start(self) -> bool:
+        """Not a piece cut out of a longer stream, which may start before its first key frame."""
+        return self.keys[0] or self.holes[0]
 
 
 class OpenVideo:
-    """An open video file. One thread decodes: callers are many processes, and errors stay in their place."""
+    """An open video file. One thread decodes: callers are many processes, and errors stay in their place.
 
-    def __init__(self, path: str | Path) -> None:
+    Args:
+        path: The file.
+        strict: Let the decoder give up an image where it would make do, as far as it can tell.
+
+    Attributes:
+        stream: The track that is read, the film.
+        missing: Bytes that the container promises beyond the end of the file.
+        read: What is known of the packets so far.
+        holed: A packet so far was damaged for certain.
+        broken: Why the frames ended before their time.
+        notes: What is odd about the file, in words.
+    """
+
+    def __init__(self, path: str | Path, *, strict: bool = False) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise BadItem("video not found", where=self.path)
         if self.path.stat().st_size == 0:
-            raise BadItem("the video file is empty", where=self.path, remedy=_AGAIN)
+            raise BadItem("the video file is empty", where=self.path, remedy=AGAIN)
         try:
             self.missing = missing_bytes(self.path)
         except OSError as error:
@@ -40,11 +77,12 @@ class OpenVideo:
         try:
             # An absolute name: FFmpeg takes what stands before a colon for a protocol.
             self.container = av.open(
-                str(self.path.absolute()), options=dict(_LOCAL_ONLY), metadata_errors="replace"
+                str(self.path.absolute()), options=dict(LOCAL_ONLY), metadata_errors="replace"
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             problem = "cut off before its index" if self.missing else f"not a video ({_reason(error)})"
-            raise BadItem(problem, where=self.path, remedy=_AGAIN) from error
+            raise BadItem(problem, where=self.path, remedy=AGAIN) from error
+        self.notes: list[str] = []
         try:
             self.stream = self._choose()
         except BaseException:
@@ -52,22 +90,37 @@ class OpenVideo:
             raise
         self.context = self.stream.codec_context
         self.context.thread_count = 1
+        self.context.copy_opaque = True
         self.codec: str = self.context.name
-        self.broken: str | None = None  # why the frames ended before their time
-        self.late = False  # the start could not be decoded
-        self._clock: tuple[float, float] | None = None
+        if strict and self.codec == "mjpeg":  # other decoders mark such a frame
+            self.context.options = {"err_detect": "explode"}
+        self.broken: str | None = None
+        self.holed = False
+        self.read = Packets()
 
     def _choose(self) -> av.VideoStream:
-        names = self.container.format.name.split(",")
-        if any(name in _NOT_VIDEO or name.endswith("_pipe") for name in names):
-            raise BadItem(f"not a video (FFmpeg calls it {names[0]})", where=self.path, remedy=_AGAIN)
-        cover = av.stream.Disposition.attached_pic
-        streams = [s for s in self.container.streams.video if not s.disposition & cover]
+        """The film: of the tracks that have more than some images the largest, then the default, then the longest."""
+        if not is_video_format(self.container.format.name):
+            name = self.container.format.name.partition(",")[0]
+            raise BadItem(f"not a video (FFmpeg calls it {name})", where=self.path, remedy=AGAIN)
+        streams = [s for s in self.container.streams.video if not s.disposition & _NO_FILM]
         if not streams:
-            raise BadItem("no pictures in this file, only sound or data", where=self.path, remedy=_AGAIN)
-        if streams[0].codec_context is None:
-            raise BadItem("the video stream is damaged or of unknown codec", where=self.path, remedy=_AGAIN)
-        return streams[0]
+            raise BadItem("no pictures in this file, only sound or data", where=self.path, remedy=AGAIN)
+        known = [s for s in streams if s.codec_context is not None]
+        if not known:
+            raise BadItem("the video stream is damaged or of unknown codec", where=self.path, remedy=AGAIN)
+        if len(streams) == 1:
+            return known[0]
+        status = self.path.stat()
+        images = _images_by_track(str(self.path.absolute()), status.st_mtime_ns, status.st_size)
+        most = max(images.get(s.index, 0) for s in known)
+        films = [s for s in known if images.get(s.index, 0) >= _SHARE * most]
+        chosen = max(films, key=lambda s: (
+            s.width * s.height, bool(s.disposition & _KIND.default), images.get(s.index, 0), -s.index
+        ))
+        others = ", ".join(_describe(s, images) for s in streams if s is not chosen)
+        self.notes.append(f"of its video tracks {_describe(chosen, images)} is read, not {others}")
+        return chosen
 
     def __enter__(self) -> OpenVideo:
         return self
@@ -75,144 +128,109 @@ class OpenVideo:
     def __exit__(self, *_: object) -> None:
         self.container.close()
 
-    def decode(self, partial_ok: bool) -> Iterator[av.VideoFrame]:
-        """Sound frames in order; then BadItem if the file broke off (always, if before the first frame)."""
-        count, size = 0, (0, 0)
-        for frame in self.raw_frames():
-            if count == 0:  # wait for a sound key frame: what builds on a damaged one is damaged
-                self.late = self.late or frame.is_corrupt
-                if frame.is_corrupt or (self.late and not frame.key_frame):
-                    continue
-            size = size if count else shown_size(frame)
-            if frame.is_corrupt or shown_size(frame) != size:
-                self.broken = "a damaged picture" if frame.is_corrupt else "the size of the pictures changes"
-                break
-            count += 1
-            if frame.pts is not None and self.stream.time_base is not None:
-                time = float(frame.pts * self.stream.time_base)
-                self._clock = (self._clock[0] if self._clock else time, time)
-            yield frame
-        if self.broken is None and self.missing > 0:
-            self.broken = f"{counted(self.missing, 'byte|bytes is|are')} missing at the end"
-        if count == 0:
-            raise BadItem(
-                f"no frame can be decoded ({self.broken or 'no picture data'})", where=self.path,
-                remedy=_AGAIN,
-            )
-        if self.broken is not None and not partial_ok:
-            raise BadItem(
-                f"the video breaks off after {counted(count, 'frame|frames')} ({self.broken})", where=self.path,
-                remedy="fetch it again, or use the frames before the break",
-            )
+    def nothing(self, why: str | None) -> BadItem:
+        why = self.broken or why or "no picture data"
+        return BadItem(f"no frame can be decoded ({why})", where=self.path, remedy=AGAIN)
 
-    def raw_frames(self) -> Iterator[av.VideoFrame]:
-        """What the decoder gives; sets `broken` where it stops before the end."""
+    def frames(self) -> Iterator[tuple[int, av.VideoFrame | None]]:
+        """(packet, frame) in the order of showing; None for an image that cannot be decoded.
+
+        Frames before the first key frame of a piece that was cut out of a longer stream are left out.
+        """
         started = False
-        for packet in self.packets():
+        late = False  # the start could not be decoded
+        for number, packet in enumerate(self.packets()):
+            packet.opaque = [number]  # an object of its own: PyAV finds it by its address
             try:
                 frames = self.context.decode(packet)
-            except av.FFmpegError as error:
-                if not started:  # a piece cut out of a longer stream may start before its first key frame
-                    self.late = True
+            except av.FFmpegError:
+                late = True
+                if started or self.read.from_the_start:
+                    yield number, None
+                continue
+            for frame in frames:
+                late = late or frame.is_corrupt
+                if not started and late and not self.read.from_the_start and (frame.is_corrupt or not frame.key_frame):
                     continue
-                self.broken = _reason(error)
-                break
-            started = started or bool(frames)
-            yield from frames
+                started = True
+                yield _place(frame), frame
         if self.broken or self.missing:  # frames held back for reordering need not be neighbours there
             return
         try:
-            yield from self.context.decode(None)
+            for frame in self.context.decode(None):
+                yield _place(frame), frame
         except av.FFmpegError as error:
             self.broken = _reason(error)
 
     def packets(self) -> Iterator[av.Packet]:
-        """Coded pictures in the order of the file; sets `broken` where reading stops before the end."""
+        """Coded images in the order of the file; sets `broken` where reading stops before the end."""
+        read = self.read = Packets()
+        header = bytes(self.context.extradata or b"")
         try:
             for packet in self.container.demux(self.stream):
                 if self.missing > 0 and packet.is_corrupt:  # the stump at the end of a truncated file
-                    return
-                if packet.size > 0:  # an empty one would tell the decoder to finish
-                    yield packet
+                    break
+                if packet.size == 0:  # it would tell the decoder to finish
+                    continue
+                read.pts.append(packet.pts)
+                read.keys.append(packet.is_keyframe)
+                read.shown.append(not packet.is_discard)
+                read.alone.append(packet.is_disposable)
+                read.holes.append(holes(self.codec, bytes(packet), header))
+                self.holed = self.holed or read.holes[-1]
+                yield packet
         except av.FFmpegError as error:
             self.broken = _reason(error)
+        if self.broken is None and self.missing > 0:
+            self.broken = f"{counted(self.missing, 'byte|bytes is|are')} missing at the end"
 
-    def fps(self, frames: int) -> float:
-        """The container's mean rate, unless the clock of the frames contradicts it."""
-        first, last = self._clock or (0.0, 0.0)
-        measured = (frames - 1) / (last - first) if last > first else 0.0
+    def seconds(self, pts: int) -> float:
+        return float(pts * self.stream.time_base) if self.stream.time_base is not None else float(pts)
+
+    def fps(self, measured: float) -> float:
+        """The container's mean rate, unless the clock of the frames contradicts it (0: there is none)."""
         stated = float(self.stream.average_rate or self.stream.guessed_rate or 0)
+        if self.container.format.name in _BARE and self.stream.guessed_rate:  # where the other one is FFmpeg's own
+            stated = float(self.stream.guessed_rate)
         if stated and (not measured or abs(stated / measured - 1) < 0.05):
             return stated
         return measured or FALLBACK_FPS
 
+    def aspect(self) -> float:
+        """Width of a stored pixel in units of its height."""
+        ratio = self.stream.sample_aspect_ratio
+        return float(ratio) if ratio else 1.0
 
-def shrunk_size(width: int, height: int, longest_edge: int | None) -> tuple[int, int]:
-    """(width, height) of a frame after `read_frames(longest_edge=...)`."""
-    longest = max(width, height)
-    if longest_edge is None or longest <= longest_edge:
-        return width, height
-    return max(1, round(width * longest_edge / longest)), max(1, round(height * longest_edge / longest))
-
-
-class Converter:
-    """Decoded frames to RGB arrays: colours, shrinking, rotation."""
-
-    def __init__(self, longest_edge: int | None) -> None:
-        self.longest_edge = longest_edge
-        self.reformatter = VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        width, height = shrunk_size(frame.width, frame.height, self.longest_edge)
-        # Colours and shrinking in one pass over the picture; large frames are most of what web videos have.
-        by = Interpolation.BILINEAR if (width, height) == (frame.width, frame.height) else Interpolation.AREA
-        converted = self.reformatter.reformat(
-            frame, width, height, format="rgb24", interpolation=by | _EXACT, threads=1
-        )
-        rgb: np.ndarray = converted.to_ndarray()
-        return _turn(rgb, _display_matrix(frame))
+    def stated(self) -> int:
+        """Number of frames that the container promises; 0 if it promises none."""
+        return int(self.stream.frames)
 
 
-def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """a, b, c, d of the display matrix: pixel (x, y) is shown at (a x + c y, b x + d y)."""
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return 1, 0, 0, 1
-    matrix = np.frombuffer(memoryview(cast(Any, data)), np.int32)  # 3 x 3, fixed point, rows (a b u) (c d v) (x y w)
-    return int(matrix[0]), int(matrix[1]), int(matrix[3]), int(matrix[4])
+def _place(frame: av.VideoFrame) -> int:
+    return int(cast(list[int], frame.opaque)[0])
 
 
-def _sideways(matrix: tuple[int, int, int, int]) -> bool:
-    a, b, c, d = matrix
-    return abs(b) + abs(c) > abs(a) + abs(d)
+def hdr(frame: av.VideoFrame) -> str | None:
+    """Name of the transfer function of a frame of high dynamic range."""
+    return _HDR.get(int(frame.color_trc or 0))
 
 
-def _turn(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
-    """Quarter turns and mirror images, as players show them."""
-    a, b, c, d = matrix
-    if _sideways(matrix):
-        image, right, down = image.swapaxes(0, 1), c, b
-    else:
-        right, down = a, d
-    if right < 0:
-        image = image[:, ::-1]
-    if down < 0:
-        image = image[::-1]
-    return np.ascontiguousarray(image)
+def _describe(stream: av.VideoStream, images: dict[int, int]) -> str:
+    count = counted(images.get(stream.index, 0), "image|images")
+    return f"track {stream.index} ({stream.width}x{stream.height}, {count})"
 
 
-def rotation(frame: av.VideoFrame) -> int:
-    """Clockwise turn in degrees: 0, 90, 180 or 270; mirror images left out."""
-    a, _, c, d = matrix = _display_matrix(frame)
-    if _sideways(matrix):
-        return 90 if c < 0 else 270
-    return 180 if a < 0 and d < 0 else 0
-
-
-def shown_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """(width, height) after the rotation."""
-    size = (frame.width, frame.height)
-    return size[::-1] if _sideways(_display_matrix(frame)) else size
+@lru_cache(maxsize=64)  # asked at every opening
+def _images_by_track(path: str, _changed: int, _size: int) -> dict[int, int]:
+    """{track: number of its packets} of the video tracks."""
+    found: dict[int, int] = {}
+    with av.open(path, options=dict(LOCAL_ONLY), metadata_errors="replace") as container:
+        try:
+            for packet in container.demux(container.streams.video):
+                found[packet.stream.index] = found.get(packet.stream.index, 0) + (packet.size > 0)
+        except av.FFmpegError:
+            pass  # told by whoever reads the frames
+    return found
 
 
 def _reason(error: BaseException) -> str:

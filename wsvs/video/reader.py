@@ -1,7 +1,8 @@
-"""Video files to RGB frames, one at a time, with exact frame numbers.
+"""Videos to RGB frames, one at a time, with exact frame numbers.
 
-Frame i is the i-th frame that the decoder gives back when the file is read from its start. Masks, scores and
-shots are numbered that way, so the frame count and the time stamps of a container are used only where proven.
+Frame i is the i-th image of the video in the order of showing. Masks, scores and shots are numbered that way, so the
+frame count and the time stamps of a container are used only where proven. A damaged image keeps its number
+(`wsvs.video.scan`). A folder of numbered images and an animation are videos too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from wsvs.video.decode import Converter, OpenVideo, rotation, shown_size, shrunk_size
+from wsvs.core.errors import BadItem
+from wsvs.core.words import counted
+from wsvs.video.convert import Converter, rotation, shown_size, shrunk_size
+from wsvs.video.decode import AGAIN, FALLBACK_FPS, OpenVideo
+from wsvs.video.images import OpenImages, is_images
+from wsvs.video.scan import Scan, Span, open_video, scan, spans, spoiled
 
 __all__ = ["VideoInfo", "check", "glance", "probe", "read_frames", "shrunk_size"]
 
@@ -24,6 +30,7 @@ __all__ = ["VideoInfo", "check", "glance", "probe", "read_frames", "shrunk_size"
 _STAMPED = frozenset({"mov", "matroska"})
 _ORDERLY = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "libdav1d"})
 _SIZED = frozenset({"mov", "matroska", "avi"})  # containers that tell how long the file has to be
+_SHOWN = 5  # damaged spans that are named
 _SEEK_FROM = 32  # below this start a seek gains less than the look through the file that it needs
 
 
@@ -34,9 +41,15 @@ class VideoInfo:
     Attributes:
         width, height: Size in pixels as `read_frames` gives it, after the rotation.
         fps: Mean frames per second (25 where the file has no clock).
-        frames: Number of frames that can be decoded, counted by decoding; of the others the coded pictures.
+        frames: Number of frames, counted by decoding; of the others the coded images.
         rotation: Clockwise turn in degrees that the file asks for and `read_frames` applies.
-        codec: FFmpeg's name, such as h264.
+        codec: FFmpeg's name, such as h264; of images the suffix.
+        damaged: Spans [start, stop) of frames that could not be decoded whole, or build on such: not to be used.
+        times: Seconds of each frame from the first, where the rate is variable and every frame was decoded.
+        aspect: Width of a pixel in units of its height, after the rotation: 1 for square ones.
+        broken: Why the video ends before its time.
+        promised: Number of frames that the container names; 0 if it names none.
+        notes: What else is odd, in words.
     """
 
     width: int
@@ -45,52 +58,104 @@ class VideoInfo:
     frames: int
     rotation: int
     codec: str
+    damaged: tuple[Span, ...] = ()
+    times: tuple[float, ...] | None = None
+    aspect: float = 1.0
+    broken: str | None = None
+    promised: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lost(self) -> int:
+        """Number of damaged frames."""
+        return sum(stop - start for start, stop in self.damaged)
+
+    @property
+    def damage(self) -> str:
+        """'17 of 24 frames are damaged (7 to 23)', or '' if none is."""
+        if not self.damaged:
+            return ""
+        shown = ", ".join(str(a) if a + 1 == b else f"{a} to {b - 1}" for a, b in self.damaged[:_SHOWN])
+        more = ", ..." if len(self.damaged) > _SHOWN else ""
+        verb = "is" if self.lost == 1 else "are"
+        return f"{self.lost} of {counted(self.frames, 'frame|frames')} {verb} damaged ({shown}{more})"
 
 
-def probe(path: str | Path, *, partial_ok: bool = False) -> VideoInfo:
+def probe(path: str | Path, *, partial_ok: bool = False, rate: float = FALLBACK_FPS) -> VideoInfo:
     """Decode a video once (no colour conversion) and describe it.
 
     Args:
-        path: Video file in any container and codec of FFmpeg.
+        path: Video file in any container and codec of FFmpeg, a folder of numbered images, or an animation.
         partial_ok: Count the frames before a break instead of raising.
+        rate: Frames per second of a folder of images.
 
     Raises:
-        BadItem: Missing, empty, not a video, without pictures, or broken (says after how many frames).
+        BadItem: Missing, empty, not a video, without a sound image, or broken off (says after how many frames).
     """
-    with OpenVideo(path) as video:
-        frames = 0
-        for frame in video.decode(partial_ok):
-            if frames == 0:
-                width, height = shown_size(frame)
-                turned = rotation(frame)
-            frames += 1
-        return VideoInfo(width, height, video.fps(frames), frames, turned, video.codec)
+    found = scan(Path(path), rate)
+    if sum(stop - start for start, stop in found.damaged) == found.total:
+        raise BadItem(
+            f"no frame can be decoded (all {found.total} are damaged)", where=path, remedy=AGAIN,
+        )
+    if found.broken and not partial_ok:
+        raise _breaks_off(Path(path), found.total, found.broken, found.promised)
+    return VideoInfo(
+        found.width, found.height, found.fps, found.total, found.rotation, found.codec, found.damaged, found.times,
+        found.aspect, found.broken, found.promised, found.notes,
+    )
 
 
-def glance(path: str | Path) -> VideoInfo:
-    """Describe a video by its first frame, its header and the number of its coded pictures, without decoding it.
+def _breaks_off(path: Path, count: int, why: str, promised: int) -> BadItem:
+    of = f" of {promised}" if promised > count else ""
+    return BadItem(
+        f"the video breaks off after {counted(count, 'frame|frames')}{of} ({why})", where=path,
+        remedy="fetch it again, or use the frames before the break",
+    )
 
-    Mostly there is a frame for each coded picture; pictures that cannot be decoded, hidden ones and pairs of fields
-    make a difference. `probe` knows.
+
+def glance(path: str | Path, *, rate: float = FALLBACK_FPS) -> VideoInfo:
+    """Describe a video by its first frame, its header and the number of its coded images, without decoding it.
+
+    Mostly there is a frame for each coded image; those that cannot be decoded, hidden ones and pairs of fields make a
+    difference, and only damage that the bytes show is seen. `probe` knows.
 
     Raises:
-        BadItem: As for `probe`, but not where the video breaks after its first frame.
+        BadItem: As for `probe`, but not where the video breaks off after its first frame.
     """
-    with OpenVideo(path) as video:
-        for frame in video.decode(partial_ok=True):  # raises if there is none
-            (width, height), turned = shown_size(frame), rotation(frame)
-            break
-    with OpenVideo(path) as video:
-        pictures = sum(1 for _ in video.packets())
-        return VideoInfo(width, height, video.fps(pictures), max(1, pictures), turned, video.codec)
+    path = Path(path)
+    with open_video(path, rate) as video:
+        first = next((frame for _, frame in video.frames() if frame is not None), None)
+        if first is None:
+            raise video.nothing(None)
+        (width, height), turned, aspect = shown_size(first), rotation(first), video.aspect()
+        aspect = 1 / aspect if turned % 180 else aspect
+        if isinstance(video, OpenImages):
+            images = len(video.files) or sum(1 for _ in video.frames())
+            return VideoInfo(
+                width, height, video.fps(0.0), images, turned, video.codec, notes=tuple(video.notes), aspect=aspect
+            )
+    with OpenVideo(path) as again:
+        images = sum(1 for _ in again.packets())
+        read = again.read
+        stamps = [pts for pts in read.pts if pts is not None]
+        span = again.seconds(max(stamps) - min(stamps)) if len(stamps) == images > 1 else 0.0
+        bad = spoiled(read, [packet for packet, hole in enumerate(read.holes) if hole])
+        order = sorted(range(images), key=lambda packet: read.pts[packet] or 0) if len(stamps) == images else []
+        numbers = {packet: number for number, packet in enumerate(order)}
+        return VideoInfo(
+            width, height, again.fps((images - 1) / span if span > 0 else 0.0), max(1, images), turned, again.codec,
+            spans(numbers.get(packet, packet) for packet in bad), aspect=aspect, notes=tuple(again.notes),
+        )
 
 
-def check(path: str | Path) -> VideoInfo:
+def check(path: str | Path, *, rate: float = FALLBACK_FPS) -> VideoInfo:
     """Describe a video that is all there: by a `glance` where its container tells, else by decoding it.
 
     Raises:
-        BadItem: As for `probe`, but not where pictures inside a file of full length are damaged.
+        BadItem: As for `probe`.
     """
+    if is_images(Path(path)):
+        return probe(path, rate=rate)
     with OpenVideo(path) as video:
         whole = not video.missing and bool(_SIZED & set(video.container.format.name.split(",")))
     return glance(path) if whole else probe(path)
@@ -131,20 +196,45 @@ def _frames(
     if stop == start:
         return
     number = start
-    convert = Converter(longest_edge)
-    if total is not None and start >= _SEEK_FROM:
-        for frame in _from_seek(path, start, total):
-            yield convert(frame)
+    if total is not None and start >= _SEEK_FROM and not is_images(path):
+        convert = Converter(longest_edge)
+        for sought in _from_seek(path, start, total):
+            yield convert(sought)
             number += 1
             if number in (stop, total):
                 return
     # From the first frame: the usual way, and the way on where a seek ended early.
-    with OpenVideo(path) as video:
-        for index, frame in enumerate(video.decode(partial_ok)):
-            if index >= number:
+    convert = Converter(longest_edge)
+    found: Scan | None = None  # asked for once something is damaged: what is lost has a number, too
+    before: av.VideoFrame | None = None
+    count = 0
+    with open_video(path) as video:
+        for packet, frame in video.frames():
+            if found is None and (frame is None or video.holed):
+                found = scan(path)
+            if frame is None:
+                continue
+            convert.size = convert.size or (frame.width, frame.height)
+            place = count if found is None else found.numbers.get(packet, -1)
+            count += 1
+            while number < place:  # in the place of what cannot be decoded stands what was shown before it
+                yield convert(before or frame)
+                number += 1
+                if number == stop:
+                    return
+            before = frame
+            if place == number:
                 yield convert(frame)
-            if index + 1 == stop:
-                return
+                number += 1
+                if number == stop:
+                    return
+        if before is None:
+            raise video.nothing(None)
+        for _ in range(number, min(found.total, stop or found.total) if found is not None else number):
+            yield convert(before)
+        if video.broken and not partial_ok:
+            total = max(count, found.total if found is not None else 0)
+            raise _breaks_off(path, total, video.broken, video.stated())
 
 
 def _from_seek(path: Path, start: int, total: int) -> Iterator[av.VideoFrame]:
@@ -157,12 +247,15 @@ def _from_seek(path: Path, start: int, total: int) -> Iterator[av.VideoFrame]:
         if index.keys[0] > index.times[start]:
             return
         key = index.keys[np.searchsorted(index.keys, index.times[start], side="right") - 1]
+        first = next((one for _, one in video.frames() if one is not None), None)
         try:
             video.container.seek(int(key), stream=video.stream, backward=True)
         except av.FFmpegError:
             return
         number, before = start, None
-        for frame in video.raw_frames():
+        for _, frame in video.frames():
+            if frame is None or first is None or (frame.width, frame.height) != (first.width, first.height):
+                return
             if frame.pts is None or (before is not None and frame.pts <= before):
                 return
             before = frame.pts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 
@@ -16,3 +17,21 @@ def pieces(start: int, stop: int, max_frames: int) -> list[tuple[int, int]]:
     count = -(-(stop - start) // max_frames)
     edges = [start + (stop - start) * k // count for k in range(count + 1)]
     return list(pairwise(edges))
+
+
+def sound_spans(start: int, stop: int, damaged: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    """What is left of [start, stop) without the damaged spans, which rise."""
+    found, at = [], start
+    for begin, end in [*damaged, (stop, stop)]:
+        if min(begin, stop) > at:
+            found.append((at, min(begin, stop)))
+        at = max(at, end)
+    return found
+
+
+def middle(frames: int, damaged: Sequence[Sequence[int]] = ()) -> int:
+    """The middle frame of a video, or of its longest sound span where something is damaged."""
+    if not damaged:
+        return frames // 2
+    start, stop = max(sound_spans(0, frames, damaged), key=lambda span: span[1] - span[0], default=(0, frames))
+    return (start + stop) // 2
