@@ -122,6 +122,8 @@ def test_what_does_not_exist(wsvs, words, said):
         ("model.scales=[]", "model: scales must not be empty"),
         ("model.weights=nowhere.pth", "weights not found"),
         ("encoder.lr=-1", "encoder.lr must be a number >= 0, got -1"),
+        ("encoder.lr_backbone=nan", "encoder.lr_backbone must be a number >= 0, got nan"),
+        ("encoder.lr=inf", "encoder.lr must be a number >= 0, got inf"),
         ("encoder.lr=fast", "encoder.lr must be a number >= 0, got 'fast'"),
         ("encoder.epochs=1.5", "encoder.epochs must be a whole number >= 1, got 1.5"),
         ("encoder.batch_size=0", "encoder.batch_size must be a whole number >= 1, got 0"),

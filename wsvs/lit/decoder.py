@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,13 +11,14 @@ from torchmetrics.classification import BinaryConfusionMatrix
 
 from wsvs.core.classes import IGNORE
 from wsvs.data.loading import pixels
-from wsvs.lit.optim import check_schedule, configure, no_loss
+from wsvs.lit.finite import WatchedModule
+from wsvs.lit.optim import check_rates, check_schedule, configure, no_loss
 from wsvs.nets.attention import attention
 from wsvs.nets.decoder import Decoder, foreground
 from wsvs.nets.model import NetConfig, SegmentationNet, load_net, read_checkpoint
 
 
-class DecoderModule(pl.LightningModule):
+class DecoderModule(WatchedModule):
     """Two-class cross-entropy between f_dec(alpha) and the mask; the encoder is frozen.
 
     The attention is that of the crop itself, for the item's class, as it will be at prediction: the decoder then
@@ -37,8 +37,7 @@ class DecoderModule(pl.LightningModule):
         start: str | None = None,
     ) -> None:
         super().__init__()
-        if lr < 0:
-            raise ValueError(f"the learning rate must not be negative, got {lr}")
+        check_rates(lr)
         check_schedule(schedule, warmup)
         self.save_hyperparameters(ignore=["start"])
         config = NetConfig(**net)
@@ -82,23 +81,28 @@ class DecoderModule(pl.LightningModule):
         score = self.score(batch)
         loss = F.cross_entropy(score, batch["target"], ignore_index=IGNORE)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(score))
-        return loss
+        return self.watched(loss)
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         if "image" not in batch:
-            return
-        predicted = foreground(self.score(batch)) > 0.5
-        self.confusion.update(predicted.long(), batch["target"])
+            return None
+        score = self.score(batch)
+        self.confusion.update((foreground(score) > 0.5).long(), batch["target"])
+        return score
 
     def on_validation_epoch_end(self) -> None:
-        """Agreement with the masks that were made, not with true ones: it only chooses the checkpoint."""
+        """Agreement with the masks that were made, not with true ones: it only chooses the checkpoint.
+
+        NaN where no pixel was scored.
+        """
         total = self.confusion.compute()
         self.confusion.reset()
         both = total.diagonal().double()
         iou = both / (total.sum(0) + total.sum(1) - total.diagonal()).clamp(min=1)
         self.log("val/iou/background", iou[0].float(), rank_zero_only=False)
         self.log("val/iou/foreground", iou[1].float(), rank_zero_only=False)
-        self.log("val/miou", iou.mean().float(), prog_bar=True)
+        miou = iou.mean() if total.sum() else iou.new_tensor(float("nan"))
+        self.log("val/miou", miou.float(), prog_bar=True)
 
 
 def net_of(checkpoint: str) -> dict[str, Any]:

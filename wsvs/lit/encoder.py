@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,13 +12,14 @@ from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
 from wsvs.data.loading import pixels
-from wsvs.lit.optim import check_schedule, configure, no_loss
+from wsvs.lit.finite import WatchedModule
+from wsvs.lit.optim import check_rates, check_schedule, configure, no_loss
 from wsvs.metrics.presence import presence_thresholds
 from wsvs.nets.attention import resize
 from wsvs.nets.model import NetConfig, SegmentationNet
 
 
-class EncoderModule(pl.LightningModule):
+class EncoderModule(WatchedModule):
     """Independent sigmoid cross-entropy over the classes; validation by average precision on tags.
 
     Args:
@@ -35,14 +35,13 @@ class EncoderModule(pl.LightningModule):
         warmup: int = 0, weights: str | None = None, sha256: str | None = None,
     ) -> None:
         super().__init__()
-        if lr < 0 or lr_backbone < 0:
-            raise ValueError(f"learning rates must not be negative, got {lr} and {lr_backbone}")
+        check_rates(lr, lr_backbone)
         check_schedule(schedule, warmup)
         self.save_hyperparameters(ignore=["weights", "sha256"])
         config = NetConfig(**net)
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)
         self.tag_scores = TagScores(len(config.classes))
-        self.loss = MeanMetric()
+        self.loss = MeanMetric(nan_strategy="ignore")  # which `StopOnDivergence` reports
         self.thresholds: list[float] = []  # of class presence, by the last validation
         self.train()
 
@@ -68,18 +67,19 @@ class EncoderModule(pl.LightningModule):
         logits = self.net.encoder(pixels(batch, self.net.encoder.mean.dtype))
         loss = F.binary_cross_entropy_with_logits(logits, batch["y"])
         self.log("train/loss", loss, prog_bar=True, batch_size=len(logits))
-        return loss
+        return self.watched(loss)
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         if "image" not in batch:
             none = torch.zeros(0, len(self.net.classes), device=self.device)
             self.tag_scores.update(none, none)  # also a rank without a good image answers when the others ask
-            return
+            return None
         images = pixels(batch, self.net.encoder.mean.dtype)
         images = resize(images, self.net.network_size(*images.shape[-2:]))
         logits = self.net.encoder(images)
         self.loss.update(F.binary_cross_entropy_with_logits(logits, batch["y"]), len(logits))
         self.tag_scores.update(logits, batch["y"])
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         ap, thresholds = self.tag_scores.compute()
@@ -90,8 +90,7 @@ class EncoderModule(pl.LightningModule):
         # the set of keys stays the same on every rank
         for name, value in zip(self.net.classes, ap, strict=True):
             self.log(f"val/ap/{name}", value.float(), rank_zero_only=False)
-        self.log("val/map", ap.nanmean().nan_to_num(0.0).float(), prog_bar=True)
-
+        self.log("val/map", ap.nanmean().float(), prog_bar=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Whoever loads the network gets its thresholds with it."""

@@ -15,6 +15,11 @@ Schedule = Literal["constant", "cosine", "poly"]
 POWER = 0.9  # of poly, as in DeepLab (Chen et al., "DeepLab", TPAMI 2018, section 4.1.1)
 
 
+def check_rates(*rates: float) -> None:
+    if not all(0 <= rate < math.inf for rate in rates):
+        raise ValueError(f"learning rates must be finite and at least 0, got {' and '.join(map(str, rates))}")
+
+
 def check_schedule(schedule: str, warmup: int) -> None:
     names = get_args(Schedule)
     if schedule not in names:

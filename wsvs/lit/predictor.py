@@ -112,14 +112,21 @@ class PredictorModule(pl.LightningModule):
             return batch
         if "film" in batch:
             return {"id": batch["id"], "film": batch["film"], "frames": self.film(batch["film"], batch["classes"])}
-        found = self.segment(batch["image"], batch["classes"])
+        try:
+            found = self.segment(batch["image"], batch["classes"])
+        except BadItem as error:
+            return {"id": batch["id"], "bad": error.message}
         return {
             "id": batch["id"], "mask": found.mask, "labels": [number + 1 for number in found.classes],
             "probabilities": found.probabilities.half().cpu().numpy(), "image": batch["image"],
         }
 
     def segment(self, image: Tensor, classes: Sequence[int] | None = None) -> Segmented:
-        """Segment an image (3, H, W) uint8; `classes` are class numbers, None predicts them."""
+        """Segment an image (3, H, W) uint8; `classes` are class numbers, None predicts them.
+
+        Raises:
+            BadItem: The networks give NaN or infinity.
+        """
         numbers, probabilities, scores = self.net.probabilities(
             scaled(image), classes, class_threshold=self.class_threshold, method=self.method, flip=self.flip,
             zooms=self.zooms,

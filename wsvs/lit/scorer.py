@@ -17,7 +17,7 @@ from wsvs.core.ledger import Ledger
 from wsvs.data.loading import scaled
 from wsvs.data.prefetch import batched, prefetch
 from wsvs.nets.attention import resize
-from wsvs.nets.model import SegmentationNet
+from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.video.reader import read_frames
 
 
@@ -57,7 +57,9 @@ class ScorerModule(pl.LightningModule):
     def _score(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         x = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(self.device)
         x = resize(scaled(x), self.net.network_size(*x.shape[-2:]))
-        return self.net.encoder(x).sigmoid().float().cpu().numpy()
+        logits = self.net.encoder(x)
+        require_finite(logits)
+        return logits.sigmoid().float().cpu().numpy()
 
 
 class ScoreWriter(BasePredictionWriter):

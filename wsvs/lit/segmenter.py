@@ -16,13 +16,14 @@ import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
+from wsvs.core.errors import BadItem
 from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import write_mask
 from wsvs.data.loading import scaled
 from wsvs.lit.overlay import write_overlay
 from wsvs.nets.attention import activations, merge_scales, resize
-from wsvs.nets.model import SegmentationNet
+from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.video.refine import enlarged, guided
 from wsvs.video.segmentation import Segmentation, segment
 from wsvs.video.settings import Refine, SegmentSettings
@@ -69,7 +70,10 @@ class SegmenterModule(pl.LightningModule):
         if "bad" in batch:
             return Segmented(batch["item"], bad=batch["bad"])
         begun = time.perf_counter()
-        guide, attended = self.guide(batch)
+        try:
+            guide, attended = self.guide(batch)
+        except BadItem as error:
+            return Segmented(batch["item"], bad=error.message)
         spent = time.perf_counter() - begun
         if guide is None and self.settings.lambda_m == self.settings.lambda_c == 0:
             return Segmented(batch["item"], bad="no class that the encoder knows, and only attention to go by")
@@ -103,6 +107,7 @@ class SegmenterModule(pl.LightningModule):
             x = resize(scaled(x), self.net.network_size(*size))
             maps, logits = activations(self.net.encoder, x, self.net.config.scales)
             alpha = merge_scales([one[:, numbers] for one in maps], size).amax(1)
+            require_finite(alpha, logits)
             found[first : first + len(x)] = alpha.float().cpu().numpy()
             scores[first : first + len(x)] = logits[:, numbers].float().sigmoid().amax(1).cpu().numpy()
         return found, scores

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wsvs.core.errors import UserError
+from wsvs.core.errors import BadItem, UserError
 from wsvs.nets.attention import SCALES, activations, fit_size, merge_scales, resize, round_size
 from wsvs.nets.backbone import Features, Trainable
 from wsvs.nets.decoder import Decoder, Guidance, foreground
@@ -118,6 +118,9 @@ class SegmentationNet(nn.Module):
 
         Returns:
             Class numbers (K), probabilities (K, h, w) at the network's size, class scores (C) in [0, 1].
+
+        Raises:
+            BadItem: The networks give NaN or infinity.
         """
         sides = (False, True) if flip else (False,)
         views = [self.look(image, zoom, mirrored) for zoom in zooms for mirrored in sides]
@@ -126,9 +129,12 @@ class SegmentationNet(nn.Module):
             classes = self.classes_shown(scores, class_threshold)
         size = self.network_size(*image.shape[-2:])
         if not len(classes):
+            require_finite(scores)
             return [], image.new_zeros(0, *size), scores
         maps = [resize(self.foreground_in(view, list(classes), method)[None], size)[0] for view in views]
-        return list(classes), torch.stack(maps).mean(0), scores
+        probabilities = torch.stack(maps).mean(0)
+        require_finite(scores, probabilities)
+        return list(classes), probabilities, scores
 
     def look(self, image: Tensor, zoom: float, mirrored: bool) -> View:
         """The image at one size, as the networks see it."""
@@ -220,10 +226,35 @@ def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet
     return SegmentationNet(config, encoder, decoder).eval()
 
 
-def read_checkpoint(
-    path: str | Path, *, remedy: str = "give a checkpoint that wsvs wrote: <run>/checkpoints/best.ckpt"
-) -> Mapping[str, Any]:
-    """Read a checkpoint of ours as data only. Raises `UserError` with this remedy."""
+def not_finite(checkpoint: Mapping[str, Any]) -> str | None:
+    """The first weight of a checkpoint that holds NaN or infinity; None where there is none.
+
+    With a moving average there are two sets of weights: the average, and those that are trained.
+    """
+    for state in (checkpoint["state_dict"], checkpoint.get("current_model_state", {})):
+        for key, value in state.items():
+            if not value.isfinite().all():
+                return key
+    return None
+
+
+def require_finite(*outputs: Tensor) -> None:
+    """Raises `BadItem` where what a network says of an image is not finite."""
+    if not all(bool(output.isfinite().all()) for output in outputs):
+        raise BadItem(
+            "the network's output is not finite (nan or inf)",
+            remedy="trainer.precision=32-true, if it is another; else train again with a lower learning rate",
+        )
+
+
+def read_checkpoint(path: str | Path, *, remedy: str | None = None) -> Mapping[str, Any]:
+    """Read a checkpoint of ours as data only.
+
+    Raises:
+        UserError: With this remedy: missing, unreadable, not one of ours, or with weights that are not finite.
+    """
+    lower = remedy or "train again with a lower learning rate, or give another checkpoint"
+    remedy = remedy or "give a checkpoint that wsvs wrote: <run>/checkpoints/best.ckpt"
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -236,6 +267,8 @@ def read_checkpoint(
         ) from error
     if not isinstance(checkpoint, dict) or "net" not in checkpoint.get("hyper_parameters", {}):
         raise UserError("this is not a checkpoint of wsvs", where=path, remedy=remedy)
+    if bad := not_finite(checkpoint):
+        raise UserError(f"weights of this checkpoint are not finite (nan or inf): {bad}", where=path, remedy=lower)
     return checkpoint
 
 

@@ -44,7 +44,7 @@ def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = 
         sha256: Expected hex digest; required for a URL.
 
     Raises:
-        UserError: Not found, wrong checksum, not a state dict, or not of this network.
+        UserError: Not found, wrong checksum, not a state dict, not of this network, or with NaN or infinity.
     """
     if source == "timm" and isinstance(backbone, TimmBackbone):
         if sha256:
@@ -57,7 +57,14 @@ def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = 
         state = backbone.own_names(load_tensors(path))
     wanted = backbone.state_dict()
     _check_fit(backbone, wanted, state, source)
-    backbone.load_state_dict({key: state.get(key, value).to(value.dtype) for key, value in wanted.items()})
+    fitted = {key: state.get(key, value).to(value.dtype) for key, value in wanted.items()}
+    bad = [key for key, value in fitted.items() if not value.isfinite().all()]
+    if bad:
+        raise UserError(
+            f"{len(bad)} of {len(wanted)} tensors {fitting(len(bad), 'is|are')} not finite (nan or inf), "
+            f"first {bad[0]!r}", where=source, remedy="download the weights again, or give others as model.weights",
+        )
+    backbone.load_state_dict(fitted)
     backbone.pretrained = True
     backbone.train(backbone.training)  # its norms may go by that
 

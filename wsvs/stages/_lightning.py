@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from math import isnan
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
 from wsvs.core.stopping import at_a_stop, stop_in
 from wsvs.data.tagged import TaggedImages
+from wsvs.lit.finite import StopOnDivergence
 from wsvs.lit.logger import Metrics
 from wsvs.lit.steps import Newest, StepSeed, Throughput, ValidateLast
 from wsvs.lit.tracking import BadItems, WholeCheckpoints
@@ -70,6 +72,15 @@ def sow(cfg: DictConfig) -> None:
 def learning_rate(cfg: DictConfig, settings: DictConfig) -> float:
     """Of the stage that trains: model.lr if it is given, 0 too, else the stage's own."""
     return settings.lr if cfg.model.lr is None else cfg.model.lr
+
+
+def learning_rates(cfg: DictConfig, stage: str) -> dict[str, float]:
+    """Setting -> value of all learning rates of a training stage."""
+    key = f"{stage}.lr" if cfg.model.lr is None else "model.lr"
+    rates = {key: learning_rate(cfg, cfg[stage])}
+    if "lr_backbone" in cfg[stage] and cfg.model.trainable != "none":
+        rates[f"{stage}.lr_backbone"] = cfg[stage].lr_backbone
+    return rates
 
 
 def optimisation(cfg: DictConfig, settings: DictConfig) -> dict[str, Any]:
@@ -121,6 +132,7 @@ def build_trainer(
         callbacks.append(ShowValidation(run.tracker.media, run.tracker.show))
     if monitor:
         callbacks += [StepSeed(cfg.seed), ValidateLast(), Newest(monitor), *averaging(cfg[run.stage], run.stage)]
+        callbacks.append(StopOnDivergence(learning_rates(cfg, run.stage)))  # looks at what the average has saved
     for item in cfg.callbacks.values():
         if item is not None and item._target_.endswith("ModelCheckpoint"):
             free = "monitor" in item or item.get("filename") == "last"
@@ -247,7 +259,7 @@ def _who_is_lost(error: RuntimeError) -> str | None:
     return None
 
 
-def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> dict[str, float]:
+def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> dict[str, float | None]:
     """Train from the start or from where the run was stopped; bad items are passed over and recorded.
 
     Returns the metric that chooses the checkpoint, with its value of the one that is kept, and how fast it went.
@@ -275,7 +287,8 @@ def fit(run: Run, trainer: pl.Trainer, module: pl.LightningModule, data: Any) ->
             "the training wrote no checkpoint", where=run.dir / "checkpoints",
             remedy="train longer (at least one validation)",
         )
-    return {chosen: float(best), **throughput.results()}
+    figure = float(best)  # NaN: nothing was held out that it is a figure of, nor does it choose
+    return {chosen: None if isnan(figure) else figure, **throughput.results()}
 
 
 def _quieten() -> None:

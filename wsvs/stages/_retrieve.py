@@ -16,12 +16,12 @@ from rich.table import Table
 
 from wsvs.core.classes import Classes
 from wsvs.core.console import plain_console
-from wsvs.core.errors import UserError
+from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.runs import SUMMARY
 from wsvs.data.loading import scaled
 from wsvs.nets.attention import resize
-from wsvs.nets.model import SegmentationNet
+from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.retrieve.clips import place_clip
 from wsvs.retrieve.folder import FolderSource, Pack
 from wsvs.retrieve.journal import JOURNAL
@@ -68,6 +68,10 @@ class ImageScorer:
         for size, members in by_size.items():
             x = torch.from_numpy(np.stack([small[k] for k in members])).permute(0, 3, 1, 2).to(self.device)
             logits = self.net.encoder(resize(scaled(x), self.net.network_size(*size)))
+            try:
+                require_finite(logits)
+            except BadItem as error:  # the encoder is to blame, not the video
+                raise UserError(f"{error.problem}, so no video can be judged", remedy=error.remedy) from error
             scores[members] = logits.sigmoid().float().cpu().numpy()[:, number]
         return scores
 

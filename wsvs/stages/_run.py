@@ -43,6 +43,7 @@ INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
 LOCK = ".lock"
 _OWN = (INPUTS, FINGERPRINT, LOCK, ".hydra", "wandb", "wandb.json")  # before there is any work
+_NO_WORK = ("hparams.yaml", "metrics.csv")  # what a training that diverged early leaves
 # Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
 NO_RESULT = ("workers", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every", *MANNERS)
 CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
@@ -151,7 +152,7 @@ class Run:
 
     def _forget_inputs(self) -> None:
         """Where a run is refused before it has made anything: the next start takes what has been mended meanwhile."""
-        if all(path.name in (*_OWN, runs.LOG) for path in self.dir.iterdir()):
+        if all(path.name in (*_OWN, *_NO_WORK, runs.LOG) for path in self.dir.iterdir()):
             for name in (INPUTS, FINGERPRINT):
                 (self.dir / name).unlink(missing_ok=True)
 
