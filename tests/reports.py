@@ -89,12 +89,14 @@ def make_world(folder: Path) -> Path:
 
 
 def found_videos() -> list[dict]:
-    """1,200 cats, of which two are downloaded, and 34 dogs, of which one is."""
+    """1,200 cats, of which two are downloaded and two are private, and 34 dogs, of which one is downloaded."""
     rows = [new_row(f"cat{k}", "cat", "https://x") for k in range(1200)]
     rows += [new_row(f"dog{k}", "dog", "https://x") for k in range(34)]
     for row in (rows[0], rows[1], rows[1200]):
         clip = {"start": 0, "stop": 33}
         row |= {"status": "retrieved", "sha256": "0", "bytes": 1, "clips": [clip]}
+    for row in rows[2:4]:
+        row |= {"status": "failed: needs an account: private (x)", "failure": "account"}
     return [row | {"status": row["status"] or "skipped: why not"} for row in rows]
 
 

@@ -51,8 +51,9 @@ class Retrieval:
     def out(self) -> Path:
         return self.folder / "out"
 
-    def web(self, *, timeout: float = 60.0, **pace: Any) -> Web:
-        return Web(Pace(**{"pause": (0, 0), "rate": 1e9, "backoff": 0.001, "retries": 2, **pace}), timeout=timeout)
+    def web(self, *, timeout: float = 60.0, format: str = "b", **pace: Any) -> Web:
+        waits = Pace(**{"pause": (0, 0), "rate": 1e9, "backoff": 0.001, "retries": 2, **pace})
+        return Web(waits, timeout=timeout, format=format)
 
     def crawl(
         self, urls: dict[str, list[str]], *, web: Web | None = None, budget: Budget | None = None,

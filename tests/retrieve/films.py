@@ -72,3 +72,16 @@ def redness(images: list[np.ndarray], class_name: str) -> np.ndarray:
 def another(content: bytes, name: str) -> bytes:
     """The same film as a file of other bytes: a free box with a name at the end of an MP4."""
     return content + struct.pack(">I4s", 8 + len(name), b"free") + name.encode()
+
+
+def segmented(film: bytes, folder: Path) -> list[bytes]:
+    """A film as segments of MPEG-TS, as HLS has them, not encoded again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {"hls_time": "0.5", "hls_list_size": "0", "hls_segment_filename": str(folder / "%03d.ts")}
+    with av.open(io.BytesIO(film)) as source, av.open(str(folder / "x.m3u8"), "w", "hls", options=options) as out:
+        made = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = made
+                out.mux(packet)
+    return [path.read_bytes() for path in sorted(folder.glob("*.ts"))]

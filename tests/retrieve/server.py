@@ -77,6 +77,20 @@ class Site:
         html = f"<html><head>{head}</head><body>{name}</body></html>"
         return self.add(f"/{name}", file(html.encode(), kind="text/html"))
 
+    def stream(
+        self, name: str, pieces: Sequence[bytes | Handler], *, end: str = "#EXT-X-ENDLIST", key: str = "",
+        seconds: float = 1.0,
+    ) -> str:
+        """A video in segments (HLS): /<name>.m3u8 and /<name>/<number>.ts."""
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", f"#EXT-X-TARGETDURATION:{int(seconds) + 1}", "#EXT-X-MEDIA-SEQUENCE:0"]
+        lines += [key] if key else []
+        for number, piece in enumerate(pieces):
+            answer = file(piece, kind="video/mp2t") if isinstance(piece, bytes) else piece
+            self.add(f"/{name}/{number}.ts", answer)
+            lines += [f"#EXTINF:{seconds:.3f},", f"{name}/{number}.ts"]
+        text = "\n".join([*lines, end, ""])
+        return self.add(f"/{name}.m3u8", file(text.encode(), kind="application/vnd.apple.mpegurl"))
+
     def feed(self, name: str, addresses: Sequence[str]) -> str:
         """A list of videos, as RSS: /<name>."""
         items = "".join(f"<item><title>{k}</title><link>{url}</link></item>" for k, url in enumerate(addresses))

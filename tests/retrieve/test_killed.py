@@ -14,38 +14,58 @@ import pytest
 
 import wsvs.retrieve.youtube
 from tests.retrieve.conftest import Retrieval
-from tests.retrieve.films import film, thumbnail
+from tests.retrieve.films import another, film, segmented, thumbnail
 from tests.retrieve.server import Site, after, file, status, truncated
 from wsvs.retrieve.crawl import Budget
 from wsvs.retrieve.examine import Choice
+from wsvs.retrieve.journal import Journal
 
 KILLS = 20
 
 
 def work(folder: Path, urls: dict[str, list[str]]) -> None:
     """The whole retrieval, in a process of its own; folder/fetched.log gets a line for each finished download."""
-    fetch_file = wsvs.retrieve.youtube.fetch_file
+    fetch_file, fetch_segments = wsvs.retrieve.youtube.fetch_file, wsvs.retrieve.youtube.fetch_segments
+
+    def note(url: str) -> None:
+        with (folder / "fetched.log").open("a") as log:
+            log.write(f"{url}\n")
 
     def fetch(web, media, target, limit) -> None:
         there = target.exists()
         fetch_file(web, media, target, limit)
         if not there:
-            with (folder / "fetched.log").open("a") as log:
-                log.write(f"{media.url}\n")
+            note(media.url)
+
+    def fetch_pieces(web, chosen, target, *bounds) -> Path:
+        there = target.with_name(target.name + ".ts").exists()
+        path = fetch_segments(web, chosen, target, *bounds)
+        if not there:
+            note(chosen["url"])
+        return path
 
     wsvs.retrieve.youtube.fetch_file = fetch
+    wsvs.retrieve.youtube.fetch_segments = fetch_pieces
     retrieval = Retrieval(None, folder)  # type: ignore[arg-type]
     web = retrieval.web(timeout=60.0)
     retrieval.crawl(urls, web=web, budget=Budget(max_videos=5), choice=Choice(batch=2)).fetch()
 
 
 def state(out: Path) -> dict[str, str]:
-    """{file: digest} of all that a retrieval left; the journal without its first line, the time of the first start."""
+    """{file: digest} of all that a retrieval left; of the journal what it says at last of each video.
+
+    Each start tries again what failed for now, so that there may be several lines of one.
+    """
     found = {}
     for path in sorted(out.rglob("*")):
         if path.is_file():
             content = path.read_bytes()
-            content = content.partition(b"\n")[2] if path.name == "journal.jsonl" else content
+            if path.name == "journal.jsonl":
+                journal = Journal(path)
+                journal.close()
+                content = repr([journal.found, journal.into, *map(sorted, map(dict.items, (
+                    {key: str(value) for key, value in known.items()} for known in (journal.thumbnails, journal.rows)
+                )))]).encode()
             found[path.relative_to(out).as_posix()] = hashlib.sha256(content).hexdigest()
     return found
 
@@ -61,11 +81,12 @@ def make_movie(folder: Path) -> bytes:
     ).read_bytes()
 
 
-def furnish(site: Site, movie: bytes) -> dict[str, list[str]]:
-    """Two classes with videos in common, slow downloads, and videos that fail in several ways."""
+def furnish(site: Site, movie: bytes, pieces: list[bytes]) -> dict[str, list[str]]:
+    """Two classes with videos in common, slow downloads, segments, and videos that fail in several ways."""
     slow = file(movie, pause=0.02)
     red = thumbnail(0.9)
-    good = [site.page(f"good{k}", slow, red) for k in range(4)]
+    good = [site.page(f"good{k}", file(another(movie, f"{k}"), pause=0.02), red) for k in range(4)]
+    good[2] = site.stream("stream", [file(piece, kind="video/mp2t", pause=0.05) for piece in pieces])
     bad = [
         site.add("/gone", status(404)), site.page("pale", slow, thumbnail(0.4)),
         site.page("lying", file(b"no film"), red), site.page("broken", truncated(movie, 1000), red),
@@ -88,8 +109,9 @@ def test_killed_at_random_moments(site: Site, tmp_path: Path) -> None:
         return process
 
     movie = make_movie(tmp_path)
+    pieces = segmented(movie, tmp_path / "pieces")
     for name in ("warm", "calm"):  # the first one starts the server of processes
-        urls = furnish(site, movie)
+        urls = furnish(site, movie, pieces)
         started = time.monotonic()
         calm = start(name)
         calm.join()
@@ -100,7 +122,7 @@ def test_killed_at_random_moments(site: Site, tmp_path: Path) -> None:
 
     while kills < KILLS:
         rounds += 1
-        urls = furnish(site, movie)
+        urls = furnish(site, movie, pieces)
         name = f"round{rounds}"
         for _ in range(8):
             process = start(name)

@@ -43,6 +43,7 @@ def test_numbers_of_every_stage(report):
     for row in (
         ["unit", "step", "all", "cat", "dog"],
         ["videos", "found", "1,234", "1,200", "34"], ["videos", "downloaded", "3", "2", "1"],
+        ["videos", "not had: account", "2", "2", "0"],
         ["frames", "downloaded", "99", "66", "33"], ["frames", "relevant", "37", "24", "13"],
         ["frames", "segmented", "36", "24", "12"],
         ["frames", "used", "22", "11", "11"],  # the last mask of each is empty, one of the two cats is held out

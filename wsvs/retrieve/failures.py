@@ -89,12 +89,14 @@ def _sort(chain: Sequence[BaseException], text: str, promised: bool) -> tuple[Ki
     if any(isinstance(one, TransportError) for one in chain):
         return "later", "the connection broke, or there was none"
     code = next((one.status for one in chain if isinstance(one, HTTPError)), None)
+    if code is None and (found := re.search(r"HTTP Error (\d{3})", text)):  # all that a downloader leaves of it
+        code = int(found[1])
     said = next((one for one in chain if isinstance(one, ExtractorError)), None)
     told = said is None or (said.expected and (said.cause is None or code is None))  # by the site, in its own words
     if told and "HTTP Error" not in text:
-        found = _by_words(text)
-        if found is not None:
-            return found
+        by_words = _by_words(text)
+        if by_words is not None:
+            return by_words
     if code is not None:
         kind, reason = _STATUS.get(code, ("later", f"HTTP error {code}"))
         return ("later" if promised and kind == "gone" else kind), reason

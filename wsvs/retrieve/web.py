@@ -6,8 +6,8 @@ import email.utils
 import importlib.util
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from yt_dlp.networking.exceptions import HTTPError, RequestError, TransportError
 from yt_dlp.utils import YoutubeDLError
 
 from wsvs.core.errors import UserError
-from wsvs.retrieve.failures import HUMAN, behind, failed, human, of_a_page, words
+from wsvs.retrieve.failures import HUMAN, behind, failed, human, is_page, of_a_page, words
 from wsvs.retrieve.polite import Busy, Pace
 from wsvs.retrieve.source import Failed, Unwanted
 from wsvs.retrieve.ytdlp import parameters, secrets
@@ -58,6 +58,8 @@ class Web(YoutubeDL):
             raise ValueError(f"retrieve.javascript must be a list out of {known}, got {unknown}")
         self.pace = pace
         self.timeout = timeout
+        self._left: int | None = None
+        self._limit = 0
         self._page = ""  # what was read last of a page: a rate limit may be told there, with status 200
         self.secrets = secrets(options or {})
         params: dict[str, Any] = {
@@ -93,8 +95,42 @@ class Web(YoutubeDL):
             )
 
     def urlopen(self, req: Request | str) -> Response:
-        """What yt-dlp's extractors call for every page and every call of an API."""
+        """What yt-dlp's extractors call for every page and every call of an API, and its downloaders for segments."""
+        if self._left is not None:
+            return self.pace.patiently(lambda: self._segment(req))
         return self.pace.patiently(lambda: self.open_once(req, PAGE_BYTES))
+
+    @contextmanager
+    def streaming(self, left: int, limit: int) -> Iterator[None]:
+        """While a downloader works: `left` bytes of the `limit` of its file may still come, at our rate."""
+        self._left, self._limit = left, limit
+        try:
+            yield
+        finally:
+            self._left = None
+
+    def _segment(self, req: Request | str) -> Response:
+        """One segment, whole: one that breaks off is asked for again, which yt-dlp's downloader cannot do in turn."""
+        started, left = self.pace.now(), self._left or 0
+        try:
+            with self.open_once(req, left) as response:
+                content = response.read()
+        except Unwanted as error:
+            raise Unwanted(f"larger than {size(self._limit)}", where=error.where) from error
+        except TransportError as error:
+            raise Busy(error) from error
+        except HTTPError as error:
+            if error.status >= 500:
+                raise Busy(error) from error
+            raise
+        length = response.headers.get("Content-Length", "")
+        if length.isdigit() and not response.headers.get("Content-Encoding") and len(content) < int(length):
+            raise Busy(TransportError(f"broke off after {len(content)} bytes of {length}"))
+        if is_page(content):
+            raise Failed("a web page came in place of a segment", kind="later", where=response.url)
+        self._left = left - len(content)
+        self.pace.spend(len(content), started)
+        return Response(io.BytesIO(content), response.url, dict(response.headers), response.status)
 
     def open_once(self, req: Request | str, limit: int) -> Response:
         """One request without waiting. Reading more than `limit` bytes of its answer raises `Unwanted`.

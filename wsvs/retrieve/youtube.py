@@ -9,6 +9,7 @@ from typing import Any
 
 from wsvs.retrieve.download import Media, fetch_bytes, fetch_file
 from wsvs.retrieve.manifest import Row, one_line, safe_name
+from wsvs.retrieve.segments import DASH, HLS, fetch_segments
 from wsvs.retrieve.source import Candidate, Failed, Fetched, Unwanted
 from wsvs.retrieve.web import Web, check_javascript
 
@@ -44,6 +45,11 @@ class SiteVideos:
     def fetch(self, candidate: Candidate, folder: Path) -> Fetched:
         info = self.look(candidate.url)
         file = _file_of(info, candidate.url)
+        if file.get("protocol") in (*HLS, *DASH):
+            path = fetch_segments(
+                self.web, file, folder / safe_name(candidate.video), self.max_size, self.max_duration
+            )
+            return Fetched(path, facts(info))
         extension = str(file.get("ext"))
         target = folder / f"{safe_name(candidate.video)}.{extension if extension in _EXTENSIONS else 'video'}"
         expected = file.get("filesize") or 0
@@ -156,9 +162,10 @@ def _words(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_of(info: Mapping[str, Any], url: str) -> Mapping[str, Any]:
-    """The one file that yt-dlp chose. Raises `Failed` if it is in pieces or not to be had by http(s)."""
+    """The one format that yt-dlp chose. Raises `Failed` if it is several, or not to be had by http(s)."""
     chosen = info.get("requested_formats") or [info]
-    if len(chosen) != 1 or chosen[0].get("protocol", "") not in ("http", "https") or not chosen[0].get("url"):
+    known = ("http", "https", *HLS, *DASH)
+    if len(chosen) != 1 or chosen[0].get("protocol", "") not in known or not chosen[0].get("url"):
         protocol = "+".join(str(one.get("protocol")) for one in chosen)
         raise Failed(f"no single file by http(s) ({protocol})", kind="unusable", where=url)
     return chosen[0]

@@ -52,6 +52,9 @@ def data_flow(found: Mapping[str, Path]) -> list[Count]:
             by_class = {name: getattr(one, key) for name, one in tallies.items()}
             name = "videos" if unit is videos else "frames"
             unit.append(Count(name, step, getattr(everything, key), by_class))
+        for kind, count in everything.failures.most_common():
+            by_class = {name: one.failures[kind] for name, one in tallies.items()}
+            videos.append(Count("videos", f"not had: {kind}", count, by_class))
     for stage, step in (("relevance", "relevant"), ("segment", "segmented"), ("decoder", "used")):
         pairs = _shots(stage, found)
         if pairs:

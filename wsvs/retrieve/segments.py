@@ -1,0 +1,163 @@
+"""Videos that come in segments (HLS, DASH): yt-dlp's downloader within our bounds, taken up where it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from yt_dlp.downloader.dash import DashSegmentsFD
+from yt_dlp.downloader.hls import HlsFD
+from yt_dlp.networking import Request
+from yt_dlp.networking.exceptions import RequestError
+from yt_dlp.utils import YoutubeDLError
+
+from wsvs.core.errors import BadItem
+from wsvs.core.files import explain_os_error, read_json, write_json
+from wsvs.retrieve.failures import failed, is_page
+from wsvs.retrieve.source import Failed, Unwanted
+from wsvs.retrieve.web import Web
+
+HLS, DASH = ("m3u8", "m3u8_native"), ("http_dash_segments",)
+SHORTEST = 0.25  # seconds of a segment, on average: more of them than that allows are left out
+_PARAMS = {
+    "quiet": True, "noprogress": True, "retries": 0, "fragment_retries": 0, "file_access_retries": 0,
+    "skip_unavailable_fragments": False, "continuedl": True, "updatetime": False, "concurrent_fragment_downloads": 1,
+    "overwrites": True, "hls_prefer_native": True,
+}
+EXTENSIONS = (".ts", ".mp4", ".webm")
+_NAME = "video"
+
+
+def fetch_segments(web: Web, chosen: Mapping[str, Any], target: Path, limit: int, max_duration: float) -> Path:
+    """Download to `target` with the extension that its content has, by way of a folder <target>.segments.
+
+    What an earlier call left there is gone on with, up to the last segment that is whole.
+
+    Args:
+        web: Makes the requests: each waits its turn, and is tried again when the site is busy.
+        chosen: The format, as yt-dlp describes it.
+        target: The file, without an extension.
+        limit: Most bytes.
+        max_duration: Most seconds.
+
+    Raises:
+        Unwanted: Larger, longer, live, or in too many segments.
+        Failed: A segment cannot be had, whatever the site says of it, or it is encrypted by a way that is not known.
+        UserError: The disk is full or cannot be written.
+    """
+    work = target.with_name(target.name + ".segments")
+    url = str(chosen["url"])
+    info = {**chosen, "http_headers": dict(chosen.get("http_headers") or {})}
+    for extension in EXTENSIONS:
+        if (there := target.with_name(target.name + extension)).is_file():
+            return there
+    try:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            kind = _prepare_hls if chosen.get("protocol") in HLS else _prepare_dash
+            downloader, version = kind(web, info, max_duration)
+            done = _repair(work, version)
+            with web.streaming(limit - done, limit):
+                downloader(web, _PARAMS).real_download(str(work / _NAME), info)
+            path = work / _NAME
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+                start = stream.read(512)
+            if is_page(start):
+                raise Failed("not a video (a web page came in its place)", kind="later", where=url)
+            final = target.with_name(target.name + _extension(start))
+            os.replace(path, final)
+        except (YoutubeDLError, RequestError) as error:
+            raise failed(error, url, promised=True, secrets=web.secrets) from error
+    except Failed:
+        raise  # its beginning may be of use to another start
+    except BadItem:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    except OSError as error:
+        raise explain_os_error(error, target) from error
+    shutil.rmtree(work, ignore_errors=True)
+    return final
+
+
+def _prepare_hls(web: Web, info: dict[str, Any], max_duration: float) -> tuple[type[_Hls], str]:
+    """Read the list of segments here: yt-dlp would hand what it cannot do to another program, without our bounds."""
+    response = web.urlopen(Request(str(info["url"]), headers=info["http_headers"]))
+    text = response.read().decode("utf-8", "ignore")
+    if is_page(text[:512].encode()):
+        raise Failed("a web page came in place of the list of segments", kind="later", where=info["url"])
+    if not text.lstrip("\ufeff \r\n").startswith("#EXTM3U") or "#EXTINF" not in text:
+        raise Failed("not a list of segments", kind="unusable", where=info["url"])
+    if "#EXT-X-ENDLIST" not in text and "#EXT-X-PLAYLIST-TYPE:VOD" not in text:
+        raise Unwanted("live", where=info["url"])
+    durations = [float(found) for found in re.findall(r"^#EXTINF:\s*([\d.]+)", text, re.MULTILINE)]
+    _check(durations, max_duration, str(info["url"]))
+    info |= {"url": response.url, "hls_media_playlist_data": text, "is_live": False, "ext": info.get("ext") or "mp4"}
+    return _Hls, f"{info.get('format_id')} {len(durations)} {sum(durations):.3f}"
+
+
+def _prepare_dash(web: Web, info: dict[str, Any], max_duration: float) -> tuple[type[_Dash], str]:
+    fragments = info.get("fragments")
+    if info.get("is_live") or callable(fragments) or isinstance(fragments, str):
+        raise Unwanted("live", where=info["url"])
+    info["fragments"] = fragments = list(fragments or ())
+    durations = [float(one.get("duration") or 0) for one in fragments]
+    _check(durations, max_duration, str(info["url"]))
+    return _Dash, f"{info.get('format_id')} {len(durations)} {sum(durations):.3f}"
+
+
+def _check(durations: list[float], max_duration: float, url: str) -> None:
+    if sum(durations) > max_duration:
+        raise Unwanted(f"longer than {max_duration:g} s ({sum(durations):.0f} s)", where=url)
+    if len(durations) > max_duration / SHORTEST + 1:
+        raise Unwanted(f"in more than {max_duration / SHORTEST:.0f} segments ({len(durations)})", where=url)
+
+
+class _KillSafe:
+    """Of a downloader: with every segment that is appended, how long the file is then."""
+
+    def _append_fragment(self, ctx: dict[str, Any], frag_content: bytes) -> None:
+        stream = ctx["dest_stream"]
+        ctx.setdefault("extra_state", {})["size"] = stream.tell() + len(frag_content)
+        super()._append_fragment(ctx, frag_content)  # type: ignore[misc]
+
+
+class _Hls(_KillSafe, HlsFD):
+    @classmethod
+    def can_download(cls, manifest: str, info_dict: dict[str, Any], allow_unplayable_formats: bool = False) -> bool:
+        if not super().can_download(manifest, info_dict, allow_unplayable_formats):
+            raise Failed("its segments are encrypted", kind="unusable", where=info_dict["url"])
+        return True
+
+
+class _Dash(_KillSafe, DashSegmentsFD): ...
+
+
+def _repair(work: Path, version: str) -> int:
+    """Cut the file back to the last segment that is recorded, or throw away what is of no use; bytes that are left."""
+    part, state, mark = work / f"{_NAME}.part", work / f"{_NAME}.ytdl", work / "version.json"
+    count = 0
+    with suppress(Exception):  # a stump of any kind is no record
+        downloader = json.loads(state.read_text(encoding="utf-8"))["downloader"]
+        recorded = int(downloader["extra_state"]["size"]) if downloader["current_fragment"]["index"] else 0
+        if read_json(mark) == version and part.stat().st_size >= recorded > 0:
+            count = recorded
+    for path in work.iterdir():
+        if path not in (part, state, mark) or not count:
+            path.unlink()
+    if count:
+        os.truncate(part, count)
+    write_json(mark, version)
+    return count
+
+
+def _extension(start: bytes) -> str:
+    if start[:1] == b"\x47" and start[188:189] in (b"\x47", b""):
+        return ".ts"
+    return ".webm" if start.startswith(b"\x1a\x45\xdf\xa3") else ".mp4"
