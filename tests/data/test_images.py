@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +12,17 @@ import pytest
 from PIL import Image
 
 from wsvs.core.errors import BadItem
-from wsvs.data.images import find_image, mask_name, pictures_in, read_image
+from wsvs.data.image_files import inspect_image
+from wsvs.data.images import (
+    EXTENSIONS,
+    UNREAD,
+    find_image,
+    limit_images,
+    mask_name,
+    pictures_in,
+    read_image,
+    unread,
+)
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 CORNERS = np.array([[RED, GREEN, BLUE], [WHITE, (0, 0, 0), (128, 128, 128)]], np.uint8)  # 2 rows, 3 columns
@@ -186,3 +197,39 @@ def test_find_image_prefers_what_is_written_plainly(tmp_path):
 )
 def test_masks_are_called_after_their_image_without_its_extension(tmp_path, name, file, mask):
     assert mask_name(tmp_path, name, tmp_path / file) == mask
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".avif", ".jp2"])
+def test_kinds_that_pillow_reads_are_read(tmp_path, suffix):
+    if suffix not in EXTENSIONS:
+        assert suffix in UNREAD
+        pytest.skip(f"this build of Pillow reads no {suffix}")
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:, :12] = 200
+    kind = {".avif": "AVIF", ".jp2": "JPEG2000"}.get(suffix, "JPEG")
+    Image.fromarray(pixels).save(tmp_path / f"a{suffix}", kind)
+    path = find_image(tmp_path, "a")
+    assert path == tmp_path / f"a{suffix}" and inspect_image(path) == (24, 16)
+    assert np.abs(read_image(path).astype(int) - pixels).mean() < 8
+    assert unread([path]) == ""
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.jxl"])
+def test_kinds_that_are_not_read_are_told_by_name(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\0\0\0\x20ftypheic")
+    with pytest.raises(BadItem, match=f"{Path(name).suffix.lower()} is a kind that is not read(.|\n)*convert it to JPEG"):
+        read_image(tmp_path / name)
+
+
+def test_the_largest_image_can_be_chosen(tmp_path, monkeypatch, recwarn):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    for suffix in ("png", "jpg"):
+        Image.new("L", (1500, 1000)).save(tmp_path / f"a.{suffix}")
+    limit_images(1.2)
+    for suffix in ("png", "jpg"):
+        for read in (read_image, inspect_image):
+            with pytest.raises(BadItem, match=r"it has 1\.5 megapixels, the limit is 1\.2(.|\n)*give max_megapixels=2 "):
+                read(tmp_path / f"a.{suffix}")
+    limit_images(2)
+    assert read_image(tmp_path / "a.png").shape == (1000, 1500, 3) and inspect_image(tmp_path / "a.jpg") == (1500, 1000)
+    assert not [one for one in recwarn if issubclass(one.category, Image.DecompressionBombWarning)]

@@ -158,12 +158,12 @@ def test_an_image_beside_that_of_the_table_is_no_fault(tmp_path):
 def test_files_that_nobody_reads_are_told(tmp_path):
     for name in ("cat/1.jpg", "loose.jpg", "loose too.JPG"):
         save(tmp_path / name)
-    for name in ("cat/a.HEIC", "dog/b.avif", "dog/c.heic", "dog/notes.txt", "dog/._d.heic"):
+    for name in ("cat/a.HEIC", "dog/b.jxl", "dog/c.heic", "dog/notes.txt", "dog/._d.heic"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     notes = check_tagged(TaggedImages(str(tmp_path))).notes
     assert f"2 images lie outside the class folders and are not used: below {tmp_path}" in notes
-    assert "3 files are of a kind that is not read (.avif, .heic)" in notes
+    assert "3 files are of a kind that is not read (.heic, .jxl)" in notes
 
 
 def test_true_masks_of_ids_with_an_extension(tmp_path):

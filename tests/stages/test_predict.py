@@ -261,11 +261,11 @@ def test_unknown_tag_stops_at_once(root, tmp_path):
 
 
 def test_pictures_that_nobody_reads_are_told_of(root, tmp_path, caplog):
-    for name in ("new.HEIC", "deep/new.avif", ".hidden.heic"):
+    for name in ("new.HEIC", "deep/new.jxl", ".hidden.heic"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
     assert not any("new" in item["id"] for item in listed(root, tmp_path))
-    assert "2 files are of a kind that is not read (.avif, .heic): convert to JPEG or PNG" in caplog.text
+    assert "2 files are of a kind that is not read (.heic, .jxl): convert to JPEG or PNG" in caplog.text
 
 
 def test_nothing_to_predict(tmp_path):

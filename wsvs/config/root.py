@@ -57,6 +57,10 @@ class Settings(Section):
         None, "figure that a search (sweep=search) optimises: miou, val/miou, ...; null = the stage's own"
     )
     plugins: Texts = option((), "modules of your own to import first: backbones, flows, sources (docs/extending.md)")
+    max_megapixels: float = option(
+        180.0, "larger images are skipped with a message: a small file can hold a huge image that fills the memory",
+        unit="million pixels", gt=0,
+    )
     debug: bool = option(False, "set by debug=fast, overfit and profile: the run is never another run's input")
     inputs: Inputs = option(Inputs(), "runs to read, by stage")
     dry_run: bool = option(False, "stage retrieve: search and score thumbnails only, and estimate a full run's cost")

@@ -8,9 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from wsvs.core.errors import BadItem
-from wsvs.data.images import read_image
+from wsvs.data.images import read_image, unreadable
 
-_JPEG = (".jpg", ".jpeg")
+_JPEG = (".jpg", ".jpeg", ".jfif", ".jpe")
 _BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -35,4 +35,4 @@ def inspect_image(path: str | Path) -> tuple[int, int]:
         with Image.open(BytesIO(data) if data else path) as image:
             return image.size
     except Exception as error:  # of damaged headers, of many types
-        raise BadItem(f"image cannot be read: {error}", where=path) from error
+        raise unreadable(error, path) from error

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from wsvs.core.errors import BadItem
 from wsvs.core.words import counted
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-UNREAD = (  # pictures that people have, and that Pillow or this code does not read
-    ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf",
-    ".raf", ".rw2",
+_BUILT_IN = {".avif": "avif", ".jp2": "jpg_2000"}  # what not every build of Pillow reads
+_BUILDS = [suffix for suffix, feature in _BUILT_IN.items() if feature in (*features.modules, *features.codecs)]
+_READ = tuple(suffix for suffix in _BUILDS if features.check(_BUILT_IN[suffix]))
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe", *_READ)
+UNREAD = (  # images that people have, and that Pillow or this code does not read
+    ".heic", ".heif", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2",
+    *(suffix for suffix in _BUILT_IN if suffix not in _READ),
 )
+_LEAVE = "replace the file, or leave it out"
 _SEVERAL = ("GIF", "WEBP", "PNG", "TIFF")
 
 
@@ -29,14 +36,36 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         BadItem: Missing, empty, truncated or not an image.
     """
-    remedy = "replace the file, or leave it out"
     try:
         with Image.open(path) as opened:
             return as_rgb(opened)
     except FileNotFoundError:
-        raise BadItem("image not found", where=path, remedy=remedy) from None
+        raise BadItem("image not found", where=path, remedy=_LEAVE) from None
     except Exception as error:  # decoders raise many types for damaged files, struct.error for bad EXIF among them
-        raise BadItem(f"image cannot be read: {error}", where=path, remedy=remedy) from error
+        raise unreadable(error, path) from error
+
+
+def unreadable(error: Exception, path: str | Path) -> BadItem:
+    """What Pillow says of a file that it does not read, with what to do about it."""
+    kind = Path(path).suffix.lower()
+    if isinstance(error, Image.DecompressionBombError):
+        found = [int(number) / 1e6 for number in re.findall(r"\d+", str(error))]
+        return BadItem(
+            f"image cannot be read: it has {found[0]:.1f} megapixels, the limit is {found[1]:g}", where=path,
+            remedy=f"give max_megapixels={math.ceil(found[0])} if it is what it should be (in Python "
+            "PIL.Image.MAX_IMAGE_PIXELS=None), or make it smaller",
+        )
+    if kind in UNREAD:
+        return BadItem(
+            f"image cannot be read: {kind} is a kind that is not read", where=path, remedy="convert it to JPEG or PNG"
+        )
+    return BadItem(f"image cannot be read: {error}", where=path, remedy=_LEAVE)
+
+
+def limit_images(megapixels: float) -> None:
+    """Read images of at most this size from now on, in this process and those that it forks."""
+    Image.MAX_IMAGE_PIXELS = int(megapixels * 5e5)  # Pillow warns from here on, and refuses twice as many
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def as_rgb(opened: Image.Image) -> np.ndarray:

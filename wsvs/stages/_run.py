@@ -28,6 +28,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, world_size
 from wsvs.core.processes import rank as rank  # stages take it from here
+from wsvs.data.images import limit_images
 from wsvs.stages import ALL_STAGES, load_stage
 from wsvs.stages._job import swept
 from wsvs.stages._next import next_line
@@ -91,6 +92,7 @@ class Run:
         before = dict(os.environ)
         argv = list(sys.argv)
         os.environ["WSVS_RUN_DIR"] = str(self.dir)
+        limit_images(self.cfg.max_megapixels)
         handler = None
         try:
             if rank() == 0:
