@@ -183,8 +183,8 @@ def test_every_key_of_a_section_is_read(section):
 
 def test_every_section_belongs_to_a_stage():
     known = {
-        "defaults", "name", "out", "seed", "resume", "objective", "plugins", "inputs", "dry_run", "input", "videos",
-        "frame_rate",
+        "defaults", "name", "out", "seed", "resume", "objective", "plugins", "max_megapixels", "inputs", "dry_run",
+        "input", "videos", "frame_rate",
         "labels", "predictions", "truth", "hydra",
     }
     assert set(MAIN) == {"defaults", "hydra"}

@@ -217,7 +217,7 @@ def test_kinds_that_pillow_reads_are_read(tmp_path, suffix):
 @pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.jxl"])
 def test_kinds_that_are_not_read_are_told_by_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"\0\0\0\x20ftypheic")
-    with pytest.raises(BadItem, match=f"{Path(name).suffix.lower()} is a kind that is not read(.|\n)*convert it to JPEG"):
+    with pytest.raises(BadItem, match=f"{Path(name).suffix.lower()} is a kind that is not read(.|\n)*convert it"):
         read_image(tmp_path / name)
 
 
@@ -228,7 +228,7 @@ def test_the_largest_image_can_be_chosen(tmp_path, monkeypatch, recwarn):
     limit_images(1.2)
     for suffix in ("png", "jpg"):
         for read in (read_image, inspect_image):
-            with pytest.raises(BadItem, match=r"it has 1\.5 megapixels, the limit is 1\.2(.|\n)*give max_megapixels=2 "):
+            with pytest.raises(BadItem, match=r"it has 1\.5 megapixels, the limit is 1\.2(.|\n)*max_megapixels=2 "):
                 read(tmp_path / f"a.{suffix}")
     limit_images(2)
     assert read_image(tmp_path / "a.png").shape == (1000, 1500, 3) and inspect_image(tmp_path / "a.jpg") == (1500, 1000)
