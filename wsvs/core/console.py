@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+WIDE = 10000  # where there is no terminal: whoever reads the output wants each row on one line
 
 
 def plain_console() -> Console:
     """A console that takes nothing in a text for its own: in the class 'dog [old]' rich would see markup."""
-    return Console(markup=False, emoji=False)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
+    return Console(markup=False, emoji=False, width=width)
+
+
+def show(table: Table) -> None:
+    """Print a table whole: where it is too wide for the terminal, each row becomes lines of a heading and a value."""
+    console = plain_console()
+    if Measurement.get(console, console.options.update(max_width=WIDE), table).maximum <= console.width:
+        console.print(table)
+        return
+    if table.title:
+        console.print(table.title, soft_wrap=True)
+    names = [str(column.header) for column in table.columns]
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        first, *others = zip(names, map(str, cells), strict=True)
+        console.print(first[1], soft_wrap=True, highlight=False)
+        for name, cell in others:
+            console.print(f"  {name}  {cell}" if name else f"  {cell}", soft_wrap=True, highlight=False)

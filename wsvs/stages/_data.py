@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from wsvs.core.classes import plainly
-from wsvs.core.console import plain_console
+from wsvs.core.console import plain_console, show
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.words import counted
 from wsvs.data.report import Progress, Report
@@ -166,22 +166,22 @@ def print_report(report: Report) -> None:
     """Tables of the tags as they were understood, of the classes and of what is wrong."""
     console = plain_console()
     if report.format:
-        console.print(f"format: {report.format}", highlight=False)
+        console.print(f"format: {report.format}", highlight=False, soft_wrap=True)
     if report.rows:
         table = Table("file", "tags as read", title=f"first {counted(len(report.rows), 'row|rows')}")
         for row in report.rows:
             table.add_row(row["file"], ", ".join(row["tags"]) or "(none)")
-        console.print(table)
+        show(table)
     if report.by_class:
         columns = list(dict.fromkeys(key for row in report.by_class.values() for key in row))
         table = Table("class", *columns)
         for name, row in report.by_class.items():
             table.add_row(name, *(str(row.get(key, 0)) for key in columns))
-        console.print(table)
+        show(table)
     for problem in report.problems:
         word, style = ("must be mended:", "bold") if problem.fatal else ("passed over:", None)
         console.print(word, end=" ", style=style)
-        console.print(problem.text, highlight=False)
-        console.print(f"  where: {problem.where}\n  next:  {problem.remedy}", highlight=False)
+        console.print(problem.text, highlight=False, soft_wrap=True)
+        console.print(f"  where: {problem.where}\n  next:  {problem.remedy}", highlight=False, soft_wrap=True)
     for note in report.notes:
-        console.print(f"note: {note}", highlight=False)
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)

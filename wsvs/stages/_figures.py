@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.table import Table
 
-from wsvs.core.console import plain_console
+from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json
 from wsvs.core.runs import SUMMARY
@@ -38,7 +38,7 @@ def judge(checks: Mapping[str, DictConfig] | None, done: Mapping[str, Path]) -> 
         verdict = "PASS" if good else "FAIL"
         table.add_row(name, f"{got:.3f}", str(check.get("expected", "")), allowed, verdict)
         verdicts[name] = f"{verdict} {got:.4f}"
-    plain_console().print(table)
+    show(table)
     return verdicts
 
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from wsvs.core.classes import Classes
-from wsvs.core.console import plain_console
+from wsvs.core.console import show
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.runs import SUMMARY
@@ -220,7 +220,7 @@ def print_costs(costs: dict[str, Any]) -> None:
     table = Table("", "", title="what a full run would cost, about", show_header=False)
     for name, value in costs.items():
         table.add_row(name, f"{value:.4g}")
-    plain_console().print(table)
+    show(table)
 
 
 def print_tally(tallies: dict[str, Tally]) -> None:
@@ -229,7 +229,7 @@ def print_tally(tallies: dict[str, Tally]) -> None:
         if name == "all":
             table.add_section()
         table.add_row(name, *one.cells())
-    plain_console().print(table)
+    show(table)
 
 
 def merge(folder: Path, out: Path) -> None:

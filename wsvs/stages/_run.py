@@ -23,7 +23,7 @@ from rich.table import Table
 
 from wsvs.config.check import text_of
 from wsvs.core import runs
-from wsvs.core.console import plain_console
+from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, world_size
@@ -221,7 +221,7 @@ class Run:
         table = Table(*columns, title=f"{self.stage}: {time.time() - self.started:.0f} s", show_header=bool(columns[0]))
         for key, value in {**counts, **(results or {})}.items():
             _add_rows(table, str(key), value)
-        plain_console().print(table)
+        show(table)
         log.info("wrote %s", wrote or self.dir)
         alone = not is_part() and not swept()  # no step, nor a sweep's job
         if goes_on and alone:

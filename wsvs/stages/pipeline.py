@@ -15,7 +15,7 @@ from rich.table import Column, Table
 
 from wsvs.config.check import check
 from wsvs.core import runs
-from wsvs.core.console import plain_console
+from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.words import fitting
 from wsvs.stages import STAGES, STEPS, load_stage
@@ -65,7 +65,7 @@ def run(run: Run) -> None:
     table = Table("step", "seconds", Column("run", overflow="fold"))
     for label, path in done.items():
         table.add_row(label, f"{runs.read_summary(path)['seconds']:.0f}", os.path.relpath(path))
-    plain_console().print(table)
+    show(table)
     run.steps = done
     results = judge(run.cfg.pipeline.checks, done)
     run.finish(

@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from wsvs.core import runs
-from wsvs.core.console import plain_console
+from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
 from wsvs.core.words import fitting
@@ -109,4 +109,4 @@ def _print(results: Mapping[str, Mapping[str, Any]]) -> None:
         spread = "" if result["spread"] is None else f"{result['spread']:.3f}"
         expected = "" if result["expected"] is None else str(result["expected"])
         table.add_row(name, f"{result['mean']:.3f}", spread, expected, f"{low} .. {high}", result["verdict"])
-    plain_console().print(table)
+    show(table)
