@@ -156,6 +156,7 @@ if (document.getElementById("shots-gallery")) {
       element("div", [
         number(shot.score, 3, "score ", ""), number(shot.energy, 1, "energy ", ""),
         number(shot.area === null ? null : 100 * shot.area, 1, "area ", " %"), shot.frames + " frames",
+        number(shot.confidence ?? null, 2, "confidence ", ""), shot.uncertain ? "no own motion: no mask" : null,
       ].filter(part => part !== null).map(part => element("span", part)), {className: "facts"}),
       element("div", [
         shot.clip ? link(shot.clip, "clip") : null, shot.url ? link(shot.url, "source") : null,

@@ -142,7 +142,8 @@ def shot_cards(path: Path, rows: Sequence[dict[str, Any]], settings: DictConfig)
     for row in follow(list(islice(rows, settings.shots)), "shots"):
         card = {
             "class": row["class"], "url": _source(record, row.get("url")), "clip": _address(Path(row["file"])),
-            "score": row.get("score"), "area": None, "energy": None,
+            "score": row.get("score"), "area": None, "energy": None, "confidence": row.get("confidence"),
+            "uncertain": bool(row.get("uncertain") or row.get("uncertain_frames") == row.get("frames", 0) != 0),
         }
         if "shot" not in row:
             picture = video_picture(path, row, settings.width)
