@@ -1,6 +1,7 @@
 # Development commands; `make` alone lists them. Every one makes its environment first if there is none.
 #   make setup PYTHON=python3.12        another interpreter, 3.11 or later
 #   make test ARGS="-k palette"         more arguments for pytest
+#   make test ARGS="--shuffle=7"        in a random order: files, and tests within them; the same for the same number
 #   make test WSVS_REAL_DATA=../data    tests on real images and videos too, which are skipped without it
 PYTHON ?= python3
 ARGS ?=

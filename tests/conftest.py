@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,30 @@ import pytest
 from tests.processes import Cli, Toy, make_own_data
 
 os.environ["WANDB_MODE"] = "offline"  # of tests that say nothing else, and of the processes that they start
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # by nohup, cron, or in the background of a shell: inherited
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="files, and tests within them, in a random order")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed = config.getoption("shuffle")
+    return None if seed is None else f"random order: --shuffle={seed}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The same order for a seed, and so in every process of pytest-xdist; fixtures of a file are made once."""
+    seed = config.getoption("shuffle")
+    if seed is None:
+        return
+    chance = random.Random(seed)
+    files = [list(group) for _, group in groupby(items, key=lambda item: item.path)]
+    chance.shuffle(files)
+    for file in files:
+        chance.shuffle(file)
+    items[:] = [item for file in files for item in file]
 
 
 @pytest.fixture(scope="session")

@@ -64,8 +64,6 @@ class Cli:
         self.started: list[subprocess.Popen[str]] = []
         (folder / "sabotage").mkdir()
         (folder / "sabotage" / "sitecustomize.py").write_text(SABOTAGE)
-        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell; a child would inherit it
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(
         self, *words: object, launcher: Sequence[object] = (sys.executable, "-m"), cwd: Path | None = None,
@@ -163,7 +161,7 @@ def free_port(first: int, stop: int) -> int:
     """A port of this range, below those that the system hands out: nobody else gets it by chance meanwhile."""
     while True:
         with socket.socket() as listener, suppress(OSError):
-            listener.bind(("127.0.0.1", random.randrange(first, stop)))
+            listener.bind(("127.0.0.1", random.SystemRandom().randrange(first, stop)))
             return listener.getsockname()[1]
 
 

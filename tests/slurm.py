@@ -209,7 +209,7 @@ def _environment(process: int) -> list[bytes]:
 def _three_ports() -> range:
     """Three free ones in a row: below those that jobs use and those that the system hands out to anybody meanwhile."""
     while True:
-        first = random.randrange(10000, 14990)
+        first = random.SystemRandom().randrange(10000, 14990)
         with ExitStack() as held, suppress(OSError):
             ports = range(first, first + 3)
             for port in ports:

@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from tests.reads import keys_read
 from wsvs.__main__ import config_dir, register_resolvers
 from wsvs.config.groups import ModelSettings
 from wsvs.config.root import SOURCES, Settings
@@ -171,14 +172,36 @@ def test_segment_keys_are_those_of_the_energy_and_the_loop():
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_key_of_a_section_is_read(section):
-    """By its stage, as settings.<key> or cfg.<section>.<key>; an option that nobody reads does nothing."""
-    code = "\n".join((STAGE_CODE / f"{name}.py").read_text() for name in (section, "_lightning"))
-    unread = [
-        key for key in DEFAULTS[section]
-        if not re.search(rf"(settings|cfg\.{section})\.{key}\b", code)
-        and not re.search(rf"plain\((?:run\.)?cfg\.{section}\)\[.{key}.\]", code)
-    ]
-    assert unread == []
+    """By its stage, or a function beside the stages that it calls; an option that nothing reads does nothing."""
+    helpers = "\n".join(path.read_text() for path in STAGE_CODE.glob("_*.py"))
+    code = (STAGE_CODE / f"{section}.py").read_text()
+    assert set(DEFAULTS[section]) - keys_read(code, section, helpers) == set()
+
+
+def test_a_key_of_another_section_is_no_reading():
+    helpers = """
+def rate(cfg, settings):
+    return settings.lr
+def build(run):
+    return averaging(run.cfg[run.stage])
+def averaging(part):
+    return part.ema
+def unused(settings):
+    return settings.warmup
+"""
+    code = """
+def run(run):
+    cfg, settings = run.cfg, run.cfg.encoder
+    other = cfg.decoder
+    return settings.size, other.schedule, other.lr, build(run), plain(cfg.encoder)["steps"], cfg.encoder.workers
+def apart(cfg):
+    settings = cfg.decoder
+    return settings.jitter
+"""
+    assert keys_read(code, "encoder", helpers) == {"size", "ema", "steps", "workers"}
+    assert keys_read(code, "decoder", helpers) == {"schedule", "lr", "ema", "jitter"}
+    passed = code.replace("other.lr", "rate(cfg, settings)")
+    assert "lr" in keys_read(passed, "encoder", helpers) and "lr" not in keys_read(passed, "decoder", helpers)
 
 
 def test_every_section_belongs_to_a_stage():

@@ -66,6 +66,28 @@ def test_a_stop_that_comes_while_c_code_calls_us_is_sent_again(name):
     assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.Signals[name], "", "stopped\n")
 
 
+IGNORED = """
+import os, signal
+from wsvs.core.stopping import catch_signals, leave, number
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+catch_signals()
+os.kill(os.getpid(), signal.SIGINT)
+print("alive", flush=True)
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+except KeyboardInterrupt as stop:
+    leave(128 + number(stop), "stopped")
+"""
+
+
+def test_under_nohup_an_interrupt_stays_ignored():
+    """SIGTERM stops all the same."""
+    ended = run(IGNORED)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.SIGTERM, "alive\n", "stopped\n")
+
+
 def test_other_errors_that_cannot_be_raised_are_still_shown():
     code = "import ctypes\nfrom wsvs.core.stopping import catch_signals\ncatch_signals()\n"
     ended = run(code + "ctypes.CFUNCTYPE(None)(lambda: 1 / 0)()")

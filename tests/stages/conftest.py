@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -28,9 +29,12 @@ def clean(monkeypatch, tmp_path):
         monkeypatch.delenv(variable)
     monkeypatch.setattr(sys, "argv", ["wsvs"])
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
+    handlers = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, handler)
+    for stop, handler in handlers.items():
+        signal.signal(stop, handler)
     GlobalHydra.instance().clear()
 
 
