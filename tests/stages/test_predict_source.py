@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from omegaconf import OmegaConf
 
-from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
 from wsvs.stages.predict import needs
 
@@ -30,6 +28,3 @@ def test_which_checkpoint_is_used(tmp_path):
     assert asked(tmp_path, model="encoder", method="attention") == ("encoder",)
     assert asked(tmp_path / "other", adapt="somewhere") == ("adapt",)
     assert asked(tmp_path, checkpoint="x.ckpt") == ()
-    with pytest.raises(UserError, match="'segment' has no checkpoint") as caught:
-        asked(tmp_path, model="segment")
-    assert caught.value.where == "predict.model" and "auto, adapt, decoder, encoder" in str(caught.value)

@@ -165,7 +165,10 @@ def test_the_alias_of_an_artifact_is_of_one_run_alone(make_run, place, alias):
 
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("tags=word", "tags must be a list"), ("media=-1", "media must be"), ("masks=all", "masks must be one of")],
+    [
+        ("tags=word", "tags must be a list"), ("media=-1", "media must be"),
+        ("masks=all", "masks must be none, manifest, references or files"),
+    ],
 )
 def test_impossible_settings(wsvs, masks, override, said):
     status, _, err = wsvs(*EVALUATE, f"logger.wandb.{override}", run_id="one")

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticUndefined
 
 REQUIRED = "???"  # Hydra's mark of a value that has to be given
 
@@ -26,7 +25,7 @@ class Section(BaseModel):
         return found
 
 
-def option(default: Any = PydanticUndefined, help: str = "", *, unit: str = "", **more: Any) -> Any:
+def option(default: Any = REQUIRED, help: str = "", *, unit: str = "", **more: Any) -> Any:
     """One setting.
 
     Args:
@@ -34,7 +33,7 @@ def option(default: Any = PydanticUndefined, help: str = "", *, unit: str = "", 
         help: One line that says what it is.
         unit: Unit of a number, as px or s.
     """
-    if default is PydanticUndefined:
+    if default == REQUIRED:
         return Field(default=None, description=help, json_schema_extra={"unit": unit, "required": True}, **more)
     return Field(default=default, description=help, json_schema_extra={"unit": unit}, **more)
 

@@ -12,7 +12,6 @@ from wsvs.core.files import read_json
 from wsvs.stages._run import Run
 
 Masks = Literal["none", "manifest", "references", "files"]
-MASKS = ("none", "manifest", "references", "files")
 MAKES = {  # stage: types of its artifacts
     "encoder": ("model",), "retrieve": ("clips",), "relevance": ("shots",), "segment": ("masks",),
     "decoder": ("model",), "adapt": ("model", "masks"), "predict": ("masks",),

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
-from wsvs.stages._artifacts import MASKS, Masks, build, describe, inputs_of
+from wsvs.stages._artifacts import Masks, build, describe, inputs_of
 from wsvs.stages._job import swept
 from wsvs.stages._run import Run, log, rank
 
@@ -54,14 +54,6 @@ class Wandb:
     media: int = 8
     models: bool = True
     masks: Masks = "manifest"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.tags, str) or not all(isinstance(tag, str) for tag in self.tags):
-            raise ValueError(f"logger.wandb.tags must be a list of words, got {self.tags!r}")
-        if not isinstance(self.media, int) or self.media < 0:
-            raise ValueError(f"logger.wandb.media must be a whole number of at least 0, got {self.media!r}")
-        if self.masks not in MASKS:
-            raise ValueError(f"logger.wandb.masks must be one of {', '.join(MASKS)}, got {self.masks!r}")
 
 
 @contextmanager

@@ -50,13 +50,8 @@ def run(run: Run) -> None:
         _images(run)
     elif cfg.evaluate.kind == "video":
         _videos(run)
-    elif cfg.evaluate.kind == "relevance":
-        _relevance(run)
     else:
-        raise UserError(
-            f"evaluate.kind must be image, video or relevance, got {cfg.evaluate.kind!r}", where="evaluate.kind",
-            remedy="choose one of them",
-        )
+        _relevance(run)
 
 
 def _images(run: Run) -> None:

@@ -33,11 +33,6 @@ def run(run: Run) -> None:
     cfg, settings = run.cfg, run.cfg.export
     if rank() != 0:
         return
-    if settings.format not in WRITE:
-        raise UserError(
-            f"export.format must be one of {', '.join(WRITE)}, got {settings.format!r}", where="export.format",
-            remedy="choose one of them",
-        )
     out = Path(settings.out or run.dir)
     if settings.reverse:
         if not cfg.predictions:
