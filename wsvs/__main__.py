@@ -311,6 +311,11 @@ def explain_config_error(error: Exception) -> UserError:
             return told
     if override := getattr(error, "override", None):  # of Hydra's OverrideParseException
         return _unreadable_override(override)
+    file = str(getattr(error, "missing_cfg_file", None) or "")  # of Hydra's MissingConfigException
+    if re.fullmatch(r"hydra/(launcher/(joblib|submitit_\w+|slurm)|sweeper/(optuna|sampler/\w+))", file):
+        from wsvs.core.extras import missing
+
+        return missing(f"Hydra's plugin for {file}", "sweeps", file)
     # Lightning's refusals are of a type of its own, in a package that takes seconds to import.
     refused = isinstance(cause, ValueError | TypeError) or type(cause).__name__ == "MisconfigurationException"
     text = str(cause) if refused else str(error)

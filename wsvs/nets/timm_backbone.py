@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from wsvs.core.errors import UserError
+from wsvs.core.extras import missing
 from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Features, Pooled, Trainable
 
 PREFIX = "timm/"
@@ -135,9 +136,7 @@ def _import_timm() -> ModuleType:
     try:
         import timm
     except ImportError as error:
-        raise UserError(
-            f"timm cannot be imported: {error}", where="model.backbone", remedy="pip install 'wsvs[timm]'"
-        ) from error
+        raise missing("timm", "timm", "model.backbone", error) from error
     except Exception as error:  # torchvision, which timm imports: 'operator torchvision::nms does not exist'
         raise UserError(
             f"timm cannot be imported: {error}", where="model.backbone",

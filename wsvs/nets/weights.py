@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wsvs.core.errors import UserError
+from wsvs.core.extras import missing
 from wsvs.core.files import atomic_path
 from wsvs.core.words import fitting
 from wsvs.nets.backbone import Backbone
@@ -118,7 +119,9 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError("weights not found", where=path, remedy="check model.weights") from None
-    except (OSError, ImportError) as error:
+    except ImportError as error:
+        raise missing("safetensors", "timm", path, error) from error
+    except OSError as error:
         raise UserError(f"weights cannot be read: {error}", where=path) from error
     except Exception as error:  # torch and safetensors raise many types; torch advises to load whatever a file holds
         raise UserError(
