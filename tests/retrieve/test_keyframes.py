@@ -9,10 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from tests.retrieve.films import CODECS, film
+from tests.retrieve.films import CODECS, film, picture
 from wsvs.core.errors import BadItem
 from wsvs.retrieve.clips import cut
-from wsvs.retrieve.keyframes import PacketIndex, key_frames, read_index, windows
+from wsvs.retrieve.keyframes import PacketIndex, key_frames, read_index, stand_ins, windows
 from wsvs.video.convert import Converter
 from wsvs.video.decode import OpenVideo
 from wsvs.video.reader import probe, read_frames
@@ -148,3 +148,23 @@ def test_files_that_cannot_be_cut(tmp_path: Path) -> None:
     (tmp_path / "half.mkv").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BadItem, match="cut off"):
         read_index(OpenVideo, tmp_path / "half.mkv")
+
+
+def test_in_the_place_of_a_black_key_frame_another_stands(tmp_path: Path) -> None:
+    """The film fades in from black over two seconds; its second key frame shows something, its third is black."""
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=10, options={"x264-params": "scenecut=0:keyint=40:min-keyint=40"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(120):
+            light = min(number / 20, 1) if number < 80 else 0
+            image = (picture(number, 0.5) * light).astype(np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        out.mux(stream.encode(None))
+    index = read_index(OpenVideo, path)
+    first, second, third = index.key_times
+    found = [(key, index.seconds(time)) for key, time, _ in stand_ins(OpenVideo, path, index, {first, third})]
+    assert [key for key, _ in found] == [first]  # nothing stands in for the third: all is black to the end
+    assert 1.7 <= found[0][1] <= 2.5  # the fade is over at 2.0
+    assert [key for key, _, _ in stand_ins(OpenVideo, path, index, {second})] == [second]

@@ -46,7 +46,7 @@ class FrameFolder:
             lost = sum(last - first + 1 for first, last in gaps)
             shown = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in gaps[:_SHOWN])
             more = ", ..." if len(gaps) > _SHOWN else ""
-            said = counted(lost, "number is|numbers are")
+            said = counted(lost, "number|numbers is|are")
             found.append(f"{said} missing ({shown}{more}): masks have no gaps in their numbers")
         return found
 
@@ -97,16 +97,13 @@ def is_mask(path: Path) -> bool:
         return False
 
 
-def write_video(
-    path: Path, frames: Sequence[Path], size: tuple[int, int], rate: Fraction | int, codec: str = "mjpeg"
-) -> None:
-    """JPEG (or PNG) files -> one Matroska file of the same bytes, atomically: nothing is compressed a second time."""
+def write_video(path: Path, frames: Sequence[Path], size: tuple[int, int], rate: Fraction | int) -> None:
+    """JPEG files -> one Matroska file of the same bytes, atomically: nothing is compressed a second time."""
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format="matroska") as container:
-        stream = container.add_stream(codec, rate=rate)
+        stream = container.add_stream("mjpeg", rate=rate)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
-        # A claim of the header; decoders believe the images themselves.
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "rgb24"
+        stream.pix_fmt = "yuvj420p"  # a claim of the header; decoders believe the JPEGs themselves
         for number, frame in enumerate(frames):
             packet = av.Packet(frame.read_bytes())
             packet.stream = stream

@@ -23,6 +23,7 @@ from wsvs.core.progress import EVERY, Meter
 from wsvs.retrieve.clips import digest_file
 from wsvs.retrieve.examine import DIGITS, Choice, Tools, batches, examine
 from wsvs.retrieve.journal import JOURNAL, Journal
+from wsvs.retrieve.keyframes import FLAT, contrast_of
 from wsvs.retrieve.manifest import MANIFEST, Row, fail, new_row, safe_name, skip
 from wsvs.retrieve.polite import Streak
 from wsvs.retrieve.source import Candidate, Failed, Source, Unwanted
@@ -201,7 +202,11 @@ class Crawl:
                     results[candidate.video] = {"score": None}
                 else:
                     count += len(content)
-                    images[candidate.video] = _picture(content)
+                    image = _picture(content)
+                    if contrast_of(image) < FLAT:  # black or of one colour: it says nothing of the video
+                        results[candidate.video] = {"score": None}
+                    else:
+                        images[candidate.video] = image
             except BadItem as error:
                 results[candidate.video] = _fate({}, error)
             self.streak.count(results.get(candidate.video, {}))

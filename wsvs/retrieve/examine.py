@@ -17,7 +17,7 @@ from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error
 from wsvs.retrieve.clips import cut
 from wsvs.retrieve.folder import VideoFacts, damage_of
-from wsvs.retrieve.keyframes import Open, key_frames, read_index, windows
+from wsvs.retrieve.keyframes import FLAT, Open, PacketIndex, contrast_of, key_frames, read_index, stand_ins, windows
 from wsvs.retrieve.manifest import RETRIEVED, Row, safe_name, skip
 
 T = TypeVar("T")
@@ -88,7 +88,8 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
         return skip(row, f"longer than {choice.max_duration:g} s ({seconds:.0f} s)")
     wanted = spread(index.key_times, choice.scan)
     scores: dict[int, float] = {}
-    images = ((time, tools.convert(frame)) for time, frame in key_frames(tools.open_video, path, set(wanted)))
+    instead: dict[int, int] = {}  # {time of a frame: of the key frame in whose place it stands}
+    images = _shown(path, index, set(wanted), tools, instead)
     for group in batches(images, choice.batch):
         values = tools.score([image for _, image in group], row["class"])
         scores |= {time: round(float(value), DIGITS) for (time, _), value in zip(group, values, strict=True)}
@@ -98,7 +99,11 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
     row = {
         **row, "frames": index.frames, "duration": row["duration"] or seconds,
         "key_frames": [
-            {"time": index.seconds(time), "score": scores[time], "chosen": time in chosen} for time in sorted(scores)
+            {
+                "time": index.seconds(time), "score": scores[time], "chosen": time in chosen,
+                **({"instead_of": index.seconds(instead[time])} if time in instead else {}),
+            }
+            for time in sorted(scores)
         ],
     }
     if not chosen:
@@ -123,6 +128,24 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
             **damage_of(facts),
         })
     return {**row, "status": RETRIEVED, "clips": clips}
+
+
+def _shown(
+    path: Path, index: PacketIndex, wanted: set[int], tools: Tools, instead: dict[int, int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Key frames as (time, image); where one shows nothing, another frame stands in, as `instead` then says."""
+    flat: dict[int, np.ndarray] = {}
+    for time, frame in key_frames(tools.open_video, path, wanted):
+        image = tools.convert(frame)
+        if contrast_of(image) < FLAT:
+            flat[time] = image
+        else:
+            yield time, image
+    for key, time, frame in stand_ins(tools.open_video, path, index, flat):
+        instead[time] = key
+        del flat[key]
+        yield time, tools.convert(frame)
+    yield from flat.items()
 
 
 def best(scores: dict[int, float], choice: Choice) -> set[int]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +34,8 @@ class Opened(Protocol):
     def missing(self) -> int: ...
 
 
+_MOST = 0.9
+FLAT = 4.0  # grey levels: an image with less contrast shows nothing
 Open = Callable[[Path], AbstractContextManager[Opened]]
 
 
@@ -125,6 +128,58 @@ def key_frames(open_video: Open, path: Path, times: Collection[int]) -> Iterator
                 continue
             if frames:
                 yield time, frames[0]
+
+
+def stand_ins(
+    open_video: Open, path: Path, index: PacketIndex, times: Collection[int], seconds: float = 10.0
+) -> Iterator[tuple[int, int, av.VideoFrame]]:
+    """In the place of key frames that show nothing (black, white, one colour) another frame: (key's time, time, frame).
+
+    Of the frames up to the next key frame, and up to so many seconds, the first with about the most contrast (0.9 of
+    it), if it shows something: a fade-in is over there. One that cannot be decoded is left out.
+
+    Raises:
+        BadItem: The file cannot be read.
+    """
+    wanted = sorted(times)
+    if not wanted:
+        return
+    reach = int(Fraction(str(seconds)) / index.time_base)
+    ends = {time: min([other for other in index.key_times if other > time] + [time + reach]) for time in wanted}
+    found: dict[int, list[tuple[float, int, av.VideoFrame]]] = {time: [] for time in wanted}
+    with open_video(path) as video:
+        context = video.stream.codec_context
+        key: int | None = None
+        for packet in chain(_packets(video, path), [None]):
+            if packet is not None and packet.is_keyframe:
+                key = packet.pts if packet.pts in ends else None
+                if key is not None:
+                    context.flush_buffers()
+            if key is None:
+                continue
+            try:
+                frames = context.decode(packet)
+            except av.FFmpegError:
+                continue
+            for frame in frames:
+                owner = next((one for one in reversed(wanted) if frame.pts is not None and one <= frame.pts), None)
+                if owner is None or frame.pts is None or frame.pts >= ends[owner]:
+                    continue
+                contrast = contrast_of(frame.reformat(width=64, height=64, format="gray").to_ndarray())
+                most = max([contrast, *(one[0] for one in found[owner])])
+                if contrast >= max(FLAT, _MOST * most):
+                    found[owner] = [one for one in found[owner] if one[0] >= _MOST * most]
+                    if not any(one[0] >= contrast for one in found[owner]):  # else the earlier one is as good
+                        found[owner].append((contrast, frame.pts, frame))
+    for owner, frames_of in found.items():
+        if frames_of:
+            yield owner, frames_of[0][1], frames_of[0][2]
+
+
+def contrast_of(image: np.ndarray) -> float:
+    """Standard deviation of the grey levels (0 to 255) of an image."""
+    grey = image if image.ndim == 2 else image.mean(-1)
+    return float(grey.std())
 
 
 def windows(index: PacketIndex, times: Iterable[int], seconds: float) -> list[tuple[int, int]]:

@@ -12,11 +12,11 @@ from wsvs.core.files import atomic_path
 from wsvs.core.frame_folders import write_video
 from wsvs.video.images import OpenImages
 
-_COPIED = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png"}
+_COPIED = (".jpg", ".jpeg")
 
 
 def pack(path: Path, target: Path, rate: float) -> None:
-    """Write the images as one Matroska file: JPEG and PNG files byte for byte, others without loss (FFV1).
+    """Write the images as one Matroska file: JPEG files byte for byte, others without loss (FFV1).
 
     Raises:
         BadItem: An image that cannot be read, or images that cannot be put into one video.
@@ -24,16 +24,13 @@ def pack(path: Path, target: Path, rate: float) -> None:
     """
     try:
         with OpenImages(path, rate) as images:
-            codec = _COPIED.get(images.files[0].suffix.lower()) if images.files else None
-            if codec is None:
+            if not images.files or images.files[0].suffix.lower() not in _COPIED:
                 _encode(images, target)
                 return
             first = next((frame for _, frame in images.frames() if frame is not None), None)
             if first is None:
                 raise images.nothing(None)
-            write_video(
-                target, images.files, (first.width, first.height), Fraction(rate).limit_denominator(1001), codec
-            )
+            write_video(target, images.files, (first.width, first.height), Fraction(rate).limit_denominator(1001))
     except (av.FFmpegError, ValueError) as error:
         raise BadItem(f"its images cannot be put into one video ({error})", where=path) from error
 
