@@ -35,7 +35,7 @@ class Opened(Protocol):
 
 
 _MOST = 0.9
-FLAT = 4.0  # grey levels: an image with less contrast shows nothing
+FLAT = 4.0  # of 255: an image with less contrast shows nothing
 Open = Callable[[Path], AbstractContextManager[Opened]]
 
 
@@ -165,7 +165,7 @@ def stand_ins(
                 owner = next((one for one in reversed(wanted) if frame.pts is not None and one <= frame.pts), None)
                 if owner is None or frame.pts is None or frame.pts >= ends[owner]:
                     continue
-                contrast = contrast_of(frame.reformat(width=64, height=64, format="gray").to_ndarray())
+                contrast = contrast_of(frame.reformat(width=64, height=64, format="rgb24").to_ndarray())
                 most = max([contrast, *(one[0] for one in found[owner])])
                 if contrast >= max(FLAT, _MOST * most):
                     found[owner] = [one for one in found[owner] if one[0] >= _MOST * most]
@@ -177,9 +177,8 @@ def stand_ins(
 
 
 def contrast_of(image: np.ndarray) -> float:
-    """Standard deviation of the grey levels (0 to 255) of an image."""
-    grey = image if image.ndim == 2 else image.mean(-1)
-    return float(grey.std())
+    """Standard deviation of the levels (0 to 255) of an image (H, W, 3), in the channel where it is largest."""
+    return float(image.std((0, 1)).max())
 
 
 def windows(index: PacketIndex, times: Iterable[int], seconds: float) -> list[tuple[int, int]]:
