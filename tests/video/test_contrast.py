@@ -197,3 +197,25 @@ def test_objects_of_different_speed_are_both_found(fast, slow, down):
     for number in (0, 1):
         assert (found & truth[:, number]).sum() > 0.8 * truth[:, number].sum()
     assert (found & ~truth.any(axis=1)).sum() < 0.15 * truth.sum()
+
+
+def test_paths_begin_with_what_moves_at_the_border():
+    edges = np.array([[0, 1], [1, 2], [2, 3]])
+    values = np.array([[2.0], [2], [0], [0]])
+    assert border_distance(values, edges, np.array([0, 3]), np.array([2.0, 0])) == pytest.approx([2, 2, 0, 0], abs=1e-3)
+
+
+@pytest.mark.parametrize("touching", [3, 40])
+def test_an_object_that_touches_the_border_is_no_ground(touching):
+    """A patch of a 20 x 20 grid moves 1 px and is at the border; where much of the border moves, it is ground."""
+    labels = np.arange(400).reshape(20, 20)
+    edges = np.concatenate([np.stack([labels[:, :-1], labels[:, 1:]], -1).reshape(-1, 2),
+                            np.stack([labels[:-1], labels[1:]], -1).reshape(-1, 2)])
+    motion = np.zeros((20, 20, 2))
+    motion[5 : 5 + touching, 12:] = (1, 0)
+    found = evidence(motion.reshape(400, 2), edges, labels, np.full(400, 9), moving=True).reshape(20, 20)
+    patch = motion[..., 0] > 0
+    if touching == 3:
+        assert found[patch].min() > 0.5 > 0.3 > found[~patch].max()
+    else:
+        assert found[patch].min() < 0.5

@@ -21,6 +21,7 @@ from wsvs.video.camera import residual_motion
 from wsvs.video.frame_graph import FrameGraph
 
 _SLOW = 0.15  # px of a frame 400 px long: less is no motion of a slow object
+_TOUCHES = 0.1  # share of the border's superpixels: where more of them move, the ground does
 _PART = 0.002  # share of a frame's area: less is no object of its own
 _SHARE = 1 / 3  # of its peak: the level of a slow object; a fast one that fills its frame gets about the same
 _RIM = 1e-4  # every step costs something, so that equal superpixels are ordered by their distance from the border
@@ -34,20 +35,29 @@ _SLOPE = 6  # ... and log(M / (1 - M)) grows with this power
 _NOTHING = 1e-9  # less at that quantile comes from likes that are hardly alike
 
 
-def border_distance(features: np.ndarray, edges: np.ndarray, border: np.ndarray) -> np.ndarray:
+def border_distance(
+    features: np.ndarray, edges: np.ndarray, border: np.ndarray, start: np.ndarray | None = None
+) -> np.ndarray:
     """Length of the shortest path from the border: the sum of the feature changes that it crosses.
 
     Args:
         features: (K, d) of the superpixels of one frame.
         edges: (E, 2) pairs of them that touch.
         border: Numbers of those at the frame's border.
+        start: Length at which a path begins in each of these; None: 0.
 
     Returns:
-        (K,) float64 >= 0; 0 at the border.
+        (K,) float64 >= 0; at the border at most `start`.
     """
     change = np.linalg.norm(features[edges[:, 0]] - features[edges[:, 1]], axis=1) + _RIM
-    graph = csr_array((change, (edges[:, 0], edges[:, 1])), shape=(len(features), len(features)))
-    return dijkstra(graph, directed=False, indices=border, min_only=True)
+    if start is None:
+        start = np.zeros(len(border))
+    outside = len(features)  # one node more, where all paths begin
+    one = np.concatenate([edges[:, 0], np.full(len(border), outside)])
+    other = np.concatenate([edges[:, 1], border])
+    length = np.concatenate([change, start + 1e-12])  # an edge of length 0 would be none
+    graph = csr_array((length, (one, other)), shape=(outside + 1, outside + 1))
+    return dijkstra(graph, directed=False, indices=outside)[:-1]
 
 
 def evidence(
@@ -58,7 +68,12 @@ def evidence(
     The level is Otsu's threshold; of motions (`moving`) that of `own_levels`.
     """
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    distance = border_distance(features, edges, border)
+    start = None
+    if moving:  # an object may touch the border: a short piece of it that moves is no ground
+        moves = np.linalg.norm(features[border], axis=1)
+        if (moves > _SLOW * max(labels.shape) / 400).mean() <= _TOUCHES:
+            start = moves
+    distance = border_distance(features, edges, border, start)
     level = max(otsu(distance, sizes, flat=0), 1e-3)
     if moving:
         return distance / (distance + own_levels(distance, edges, sizes, level, _SLOW * max(labels.shape) / 400))
