@@ -147,7 +147,7 @@ def check_sweep(out: Path) -> list[Path]:
     assert [path.name for path in (out / "n").iterdir()] == ["encoder"]
     [sweep] = (out / "n" / "encoder").iterdir()
     shown = sorted(path.name for path in sweep.iterdir() if not path.name.startswith("."))
-    assert shown == ["0", "1", "multirun.yaml"]
+    assert shown == ["0", "1", "multirun.yaml", "sweep.csv"]
     for number, lr in enumerate(("encoder.lr=0.001", "encoder.lr=0.0001")):
         assert lr in summary(sweep / str(number))["overrides"]
     return [sweep / "0", sweep / "1"]

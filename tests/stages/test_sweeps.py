@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from itertools import product
 from pathlib import Path
@@ -13,8 +14,9 @@ from omegaconf import OmegaConf
 
 from wsvs.__main__ import config_dir
 from wsvs.config.check import check
-from wsvs.core.files import read_json
+from wsvs.core.files import read_json, write_json, write_text
 from wsvs.core.masks import write_mask
+from wsvs.core.sweeps import read_sweep
 from wsvs.stages.segment import segment_settings
 
 SWEEPS = {  # sweep: (stage, number of jobs)
@@ -28,6 +30,13 @@ EVALUATE = ("stage=evaluate", "predictions=masks", "truth=truth", "evaluate.name
 def made_masks(folder: Path) -> None:
     for name in ("truth", "masks"):
         write_mask(folder / name / "a.png", np.eye(4, dtype=np.uint8))
+
+
+def own_sweep(folder: Path, params: dict[str, str]) -> None:
+    """conf/sweep/own.yaml, for --config-dir=conf."""
+    path = folder / "conf" / "sweep" / "own.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# @package _global_\n" + OmegaConf.to_yaml({"hydra": {"sweeper": {"params": params}}}))
 
 
 def jobs(name: str) -> list[list[str]]:
@@ -79,10 +88,11 @@ def test_a_sweep_that_would_quietly_be_one_job_is_refused(wsvs, words, said):
 
 
 @pytest.mark.parametrize(("words", "jobs"), [
-    (["sweep=seeds", "seed=5,6"], 2), (["sweep=terms", "segment.lambda_a=0"], 2), (["sweep=none", "seed=7"], 1),
+    (["sweep=seeds", "seed=5,6"], 2), (["--config-dir=conf", "sweep=own", "seed=0"], 2), (["sweep=none", "seed=7"], 1),
 ])
 def test_values_of_ones_own_stand_in_for_those_of_the_sweep(wsvs, tmp_path, words, jobs):
     made_masks(tmp_path)
+    own_sweep(tmp_path, {"seed": "0,1", "evaluate.split_name": "a,b"})
     assert wsvs("-m", *EVALUATE, *words, run_id="r")[0] == 0
     assert len(list((tmp_path / "outputs" / "n" / "evaluate" / "r").glob("*/summary.json"))) == jobs
 
@@ -128,10 +138,102 @@ def test_a_parallel_job_that_fails_leaves_the_others_alone(cli, tmp_path):
     [run] = (tmp_path / "outputs" / "n" / "evaluate").iterdir()
     assert said.count("error: folder of predicted masks not found") == 1 and "Traceback" not in said
     assert "folder of predicted masks not found" in read_json(run / "1" / "job.json")["failed"]
-    assert read_json(run / "0" / "job.json") == {"objective": "miou", "value": 1.0}
+    assert read_json(run / "0" / "job.json") == {"objective": "miou", "value": 1.0, "direction": None}
     words = ("-m", *EVALUATE, "seed=0", "hydra/launcher=joblib")
     cli.run(*words, cwd=tmp_path, status=1, sabotage="metrics.json|0|0|kill", WSVS_RUN_ID="killed")
     job = tmp_path / "outputs" / "n" / "evaluate" / "killed" / "0"
     assert read_json(job / "job.json")["failed"] == "killed by SIGKILL (for lack of memory, perhaps)"
     cli.run(*words, cwd=tmp_path, WSVS_RUN_ID="killed")  # and the next start does it
     assert read_json(job / "job.json")["value"] == 1.0
+
+
+def worse_masks(folder: Path) -> None:
+    """Masks of which the first is perfect and each further one worse."""
+    truth = np.eye(8, dtype=np.uint8)
+    write_mask(folder / "truth" / "a.png", truth)
+    for worse in range(3):
+        mask = truth.copy()
+        mask[: 2 * worse] = 0
+        write_mask(folder / "masks" / str(worse) / "a.png", mask)
+
+
+WORDS = [word for word in EVALUATE if not word.startswith("predictions")]
+ORDERED = "predictions=masks/2,masks/0,nowhere,masks/1"
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_sweep_ends_with_its_jobs_in_a_table_the_best_first(wsvs, tmp_path, caplog):
+    worse_masks(tmp_path)
+    caplog.set_level("INFO")
+    status, out, _ = wsvs("-m", *WORDS, ORDERED, run_id="r")
+    folder = tmp_path / "outputs" / "n" / "evaluate" / "r"
+    rows = csv_rows(folder / "sweep.csv")
+    assert status == 2 and [row["predictions"] for row in rows] == ["masks/0", "masks/1", "masks/2", "nowhere"]
+    assert [row["job"] for row in rows] == ["1", "3", "0", "2"]
+    for row in rows[:3]:
+        assert float(row["miou"]) == read_json(folder / row["job"] / "metrics.json")["miou"]
+    assert rows[3]["state"] == "failed" and rows[3]["miou"] == ""
+    assert rows[3]["reason"] == "folder of predicted masks not found; where: nowhere; next:  name an existing folder"
+    table = out[out.index("4 jobs, by miou, highest first") :]
+    assert table.index("masks/0") < table.index("masks/1") < table.index("masks/2") < table.index("nowhere")
+    assert "job 2 failed: folder of predicted masks not found" in caplog.text
+    wsvs("stage=report", "name=n")
+    [page] = (tmp_path / "outputs" / "n" / "report").glob("*/report.html")
+    text = page.read_text()
+    section = text[text.index("evaluate, r: miou, the highest first") :]
+    assert section.index("masks/0") < section.index("masks/1") < section.index("masks/2") < section.index("nowhere")
+    assert "failed: folder of predicted masks not found" in section
+
+
+def test_a_stopped_sweep_goes_on_by_the_same_command_and_has_all_jobs_in_its_table(cli, tmp_path):
+    worse_masks(tmp_path)
+    words = ["-m", *WORDS, "predictions=masks/2,masks/0,masks/1"]
+    cli.run(*words, cwd=tmp_path, sabotage="/1/*metrics.json|0|0|kill", status=-9)
+    [run] = (tmp_path / "outputs" / "n" / "evaluate").iterdir()
+    assert not (run / "sweep.csv").exists()
+    cli.run(*words, cwd=tmp_path)
+    assert list((tmp_path / "outputs" / "n" / "evaluate").iterdir()) == [run]
+    assert [row["predictions"] for row in csv_rows(run / "sweep.csv")] == ["masks/0", "masks/1", "masks/2"]
+    cli.run(*words, cwd=tmp_path)  # a finished one begins another
+    assert len(list((tmp_path / "outputs" / "n" / "evaluate").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("objective", "direction", "expected"), [
+    ("val/miou", None, ["1", "0", "2", "3"]), ("val/loss", None, ["0", "1", "2", "3"]),
+    ("val/miou", "minimize", ["0", "1", "2", "3"]), ("val/loss", "maximize", ["1", "0", "2", "3"]),
+    (None, None, ["0", "1", "2", "3"]),
+])
+def test_the_direction_of_the_order(tmp_path, objective, direction, expected):
+    """That of a search, else by the figure's name. What is not a number comes last, then what did not finish."""
+    for number, value in enumerate((0.25, 0.5, float("nan"), None)):
+        job = tmp_path / str(number)
+        write_text(job / ".hydra" / "overrides.yaml", f"- seed={number}\n- stage=decoder\n")
+        if value is not None:
+            write_json(job / "summary.json", {"results": {"val": {"x": number}, "word": "no"}, "seconds": 1})
+            record = {"objective": objective, "value": value if objective else None, "direction": direction}
+            write_text(job / "job.json", json.dumps(record))
+    sweep = read_sweep(tmp_path)
+    assert [job.number for job in sweep.jobs] == expected
+    assert list(sweep.settings) == ["seed"] and sweep.figures() == ["val.x"]
+    assert [job.state for job in sweep.jobs] == ["done"] * 3 + ["not finished"]
+
+
+def test_settings_of_a_stage_that_is_not_run_are_left_out_of_a_sweep_file(wsvs, tmp_path, caplog):
+    made_masks(tmp_path)
+    caplog.set_level("INFO")
+    own_sweep(tmp_path, {"decoder.lr": "1,2,3", "seed": "0,1"})
+    assert wsvs("-m", *EVALUATE, "--config-dir=conf", "sweep=own", run_id="r")[0] == 0
+    assert "left out of sweep=own: decoder.lr, which stage evaluate does not read" in caplog.text
+    rows = csv_rows(tmp_path / "outputs" / "n" / "evaluate" / "r" / "sweep.csv")
+    assert [row["seed"] for row in rows] == ["0", "1"] and "decoder.lr" not in rows[0]
+
+
+@pytest.mark.parametrize("words", [["sweep=learning_rate"], ["seed=0,1", "decoder.lr=1,2"]])
+def test_a_sweep_of_settings_of_another_stage_is_refused(wsvs, tmp_path, words):
+    status, _, err = wsvs("-m", *EVALUATE, *words)
+    assert status == 2 and "stage evaluate does not read decoder.lr" in err and "or run stage=decoder" in err
+    assert not (tmp_path / "outputs").exists()

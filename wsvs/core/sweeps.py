@@ -127,6 +127,15 @@ def sweeps_below(folder: str | Path) -> Iterator[Sweep]:
             yield sweep
 
 
+def unfinished(home: Path) -> Iterator[tuple[Path, list[str]]]:
+    """(directory, sorted overrides) of the sweeps below a stage's folder of which a job is missing or not finished."""
+    for path in home.glob("*/multirun.yaml"):
+        folder, hydra = path.parent, (_yaml(path) or {}).get("hydra", {})
+        jobs = list(_folders(folder))
+        if not (folder / TABLE).is_file() or not all((job / SUMMARY).is_file() for job in jobs):
+            yield folder, sorted(map(str, hydra.get("overrides", {}).get("task", ())))
+
+
 def _folders(folder: Path) -> Iterator[Path]:
     return (path.parents[1] for path in folder.glob("*/.hydra/overrides.yaml") if path.parents[1].name.isdecimal())
 

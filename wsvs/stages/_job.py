@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -36,6 +36,11 @@ APART = ("joblib", "submitit_local")
 def launcher() -> str:
     """What starts the jobs of this sweep."""
     return str(HydraConfig.get().runtime.choices.get("hydra/launcher", "basic"))
+
+
+def is_sweep(words: Sequence[str]) -> bool:
+    """Does a command line ask for a sweep?"""
+    return bool({"-m", "--multirun"} & set(words))
 
 
 def swept() -> bool:

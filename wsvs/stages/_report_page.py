@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from wsvs.core.sweeps import MINIMIZE, Sweep
 from wsvs.stages._report_flow import Count
 from wsvs.stages._report_template import SCRIPT, STYLE
 
@@ -30,6 +31,7 @@ def page(content: dict[str, Any]) -> str:
     sections = (
         ("flow", "Data flow", _flow(content["flow"])),
         ("scores", "Scores", _scores(content["evaluations"])),
+        ("sweeps", "Sweeps", _sweeps(content.get("sweeps", ()))),
         ("shots", "Shots", _shots(content["shots"])),
         ("predictions", "Predictions", _predictions(data["best"], data["worst"], content["predictions"]["of"])),
         ("curves", "Curves", _curves(content["curves"])),
@@ -152,6 +154,22 @@ def _scores(evaluations: Sequence[dict[str, Any]]) -> str:
             if one[key]:
                 summary = f"<summary>{escape(one['label'])}: {title}</summary>"
                 html += f"<details{'' if number else ' open'}>{summary}{draw(one[key])}</details>"
+    return html
+
+
+def _sweeps(sweeps: Sequence[Sweep]) -> str:
+    """A table for each sweep: settings against results, best first; jobs that failed with their reason."""
+    html = ""
+    for sweep in sweeps:
+        headings, rows = sweep.shown()
+        cells = [
+            [*("" if value is None else value for value in row), job.state + (f": {job.reason}" if job.reason else "")]
+            for job, row in zip(sweep.jobs, rows, strict=True)
+        ]
+        name = f"{sweep.folder.parent.name}, {sweep.folder.name}"
+        order = "lowest" if sweep.direction == MINIMIZE else "highest"
+        by = f": {sweep.objective}, the {order} first" if sweep.objective else ""
+        html += f"<h3>{escape(name)}{escape(by)}</h3>" + _table([*headings, "state"], cells, f"sweep {name}")
     return html
 
 

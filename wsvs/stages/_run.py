@@ -28,9 +28,10 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, world_size
 from wsvs.core.processes import rank as rank  # stages take it from here
+from wsvs.core.sweeps import unfinished
 from wsvs.data.images import limit_images
 from wsvs.stages import ALL_STAGES, load_stage
-from wsvs.stages._job import swept
+from wsvs.stages._job import is_sweep, swept
 from wsvs.stages._next import next_line
 from wsvs.stages._resume import BUDGETS, MANNERS, continues, is_task_override, overrides_of
 from wsvs.stages._status import is_part
@@ -273,9 +274,9 @@ def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
         os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
     ):
         said = sorted(word for word in sys.argv[1:] if is_task_override(word))
-        for path in sorted(home.glob("*/.hydra/overrides.yaml"), reverse=True):
-            directory = path.parents[1]
-            if continues(directory, stage, said, overrides_of(path)) and not _is_locked(directory):
+        begun = [(path.parents[1], overrides_of(path)) for path in home.glob("*/.hydra/overrides.yaml")]
+        for directory, words in sorted(unfinished(home) if is_sweep(sys.argv) else begun, reverse=True):
+            if continues(directory, stage, said, words) and not _is_locked(directory):
                 os.environ["WSVS_RUN_ID"] = directory.name
                 break
     return runs.run_id()

@@ -10,32 +10,70 @@ A trial that was stopped half way keeps its number and its settings, so that its
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import rich.table
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import OmegaConf, read_write
+from omegaconf import OmegaConf, open_dict, read_write
+from rich.table import Column
 
 from wsvs.core import runs
+from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json
-from wsvs.core.processes import world_size
-from wsvs.stages import _status
-from wsvs.stages._job import RECORD, swept
+from wsvs.core.processes import rank, world_size
+from wsvs.core.stopping import stop_in
+from wsvs.core.sweeps import DONE, FAILED, MINIMIZE, RECORD, read_sweep
+from wsvs.core.sweeps import Sweep as Table
+from wsvs.stages import ALL_STAGES, STAGES, _status
+from wsvs.stages._job import STARTED
 from wsvs.stages._run import relaunched, take_lock
 
+log = logging.getLogger("wsvs")
+
 FIRST = "WSVS_FIRST_TRIAL"
-_held = ExitStack()  # the lock on the study of this command
+_held = ExitStack()  # the lock on the directory of this command's sweep
+_begun: list[Path] = []  # that directory
 
 
 def release() -> None:
-    """End a sweep, also one whose sweeper raised an error: Hydra then calls no callback."""
+    """End a sweep, also where its sweeper raised an error, for which Hydra calls no callback; show it if it is over."""
     os.environ.pop(FIRST, None)
+    sweep = read_sweep(_begun.pop()) if _begun and stop_in(sys.exception()) is None else None
+    _begun.clear()
+    if sweep is not None:
+        show(sweep)
     _held.close()
+
+
+def show(sweep: Table) -> None:
+    """Print the settings of a sweep against its results, and keep them all in sweep.csv."""
+    headings, rows = sweep.shown()
+    whole = all(job.state == DONE for job in sweep.jobs)
+    order = "lowest first" if sweep.direction == MINIMIZE else "highest first"
+    title = f"by {sweep.objective}, {order}" if sweep.objective else "no figure to sort by: objective=... names one"
+    table = rich.table.Table(
+        *(Column(heading, overflow="fold") for heading in [*headings, *([] if whole else ["state"])]),
+        title=f"{len(rows)} jobs, {title}",
+    )
+    for job, row in zip(sweep.jobs, rows, strict=True):
+        table.add_row(*map(_cell, row), *([] if whole else [job.state]))
+    plain_console().print(table)
+    for job in sweep.jobs:
+        if job.state == FAILED:
+            log.info("job %s failed: %s", job.number, job.reason)
+    log.info("wrote %s", sweep.write())
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class Sweep(Callback):
@@ -45,7 +83,7 @@ class Sweep(Callback):
         """A job alone; also a step of a pipeline, a rank and a job of a sweep, which are told what swept them."""
         _refuse_secrets(config)
         chosen = config.hydra.runtime.choices.get("sweep") or "none"
-        if chosen == "none" or _status.is_part() or relaunched() or swept():
+        if chosen == "none" or _status.is_part() or relaunched() or STARTED in os.environ:
             return
         _status.complain(UserError(
             f"sweep={chosen} sweeps nothing without -m: this would be one job", where="the command line",
@@ -57,6 +95,7 @@ class Sweep(Callback):
         _refuse_secrets(config)
         try:
             _check_params(config.hydra)
+            _check_stage(config)
             if config.hydra.runtime.choices.get("hydra/sweeper", "basic") != "basic" and world_size() > 1:
                 raise UserError(
                     "every rank would search by itself", where="hydra/sweeper, under torchrun or srun",
@@ -64,11 +103,21 @@ class Sweep(Callback):
                 )
             if (study := config.hydra.sweeper.get("study_name")) is not None:
                 runs.check_folder_name("hydra.sweeper.study_name", str(study))
+            if rank() == 0:
+                self._lock(Path(config.hydra.sweep.dir))
             if config.hydra.sweeper.get("storage"):
                 self._take_up(config)
         except UserError as error:
             _status.complain(error)
             raise SystemExit(_status.overall()) from None
+
+    def _lock(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _held.enter_context(take_lock(folder))
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+        _begun[:] = [folder]
 
     def _take_up(self, config: Any) -> None:
         """Hand stopped trials out again, first of all; `n_trials` counts what earlier commands finished."""
@@ -76,11 +125,6 @@ class Sweep(Callback):
 
         sweeper, folder = config.hydra.sweeper, Path(config.hydra.sweep.dir)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _held.enter_context(take_lock(folder))
-        except OSError as error:
-            raise explain_os_error(error, folder) from error
         storage = optuna.storages.get_storage(sweeper.storage)
         try:
             trials = storage.get_all_trials(storage.get_study_id_from_name(sweeper.study_name))
@@ -147,6 +191,41 @@ def _check_params(hydra: Any) -> None:
             f"{chosen} has nothing left to sweep: {' and '.join(swept)} given twice", where=f"{chosen} {words}",
             remedy=f"leave out {chosen}, or {words}",
         )
+
+
+def _check_stage(config: Any) -> None:
+    """Leave out what a sweep file says of a stage that is not run, with a message: it would change no result.
+
+    Raises:
+        UserError: The command line sweeps such a setting, or nothing else is left.
+    """
+    stage, params = OmegaConf.select(config, "stage", throw_on_missing=False), config.hydra.sweeper.get("params") or {}
+    if stage not in STAGES:
+        return  # several, or one that runs others
+    parse = OverridesParser.create().parse_overrides
+    given = [one.key_or_group for one in parse(list(config.hydra.overrides.task)) if one.is_sweep_override()]
+    others = {*ALL_STAGES} - {stage, "data"}
+    foreign = [str(key) for key in (*params, *given) if _section(str(key)) in others]
+    if not foreign:
+        return
+    named, chosen = " and ".join(dict.fromkeys(foreign)), f"sweep={config.hydra.runtime.choices.get('sweep')}"
+    left = {*given, *map(str, params)} - {*foreign}
+    if {*foreign} & {*given} or not left:
+        raise UserError(
+            f"stage {stage} does not read {named}: the jobs would be the same",
+            where="the command line" if {*foreign} & {*given} else chosen,
+            remedy=f"sweep settings of this stage, such as {stage}.KEY=A,B (docs/stages.md lists them), "
+            f"or run stage={_section(foreign[0])}",
+        )
+    log.info("left out of %s: %s, which stage %s does not read", chosen, named, stage)
+    with read_write(config.hydra), open_dict(config.hydra):
+        for key in foreign:
+            config.hydra.sweeper.params.pop(key)
+
+
+def _section(key: str) -> str:
+    """The first part of a setting's name."""
+    return key.lstrip("+").partition(".")[0].partition("/")[0].partition("@")[0]
 
 
 def trial_number(job: int) -> int:

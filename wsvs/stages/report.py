@@ -19,6 +19,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, read_jsonl, write_text
 from wsvs.core.progress import follow
 from wsvs.core.records import Record
+from wsvs.core.sweeps import sweeps_below
 from wsvs.metrics.mask_files import label_lookup
 from wsvs.stages import STAGES
 from wsvs.stages._inputs import find_files
@@ -49,7 +50,8 @@ def run(run: Run) -> None:
         if isinstance(settings[key], bool) or not isinstance(settings[key], int) or settings[key] < (key == "width"):
             raise UserError(f"report.{key} must be a whole number, got {settings[key]!r}", where=f"report.{key}")
     found, notes = finished_runs(cfg)
-    if not found:
+    sweeps = list(sweeps_below(Path(cfg.out, cfg.name)))
+    if not found and not sweeps:
         raise UserError(
             "no finished run to report on", where=Path(cfg.out, cfg.name), remedy="run stages under this name first"
         )
@@ -64,6 +66,7 @@ def run(run: Run) -> None:
         "stages": [stage_facts(stage, path) for stage, path in found.items()],
         "flow": data_flow(found),
         "curves": {stage: curves(found[stage]) for stage in ("encoder", "decoder", "adapt") if stage in found},
+        "sweeps": sweeps,
         "evaluations": [evaluation(path) for path in evaluations(cfg)],
         "shots": cards, "shots_in_all": Counter(row["class"] for row in shots),
         "predictions": images,
