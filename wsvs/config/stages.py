@@ -209,10 +209,13 @@ class EvaluateSettings(Section):
     split_name: Text | None = option(None, "printed with every number; null = the name of the split file or of truth")
     classes: SomeTexts | None = option(None, "names to average over, e.g. [background,cat]; null = all")
     names: SomeTexts | None = option(
-        None, "all names in the order of the labels; null = background + data.classes, or numbers"
+        None, "names of the true labels 0, 1, ...; null = labels.txt beside the true masks, data.classes, or numbers"
     )
     prediction_names: SomeTexts | None = option(
-        None, "names of the predicted labels where they differ, e.g. a model of six classes against VOC"
+        None, "names of the predicted labels; null = labels.txt beside the predictions, or those of the true labels"
+    )
+    truth_offset: Natural | None = option(
+        None, "number of the first true label, or frame (kind=video): 1 if they count from 1; null = 0, or found"
     )
     thresholds: list[Share] | None = option(None, "background thresholds to scan over predictions/scores (an oracle)")
     table: Text | None = option(None, "kind=video: table of video and class")

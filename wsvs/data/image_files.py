@@ -10,7 +10,7 @@ from PIL import Image
 from wsvs.core.errors import BadItem
 from wsvs.data.images import read_image, unreadable
 
-_JPEG = (".jpg", ".jpeg", ".jfif", ".jpe")
+JPEG = (".jpg", ".jpeg", ".jfif", ".jpe")
 _BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -24,7 +24,7 @@ def inspect_image(path: str | Path) -> tuple[int, int]:
     """
     path = Path(path)
     data = b""
-    if path.suffix.lower() in _JPEG:
+    if path.suffix.lower() in JPEG:
         try:
             data = path.read_bytes()
         except OSError as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, features
 
@@ -25,11 +26,13 @@ UNREAD = (  # images that people have, and that Pillow or this code does not rea
     *(suffix for suffix in _BUILT_IN if suffix not in _READ),
 )
 _LEAVE = "replace the file, or leave it out"
+_DEPTHS = (8, 10, 12, 14, 16)
+_OVERSHOOT = 2.0  # floats in [0, 1] may exceed it a little, after a filter
 _SEVERAL = ("GIF", "WEBP", "PNG", "TIFF")
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """RGB uint8 (H, W, 3), turned as its EXIF tag says; grey, CMYK, palette and 16-bit are converted.
+    """RGB uint8 (H, W, 3), turned as its EXIF tag says; grey, CMYK, palette and 10 to 16 bits are converted.
 
     Transparent parts become white; of an animation the first picture is taken.
 
@@ -70,7 +73,7 @@ def limit_images(megapixels: float) -> None:
 
 def as_rgb(opened: Image.Image) -> np.ndarray:
     """What `read_image` says, of a Pillow image. A damaged one raises whatever its decoder raises."""
-    image = ImageOps.exif_transpose(opened)
+    image = ImageOps.exif_transpose(_eight_bits(opened))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layered = image.convert("RGBA")
         image = Image.new("RGBA", layered.size, "white")
@@ -93,12 +96,65 @@ def pictures_in(path: str | Path) -> int:
         return 1
 
 
+def bits_of(highest: float) -> int:
+    """How many bits a pixel has, by the highest value of an image: cameras and scanners keep 10, 12 or 14 in 16."""
+    return next((bits for bits in _DEPTHS if highest < 2**bits), 32)
+
+
+def deep_bits(path: str | Path) -> int | None:
+    """Bits of a pixel of an image with more than 8 a channel, by its range; None of all others."""
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith("I"):
+                return bits_of(np.asarray(image).max(initial=0))
+            deep = _deep_colours(image)
+    except Exception:  # decoders raise many types for damaged files; `read_image` says what is wrong
+        return None
+    return None if deep is None else bits_of(deep[..., :3].max(initial=0))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Does a colour image have 16 bits a channel, of which Pillow keeps the upper 8?"""
+    raw = [tile[3] for tile in getattr(image, "tile", ())] if image.mode in ("RGB", "RGBA", "LA") else []
+    return any(";16" in str(one[0] if isinstance(one, tuple) else one) for one in raw)
+
+
+def _deep_colours(image: Image.Image) -> np.ndarray | None:
+    """(H, W, 3 or 4) uint16 RGB of such an image, as it is stored; None of all others."""
+    stream = getattr(image, "fp", None)
+    if not _is_deep(image) or stream is None:
+        return None
+    place = stream.tell()
+    stream.seek(0)
+    found = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    stream.seek(place)
+    if found is None or found.dtype != np.uint16 or found.ndim != 3 or found.shape[2] not in (3, 4):
+        return None
+    return found[..., [2, 1, 0, 3][: found.shape[2]]]
+
+
+def _eight_bits(opened: Image.Image) -> Image.Image:
+    """A colour image of 10, 12 or 14 bits in 16 by its range; all others as they are."""
+    values = _deep_colours(opened)
+    if values is None or bits_of(values[..., :3].max(initial=0)) == 16:
+        return opened
+    parts = [values[..., :3], values[..., 3:]]  # an alpha channel has a range of its own
+    scaled = [np.rint(part * (255 / (2 ** bits_of(part.max(initial=0)) - 1))) for part in parts]
+    image = Image.fromarray(np.concatenate(scaled, 2).astype(np.uint8))
+    image.getexif().update(opened.getexif())
+    return image
+
+
 def _from_deep_grey(values: np.ndarray) -> np.ndarray:
-    """16-bit and float grey: 16-bit values are divided by 257, floats are taken as [0, 1]."""
-    if np.issubdtype(values.dtype, np.floating):
+    """Grey of more than 8 bits, by the range of its values: whole numbers of 8 to 16 bits, floats in [0, 1].
+
+    Floats that go far beyond 1 are of 8 to 16 bits as well.
+    """
+    highest = np.nan_to_num(values, posinf=0).max(initial=0)
+    if np.issubdtype(values.dtype, np.floating) and highest <= _OVERSHOOT:
         values = values * 255
-    elif values.max(initial=0) > 255:
-        values = values / 257
+    elif highest > 255:
+        values = values / ((2 ** bits_of(highest) - 1) / 255)
     grey = np.clip(np.rint(np.nan_to_num(values)), 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import files_below
 from wsvs.core.tables import Tags, read_ids
 from wsvs.core.words import counted, fitting
-from wsvs.data.image_files import inspect_image
-from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
+from wsvs.data.image_files import JPEG, inspect_image
+from wsvs.data.images import EXTENSIONS, deep_bits, find_image, mask_name, unread
 from wsvs.data.report import SHOWN, Progress, Report, quiet
 from wsvs.data.tag_sources import FOLDERS
 from wsvs.data.tagged import TaggedImages
@@ -68,6 +69,7 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     )
     _note_classes({name: table[name] for name in found}, names, counts, report)
     _check_lists(data, set(table), report)
+    _note_deep(found.values(), report)
     _check_masks(data, found, report)
     report.counts = {"ids": len(table), "images": len(found), "usable images": len(usable), "classes": len(names)}
     if not usable:
@@ -135,6 +137,15 @@ def _check_lists(data: TaggedImages, known: set[str], report: Report) -> None:
                 report.add(error.problem, path, error.remedy or f"check {key}")
                 continue
             report.add_items(stray, "id|ids of a list has|have no tags", f"{key}={path}", "tag them, or take them out")
+
+
+def _note_deep(files: Iterable[Path], report: Report) -> None:
+    """Images of more than 8 bits a channel: their range decides how bright they are."""
+    bits = Counter(deep for file in files if file.suffix.lower() not in JPEG and (deep := deep_bits(file)) is not None)
+    if bits:
+        said = ", ".join(f"{count} of {depth} bits" for depth, count in sorted(bits.items()))
+        images = counted(bits.total(), "image|images has|have")
+        report.notes.append(f"{images} 16 bits a channel, read by the range of the values: {said}")
 
 
 def _check_masks(data: TaggedImages, found: dict[str, Path], report: Report) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from wsvs.core.errors import BadItem
-from wsvs.core.masks import read_mask
 from wsvs.metrics.mask_files import (
     bad_record,
     find_videos,
+    first_number,
     label_lookup,
     numbered_frames,
     read_foreground,
@@ -24,6 +24,7 @@ from wsvs.metrics.mask_files import (
     resolve_ids,
     translate,
 )
+from wsvs.metrics.reading import Reading, mask_file
 from wsvs.metrics.segmentation import ConfusionMatrix, size_text
 from wsvs.metrics.video import VideoScores
 
@@ -51,13 +52,25 @@ class ImageResults:
     def miou(self) -> float:
         return self.matrix.miou(self.named)
 
+    @property
+    def absent(self) -> list[str]:
+        """Classes to average over that are neither in the truth nor in the predictions."""
+        absent = dict(zip(self.matrix.names, self.matrix.absent.tolist(), strict=True))
+        return [name for name in self.named if absent[name]]
+
+    @property
+    def miou_present(self) -> float:
+        """Mean over the named classes that are not `absent`; `miou` counts those 0, as VOC does."""
+        present = [name for name in self.named if name not in self.absent]
+        return self.matrix.miou(present) if present else 0.0
+
     def metrics(self) -> dict[str, Any]:
         """Content of metrics.json; `complete` is false if an image is missing from the scores."""
         rows = {row["class"]: row for row in self.matrix.rows()}
         return {
-            "miou": self.miou, "iou": {name: rows[name]["iou"] for name in self.named},
-            "averaged_over": list(self.named), "absent": [name for name in self.named if rows[name]["absent"]],
-            "pixel_accuracy": self.matrix.pixel_accuracy(), "images": self.images,
+            "miou": self.miou, "miou_present": self.miou_present,
+            "iou": {name: rows[name]["iou"] for name in self.named}, "averaged_over": list(self.named),
+            "absent": self.absent, "pixel_accuracy": self.matrix.pixel_accuracy(), "images": self.images,
             "complete": not self.bad, "bad": [bad_record(item) for item in self.bad],
         }
 
@@ -69,10 +82,14 @@ class VideoResults:
     Attributes:
         scores: J by frame, shot and class.
         bad: Frames or videos that could not be scored, each with its reason. They are *not* in the scores.
+        truth_offset: Number of the first frame in the names of true masks.
+        notes: What is uncertain about that, in words.
     """
 
     scores: VideoScores
     bad: list[BadItem] = field(default_factory=list)
+    truth_offset: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def metrics(self) -> dict[str, Any]:
         """Content of metrics.json; class averages are null without a class table."""
@@ -84,7 +101,7 @@ class VideoResults:
             "frame_average": scores.frame_average(),
             "boundary_video_average": float(np.mean(list(boundary.values()))) if boundary else None,
             "by_class": scores.by_class(), "videos": len(scores.frames),
-            "frames": sum(len(frames) for frames in scores.frames.values()),
+            "frames": sum(len(frames) for frames in scores.frames.values()), "truth_offset": self.truth_offset,
             "complete": not self.bad, "bad": [bad_record(item) for item in self.bad],
         }
 
@@ -92,7 +109,7 @@ class VideoResults:
 def evaluate_images(
     predictions: str | Path, truth: str | Path, classes: Sequence[str], *, ids: Sequence[str] | None = None,
     named: Sequence[str] | None = None, prediction_classes: Sequence[str] | None = None,
-    progress: Progress | None = None,
+    reading: Reading | None = None, progress: Progress | None = None,
 ) -> ImageResults:
     """Score <predictions>/<id>.png against <truth>/<id>.png with one confusion matrix over all images.
 
@@ -104,6 +121,7 @@ def evaluate_images(
             `ConfusionMatrix.miou`.
         prediction_classes: Names of the labels of the predicted masks where they differ from `classes` (a model of
             six classes against masks of twenty). Each must be one of `classes`.
+        reading: What values of the files mean, where they are not the labels.
         progress: Wraps the ids to show progress.
 
     Raises:
@@ -117,7 +135,8 @@ def evaluate_images(
     require_folders(predictions, truth)
     for image in (progress or iter)(resolve_ids(truth, ids)):
         try:
-            _add_image(results.matrix, predictions / f"{image}.png", truth / f"{image}.png", lookup)
+            path = predictions / f"{image}.png"
+            _add_image(results.matrix, path, mask_file(truth, image), lookup, reading or Reading())
             results.images += 1
         except BadItem as item:
             results.bad.append(item)
@@ -125,11 +144,19 @@ def evaluate_images(
     return results
 
 
-def _add_image(matrix: ConfusionMatrix, path: Path, true_path: Path, lookup: np.ndarray | None) -> None:
+def _add_image(
+    matrix: ConfusionMatrix, path: Path, true_path: Path, lookup: np.ndarray | None, reading: Reading
+) -> None:
     """Add one pair of mask files. Raises `BadItem`, naming the file, for whatever is wrong with them."""
-    true_labels = read_truth(true_path, matrix.names)
-    labels = read_mask(path)
+    true_labels = read_truth(true_path, matrix.names, reading)
+    labels = reading.predicted_labels(path)
     if labels.shape != true_labels.shape:
+        if labels.shape == true_labels.shape[::-1]:
+            raise BadItem(
+                f"prediction is {size_text(labels)} but its true mask is {size_text(true_labels)} (width x height): "
+                "width and height are swapped", where=path,
+                remedy="predictions are upright as the image's EXIF orientation says: turn the true mask likewise",
+            )
         raise BadItem(
             f"prediction is {size_text(labels)} but its true mask is {size_text(true_labels)} (width x height)",
             where=path, remedy=f"save predictions at the size of the image; the true mask is {true_path}",
@@ -144,7 +171,7 @@ def _add_image(matrix: ConfusionMatrix, path: Path, true_path: Path, lookup: np.
 
 def evaluate_video(
     predictions: str | Path, truth: str | Path, table: Mapping[str, str] | None = None, *, boundary: bool = False,
-    progress: Progress | None = None,
+    truth_offset: int | None = None, progress: Progress | None = None,
 ) -> VideoResults:
     """Score foreground masks <predictions>/<video>/<number>.png against <truth>/<video>/<number>.png (or .jpg).
 
@@ -157,6 +184,8 @@ def evaluate_video(
         table: {video: class}, where the videos are folders below `truth`; they alone are scored, and class averages
             need it. None scores every folder of masks below `truth`, without classes.
         boundary: Also take the boundary F of every frame.
+        truth_offset: Number of the first frame in the names of true masks; None: 1 where every video has true masks
+            1 to N and predictions 0 to N - 1, else 0.
         progress: Wraps the videos to show progress.
 
     Raises:
@@ -166,9 +195,10 @@ def evaluate_video(
     require_folders(predictions, truth)
     classes = dict.fromkeys(find_videos(truth), "") if table is None else dict(table)
     results = VideoResults(VideoScores(boundary))
+    results.truth_offset, results.notes = first_number(predictions, truth, classes, truth_offset)
     for video in (progress or iter)(list(classes)):
         try:
-            true_frames = numbered_frames(truth / video, "true")
+            true_frames = numbered_frames(truth / video, "true", results.truth_offset)
             frames = numbered_frames(predictions / video, "predicted")
         except BadItem as item:
             results.bad.append(item)

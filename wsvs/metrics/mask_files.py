@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,10 +13,12 @@ from PIL import Image, UnidentifiedImageError
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.masks import read_mask
+from wsvs.metrics.reading import SUFFIXES, Reading
 
 JPEG_FOREGROUND = 128  # true masks of YouTube-Objects are JPEGs of 0/255: compression blurs the two values
 _JPEG = (".jpg", ".jpeg")
 _MASKS = (".png", *_JPEG)
+FROM_ONE = "true masks of all videos begin with frame 1: if they are numbered from 1 give evaluate.truth_offset=1"
 
 
 def require_folders(predictions: Path, truth: Path) -> None:
@@ -36,16 +38,18 @@ def require_some(scored: int, bad: Sequence[BadItem]) -> None:
 
 
 def resolve_ids(truth: Path, ids: Sequence[str] | None) -> list[str]:
-    """The given ids, else the stems of all PNGs in `truth`. Raises `UserError` if there is none."""
-    found = sorted(path.stem for path in truth.glob("[!.]*.png")) if ids is None else list(ids)
+    """The given ids, else the stems of all masks in `truth`. Raises `UserError` if there is none."""
+    files = sorted(truth.glob("[!.]*")) if ids is None else ()
+    every = {suffix: [path.stem for path in files if path.suffix.lower() == suffix] for suffix in SUFFIXES}
+    found = list(ids) if ids is not None else next((names for names in every.values() if names), [])
     if not found:
         raise UserError("no true mask to score against", where=truth, remedy="true masks are PNGs: <image id>.png")
     return found
 
 
-def read_truth(path: Path, names: Sequence[str]) -> np.ndarray:
+def read_truth(path: Path, names: Sequence[str], reading: Reading | None = None) -> np.ndarray:
     """(H, W) uint8 true labels. Raises `BadItem` if unreadable or if a label, other than 255, has no class."""
-    labels = read_mask(path)
+    labels = (reading or Reading()).true_labels(path)
     inside = labels[labels != IGNORE]
     if inside.size and inside.max() >= len(names):
         raise BadItem(
@@ -96,21 +100,51 @@ def find_videos(truth: Path) -> list[str]:
     return sorted(found)
 
 
-def numbered_frames(folder: Path, what: str) -> dict[int, Path]:
-    """{frame number: mask file} of one video, rising. Raises `BadItem`: no folder, no mask, a name that is no number.
+def numbered_frames(folder: Path, what: str, first: int = 0) -> dict[int, Path]:
+    """{frame number: mask file} of one video, rising; `first` is the number in the name of frame 0.
+
+    Raises `BadItem`: no folder, no mask, a name that is no number.
     """
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     found: dict[int, Path] = {}
     for path in (path for path in paths if path.suffix.lower() in _MASKS and not path.name.startswith(".")):
         if not (path.stem.isascii() and path.stem.isdigit()):
             raise BadItem("a mask's name must be its frame's number", where=path, remedy="rename it, as 00000.png")
-        number = int(path.stem)
+        number = int(path.stem) - first
         if number in found:
             raise BadItem(f"two masks of frame {number}", where=path, remedy=f"keep this or {found[number].name}")
         found[number] = path
     if not found:
         raise BadItem(f"no {what} masks of this video", where=folder)
     return dict(sorted(found.items()))
+
+
+def first_number(
+    predictions: Path, truth: Path, videos: Iterable[str], given: int | None
+) -> tuple[int, list[str]]:
+    """Number of the first frame in the names of true masks, and what is to be said of it.
+
+    It is 1 where nobody gives it and every video has true masks 1 to N and predictions 0 to N - 1: such a set can only
+    be numbered from 1.
+    """
+    if given is not None:
+        return given, []
+    shifted, starts = [], []
+    for video in videos:
+        try:
+            true, frames = (list(numbered_frames(at / video, "")) for at in (truth, predictions))
+        except BadItem:
+            continue
+        shifted.append(len(true) > 1 and true == [number + 1 for number in frames] and frames[0] == 0)
+        starts.append(true[0] if frames[0] == 0 else 0)
+    if shifted and all(shifted):
+        return 1, [
+            "true masks are numbered from 1 and frames from 0: mask 1 is scored as frame 0; evaluate.truth_offset=0 "
+            "keeps their numbers"
+        ]
+    if starts and set(starts) == {1}:
+        return 0, [FROM_ONE]
+    return 0, []
 
 
 def read_foreground(path: Path) -> np.ndarray:

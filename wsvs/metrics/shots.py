@@ -8,13 +8,13 @@ from typing import Any
 
 from wsvs.core.errors import BadItem, UserError
 from wsvs.metrics.evaluate import Progress, VideoResults, evaluate_video
-from wsvs.metrics.mask_files import numbered_frames, read_foreground, require_some, resize_nearest
+from wsvs.metrics.mask_files import FROM_ONE, numbered_frames, read_foreground, require_some, resize_nearest
 from wsvs.metrics.video import VideoScores
 
 
 def evaluate_shots(
     masks: Path, shots: Iterable[Mapping[str, Any]], truth: Path, *, boundary: bool = False,
-    progress: Progress | None = None,
+    truth_offset: int | None = None, progress: Progress | None = None,
 ) -> tuple[VideoResults, dict[str, int]]:
     """J of every frame that a segment run has masked and that has a true mask, gathered by <class>/<video>.
 
@@ -24,20 +24,23 @@ def evaluate_shots(
             its video.
         truth: Folder <video>/%05d.png, numbered by the frame within the video.
         boundary: Also take the boundary F of every frame.
+        truth_offset: Number of the first frame in the names of true masks; None is 0.
         progress: Wraps the shots to show progress.
 
     Returns:
         The scores, and counts: frames masked, scored, and shots whose video has no true masks.
     """
-    results = VideoResults(VideoScores(boundary))
+    results = VideoResults(VideoScores(boundary), truth_offset=truth_offset or 0)
+    starts: set[int] = set()
     counts = {"masked frames": 0, "scored frames": 0, "shots without true masks": 0}
     for shot in (progress or iter)(shots):
         counts["masked frames"] += shot["stop"] - shot["start"]
         try:
-            true_frames = numbered_frames(truth / shot["video"], "true")
+            true_frames = numbered_frames(truth / shot["video"], "true", results.truth_offset)
         except BadItem:
             counts["shots without true masks"] += 1
             continue
+        starts.add(min(true_frames))
         for number in range(shot["start"], shot["stop"]):
             true_path = true_frames.get(number + shot["clip_start"])
             if true_path is None:
@@ -52,12 +55,14 @@ def evaluate_shots(
             name = f"{shot['class']}/{shot['video']}"
             results.scores.add(name, shot["class"], true_path.stem, resize_nearest(mask, true_mask.shape), true_mask)
     require_some(counts["scored frames"], results.bad)
+    if truth_offset is None and starts == {1}:
+        results.notes.append(FROM_ONE)
     return results, counts
 
 
 def evaluate_videos(
     masks: Path, videos: Iterable[Mapping[str, Any]], truth: Path, table: Mapping[str, str] | None = None, *,
-    boundary: bool = False, progress: Progress | None = None,
+    boundary: bool = False, truth_offset: int | None = None, progress: Progress | None = None,
 ) -> tuple[VideoResults, dict[str, int]]:
     """J of every frame with a true mask of the videos that a segment run has segmented whole.
 
@@ -66,6 +71,7 @@ def evaluate_videos(
         videos: Records with "video" and "class", which may be empty.
         table: {video: class} instead of the records' classes.
         boundary: Also take the boundary F of every frame.
+        truth_offset: See `evaluate_video`.
         progress: Wraps the videos to show progress.
 
     Returns:
@@ -83,5 +89,5 @@ def evaluate_videos(
             f"none of the {len(classes)} videos has true masks", where=truth,
             remedy="true masks are <video>/00000.png, with the names of the videos",
         )
-    results = evaluate_video(masks, truth, known, boundary=boundary, progress=progress)
+    results = evaluate_video(masks, truth, known, boundary=boundary, truth_offset=truth_offset, progress=progress)
     return results, {"videos without true masks": len(classes) - len(known)}

@@ -21,6 +21,7 @@ from wsvs.metrics.mask_files import (
     resolve_ids,
     translate,
 )
+from wsvs.metrics.reading import Reading, mask_file
 from wsvs.metrics.segmentation import ConfusionMatrix
 
 SCORES = "scores"
@@ -70,7 +71,7 @@ class ThresholdScan:
 def scan_thresholds(
     predictions: str | Path, truth: str | Path, classes: Sequence[str], thresholds: Sequence[float], *,
     ids: Sequence[str] | None = None, named: Sequence[str] | None = None,
-    prediction_classes: Sequence[str] | None = None, progress: Progress | None = None,
+    prediction_classes: Sequence[str] | None = None, reading: Reading | None = None, progress: Progress | None = None,
 ) -> ThresholdScan:
     """Score the masks that <predictions>/scores/<id>.npz would give at each threshold t.
 
@@ -80,7 +81,7 @@ def scan_thresholds(
 
     Args:
         thresholds: Any order, each in [0, 1].
-        ids, named, prediction_classes, progress: As in `evaluate_images`.
+        ids, named, prediction_classes, reading, progress: As in `evaluate_images`.
 
     Raises:
         UserError: A folder is missing or empty, or not one image could be scored.
@@ -97,7 +98,7 @@ def scan_thresholds(
     for image in (progress or iter)(resolve_ids(truth, ids)):
         path = folder / f"{image}.npz"
         try:
-            true_labels = read_truth(truth / f"{image}.png", scan.matrices[0].names)
+            true_labels = read_truth(mask_file(truth, image), scan.matrices[0].names, reading)
             labels, probabilities = read_scores(path)
             if lookup is None and labels.size and labels.max() >= len(classes):
                 raise BadItem(f"label {labels.max()} has no class: there are {len(classes)}", where=path)

@@ -13,10 +13,12 @@ from wsvs.metrics.evaluate import ImageResults, VideoResults
 from wsvs.metrics.thresholds import ThresholdScan
 
 
-def write_image_results(folder: str | Path, results: ImageResults, scan: ThresholdScan | None = None) -> list[Path]:
+def write_image_results(
+    folder: str | Path, results: ImageResults, scan: ThresholdScan | None = None, said: dict[str, Any] | None = None
+) -> list[Path]:
     """Write per_class.csv, confusion.csv (rows = truth, pixels), thresholds.csv with a scan, metrics.json last.
 
-    Returns the paths. Raises `UserError` on a full or read-only disk.
+    `said` is more of metrics.json. Returns the paths. Raises `UserError` on a full or read-only disk.
     """
     folder = Path(folder)
     rows = [row | {"averaged": row["class"] in results.named} for row in results.matrix.rows()]
@@ -26,7 +28,7 @@ def write_image_results(folder: str | Path, results: ImageResults, scan: Thresho
         _write_csv(folder / "per_class.csv", rows[0], [list(row.values()) for row in rows]),
         _write_csv(folder / "confusion.csv", ["truth \\ prediction", *names], confusion),
     ]
-    metrics = results.metrics()
+    metrics = results.metrics() | (said or {})
     if scan is not None:
         curve = zip(scan.thresholds, scan.mious, strict=True)
         written.append(_write_csv(folder / "thresholds.csv", ["threshold", "miou"], curve))

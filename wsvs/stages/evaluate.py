@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json, read_jsonl, write_json
-from wsvs.core.masks import read_mask
 from wsvs.core.progress import follow
 from wsvs.core.tables import read_ids, read_table, read_tags
 from wsvs.core.words import counted
 from wsvs.data.images import EXTENSIONS
 from wsvs.metrics.evaluate import evaluate_images, evaluate_video
+from wsvs.metrics.reading import mask_file
 from wsvs.metrics.shots import evaluate_shots, evaluate_videos
 from wsvs.metrics.thresholds import scan_thresholds
 from wsvs.metrics.video import precision_recall
 from wsvs.metrics.write import write_image_results, write_video_results
-from wsvs.stages._lightning import build_data
+from wsvs.stages._labels import labels_of
 from wsvs.stages._run import Run, rank
 from wsvs.stages._videos import MANIFEST
+
+log = logging.getLogger("wsvs")
 
 NEEDS: tuple[str, ...] = ()
 SECTIONS = ("data", "evaluate", "predictions", "truth")
@@ -56,47 +58,42 @@ def run(run: Run) -> None:
 
 def _images(run: Run) -> None:
     cfg, settings = run.cfg, run.cfg.evaluate
-    names = label_names(cfg)
     named = list(settings.classes) if settings.classes else None
     ids = [_true_mask(Path(cfg.truth), name) for name in read_ids(settings.split)] if settings.split else None
     split = settings.split_name or (Path(settings.split).stem if settings.split else Path(cfg.truth).name)
-    own = list(settings.prediction_names) if settings.prediction_names else None
-    chosen: dict[str, Any] = {"ids": ids, "named": named, "prediction_classes": own, "progress": IMAGES}
+    labels = labels_of(cfg, ids)
+    for note in labels.notes:
+        log.warning("%s", note)
+    names = labels.names
+    chosen: dict[str, Any] = {
+        "ids": ids, "named": named, "prediction_classes": labels.predicted, "reading": labels.reading,
+        "progress": IMAGES,
+    }
     results = evaluate_images(cfg.predictions, cfg.truth, names, **chosen)
     scan = None
     if settings.thresholds:
         scan = scan_thresholds(cfg.predictions, cfg.truth, names, list(settings.thresholds), **chosen)
-    write_image_results(run.dir, results, scan)
+    said = {"names": names, "prediction_names": labels.predicted or names, "notes": labels.notes}
+    write_image_results(run.dir, results, scan, said)
     for item in results.bad:
         run.skip(item.where or "?", item.message)
     iou = results.metrics()["iou"]
     shown: dict[str, Any] = {f"mIoU ({split}, {counted(results.images, 'image|images')})": results.miou}
+    counts: dict[str, Any] = {"images": results.images, "split": split}
+    if results.absent:
+        present = counted(len(iou) - len(results.absent), "class|classes")
+        shown[f"mIoU ({split}), over the {present} present alone"] = results.miou_present
+        counts["classes in no mask, 0 in the mIoU"] = ", ".join(results.absent)
     shown |= {f"IoU {name}": value for name, value in iou.items()}
     if scan is not None:
         shown[f"oracle mIoU ({split}), threshold {scan.oracle_threshold:g}"] = scan.oracle_miou
-    run.finish(counts={"images": results.images, "split": split}, results=shown, wrote=run.dir / "metrics.json")
+    run.finish(counts=counts, results=shown, wrote=run.dir / "metrics.json")
 
 
 def _true_mask(truth: Path, name: str) -> str:
     """Name of an image's true mask: the id, without its extension where a list has ids with one."""
-    has_one = Path(name).suffix.lower() in EXTENSIONS and not (truth / f"{name}.png").is_file()
+    has_one = Path(name).suffix.lower() in EXTENSIONS and not mask_file(truth, name).is_file()
     return str(Path(name).with_suffix("")) if has_one else name
-
-
-def label_names(cfg: DictConfig) -> list[str]:
-    """Names of the labels 0, 1, ...: those given, else background and the data's classes, else numbers.
-
-    Anybody's masks can be scored without a data set: the numbers then go up to the highest label of the true masks.
-    """
-    if cfg.evaluate.names:
-        return list(cfg.evaluate.names)
-    if "root" in cfg.data and not OmegaConf.is_missing(cfg.data, "root"):
-        return list(build_data(cfg).class_list.with_background)
-    highest = 0
-    for path in follow(sorted(Path(cfg.truth).rglob("*.png")), "true masks"):
-        labels = read_mask(path)
-        highest = max(highest, int(labels[labels != IGNORE].max(initial=0)))
-    return [BACKGROUND, *(str(label) for label in range(1, highest + 1))]
 
 
 def _relevance(run: Run) -> None:
@@ -129,6 +126,7 @@ def _relevance(run: Run) -> None:
 def _videos(run: Run) -> None:
     cfg, settings = run.cfg, run.cfg.evaluate
     predictions, truth = Path(cfg.predictions or run.inputs["segment"]), Path(cfg.truth)
+    scoring: dict[str, Any] = {"boundary": settings.boundary, "truth_offset": settings.get("truth_offset")}
     table = None
     if settings.table:
         table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
@@ -136,16 +134,18 @@ def _videos(run: Run) -> None:
     if (predictions / "shots.jsonl").is_file():  # a segment run: only its shots have masks
         shots = read_jsonl(predictions / "shots.jsonl")
         results, counts = evaluate_shots(
-            predictions / "masks", shots, truth, boundary=settings.boundary, progress=SHOTS
+            predictions / "masks", shots, truth, **scoring, progress=SHOTS
         )
     elif (predictions / MANIFEST).is_file():  # a segment run on whole videos
         videos = list(read_jsonl(predictions / MANIFEST))
         results, counts = evaluate_videos(
-            predictions / "masks", videos, truth, table, boundary=settings.boundary, progress=VIDEOS
+            predictions / "masks", videos, truth, table, **scoring, progress=VIDEOS
         )
         results.bad += _without_masks(predictions, {video["video"] for video in videos}, truth)
     else:
-        results = evaluate_video(predictions, truth, table, boundary=settings.boundary, progress=VIDEOS)
+        results = evaluate_video(predictions, truth, table, **scoring, progress=VIDEOS)
+    for note in results.notes:
+        log.warning("%s", note)
     write_video_results(run.dir, results)
     for item in results.bad:
         run.skip(item.where or "?", item.message)
