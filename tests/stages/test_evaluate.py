@@ -36,7 +36,7 @@ class FakeRun(SimpleNamespace):
 def run_on(folder, **settings) -> FakeRun:
     section = {
         "kind": "image", "split": None, "split_name": None, "classes": None, "names": None, "prediction_names": None,
-        "thresholds": None, "table": None, "boundary": False, **settings,
+        "thresholds": None, "table": None, "boundary": False, "truth_offset": None, **settings,
     }
     cfg = OmegaConf.create({
         "predictions": str(folder / "predictions"), "truth": str(folder / "truth"), "data": {"root": "???"},

@@ -30,20 +30,23 @@ class Labels:
     notes: list[str]
 
 
-def labels_of(cfg: DictConfig, ids: Sequence[str] | None) -> Labels:
-    """Decide by names what the labels of images are.
+def labels_of(
+    cfg: DictConfig, ids: Sequence[str] | None, *, names: Sequence[str] | None, prediction_names: Sequence[str] | None,
+    offset: int | None,
+) -> Labels:
+    """Decide by names what the labels of images are; those that the user gives go before all others.
 
     Raises:
         UserError: Names do not fit each other or the masks, or labels of predictions are named and true ones are not.
     """
-    predictions, truth, settings = Path(cfg.predictions), Path(cfg.truth), cfg.evaluate
+    predictions, truth = Path(cfg.predictions), Path(cfg.truth)
     require_folders(predictions, truth)
-    names, source = _true_names(cfg, truth)
-    own = list(settings.prediction_names) if settings.prediction_names else None
+    names, source = (list(names), "evaluate.names") if names else _true_names(cfg, truth)
+    own = list(prediction_names) if prediction_names else None
     told = own or _listed(predictions)
     wanted = resolve_ids(truth, ids)
     found = survey(mask_file(truth, name) for name in follow(wanted, "true masks"))
-    reading, labels = decide(found, names, offset=settings.get("truth_offset"), source=source, where=truth)
+    reading, labels = decide(found, names, offset=offset, source=source, where=truth)
     notes = list(reading.notes)
     if names is None:
         predicted = survey(path for name in wanted if (path := predictions / f"{name}.png").is_file())
@@ -65,8 +68,6 @@ def labels_of(cfg: DictConfig, ids: Sequence[str] | None) -> Labels:
 
 def _true_names(cfg: DictConfig, truth: Path) -> tuple[list[str] | None, str]:
     """Names of the true labels, and where they are from."""
-    if cfg.evaluate.names:
-        return list(cfg.evaluate.names), "evaluate.names"
     beside = _listed(truth)
     if beside:
         return beside, f"{LABELS} beside the true masks"

@@ -61,7 +61,9 @@ def _images(run: Run) -> None:
     named = list(settings.classes) if settings.classes else None
     ids = [_true_mask(Path(cfg.truth), name) for name in read_ids(settings.split)] if settings.split else None
     split = settings.split_name or (Path(settings.split).stem if settings.split else Path(cfg.truth).name)
-    labels = labels_of(cfg, ids)
+    labels = labels_of(
+        cfg, ids, names=settings.names, prediction_names=settings.prediction_names, offset=settings.truth_offset
+    )
     for note in labels.notes:
         log.warning("%s", note)
     names = labels.names
@@ -126,7 +128,7 @@ def _relevance(run: Run) -> None:
 def _videos(run: Run) -> None:
     cfg, settings = run.cfg, run.cfg.evaluate
     predictions, truth = Path(cfg.predictions or run.inputs["segment"]), Path(cfg.truth)
-    scoring: dict[str, Any] = {"boundary": settings.boundary, "truth_offset": settings.get("truth_offset")}
+    scoring: dict[str, Any] = {"boundary": settings.boundary, "truth_offset": settings.truth_offset}
     table = None
     if settings.table:
         table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
