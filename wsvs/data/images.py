@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps, features
 
@@ -121,6 +120,8 @@ def _is_deep(image: Image.Image) -> bool:
 
 def _deep_colours(image: Image.Image) -> np.ndarray | None:
     """(H, W, 3 or 4) uint16 RGB of such an image, as it is stored; None of all others."""
+    import cv2  # late: it takes long to import, and few images need it
+
     stream = getattr(image, "fp", None)
     if not _is_deep(image) or stream is None:
         return None
