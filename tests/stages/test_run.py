@@ -279,7 +279,7 @@ def test_fingerprint_follows_the_sections_of_each_stage(composed):
         "encoder": "encoder.epochs=7", "relevance": "relevance.threshold=0.7", "segment": "segment.lambda_a=7",
         "decoder": "decoder.steps=7", "adapt": "adapt.steps=7", "predict": "predict.flip=true",
         "evaluate": "evaluate.kind=video", "videos": "videos=a", "callbacks": "callbacks=newest",
-        "trainer.precision": "trainer.precision=16-mixed",
+        "trainer.precision": "trainer.precision=16-mixed", "frame_rate": "frame_rate=7",
     }
     before = composed("stage=encoder", "data.root=x")
     after = {key: composed("stage=encoder", "data.root=x", word) for key, word in changes.items()}
