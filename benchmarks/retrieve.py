@@ -174,7 +174,7 @@ def _scores(repeats: int) -> dict[str, float]:
 
 def _overhead(path: Path, folder: Path) -> dict[str, float]:
     """CPU time a candidate of everything but the network, the encoder, and the decoding of its one key frame."""
-    tools = Tools(OpenVideo, Converter(320), probe, lambda images, _: np.zeros(len(images), np.float32))
+    tools = Tools(OpenVideo, Converter(320), probe, lambda _: (), lambda images, _: np.zeros(len(images), np.float32))
     with Crawl(Still(path), Classes(["a"]).names, folder / "run", tools, Choice(), Budget()) as crawl:
         started = time.process_time()
         crawl.fetch()

@@ -330,3 +330,8 @@ def test_bad_pseudo_label(tmp_path):
     assert str(tmp_path / "mask.png") in dataset[0]["bad"] and set(dataset[0]) == {"id", "bad"}
     (tmp_path / "a.png").unlink()
     assert "image not found" in dataset[0]["bad"]
+
+
+def test_odd_and_blank_frames_do_not_teach(tmp_path):
+    shots = [{**shot("x", "v", [0.5] * 5, start=7), "odd": [8], "blank": [10]}]
+    assert FrameSet.select(tmp_path, shots, 0.1, 0.9).shots[0]["numbers"] == [7, 9, 11]

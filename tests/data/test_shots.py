@@ -87,3 +87,9 @@ def test_mistakes_of_ours_are_not_hidden_as_bad_items():
     dataset = ShotDataset([ITEM], describe=wrong, read=lambda *_, **__: pictures(1))
     with pytest.raises(ValueError, match="a rule of the graph"):
         _ = dataset[0]
+
+
+def test_odd_and_blank_frames_are_kept_but_not_described():
+    item = {**ITEM, "stop": 8, "odd": [4], "blank": [6]}
+    found = ShotDataset([item], describe=describe, read=lambda *_, **__: pictures(3, 4, 5, 6, 7))[0]
+    assert found["graph"] == [3, 5, 7] and found["frames"][:, 0, 0, 0].tolist() == [3, 4, 5, 6, 7]

@@ -14,7 +14,7 @@ from wsvs.core.ledger import Ledger
 from wsvs.core.masks import read_mask
 from wsvs.data.shots import ShotDataset
 from wsvs.data.work import WorkModule
-from wsvs.lit.segmenter import MaskWriter, Segmented, SegmenterModule
+from wsvs.lit.segmenter import MaskWriter, Segmented, SegmenterModule, mask_sources
 from wsvs.nets.attention import attention, resize
 from wsvs.video.frame_graph import describe_frames
 from wsvs.video.settings import SegmentSettings
@@ -216,3 +216,16 @@ def test_all_shots_are_written_when_the_loop_ends(tmp_path):
         writer.write_on_batch_end(None, None, result(f"cat/{k}"), None, None, k, 0)
     writer.on_predict_end(None, None)
     assert all(Ledger(tmp_path).has(f"cat/{k}") for k in range(7))
+
+
+def test_odd_frames_take_the_mask_of_the_nearest_and_blank_ones_none(tmp_path):
+    """Frames 4 to 9: 5 is odd, 7 and 8 are blank; masks are of 4, 6 and 9."""
+    item = {"start": 4, "stop": 10, "odd": [5], "blank": [7, 8]}
+    assert mask_sources(item, 3) == [(0, 0), (0, 0), (1, 2), None, None, (2, 5)]
+    assert mask_sources({"start": 4, "stop": 7}, 3) == [(0, 0), (1, 1), (2, 2)]
+    shot = result(start=4, stop=10, odd=[5], blank=[7, 8])
+    MaskWriter(tmp_path, frames=False, overlay=False).write(shot)
+    record = Ledger(tmp_path).read("cat/v_000004")
+    assert record["frames"] == 6 and record["areas"] == [0.125, 0.125, 0.25, 0, 0, 0.375]
+    assert len(list((tmp_path / "masks/cat/v_000004").iterdir())) == 6
+    assert read_mask(tmp_path / "masks/cat/v_000004/000009.png").tolist() == [[2, 2, 2, 0], [0] * 4]

@@ -18,10 +18,11 @@ from wsvs.retrieve.polite import Pace
 from wsvs.retrieve.urls import UrlSource
 from wsvs.retrieve.web import Web
 from wsvs.video.convert import Converter
+from wsvs.video.cuts import find_cuts
 from wsvs.video.decode import OpenVideo
-from wsvs.video.reader import probe
+from wsvs.video.reader import probe, read_frames
 
-TOOLS = Tools(OpenVideo, Converter(96), probe, redness)  # type: ignore[arg-type]
+TOOLS = Tools(OpenVideo, Converter(96), probe, lambda path: find_cuts(read_frames(path)).cuts, redness)  # type: ignore[arg-type]
 
 
 @pytest.fixture

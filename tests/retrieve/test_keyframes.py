@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -168,3 +169,13 @@ def test_in_the_place_of_a_black_key_frame_another_stands(tmp_path: Path) -> Non
     assert [key for key, _ in found] == [first]  # nothing stands in for the third: all is black to the end
     assert 1.7 <= found[0][1] <= 2.5  # the fade is over at 2.0
     assert [key for key, _, _ in stand_ins(OpenVideo, path, index, {second})] == [second]
+
+
+def test_windows_end_at_cuts() -> None:
+    """25 frames a second, shots from 0, 40, 60 and 150: a window stays in the shot of its key frame."""
+    index = PacketIndex(np.arange(200), np.arange(200) % 25 == 0, np.ones(200, bool), Fraction(1, 25))
+    shots = [40, 60, 150]
+    assert windows(index, [25, 50, 75], 1.0) == [(0, 100)]
+    assert windows(index, [25, 50, 75], 1.0, shots) == [(0, 39), (40, 59), (60, 100)]
+    assert windows(index, [150], 1.0, shots) == [(150, 175)] and windows(index, [125], 1.0, shots) == [(100, 149)]
+    assert windows(index, [75, 100], 1.0, shots) == [(60, 125)]  # of one shot, merged

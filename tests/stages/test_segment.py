@@ -7,10 +7,11 @@ import shlex
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from PIL import Image
 
-from tests.films import make_film, make_sound, pictures, write_film
+from tests.films import make_film, make_sound, write_film, pictures, write_film
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.stages.segment import needs
 
@@ -56,7 +57,7 @@ def test_every_frame_of_every_video(wsvs, tmp_path):
     assert {row["video"]: row["frames"] for row in rows(run / "videos.jsonl")} == frames
     assert {path.stem for path in (run / "done").glob("long*")} == {"long_000000", "long_000006", "long_000013"}
     said = json.loads((run / "summary.json").read_text())
-    assert said["counts"] == {"videos": 4, "segmented": 4, "frames": 30, "passed over": 0}
+    assert said["counts"] == {"videos": 4, "segmented": 4, "shots": 4, "frames": 30, "passed over": 0}
     assert said["inputs"] == {} and not (run / "frames").exists()
     assert {"decode", "flow", "cut", "write"} <= set(said["results"]["ms per frame"])
     assert said["results"]["energy per frame"]["total"] > 0 and said["results"]["seconds of the loop"] > 0
@@ -224,3 +225,48 @@ def test_runs_that_are_read(composed):
     assert read("videos=v") == ("encoder",) and read("videos=v", "experiment=full") == ("encoder",)
     assert read("videos=v", "experiment=motion") == () and read("videos=v", "segment.checkpoint=c") == ()
     assert read("segment.checkpoint=c") == ("relevance",)
+
+
+def test_shots_are_segmented_as_if_alone(wsvs, tmp_path):
+    """Three shots in one file give the masks that each gives in a file of its own; a black frame is bridged."""
+    rng = np.random.default_rng(0)
+    shots = []
+    for seed in range(3):
+        grain = cv2.GaussianBlur(rng.normal(size=(64, 96, 3)), (0, 0), 3)
+        shot = 120 + 40 * grain / grain.std() + np.zeros((12, 64, 96, 3))
+        for t in range(12):
+            shot[t, 20:40, 10 + 4 * t : 30 + 4 * t] = rng.uniform(0, 255, 3) if t == 0 else shot[0, 20, 10]
+        shots.append(shot.clip(0, 255).astype(np.uint8))
+    shots[1][5] = 0
+    more = {"size": (96, 64), "codec": "ffv1", "pixels": "bgr0", "turn": None, "times": None, "container": {}}
+    for name, film in (("a/all", np.concatenate(shots)), *((f"b/{k}", shot) for k, shot in enumerate(shots))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_film(tmp_path / f"{name}.mkv", film, options={}, **more)
+    quick = [*QUICK, "segment.overlay=true", "segment.min_confidence=0"]
+    assert wsvs(*quick, "videos=a")[0] == 0
+    together = only_run("segment")
+    [row] = rows(together / "videos.jsonl")
+    assert (row["cuts"], row["cut_seconds"], row["odd"], row["blank"]) == ([12, 24], [0.48, 0.96], [], [17])
+    assert json.loads((together / "summary.json").read_text())["counts"]["shots"] == 3
+    assert len(list(av.open(str(together / "overlay" / "all.mp4")).decode(video=0))) == 36
+    assert wsvs(*quick, "videos=b", "name=m")[0] == 0
+    [alone] = Path("out", "m", "segment").iterdir()
+    for k in range(3):
+        for t in range(12):
+            ours, theirs = (together / f"masks/all/{12 * k + t:05d}.png"), (alone / f"masks/{k}/{t:05d}.png")
+            assert ours.read_bytes() == theirs.read_bytes()
+    assert not read_mask(together / "masks/all/00017.png").any()
+    assert any(read_mask(path).any() for path in (together / "masks/all").iterdir())
+
+
+def test_without_cuts_a_video_is_one_shot(wsvs, tmp_path):
+    film = np.concatenate([np.full((6, 64, 96, 3), level, np.uint8) for level in (40, 200)])
+    film[:, 10:30, 10:30] = np.random.default_rng(0).integers(0, 255, (12, 20, 20, 3))
+    (tmp_path / "v").mkdir()
+    write_film(
+        tmp_path / "v/a.mkv", film, size=(96, 64), codec="ffv1", pixels="bgr0", turn=None, times=None, container={},
+        options={},
+    )
+    assert wsvs(*QUICK, "videos=v", "segment.cuts=false")[0] == 0
+    [row] = rows(only_run("segment") / "videos.jsonl")
+    assert "cuts" not in row and row["frames"] == 12

@@ -60,6 +60,7 @@ class RelevanceSettings(Section):
     threshold: Share = option(0.8, "frames must score more than this")
     min_frames: Positive = option(6, "shortest run of relevant frames that is kept", unit="frames")
     batch_size: Positive = option(16, "frames scored at once")
+    cuts: bool = option(True, "end shots where the video cuts to another shot")
 
 
 class Energy(Section):
@@ -119,7 +120,7 @@ class Energy(Section):
 
 
 class SegmentLoop(Section):
-    """How stage segment works through its videos; of it `max_frames` and `min_confidence` change masks."""
+    """How stage segment works through its videos; of it `cuts`, `max_frames` and `min_confidence` change masks."""
 
     checkpoint: Text | None = option(None, "checkpoint file of an encoder, instead of inputs.encoder")
     max_frames: Positive = option(100, "frames per graph; longer shots are split", unit="frames")
@@ -127,6 +128,7 @@ class SegmentLoop(Section):
     workers: Natural = option(1, "processes that read and describe frames, per device")
     frames: bool = option(True, "keep the frames as JPEG beside the masks; stage decoder needs them")
     overlay: bool = option(False, "write videos with the mask drawn over the frames")
+    cuts: bool = option(True, "of `videos`: find the shots and segment each by itself; false: every video is one shot")
     min_confidence: Share = option(
         0.5, "a shot gets no mask if the confidence that something in it moves by itself or is attended to is lower"
     )

@@ -45,6 +45,17 @@ def over(image: np.ndarray, labels: np.ndarray, strength: float = 0.6) -> np.nda
     return shown
 
 
+def marked(image: np.ndarray, text: str) -> np.ndarray:
+    """A copy of (H, W, 3) uint8 with a short text on a white ground in the upper left corner."""
+    size = max(8, image.shape[1] // 32)
+    letters = any_font(text, size)
+    shown = Image.fromarray(image)
+    draw = ImageDraw.Draw(shown)
+    draw.rectangle((0, 0, int(letters.getlength(text)) + size // 2, size + size // 2), _PAPER)
+    draw.text((size // 4, 3 * size // 4), text, _INK, letters, anchor="lm")
+    return np.asarray(shown)
+
+
 def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
     """(H, W, 3) uint8 with a longest side of at most so many pixels; what is no larger comes back as it is."""
     height, width = image.shape[:2]

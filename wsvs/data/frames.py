@@ -44,7 +44,8 @@ class FrameSet:
     ) -> FrameSet:
         """Frames with min_area <= mask share <= max_area; an empty mask teaches nothing about an object.
 
-        Frames with a confidence below `min_confidence` are left out, too: a mask was found, but maybe of nothing.
+        Frames with a confidence below `min_confidence` are left out, too: a mask was found, but maybe of nothing. So
+        are odd and blank frames: their masks are those of other frames, or empty.
         """
         if not 0 <= min_area < max_area <= 1:
             raise ValueError(f"decoder areas must satisfy 0 <= min_area < max_area <= 1, got {min_area}, {max_area}")
@@ -53,9 +54,11 @@ class FrameSet:
         chosen = []
         for shot in shots:
             known = shot.get("confidences", [1.0] * len(shot["areas"]))  # runs of before have none
+            odd = {*shot.get("odd", ()), *shot.get("blank", ())}
             numbers = [
-                shot["start"] + t for t, (area, confidence) in enumerate(zip(shot["areas"], known, strict=True))
-                if area > 0 and min_area <= area <= max_area and confidence >= min_confidence
+                number
+                for number, (area, confidence) in enumerate(zip(shot["areas"], known, strict=True), shot["start"])
+                if area > 0 and min_area <= area <= max_area and confidence >= min_confidence and number not in odd
             ]
             if numbers:
                 chosen.append({**shot, "numbers": numbers})

@@ -17,11 +17,12 @@ class ShotDataset(Dataset):
     """Graphs of shots, with the frames of those that need them.
 
     An item is {"item", "graph", "decode" seconds, "frames" (T, h, w, 3) uint8 RGB at working size, or None}, and
-    "broken", a reason, where a file that was to be read to its end broke off; or {"item", "bad": reason}.
+    "broken", a reason, where a file that was to be read to its end broke off; or {"item", "bad": reason}. Frames that
+    the shot names as "odd" or "blank" are no part of the graph.
 
     Args:
         items: Shots with "file", "start", "stop" (None: to the end of the file) and "total", the number of frames in
-            the file, or None where it is not known.
+            the file, or None where it is not known; and maybe "odd" and "blank", numbers of frames.
         describe: Frames -> graph (`wsvs.video.frame_graph.describe_frames` with its settings).
         read: (file, start, stop, total=...) -> frames (`wsvs.video.reader.read_frames` with the working size).
         keep: Says of a shot that its frames are needed after this; all others' are let go one by one.
@@ -42,8 +43,9 @@ class ShotDataset(Dataset):
         item = self.items[index]
         frames = _Frames(item, self.read(item["file"], item["start"], item["stop"], total=item["total"]))
         kept: list[np.ndarray] | None = [] if self.keep is None or self.keep(item) else None
+        sound = set(sound_frames(item)) if item.get("odd") or item.get("blank") else None
         try:
-            graph = self.describe(frames if kept is None else _kept(frames, kept))
+            graph = self.describe(_sound(frames if kept is None else _kept(frames, kept), item["start"], sound))
         except BadItem as error:
             return {"item": item, "bad": error.message}
         made = {
@@ -85,6 +87,16 @@ class _Frames:
             return None
         finally:
             self.seconds += time.perf_counter() - begun
+
+
+def sound_frames(item: Item) -> list[int]:
+    """Numbers of the frames of a shot that is known to its end that its graph is made of: neither odd nor blank."""
+    left_out = {*item.get("odd", ()), *item.get("blank", ())}
+    return [number for number in range(item["start"], item["stop"]) if number not in left_out]
+
+
+def _sound(frames: Iterable[np.ndarray], start: int, sound: set[int] | None) -> Iterator[np.ndarray]:
+    return (frame for number, frame in enumerate(frames, start) if sound is None or number in sound)
 
 
 def _kept(frames: Iterable[np.ndarray], kept: list[np.ndarray]) -> Iterator[np.ndarray]:

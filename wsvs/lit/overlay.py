@@ -10,17 +10,18 @@ import cv2
 import numpy as np
 
 from wsvs.core.files import atomic_path
-from wsvs.core.pictures import over
+from wsvs.core.pictures import marked, over
 from wsvs.lit.film import open_film
 
 
 def write_overlay(
     path: Path, frames: np.ndarray, masks: np.ndarray, label: int, fps: float, *, aspect: float = 1.0,
-    times: Sequence[float] | None = None,
+    times: Sequence[float] | None = None, mark: str = "",
 ) -> None:
     """H.264 film of (T, h, w, 3) uint8 RGB frames under (T, h, w) bool masks in the palette colour of their label.
 
-    Odd sides lose a pixel, as 4:2:0 wants it; a side of one pixel is doubled.
+    Odd sides lose a pixel, as 4:2:0 wants it; a side of one pixel is doubled. `mark` is a short text for the upper left
+    corner of every frame.
 
     Args:
         aspect: Width of a pixel in units of its height: the film has square ones, its frames are stretched.
@@ -36,6 +37,8 @@ def write_overlay(
             shown = over(frame, mask * np.uint8(label))
             if shape != shown.shape[:2]:
                 shown = cv2.resize(shown, shape[::-1], interpolation=cv2.INTER_LINEAR)
+            if mark:
+                shown = marked(shown, mark)
             shown = np.pad(shown, ((0, shown.shape[0] == 1), (0, shown.shape[1] == 1), (0, 0)), "edge")
             add(shown[:height, :width])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +18,48 @@ from wsvs.data.loading import scaled
 from wsvs.data.prefetch import batched, prefetch
 from wsvs.nets.attention import resize
 from wsvs.nets.model import SegmentationNet, require_finite
+from wsvs.video.cuts import CutFinder
 from wsvs.video.reader import read_frames
 
 
 class ScorerModule(pl.LightningModule):
     """Scores whole clips, reading their frames ahead in a thread; memory does not grow with a clip's length.
 
-    A batch is one clip: {"id", "file", "class", "start", "stop"}. The result has "scores" (T,) in [0, 1], or "bad".
+    A batch is one clip: {"id", "file", "class", "start", "stop"}. The result has "scores" (T,) in [0, 1], and "cuts",
+    if they are wanted, numbered from the clip's start; or "bad".
 
     Args:
         net: Networks; only the encoder is used.
         batch_size: Frames a forward pass.
+        cuts: Find the cuts between shots, too.
     """
 
-    def __init__(self, net: SegmentationNet, *, batch_size: int = 16) -> None:
+    def __init__(self, net: SegmentationNet, *, batch_size: int = 16, cuts: bool = False) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"relevance.batch_size must be at least 1, got {batch_size}")
         self.net = net
         self.batch_size = batch_size
+        self.cuts = cuts
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         number = self.net.classes.index(batch["class"])
         scores: list[np.ndarray] = []
+        finder = CutFinder() if self.cuts else None
+        broken = None
         try:
             frames = read_frames(batch["file"], batch["start"], batch["stop"], longest_edge=self.net.config.image_size)
+            frames = frames if finder is None else _watched(frames, finder)
             for group in batched(prefetch(frames, 2 * self.batch_size), self.batch_size):
                 scores.append(self._score(group)[:, number])
         except BadItem as error:
             if not scores:
                 return {"item": batch, "bad": error.message}
-            # the part before the break is as good as any other clip
-            return {"item": batch, "scores": np.concatenate(scores), "broken": error.message}
+            broken = error.message  # the part before the break is as good as any other clip
         if not scores:
             return {"item": batch, "bad": "the clip has no frames"}
-        return {"item": batch, "scores": np.concatenate(scores)}
+        result = {"item": batch, "scores": np.concatenate(scores), "broken": broken}
+        return result if finder is None else {**result, "cuts": finder.finish()}
 
     def _score(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         x = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(self.device)
@@ -78,4 +85,14 @@ class ScoreWriter(BasePredictionWriter):
         numbered = enumerate(prediction["scores"], prediction["item"]["start"])
         lines = ["frame,score", *(f"{t},{score:.6f}" for t, score in numbered)]
         write_text(self.run / "scores" / f"{clip}.csv", "\n".join(lines) + "\n")
-        self.ledger.write(clip, {"frames": len(prediction["scores"]), "broken": prediction.get("broken")})
+        record = {"frames": len(prediction["scores"]), "broken": prediction.get("broken")}
+        if "cuts" in prediction:
+            found = prediction["cuts"]
+            record |= {"cuts": list(found.cuts), "odd": list(found.odd), "blank": list(found.blank)}
+        self.ledger.write(clip, record)
+
+
+def _watched(frames: Iterator[np.ndarray], finder: CutFinder) -> Iterator[np.ndarray]:
+    for frame in frames:
+        finder.add(frame)
+        yield frame

@@ -21,6 +21,7 @@ from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import write_mask
 from wsvs.data.loading import scaled
+from wsvs.data.shots import sound_frames
 from wsvs.lit.overlay import write_overlay
 from wsvs.nets.attention import activations, merge_scales, resize
 from wsvs.nets.model import SegmentationNet, require_finite
@@ -35,7 +36,8 @@ TERM_WIDTH = 240  # px, at most, of the pictures of A and M
 class Segmented:
     """Result of a shot on its way to the writer.
 
-    `frames` are there if they were kept, (T, h, w, 3) uint8; `broken` says why a video ended before its time.
+    `frames` are there if they were kept, (T, h, w, 3) uint8, odd and blank ones too, which the segmentation leaves out;
+    `broken` says why a video ended before its time.
     """
 
     item: dict[str, Any]
@@ -85,7 +87,10 @@ class SegmenterModule(pl.LightningModule):
         """What tells the object from the rest: `attend` to the shot's classes, or nothing where it has none."""
         if self.net is None or not batch["item"]["classes"]:
             return None, None
-        return self.attend(batch["frames"], batch["item"]["classes"])
+        item, frames = batch["item"], batch["frames"]
+        if left_out(item):
+            frames = frames[[number - item["start"] for number in sound_frames(item)]]
+        return self.attend(frames, item["classes"])
 
     def attention(self, frames: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """The maps of `attend`."""
@@ -118,7 +123,8 @@ class MaskWriter(BasePredictionWriter):
 
     masks/<folder>/<number>.png at the frame's own size, numbered as the item says; frames/<folder>/<number>.jpg and
     <overlay> at working size; terms/<id>/attention.jpg and motion.jpg, A and M of the middle frame from 0 (black) to 1,
-    for people. PNG encoding runs in a thread beside the next shot's attention; one shot waits for it.
+    for people. An odd frame has the mask of the nearest frame that is not odd, a blank one has none. PNG encoding runs
+    in a thread beside the next shot's attention; one shot waits for it.
 
     A shot whose confidence is below `min_confidence` gets empty masks: its line says "uncertain". Every line has the
     "confidence" of the shot and the "confidences" of its frames.
@@ -167,14 +173,15 @@ class MaskWriter(BasePredictionWriter):
         assert result.segmentation is not None and result.seconds is not None
         begun = time.perf_counter()
         masks = result.segmentation.masks()
+        sources = mask_sources(item, len(masks))
         uncertain = result.segmentation.confidence < self.min_confidence
         if uncertain:
             masks = np.zeros_like(masks)
         size, label = (item["height"], item["width"]), np.uint8(item["label"])
         areas = []
-        for t, mask in enumerate(masks):  # one at a time: at their own size they can be many times as large
+        for t, source in enumerate(sources):  # one at a time: at their own size they can be many times as large
             name = f"{item['folder']}/{item['start'] + t:0{item['digits']}d}"
-            full = self._enlarged(mask, result.frames, t, size)
+            full = self._enlarged(masks, result.frames, source, size)
             areas.append(round(np.count_nonzero(full) / full.size, 5))
             write_mask(self.run / "masks" / f"{name}.png", full * label)
             if self.frames:
@@ -182,18 +189,19 @@ class MaskWriter(BasePredictionWriter):
                 write_bytes(self.run / "frames" / f"{name}.jpg", _jpeg(Image.fromarray(result.frames[t])))
         if self.overlay:
             assert result.frames is not None
-            shown = np.stack([
-                self._enlarged(mask, result.frames, t, mask.shape) for t, mask in enumerate(masks)
-            ])
+            shown = np.stack([self._enlarged(masks, result.frames, source, masks.shape[1:]) for source in sources])
             write_overlay(
                 self.run / item["overlay"], result.frames, shown, int(label), item["fps"],
-                aspect=item.get("aspect", 1.0), times=item.get("times"),
+                aspect=item.get("aspect", 1.0), times=item.get("times"), mark=item.get("mark", ""),
             )
         self._write_terms(item["id"], result.segmentation)
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
+        confidences = [
+            0.0 if source is None else round(float(result.segmentation.confidences[source[0]]), 4) for source in sources
+        ]
         record = {
-            "frames": len(masks), "areas": areas, "confidence": round(result.segmentation.confidence, 4),
-            "confidences": [round(float(value), 4) for value in result.segmentation.confidences],
+            "frames": len(sources), "areas": areas, "confidence": round(result.segmentation.confidence, 4),
+            "confidences": confidences,
             "energy": {key: float(value) for key, value in result.segmentation.energies.items()},
             "seconds": {key: round(value, 4) for key, value in seconds.items()},
         }
@@ -212,11 +220,35 @@ class MaskWriter(BasePredictionWriter):
                 shown.thumbnail((TERM_WIDTH, TERM_WIDTH))
                 write_bytes(self.run / "terms" / name / f"{term}.jpg", _jpeg(shown))
 
-    def _enlarged(self, mask: np.ndarray, frames: np.ndarray | None, t: int, size: tuple[int, int]) -> np.ndarray:
+    def _enlarged(
+        self, masks: np.ndarray, frames: np.ndarray | None, source: tuple[int, int] | None, size: tuple[int, int]
+    ) -> np.ndarray:
+        if source is None:
+            return np.zeros(size, bool)
+        mask, frame = source
         if self.refine == "none":
-            return enlarged(mask, size)
+            return enlarged(masks[mask], size)
         assert frames is not None
-        return guided(mask, frames[t], size)
+        return guided(masks[mask], frames[frame], size)
+
+
+def left_out(item: dict[str, Any]) -> bool:
+    """Has a shot frames that are no part of its graph?"""
+    return bool(item.get("odd") or item.get("blank"))
+
+
+def mask_sources(item: dict[str, Any], count: int) -> list[tuple[int, int] | None]:
+    """Which of `count` masks each frame of a shot takes, and the place in the shot of the frame that it belongs to.
+
+    None for a blank frame: it shows nothing. An odd frame takes the mask of the nearest frame that has one; of two that
+    of the earlier.
+    """
+    if not left_out(item):
+        return [(t, t) for t in range(count)]
+    sound = np.array(sound_frames(item)) - item["start"]
+    blank = {number - item["start"] for number in item.get("blank", ())}
+    nearest = [int(np.abs(sound - t).argmin()) for t in range(item["stop"] - item["start"])]
+    return [None if t in blank else (mask, int(sound[mask])) for t, mask in enumerate(nearest)]
 
 
 def _jpeg(picture: Image.Image) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 
 from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error
-from wsvs.retrieve.clips import cut
+from wsvs.retrieve.clips import Cut, cut
 from wsvs.retrieve.folder import VideoFacts, damage_of
 from wsvs.retrieve.keyframes import FLAT, Open, PacketIndex, contrast_of, key_frames, read_index, stand_ins, windows
 from wsvs.retrieve.manifest import RETRIEVED, Row, safe_name, skip
@@ -33,12 +33,14 @@ class Tools:
         open_video: Opens a video file (`wsvs.video.decode.OpenVideo`).
         convert: A decoded frame to RGB (`wsvs.video.convert.Converter`).
         probe: Decodes a file and describes it (`wsvs.video.reader.probe`).
+        cuts: Decodes a file and finds the first frames of all its shots but the first (`wsvs.video.cuts.find_cuts`).
         score: Class scores of images.
     """
 
     open_video: Open
     convert: Callable[[av.VideoFrame], np.ndarray]
     probe: Callable[[Path], VideoFacts]
+    cuts: Callable[[Path], Sequence[int]]
     score: Score
 
 
@@ -113,7 +115,13 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
     shutil.rmtree(folder, ignore_errors=True)
     clips = []
     name = safe_name(row["video"])
-    for number, (piece, span) in enumerate(zip(cut(tools.open_video, path, index, spans, folder), spans, strict=True)):
+    pieces = cut(tools.open_video, path, index, spans, folder)
+    shots = [moment for piece in pieces for moment in shot_times(index, piece, tools.cuts(piece.path))]
+    if shots:
+        spans = windows(index, chosen, choice.window, shots)
+        shutil.rmtree(folder)
+        pieces = cut(tools.open_video, path, index, spans, folder)
+    for number, (piece, span) in enumerate(zip(pieces, spans, strict=True)):
         facts = tools.probe(piece.path)
         if facts.frames != piece.frames:
             raise BadItem(f"the cut has other frames than the video ({facts.frames} of {piece.frames})", where=path)
@@ -146,6 +154,12 @@ def _shown(
         del flat[key]
         yield time, tools.convert(frame)
     yield from flat.items()
+
+
+def shot_times(index: PacketIndex, piece: Cut, cuts: Sequence[int]) -> list[int]:
+    """Presentation times of the first frames of the shots in a window, given as numbers within its file."""
+    times = np.sort(index.pts[index.shown])[piece.offset :]
+    return [int(times[number]) for number in cuts if piece.start < number < piece.stop]
 
 
 def best(scores: dict[int, float], choice: Choice) -> set[int]:

@@ -8,7 +8,7 @@ decoder the key packets alone, each as if it were a video of its own, gives all 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -181,13 +181,24 @@ def contrast_of(image: np.ndarray) -> float:
     return float(image.std((0, 1)).max())
 
 
-def windows(index: PacketIndex, times: Iterable[int], seconds: float) -> list[tuple[int, int]]:
-    """Closed intervals of so many seconds before and after each time, inside the video, merged where they overlap."""
+def windows(
+    index: PacketIndex, times: Iterable[int], seconds: float, shots: Sequence[int] = ()
+) -> list[tuple[int, int]]:
+    """Closed intervals of so many seconds before and after each time, inside the video, merged where they overlap.
+
+    Args:
+        index: Of the video.
+        times: Presentation times.
+        seconds: On either side.
+        shots: Presentation times of the first frames of shots: a window ends before the next shot than its own begins.
+    """
     reach = Fraction(str(seconds)) / index.time_base  # as it is written: 0.1, not the float beside it
     merged: list[tuple[int, int]] = []
     for time in sorted(times):
         low = max(index.first, math.ceil(time - reach))
         high = min(index.last, math.floor(time + reach))
+        low = max([low, *(shot for shot in shots if shot <= time)])
+        high = min([high, *(shot - 1 for shot in shots if shot > time)])
         if merged and low <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
         else:

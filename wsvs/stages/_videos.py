@@ -21,8 +21,9 @@ from wsvs.lit.overlay import join
 from wsvs.retrieve.folder import FolderSource
 from wsvs.stages._run import Run, log, rank
 from wsvs.stages._work import Totals
-from wsvs.video.reader import probe
-from wsvs.video.shots import pieces, sound_spans
+from wsvs.video.cuts import EDGE, find_cuts
+from wsvs.video.reader import probe, read_frames
+from wsvs.video.shots import left_out, pieces, sound_spans, spans
 
 MANIFEST = "videos.jsonl"
 UNKNOWN_LABEL = 1  # of an object whose class the encoder does not know; any value above 0 is an object
@@ -33,8 +34,8 @@ _PIECES = "overlay/.pieces"  # no video's name begins with a dot
 class VideoFolder:
     """The videos of `videos=`; their masks are masks/<video>/%05d.png, numbered from 0 through the video.
 
-    The ranks decode the videos together and remember what they found (size, length, damage, times); then the videos are
-    cut into items of at most `max_frames` frames, none of which holds a damaged frame.
+    The ranks decode the videos together and remember what they found (size, length, damage, times, shots); then the
+    videos are cut into items of at most `max_frames` frames of one shot, none of which holds a damaged frame.
 
     Args:
         run: The run; cfg.videos is the folder, file, pattern or list, cfg.labels the table of classes. Without a table
@@ -42,12 +43,13 @@ class VideoFolder:
         classes: Those that the encoder knows; empty: no attention is wanted.
         max_frames: Of an item.
         workers: Processes of each rank that look at videos.
+        cuts: Find the shots; else every video is one.
 
     Raises:
         UserError: No video there, or a table that names none of them, or no class at all where attention is wanted.
     """
 
-    def __init__(self, run: Run, classes: Sequence[str], *, max_frames: int, workers: int) -> None:
+    def __init__(self, run: Run, classes: Sequence[str], *, max_frames: int, workers: int, cuts: bool) -> None:
         given, labels = run.cfg.videos, run.cfg.labels
         source = FolderSource(given if isinstance(given, str) else list(given), labels, classes, key="videos")
         if rank() == 0 and source.not_read:
@@ -57,6 +59,7 @@ class VideoFolder:
         self.run = run
         self.max_frames = max_frames
         self.workers = workers
+        self.cuts = cuts
         self.seen = Ledger(run.dir / "seen")
         self.videos: list[Item] = []
         for video in source.videos:
@@ -79,7 +82,7 @@ class VideoFolder:
         """Look at the videos, each rank at its share; then all items, on rank 0."""
         share = deal(self.videos, lambda video: _bytes(video["file"]), trainer.world_size)[trainer.global_rank]
         todo = [video for video in share if not self.seen.has(video["id"])]
-        look = ItemDataset(todo, partial(look_at, rate=self.rate))
+        look = ItemDataset(todo, partial(look_at, rate=self.rate, cuts=self.cuts))
         looked: Iterable[Item] = hand_over(look, min(self.workers, len(todo)))
         for found in follow(looked, "videos", len(todo)) if trainer.is_global_zero else looked:
             self.seen.write(found.pop("id"), found)
@@ -94,7 +97,7 @@ class VideoFolder:
 
     def close(self, totals: Totals) -> dict[str, Any]:
         """Write videos.jsonl, those that have masks, and join their overlays; returns the counts."""
-        counts = {"videos": len(self.videos), "segmented": 0}
+        counts = {"videos": len(self.videos), "segmented": 0, **({"shots": 0} if self.cuts else {})}
         write_jsonl(self.run.dir / MANIFEST, self._rows(totals, counts))
         shutil.rmtree(self.run.dir / _PIECES, ignore_errors=True)
         counts |= {"frames": totals.frames, **totals.without_motion}
@@ -124,16 +127,19 @@ class VideoFolder:
             if not good:
                 continue
             counts["segmented"] += 1
+            if self.cuts:
+                counts["shots"] += 1 + len(found["cuts"])
             self._join(
                 video["id"], [item for item, record in zip(items, records, strict=True) if record is not None]
             )
             odd = {key: found[key] for key in ("damaged", "times", "notes") if found[key]}
             aspect = {"aspect": found["aspect"]} if found["aspect"] != 1 else {}
+            shots = {key: found[key] for key in ("cuts", "cut_seconds", "odd", "blank") if key in found}
             yield {
                 "video": video["id"], "file": video["file"], "class": video["class"], "classes": video["classes"],
                 "label": video["label"], "frames": frames, "height": found["height"], "width": found["width"],
                 "fps": found["fps"], "confidence": max(record["confidence"] for record in good),
-                "uncertain_frames": unsure, **aspect, **odd,
+                "uncertain_frames": unsure, **aspect, **odd, **shots,
             }
 
     def _join(self, video: str, items: Sequence[Item]) -> None:
@@ -144,24 +150,36 @@ class VideoFolder:
             join([self.run.dir / item["overlay"] for item in items], path, starts or None)
 
 
-def look_at(video: Item, rate: float) -> Item:
+def look_at(video: Item, rate: float, cuts: bool) -> Item:
     """What has to be known of a video before it is cut: {"id", "frames", "damaged", ...} or {"id", "failed": reason}.
 
-    One that breaks off is used up to there.
+    One that breaks off is used up to there. With `cuts` also "cuts", "odd" and "blank", numbers of frames, and
+    "cut_seconds".
     """
     try:
         info = probe(video["file"], partial_ok=True, rate=rate)
     except BadItem as error:
         return {"id": video["id"], "failed": error.message}
-    return {"id": video["id"], "damage": info.damage, **asdict(info)}
+    known = {"id": video["id"], "damage": info.damage, **asdict(info)}
+    if not cuts:
+        return known
+    found = find_cuts(read_frames(video["file"], 0, info.frames, longest_edge=EDGE, partial_ok=True))
+    seconds = [round(info.times[number] if info.times else number / info.fps, 3) for number in found.cuts]
+    return {
+        **known, "cuts": list(found.cuts), "cut_seconds": seconds, "odd": list(found.odd), "blank": list(found.blank)
+    }
 
 
 def _cut(video: Item, found: dict[str, Any], max_frames: int) -> Iterator[Item]:
     times = found["times"]
     if times is None and found["damaged"]:  # what stands where the damage is, stands as long
         times = [number / found["fps"] for number in range(found["frames"])]
-    spans = sound_spans(0, found["frames"], found["damaged"])
-    for start, stop in (piece for span in spans for piece in pieces(*span, max_frames)):
+    shots = spans(found["frames"], found.get("cuts", ()))
+    numbered = (
+        (number, *piece) for number, shot in enumerate(shots, 1) for span in sound_spans(*shot, found["damaged"])
+        for piece in pieces(*span, max_frames)
+    )
+    for number, start, stop in numbered:
         name = f"{video['id']}_{start:06d}"
         yield {
             "id": name, "file": video["file"], "start": start, "stop": stop, "size": stop - start,
@@ -169,6 +187,8 @@ def _cut(video: Item, found: dict[str, Any], max_frames: int) -> Iterator[Item]:
             "classes": video["classes"], "label": video["label"], "folder": video["id"], "digits": 5,
             "overlay": f"{_PIECES}/{name}.mp4", "aspect": found["aspect"],
             **({"times": list(times[start:stop])} if times is not None else {}),
+            "mark": f"shot {number} of {len(shots)}" if len(shots) > 1 else "",
+            **left_out(start, stop, found.get("odd", ()), found.get("blank", ())),
         }
 
 

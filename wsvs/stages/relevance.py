@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from wsvs.retrieve.manifest import iter_clips
 from wsvs.stages._run import Run, rank
 from wsvs.stages._work import skip_failed, work_through
 from wsvs.video.relevance import relevant_runs
+from wsvs.video.shots import left_out, spans
 
 NEEDS = ("encoder", "retrieve")
 _OF_THE_CLIP = frozenset({"id", "path", "start", "stop", "offset", "damaged"})
@@ -46,7 +47,8 @@ def run(run: Run) -> None:
             )
     ledger = Ledger(run.dir)
     work_through(
-        run, clips, module=ScorerModule(net, batch_size=settings.batch_size), writer=ScoreWriter(run.dir),
+        run, clips, module=ScorerModule(net, batch_size=settings.batch_size, cuts=settings.cuts),
+        writer=ScoreWriter(run.dir),
         finished=lambda clip: ledger.has(clip["id"]), dataset=ItemDataset, workers=0,
         size=lambda clip: clip["stop"] - clip["start"], unit="frames",
     )
@@ -76,23 +78,41 @@ def run(run: Run) -> None:
 def find_shots(
     folder: Path, clips: list[dict[str, Any]], threshold: float, min_frames: int
 ) -> Iterator[dict[str, Any]]:
-    """A record for each run of relevant frames, in the order of the clips.
+    """A record for each run of relevant frames, in the order of the clips. A run ends at a cut, not at an odd frame.
 
-    {"shot": <clip>_<first frame>, "clip", "class", "file", "start", "stop", "score", ... of the clip}
+    {"shot": <clip>_<first frame>, "clip", "class", "file", "start", "stop", "score", ... of the clip}, and "odd" and
+    "blank", frames of the clip that do not count, if there are any.
     """
+    ledger = Ledger(folder)
     for clip in clips:
         path = folder / "scores" / f"{clip['id']}.csv"
         if not path.is_file():
             continue
-        scores = read_scores(path)
+        found = ledger.read(clip["id"]) if ledger.has(clip["id"]) else {}
+        odd, blank = found.get("odd", []), found.get("blank", [])
+        scores = bridged(read_scores(path), {*odd, *blank})
         for begin, end in clip.get("damaged", ()):  # no shot holds a damaged frame
             scores[max(0, begin - clip["start"]) : max(0, end - clip["start"])] = -1
-        for start, stop in relevant_runs(scores, threshold=threshold, min_frames=min_frames):
+        runs = [
+            (begin + start, begin + stop) for begin, end in spans(len(scores), found.get("cuts", []))
+            for start, stop in relevant_runs(scores[begin:end], threshold=threshold, min_frames=min_frames)
+        ]
+        for start, stop in runs:
             record = {key: value for key, value in clip.items() if key not in _OF_THE_CLIP}
             first = clip["start"] + start
             span = {"start": first, "stop": clip["start"] + stop, "clip_start": clip["offset"]}
             score = round(float(scores[start:stop].mean()), 4)
-            yield {"shot": f"{clip['id']}_{first:06d}", **record, **span, "score": score}
+            gone = {
+                key: [clip["start"] + number for number in numbers]
+                for key, numbers in left_out(start, stop, odd, blank).items()
+            }
+            yield {"shot": f"{clip['id']}_{first:06d}", **record, **span, "score": score, **gone}
+
+
+def bridged(scores: np.ndarray, odd: Collection[int]) -> np.ndarray:
+    """Scores of a clip where those of odd frames are drawn from the frames beside them."""
+    sound = np.array([number for number in range(len(scores)) if number not in odd])
+    return np.interp(np.arange(len(scores)), sound, scores[sound]) if odd and len(sound) else scores
 
 
 def read_scores(path: Path) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,8 +37,9 @@ from wsvs.stages._retrieve import (
 )
 from wsvs.stages._run import Run, log, rank
 from wsvs.video.convert import Converter
+from wsvs.video.cuts import EDGE, find_cuts
 from wsvs.video.decode import OpenVideo
-from wsvs.video.reader import probe
+from wsvs.video.reader import probe, read_frames
 
 SECTIONS = ("data", "retrieve", "frame_rate")
 _LOOK = "the manifest says of each video why it was left out; check data.classes and the settings of retrieve"
@@ -102,7 +103,7 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
     score = ImageScorer(net, f"cuda:{leased[0]}" if leased else "cuda" if on_gpu else "cpu")
     convert = Converter(net.config.image_size)
     with Crawl(
-        source, classes.names, run.dir, Tools(OpenVideo, convert, probe, score), choice, budget,
+        source, classes.names, run.dir, Tools(OpenVideo, convert, probe, _cuts, score), choice, budget,
         keep_videos="keep_videos" in cfg.retrieve and cfg.retrieve.keep_videos,
         streak=cfg.retrieve.streak if "streak" in cfg.retrieve else None, retry=retry,
     ) as crawl:
@@ -112,6 +113,10 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
             rows = crawl.fetch()
             _skip_failed(run, rows)
             _close(run, rows, classes)
+
+
+def _cuts(path: Path) -> Sequence[int]:
+    return find_cuts(read_frames(path, longest_edge=EDGE)).cuts
 
 
 def _dry(run: Run, crawl: Crawl) -> None:

@@ -30,14 +30,14 @@ from wsvs.stages._work import Totals, work_through
 from wsvs.video.frame_graph import describe_frames
 from wsvs.video.reader import read_frames
 from wsvs.video.settings import SegmentSettings
-from wsvs.video.shots import pieces
+from wsvs.video.shots import left_out, pieces
 
 log = logging.getLogger("wsvs")
 
 NEEDS = ("encoder", "relevance")
 SECTIONS = ("segment", "videos", "labels", "frame_rate", "trainer.precision")
 LOOP_KEYS = (  # of the loop; all others are SegmentSettings
-    "checkpoint", "max_frames", "attention_batch", "workers", "frames", "overlay", "min_confidence",
+    "checkpoint", "max_frames", "attention_batch", "workers", "frames", "overlay", "cuts", "min_confidence",
 )
 SAID = ("areas", "confidence", "confidences", "uncertain")  # of a shot's line in done/, also in shots.jsonl
 
@@ -57,7 +57,9 @@ def run(run: Run) -> None:
     classes = net.classes if net is not None else ()
     source: VideoFolder | RelevantShots
     if cfg.videos:
-        source = VideoFolder(run, classes, max_frames=cfg.segment.max_frames, workers=cfg.segment.workers)
+        source = VideoFolder(
+            run, classes, max_frames=cfg.segment.max_frames, workers=cfg.segment.workers, cuts=cfg.segment.cuts
+        )
     else:
         source = RelevantShots(run, classes, max_frames=cfg.segment.max_frames)
     cv2.setNumThreads(1)  # ranks and workers are the parallelism
@@ -141,6 +143,7 @@ class RelevantShots:
                 "width": shot["width"], "fps": shot["fps"], "classes": [shot["class"]],
                 "label": self.labels[shot["class"]], "folder": shot["shot"], "digits": 6,
                 "overlay": f"overlay/{shot['shot']}.mp4",
+                **{key: shot[key] for key in ("odd", "blank") if key in shot},
             }
             for shot in cut(read_jsonl(self.manifest), self.max_frames)
         ]
@@ -166,7 +169,11 @@ def cut(shots: Iterator[dict[str, Any]], max_frames: int) -> Iterator[dict[str, 
     for shot in shots:
         for start, stop in pieces(shot["start"], shot["stop"], max_frames):
             name = f"{shot['clip']}_{start:06d}"
-            yield {**shot, "shot": name, "id": name, "start": start, "stop": stop}
+            odd, blank = shot.get("odd", ()), shot.get("blank", ())
+            whole = {key: value for key, value in shot.items() if key not in ("odd", "blank")}
+            yield {
+                **whole, "shot": name, "id": name, "start": start, "stop": stop, **left_out(start, stop, odd, blank)
+            }
 
 
 def _dataset(items: Sequence[Item], settings: SegmentSettings, keep: Any) -> ShotDataset:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 
 def pieces(start: int, stop: int, max_frames: int) -> list[tuple[int, int]]:
@@ -35,3 +37,27 @@ def middle(frames: int, damaged: Sequence[Sequence[int]] = ()) -> int:
         return frames // 2
     start, stop = max(sound_spans(0, frames, damaged), key=lambda span: span[1] - span[0], default=(0, frames))
     return (start + stop) // 2
+
+
+def spans(frames: int, cuts: Sequence[int]) -> list[tuple[int, int]]:
+    """The shots [start, stop) of a video of so many frames; `cuts` are the first frames of all shots but the first."""
+    return list(pairwise([0, *cuts, frames]))
+
+
+def left_out(start: int, stop: int, odd: Sequence[int], blank: Sequence[int]) -> dict[str, Any]:
+    """{"odd": ..., "blank": ...}: which frames of [start, stop) are to be left out of a graph; empty keys are missing.
+
+    At least one frame has to be left for a graph: where none is, all of them stay.
+
+    Args:
+        start, stop: Of the piece.
+        odd, blank: Numbers of the video's or the clip's odd and blank frames, ascending.
+    """
+    found = {"odd": _within(odd, start, stop), "blank": _within(blank, start, stop)}
+    if len(found["odd"]) + len(found["blank"]) == stop - start:
+        return {}
+    return {key: numbers for key, numbers in found.items() if numbers}
+
+
+def _within(numbers: Sequence[int], start: int, stop: int) -> list[int]:
+    return list(numbers[bisect.bisect_left(numbers, start) : bisect.bisect_left(numbers, stop)])

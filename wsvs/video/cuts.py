@@ -1,0 +1,245 @@
+"""Where one shot of a video ends and the next begins, and which frames inside a shot are odd, from small frames alone.
+
+Two frames of one shot look alike once the motion between them is taken off; those of two shots do not. What is compared
+is local structure, so light, fades and noise count for little. Frames are 64 px long there, and the flow is the fastest
+of dense inverse search: about a tenth of the flow that a mask needs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from wsvs.video.flow import DISFlow
+
+EDGE = 64  # px, longer side of the frames that are compared
+MOST_ODD = 4  # odd frames in a row that are bridged
+
+_BOX = 7  # px, side of the windows whose structure is compared
+_FLOOR = 10.0  # squared grey levels: weaker structure is noise
+_BLANK = 4.0  # grey levels: a frame with a smaller standard deviation shows nothing
+_CLEAR = 12.0  # and one with at least this is not faded
+# Chosen on one half of the sequences of benchmarks/cuts.py; docs/video.md has the figures of the other.
+_APART = 0.5  # least distance of the two frames of a cut
+_RISE = 0.2  # and how far it is above that of the pairs around it
+_ALIKE = 0.45  # largest distance of two frames of one shot, with odd frames between them
+_LAGS = (8, 16, 24)  # frames over which a dissolve is looked for
+_ENDS_APART = 0.5  # least distance of the frames before and after a dissolve
+_UNMIXED = 0.45  # largest share of the frames between that is no mixture of those
+_COARSE = 24  # px, longer side of the frames whose mixture is tested
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What was found in a video.
+
+    Attributes:
+        frames: Number of its frames.
+        cuts: Numbers of the first frames of all shots but the first, ascending.
+        odd: Numbers of frames that do not look like the shot around them (flash, damage), ascending.
+        blank: Numbers of frames that show nothing, all of one colour, ascending.
+    """
+
+    frames: int
+    cuts: tuple[int, ...] = ()
+    odd: tuple[int, ...] = ()
+    blank: tuple[int, ...] = ()
+
+
+def find_cuts(frames: Iterable[np.ndarray]) -> Cuts:
+    """The cuts of a video of (H, W, 3) uint8 RGB frames, best read at `EDGE`. Some small frames are held at a time."""
+    finder = CutFinder()
+    for frame in frames:
+        finder.add(frame)
+    return finder.finish()
+
+
+@dataclass
+class _Frame:
+    """A frame that shows something.
+
+    Attributes:
+        number: In the video.
+        grey: (h, w) uint8 at `EDGE`.
+        contrast: Its standard deviation.
+        coarse: Flat float32 at `_COARSE`.
+        after_blank: Blank frames are before it.
+        distance: To the frame before it.
+    """
+
+    number: int
+    grey: np.ndarray
+    contrast: float
+    coarse: np.ndarray
+    after_blank: bool
+    distance: float = 0.0
+
+
+class CutFinder:
+    """Finds cuts while frames come by, one at a time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.cuts: list[int] = []
+        self.odd: list[int] = []
+        self.blank: list[int] = []
+        self._flow = DISFlow("ultrafast")
+        self._ahead: list[_Frame] = []  # not yet decided
+        self._past: deque[_Frame] = deque(maxlen=max(_LAGS) + 1)  # the last ones of this shot
+        self._recent: deque[float] = deque(maxlen=2)  # their distances
+        self._clear: _Frame | None = None  # the last clear one of them before a fade
+        self._dark: _Frame | None = None  # the first one behind a blank, or the faintest
+
+    def add(self, frame: np.ndarray) -> None:
+        """The next frame, (H, W, 3) uint8 RGB."""
+        frame = _shrunk(frame, EDGE)
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        number, self.count = self.count, self.count + 1
+        contrast = float(grey.std())
+        if contrast < _BLANK:
+            self.blank.append(number)
+            return
+        after_blank = bool(self.blank) and self.blank[-1] == number - 1
+        new = _Frame(number, grey, contrast, _shrunk(frame, _COARSE).astype(np.float32).ravel(), after_blank)
+        before = self._ahead[-1] if self._ahead else self._past[-1] if self._past else None
+        if before is not None:
+            new.distance = self._distance(before, new)
+        self._ahead.append(new)
+        if len(self._ahead) > MOST_ODD + 2:
+            self._decide()
+
+    def finish(self) -> Cuts:
+        """What was found, now that no frame follows."""
+        while self._ahead:
+            self._decide()
+        return Cuts(self.count, tuple(self.cuts), tuple(self.odd), tuple(self.blank))
+
+    def _decide(self) -> None:
+        """Is the first of the waiting frames odd, does a shot begin with it, or does the shot continue?"""
+        frame = self._ahead[0]
+        if (
+            self._dark is None and self._past and not frame.after_blank and self._stands_out(frame)
+            and not self._bridge() and self._distance(self._past[-1], frame, contrast=False) >= _APART
+        ):  # the last: it is not only the light that has changed
+            self._cut(frame.number)
+        frame = self._ahead.pop(0)
+        self._watch_fade(frame)
+        self._recent.append(frame.distance)
+        self._past.append(frame)
+        if self._dark is None:
+            self._find_dissolve()
+        elif frame.contrast >= _CLEAR or not self._ahead or frame.number - self._dark.number >= max(_LAGS):
+            self._end_fade(frame)
+
+    def _watch_fade(self, frame: _Frame) -> None:
+        """Does a fade begin, or grow darker, with the next frame?"""
+        if self._dark is not None:
+            if frame.after_blank or (frame.contrast < self._dark.contrast and not self._dark.after_blank):
+                self._dark = frame
+            return
+        clear = [one for one in self._past if one.contrast >= _CLEAR]
+        if self._past and (frame.after_blank or (frame.contrast < _CLEAR and clear)):
+            self._clear = clear[-1] if clear else max(self._past, key=lambda one: one.contrast)
+            self._dark = frame
+
+    def _end_fade(self, frame: _Frame) -> None:
+        """Is what has faded in another shot?"""
+        assert self._clear is not None and self._dark is not None
+        first, self._dark = self._dark.number, None
+        if self._distance(self._clear, frame, contrast=False) >= _APART:
+            self._cut(first)
+            self._past.append(frame)
+
+    def _bridge(self) -> bool:
+        """Does the shot go on behind a few odd frames, of those before and of those that wait? These are taken out."""
+        for odd in range(1, MOST_ODD + 1):
+            for waiting in range(min(odd, len(self._ahead) - 1) + 1):
+                if odd - waiting >= len(self._past):
+                    continue
+                before, after = self._past[waiting - odd - 1], self._ahead[waiting]
+                gap = self._distance(before, after)
+                if gap <= _ALIKE:
+                    gone = [self._past.pop() for _ in range(odd - waiting)][::-1] + self._ahead[:waiting]
+                    self.odd += [frame.number for frame in gone]
+                    del self._ahead[:waiting]
+                    after.distance = gap
+                    return True
+        return False
+
+    def _stands_out(self, frame: _Frame) -> bool:
+        around = sorted([*self._recent, *(later.distance for later in self._ahead[1:3])])
+        usual = around[(len(around) - 1) // 2] if around else 0.0
+        return frame.distance >= _APART and frame.distance - usual >= _RISE
+
+    def _find_dissolve(self) -> None:
+        past = list(self._past)
+        for lag in _LAGS:
+            if len(past) <= lag:
+                return
+            window = past[-1 - lag :]
+            rest, middle = unmixed(np.stack([frame.coarse for frame in window]))
+            if rest <= _UNMIXED and self._distance(window[0], window[-1], contrast=False) >= _ENDS_APART:
+                self._cut(window[middle].number)
+                return
+
+    def _cut(self, number: int) -> None:
+        self.cuts.append(number)
+        self._past.clear()
+
+    def _distance(self, one: _Frame, other: _Frame, *, contrast: bool = True) -> float:
+        return distance(one.grey, other.grey, self._flow(one.grey, other.grey), contrast)
+
+
+def distance(one: np.ndarray, other: np.ndarray, flow: np.ndarray, contrast: bool = True) -> float:
+    """How far two frames are apart with the motion taken off: 0 alike, 1 nothing in common, up to 2 negatives.
+
+    One minus the mean of the contrast and structure part of SSIM (Wang et al., TIP 2004), blind to brightness.
+
+    Args:
+        one, other: (H, W) uint8.
+        flow: (H, W, 2) float32 px, from the one to the other.
+        contrast: False: of the structure part alone, so a faded frame is like the frame that it was.
+    """
+    y, x = np.mgrid[: one.shape[0], : one.shape[1]].astype(np.float32)
+    moved = cv2.remap(other, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    p, q = one.astype(np.float32), moved.astype(np.float32)
+    mean_p, mean_q, pp, qq, pq = (cv2.boxFilter(values, -1, (_BOX, _BOX)) for values in (p, q, p * p, q * q, p * q))
+    varies_p, varies_q, together = pp - mean_p**2, qq - mean_q**2, pq - mean_p * mean_q
+    spread = (varies_p + varies_q) / 2 if contrast else np.sqrt(np.maximum(varies_p * varies_q, 0))
+    return float(1 - ((together + _FLOOR / 2) / (spread + _FLOOR / 2)).mean())
+
+
+def unmixed(window: np.ndarray) -> tuple[float, int]:
+    """Are the frames between the first and the last mixtures of these two, as in a dissolve?
+
+    Args:
+        window: (T, P) float32, frames as vectors.
+
+    Returns:
+        How far they are from their best mixtures, as a share of how far they are from the nearer end (squares): 0 for a
+        dissolve of still frames, near 1 for motion and for a hard cut. And which frame is the first to be more of the
+        last than of the first.
+    """
+    change = window[-1] - window[0]
+    total = float(change @ change)
+    if total == 0:
+        return 1.0, 0
+    away = window[1:-1] - window[0]
+    share = away @ change / total
+    square = np.einsum("tp,tp->t", away, away)
+    nearer = np.minimum(square, square - 2 * share * total + total)
+    rest = float((square - share**2 * total).sum() / max(float(nearer.sum()), 1e-6))
+    return rest, 1 + int(np.argmax(np.append(share, 1.0) > 0.5))
+
+
+def _shrunk(frame: np.ndarray, edge: int) -> np.ndarray:
+    height, width = frame.shape[:2]
+    scale = edge / max(height, width)
+    if scale >= 1:
+        return frame
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
