@@ -134,7 +134,8 @@ class VideoFolder:
             )
             odd = {key: found[key] for key in ("damaged", "times", "notes") if found[key]}
             aspect = {"aspect": found["aspect"]} if found["aspect"] != 1 else {}
-            shots = {key: found[key] for key in ("cuts", "cut_seconds", "odd", "blank") if key in found}
+            found_in = ("cuts", "cut_seconds", "odd", "blank")
+            shots: dict[str, Any] = {key: found[key] for key in found_in if key in found}
             yield {
                 "video": video["id"], "file": video["file"], "class": video["class"], "classes": video["classes"],
                 "label": video["label"], "frames": frames, "height": found["height"], "width": found["width"],
