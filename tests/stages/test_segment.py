@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from tests.films import make_film, make_sound, write_film, pictures, write_film
+from tests.films import make_film, make_sound, pictures, write_film
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.stages.segment import needs
 
@@ -231,7 +231,7 @@ def test_shots_are_segmented_as_if_alone(wsvs, tmp_path):
     """Three shots in one file give the masks that each gives in a file of its own; a black frame is bridged."""
     rng = np.random.default_rng(0)
     shots = []
-    for seed in range(3):
+    for _ in range(3):
         grain = cv2.GaussianBlur(rng.normal(size=(64, 96, 3)), (0, 0), 3)
         shot = 120 + 40 * grain / grain.std() + np.zeros((12, 64, 96, 3))
         for t in range(12):

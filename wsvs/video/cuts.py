@@ -25,6 +25,7 @@ _BLANK = 4.0  # grey levels: a frame with a smaller standard deviation shows not
 _CLEAR = 12.0  # and one with at least this is not faded
 # Chosen on one half of the sequences of benchmarks/cuts.py; docs/video.md has the figures of the other.
 _APART = 0.5  # least distance of the two frames of a cut
+_UNLIT = 0.4  # least distance with the light taken off, too
 _RISE = 0.2  # and how far it is above that of the pairs around it
 _ALIKE = 0.45  # largest distance of two frames of one shot, with odd frames between them
 _LAGS = (8, 16, 24)  # frames over which a dissolve is looked for
@@ -123,7 +124,7 @@ class CutFinder:
         frame = self._ahead[0]
         if (
             self._dark is None and self._past and not frame.after_blank and self._stands_out(frame)
-            and not self._bridge() and self._distance(self._past[-1], frame, contrast=False) >= _APART
+            and not self._bridge() and self._distance(self._past[-1], frame, contrast=False) >= _UNLIT
         ):  # the last: it is not only the light that has changed
             self._cut(frame.number)
         frame = self._ahead.pop(0)
