@@ -8,6 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import MissingConfigException
+
+from wsvs.__main__ import register_resolvers
+from wsvs.config.files import config_dir
 
 
 @pytest.fixture
@@ -25,7 +31,8 @@ def program(tmp_path):
     [
         ("wsvs sta", ["stage="], "model="), ("wsvs stage=re", ["stage=relevance", "stage=report"], "stage=data"),
         ("wsvs stage=segment segment.fl", ["segment.flow=", "segment.floor_a="], "segment.gain="),
-        ("wsvs stage=encoder model=sq", ["model=squeezenet1_1"], "model=vgg16"),
+        ("wsvs stage=encoder model=s", ["model=squeezenet1_1"], "model=settings"),
+        ("wsvs stage=data data=", ["data=tags", "data=voc12"], "data=world"),
         ("wsvs -m stage=decoder sweep=se", ["sweep=search", "sweep=seeds"], "sweep=terms"),
     ],
 )
@@ -44,6 +51,20 @@ def test_a_shell_is_told_how_words_go_on(program, line, some, none):
     words = done.stdout.split()
     assert set(some) <= set(words) and none not in words, done.stdout + done.stderr
     assert list(program.parent.iterdir()) == [program]  # no run, nothing written
+
+
+@pytest.mark.parametrize(
+    "folder", [path for path in config_dir().iterdir() if path.is_dir() and path.name != "hydra"],
+    ids=lambda path: path.name,
+)
+def test_the_options_of_a_group_are_its_files_in_conf(folder):
+    """What the tab key offers, and the message that lists the options."""
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    words = [*(["stage=data"] if folder.name != "stage" else []), f"{folder.name}=none_of_this_name"]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"), pytest.raises(MissingConfigException) as refused:
+        compose("config", words)
+    assert set(refused.value.options) == {path.stem for path in folder.glob("*.yaml")}
 
 
 def test_completion_imports_nothing_heavy(program):

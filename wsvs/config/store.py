@@ -19,11 +19,11 @@ from wsvs.config.groups import (
 )
 from wsvs.config.root import Settings
 
-NODES: dict[tuple[str | None, str], type[Section]] = {  # (group, name): its section
-    ("model", "settings"): ModelSettings, ("data", "tagged"): TaggedData, ("data", "voc"): VocData,
-    ("data", "world"): SyntheticData, ("data", "videos"): VideoData, ("retrieve", "folder_settings"): FolderRetrieve,
-    ("retrieve", "urls_settings"): UrlsRetrieve, ("retrieve", "youtube_settings"): YouTubeRetrieve,
-    ("trainer", "settings"): TrainerSettings, ("logger", "wandb_settings"): WandbSettings,
+# Not within the groups: Hydra would offer them beside the files of conf/, as values that can be chosen.
+NODES: dict[str, type[Section]] = {
+    "model_settings": ModelSettings, "trainer_settings": TrainerSettings, "wandb_settings": WandbSettings,
+    "data_tagged": TaggedData, "data_voc": VocData, "data_world": SyntheticData, "data_videos": VideoData,
+    "retrieve_folder": FolderRetrieve, "retrieve_urls": UrlsRetrieve, "retrieve_youtube": YouTubeRetrieve,
 }
 _GROUPS = ("model", "trainer", "data", "retrieve", "logger", "debug")
 
@@ -33,5 +33,5 @@ def register() -> None:
     store = ConfigStore.instance()
     main = {key: value for key, value in Settings.defaults().items() if key not in _GROUPS}
     store.store(name="settings", node=main)
-    for (group, name), section in NODES.items():
-        store.store(group=group, name=name, node=section.defaults())
+    for name, section in NODES.items():
+        store.store(name=name, node=section.defaults())
