@@ -208,7 +208,9 @@ def predictions(cfg: DictConfig, settings: DictConfig) -> tuple[dict[str, Any], 
             return nothing, [f"No pictures of predictions: the images are not there: {images}"]
         ids = [file.relative_to(truth).with_suffix("").as_posix() for file in sorted(truth.rglob("*.png"))]
         names = table_of(path / "confusion.csv")[0][1:]
-        own = read_json(path / "metrics.json").get("prediction_names", scored.evaluate.get("prediction_names"))
+        metrics = path / "metrics.json"
+        own = read_json(metrics).get("prediction_names") if metrics.is_file() else None
+        own = own or scored.evaluate.get("prediction_names")
         lookup = label_lookup(own, names)
         scores = prediction_scores(masks, truth, follow(ids, "masks"), len(names), lookup)
         order = sorted(scores, key=lambda name: (-scores[name], name))
