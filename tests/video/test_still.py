@@ -74,3 +74,15 @@ def test_the_background_becomes_a_half_and_order_stays():
 def test_labels_and_maps_belong_together():
     with pytest.raises(ValueError, match="one label a probability map"):
         cut_image(np.zeros((8, 8, 3), np.uint8), np.zeros((2, 4, 4)), [1])
+
+
+def test_an_image_with_bars_is_cut_at_its_own_size():
+    """A letterboxed image: bars are no ground, and the mask is where the object is in the whole image."""
+    rng = np.random.default_rng(5)
+    image = np.zeros((180, 160, 3), np.uint8)
+    image[30:150] = scene(rng, (30, 90, 40, 120, RED))
+    truth = np.zeros((180, 160), bool)
+    truth[60:120, 40:120] = True
+    probability = np.where(truth, np.float32(0.9), np.float32(0.05))[None]
+    found = cut_image(image, probability, [2])
+    assert found.shape == truth.shape and iou(found == 2, truth) > 0.9

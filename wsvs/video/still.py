@@ -41,7 +41,7 @@ def cut_image(
         raise ValueError(f"one label a probability map, got {len(labels)} and {len(probabilities)}")
     size = (image.shape[0], image.shape[1])
     graph = describe_frames([image], settings)
-    height, width = graph.labels.shape[1:]
+    height, width = graph.shape
     frame = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     maps = np.stack([cv2.resize(one.astype(np.float32), (width, height)) for one in probabilities])
     likeliest = maps.argmax(0)
