@@ -164,6 +164,9 @@ def bench(options: Options) -> dict[str, float]:
         console.print("cuts: skipped, for they are looked for in real videos (--real DIR)")
         return {}
     files = sorted(options.real.glob("*.mp4"))
+    if len(files) < 4:
+        console.print(f"cuts: skipped, for it joins shots of at least 4 videos, and there are {len(files)}")
+        return {}
     sequences = [
         np.stack([cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA) for frame in read_frames(file)])
         for file in files
