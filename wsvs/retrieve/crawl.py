@@ -142,7 +142,8 @@ class Crawl:
                 wanted_by[self._video(candidate)] -= 1
                 if not self.keep_videos and not wanted_by[self._video(candidate)]:
                     self._drop(candidate)
-                self.streak.add(row)
+                if row is not self.journal.reopened.get((name, candidate.video)):
+                    self.streak.add(row)
                 meter.tell(meter.done + 1, f"{sum(fetched.values()) / 1e9:.3g} GB so far")
         return self._finish()
 
@@ -230,7 +231,9 @@ class Crawl:
             hours = (time.time() - self.journal.begun) / 3600
             limit = self.budget.used_up(len(fetched), sum(fetched.values()) + self.journal.thumbnail_bytes, hours)
             if limit is not None:
-                return {**skip(row, f"{limit} was reached"), "failure": "budget"}
+                earlier = self.journal.reopened.get((name, candidate.video), {})
+                # why it failed for now is worth more than that there was no second try
+                return earlier if "class" in earlier else {**skip(row, f"{limit} was reached"), "failure": "budget"}
         try:
             path, facts = self._file(candidate)
             row |= facts

@@ -29,7 +29,7 @@ class Journal:
         thumbnails: {(class, video): {"score"} or {"status", "failure"}, the fate of a video that ends there}.
         thumbnail_bytes: Read for them.
         rows: {(class, video): row of the manifest}, of the candidates that are through.
-        reopened: Keys of what failed and is tried again.
+        reopened: What failed and is tried again, with what was known of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class Journal:
         self.thumbnails: dict[tuple[str, str], dict[str, Any]] = {}
         self.thumbnail_bytes = 0
         self.rows: dict[tuple[str, str], Row] = {}
-        self.reopened: set[tuple[str, str]] = set()
+        self.reopened: dict[tuple[str, str], dict[str, Any]] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
@@ -79,7 +79,7 @@ class Journal:
         for results in (self.thumbnails, self.rows):
             again = [key for key, result in results.items() if failure_of(result) in kinds]
             if "budget" not in kinds:
-                self.reopened.update(again)
+                self.reopened |= {key: results[key] for key in again}
             for key in again:
                 del results[key]
             count += len(again)
