@@ -40,7 +40,7 @@ def score(net, **settings):
 
 def test_score_is_the_probability_of_the_clips_class(net, frames):
     found = score(net, batch_size=4)
-    assert found["item"] is CLIP and set(found) == {"item", "scores"}
+    assert found["item"] is CLIP and set(found) == {"item", "scores", "broken"} and not found["broken"]
     with torch.inference_mode():
         expected = [
             net.encoder(torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255).sigmoid()[0, 1].item()

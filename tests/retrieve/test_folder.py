@@ -70,7 +70,8 @@ def test_real_videos_become_clips(tmp_path: Path) -> None:
     row = rows_of(out)[0]
     assert row == {
         "video": "cat/tom", "class": "cat", "url": source.as_uri(), "licence": None, "title": "tom", "query": None,
-        "rank": None, "uploader": None, "identity": None, "failure": None, "thumbnail_score": None, "thumbnail_passed": None, "key_frames": [],
+        "rank": None, "uploader": None, "identity": None, "failure": None,
+        "thumbnail_score": None, "thumbnail_passed": None, "key_frames": [],
         "duration": 0.8, "width": 64, "height": 48, "fps": 10.0, "frames": 8,
         "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "bytes": source.stat().st_size,
         "status": "retrieved", "distractor": False,
