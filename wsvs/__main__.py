@@ -321,11 +321,14 @@ def explain_config_error(error: Exception) -> UserError:
     text = str(cause) if refused else str(error)
     remedy = "wsvs stage=<name> --cfg job shows every key and value; group files are in conf/"
     unknown = re.match(r"Could not override '([^']+)'\.\s+To append", text)
-    if unknown:  # and to append, which Hydra proposes, would do nothing
-        from wsvs.config.check import nearest
+    if unknown:  # and to append, which Hydra proposes, would do nothing but to a mapping
+        from wsvs.config.check import all_keys, nearest
 
-        text, near = f"there is no setting {unknown[1]}", nearest(unknown[1])
-        remedy = f"did you mean {near}? {remedy}" if near else remedy
+        if unknown[1] in all_keys():
+            text, remedy = f"{unknown[1]} does not have all these entries yet", f"add them: +{unknown[1]}={{...}}"
+        else:
+            text, near = f"there is no setting {unknown[1]}", nearest(unknown[1])
+            remedy = f"did you mean {near}? {remedy}" if near else remedy
     return UserError(text.strip(), where="the configuration or its overrides", remedy=remedy)
 
 

@@ -101,6 +101,7 @@ def test_options_first(words, expected):
         (("stage=encoder", "encodr.epochs=3"), ["no setting encodr.epochs\n", "did you mean encoder.epochs?"]),
         (("stage=encoder", "model.hiden=3"), ["did you mean model.hidden?"]),
         (("stage=encoder", "trainer.device=3"), ["did you mean trainer.devices?"]),
+        (("stage=pipeline", "pipeline.checks={a: {step: evaluate}}"), ["add them: +pipeline.checks={...}"]),
         (("stage=encoder", "xyzzy=3"), ["no setting xyzzy\n", "--cfg job shows every key"]),
         (("stage=encoder", "seed"), ["'seed'"]),
         (("stage=encoder", "encoder.scale=[1,"), ["[1,"]),

@@ -57,6 +57,8 @@ def judging(tmp_path) -> list[str]:
         (["stage=segment", "name=n", "videos=films", "experiment=motion"],
          ["stage=export", "name=n", "experiment=motion", "export.format=davis"]),
         (["stage=segment", "name=n", "data=davis", "segment.lambda_a=0"], ["stage=evaluate", "name=n", "data=davis"]),
+        (["stage=segment", "name=n", "videos=films", "truth=masks"],
+         ["stage=evaluate", "name=n", "truth=masks", "evaluate.kind=video"]),
         (["stage=decoder", "name=n", "data=synthetic", "decoder.steps=9"], ["stage=adapt", "name=n", "data=synthetic"]),
         (["stage=adapt", "name=n", "data=synthetic"], ["stage=predict", "name=n", "data=synthetic"]),
         (["stage=adapt", "name=n", "data.root=my images"],
@@ -65,6 +67,8 @@ def judging(tmp_path) -> list[str]:
          ["stage=evaluate", "name=n", "data=synthetic", "predictions=outputs/n/predict/r"]),
         (["stage=predict", "name=n", "data=synthetic", "input=photos"],
          ["stage=export", "name=n", "data=synthetic", "input=photos"]),  # where COCO's file names are looked up
+        (["stage=predict", "name=n", "data.root=x", "data.masks=m", "input=x"],  # as stage adapt proposes it
+         ["stage=evaluate", "name=n", "data.root=x", "data.masks=m", "predictions=outputs/n/predict/r", "truth='m'"]),
         (["stage=predict", "name=n", "data.root=x"], ["stage=export", "name=n", "data.root=x"]),
         (["stage=evaluate", "name=n", "predictions=a", "truth=b", "evaluate.kind=video"], ["stage=report", "name=n"]),
         (["stage=evaluate", "name=n", "experiment=animals", "real=../real"],

@@ -67,7 +67,8 @@ def _following(cfg: DictConfig, said: Collection[str]) -> str:
         return "segment" if cfg.videos else "pipeline"
     if cfg.stage == "segment" and cfg.videos:
         return "evaluate" if cfg.truth else "export"
-    if cfg.stage == "predict" and ("input" in said or not masks):
+    other = "input" in said and cfg.input != OmegaConf.select(cfg, "data.root")  # images without true masks
+    if cfg.stage == "predict" and (other or not masks):
         return "export"
     return dict(pairwise(STAGES)).get(cfg.stage, "report")
 
@@ -98,6 +99,8 @@ def _missing(cfg: DictConfig, said: Collection[str], stage: str, run: Path) -> I
         yield "experiment=motion"
     if stage == "export" and cfg.stage == "segment":
         yield "export.format=davis"
+    if stage == "evaluate" and cfg.stage == "segment" and cfg.evaluate.kind != "video":
+        yield "evaluate.kind=video"
     if stage == "predict" or (stage == "evaluate" and cfg.stage == "predict"):
         for key, value in defaults(cfg, stage):
             path = os.path.relpath(run) if value == PREDICTED else str(value)
