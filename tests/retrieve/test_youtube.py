@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def test_live_youtube(tmp_path: Path) -> None:
         javascript=["deno", "node", "bun", "quickjs"],
     )
     source = YouTubeSource(web, per_class=3, queries={"cat": ["cat playing short"]}, max_duration=300, max_size=3e7)
-    tools = type(TOOLS)(TOOLS.open_video, TOOLS.convert, TOOLS.probe, lambda images, _: [0.9] * len(images))
+    tools = replace(TOOLS, score=lambda images, _: [0.9] * len(images))
     rows = Crawl(source, ["cat"], tmp_path, tools, Choice(), Budget(max_videos=1)).fetch()
     assert len(rows) == 3 and all(row["title"] and row["uploader"] for row in rows)
     assert "retrieved" in [row["status"] for row in rows], [row["status"] for row in rows]
