@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -150,12 +151,12 @@ def arguments(line: str) -> list[str]:
     return ["trainer.accelerator=cpu", *little, *toy, *words, *sweep]
 
 
-def run(line: str, monkeypatch: pytest.MonkeyPatch, number: int) -> int:
+def run(words: Sequence[str], monkeypatch: pytest.MonkeyPatch, number: int) -> int:
     """Exit status. All in this process, which has imported torch, but for what starts processes of its own."""
-    if "stage=pipeline" in line or "hydra/launcher=" in line:
-        words = [sys.executable, "-m", "wsvs", *arguments(line)]
+    if {"stage=pipeline", "stage=reproduce"} & set(words) or any(word.startswith("hydra/launcher=") for word in words):
+        words = [sys.executable, "-m", "wsvs", *words]
         return subprocess.run(words, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
-    monkeypatch.setattr(sys, "argv", ["wsvs", *arguments(line)])
+    monkeypatch.setattr(sys, "argv", ["wsvs", *words])
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     before, handlers = dict(os.environ), {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
     os.environ["WSVS_RUN_ID"] = f"r{number}"
@@ -179,7 +180,7 @@ def test_commands_run(page, world, monkeypatch, capfd):
         monkeypatch.syspath_prepend(world)  # the page says PYTHONPATH=.
     for number, line in enumerate(to_run(page)):
         capfd.readouterr()
-        status = run(line, monkeypatch, number)
+        status = run(arguments(line), monkeypatch, number)
         said = capfd.readouterr()
         # Not 3 either: nothing in this world is to be passed over, so a command that does is at fault.
         assert status == 0, f"{line}\n{said.out[-2000:]}\n{said.err[-2000:]}"
