@@ -132,13 +132,13 @@ def test_whole_videos_have_cards_too(wsvs, world, tmp_path):
     """A segment run on a folder of videos: no score, no class needed."""
     run = finish(tmp_path / "out/w/segment/r", 1.0)
     film = world / "clip 1.mp4"
-    still = {"confidence": 0.1, "uncertain_frames": 12}
+    still = {"confidence": 0.1, "uncertain_frames": 12, "cut_seconds": [0.2, 0.4]}
     write_jsonl(run / "videos.jsonl", [{"video": "a/b", "file": str(film), "class": "", "frames": 12, **still}])
     write_mask(run / "masks/a/b/00006.png", np.eye(48, 64, dtype=np.uint8))
     assert wsvs("stage=report", f"out={tmp_path}/out", "name=w", run_id="r")[0] == 0
     [card] = Page(tmp_path / "out/w/report/r/report.html").data["shots"]
     assert (card["shot"], card["score"], card["frames"]) == ("a/b", None, 12) and opened(card["mask"]).size == (64, 48)
-    assert (card["confidence"], card["uncertain"]) == (0.1, True)
+    assert (card["confidence"], card["uncertain"], card["cuts"]) == (0.1, True, [0.2, 0.4])
 
 
 def test_what_is_not_there_is_left_out(wsvs, world, tmp_path):

@@ -156,6 +156,7 @@ if (document.getElementById("shots-gallery")) {
       element("div", [
         number(shot.score, 3, "score ", ""), number(shot.energy, 1, "energy ", ""),
         number(shot.area === null ? null : 100 * shot.area, 1, "area ", " %"), shot.frames + " frames",
+        (shot.cuts || []).length ? shot.cuts.length + 1 + " shots, cuts at " + shot.cuts.join(", ") + " s" : null,
         number(shot.confidence ?? null, 2, "confidence ", ""), shot.uncertain ? "no own motion: no mask" : null,
       ].filter(part => part !== null).map(part => element("span", part)), {className: "facts"}),
       element("div", [

@@ -150,7 +150,8 @@ def shot_cards(path: Path, rows: Sequence[dict[str, Any]], settings: DictConfig)
         }
         if "shot" not in row:
             picture = video_picture(path, row, settings.width)
-            yield card | {"shot": row["video"], "frames": row["frames"], "mask": picture}
+            card |= {"shot": row["video"], "cuts": row.get("cut_seconds", [])}
+            yield card | {"frames": row["frames"], "mask": picture}
             continue
         done = path / "done" / f"{row['shot']}.json"
         known = read_json(done) if done.is_file() else {}
