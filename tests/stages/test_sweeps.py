@@ -127,6 +127,7 @@ def test_a_sweep_runs(cli, tmp_path, launcher):
         assert f"seed={number}" in summary["overrides"]
 
 
+@pytest.mark.slow
 def test_a_parallel_job_that_fails_leaves_the_others_alone(cli, tmp_path):
     """What is wrong with it is said once, and kept; one that is killed is told too, by whoever started it."""
     made_masks(tmp_path)
@@ -189,7 +190,8 @@ def test_a_sweep_ends_with_its_jobs_in_a_table_the_best_first(wsvs, tmp_path, ca
     assert "failed: folder of predicted masks not found" in section
 
 
-def test_a_stopped_sweep_goes_on_by_the_same_command_and_has_all_jobs_in_its_table(cli, tmp_path):
+@pytest.mark.slow
+def test_a_stopped_sweep_resumes_with_all_jobs_in_its_table(cli, tmp_path):
     worse_masks(tmp_path)
     words = ["-m", *WORDS, "predictions=masks/2,masks/0,masks/1"]
     cli.run(*words, cwd=tmp_path, sabotage="/1/*metrics.json|0|0|kill", status=-9)
@@ -222,7 +224,7 @@ def test_the_direction_of_the_order(tmp_path, objective, direction, expected):
     assert [job.state for job in sweep.jobs] == ["done"] * 3 + ["not finished"]
 
 
-def test_settings_of_a_stage_that_is_not_run_are_left_out_of_a_sweep_file(wsvs, tmp_path, caplog):
+def test_settings_of_other_stages_are_left_out_of_a_file(wsvs, tmp_path, caplog):
     made_masks(tmp_path)
     caplog.set_level("INFO")
     own_sweep(tmp_path, {"decoder.lr": "1,2,3", "seed": "0,1"})
