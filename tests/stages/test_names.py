@@ -18,7 +18,7 @@ from wsvs.config.check import check
     ],
 )
 def test_names_that_would_write_elsewhere_are_refused(wsvs, tmp_path, words, said):
-    status, _, err = wsvs("stage=encoder", "data.root=images", *words)
+    status, _, err = wsvs("stage=decoder", "data.root=images", *words)
     assert status == 2 and err.startswith(f"error: {said}") and "  next:  " in err
     assert not any(tmp_path.iterdir())
 
