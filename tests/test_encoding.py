@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXT = ("read_text", "write_text", "FileHandler")
-OTHERS = ("av", "tarfile", "os", "Image", "self", "tracker")  # whose open() is not of text
+OTHERS = ("av", "tarfile", "os", "Image", "self", "source", "tracker")  # whose open() is not of text
 
 
 def left_to_the_locale(source: str) -> list[int]:
@@ -20,7 +20,7 @@ def left_to_the_locale(source: str) -> list[int]:
             continue
         method = isinstance(node.func, ast.Attribute)
         name = node.func.attr if method else getattr(node.func, "id", "")
-        owner = getattr(node.func.value, "id", "") if method else ""
+        owner = getattr(node.func.value, "id", getattr(node.func.value, "attr", "")) if method else ""
         if name == "open" and owner not in OTHERS:
             words = [word.value for word in node.keywords if word.arg == "mode"] or node.args[0 if method else 1 :][:1]
             if not (words and "b" in ast.unparse(words[0])):

@@ -69,7 +69,7 @@ def _users(names: Sequence[str], candidates: Sequence[int], mine: Sequence[int])
     found = []
     for number in candidates:
         with suppress(OSError):
-            if number not in mine and (user := _file(names[number]).read_text().strip()):
+            if number not in mine and (user := _file(names[number]).read_text(encoding="utf-8").strip()):
                 found.append(f"GPU {number} is in use by process {user}")
     return ", ".join(found)
 
