@@ -115,8 +115,8 @@ def test_from_videos_alone(own, follow):
 def test_from_the_synthetic_world(follow):
     """Its tags and videos are made by the first command; its own figures hold for a long training."""
     small = (
-        "data.world.images=24", "data.world.clips_per_class=1", "data.world.frames=[16,18]",
-        "data.world.video_size=[96,64]", "pipeline.checks=null", "pipeline.steps=[{stage: encoder}, {stage: retrieve}]",
+        "data.world.images=24", "data.world.clips_per_class=1", "pipeline.checks=null",
+        "pipeline.steps=[{stage: encoder}, {stage: retrieve}]",
     )
     assert follow("stage=data", "data=synthetic", *NET, *small) == ["data", "pipeline", "report"]
 
