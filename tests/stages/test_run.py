@@ -70,7 +70,12 @@ def test_unfinished_run_of_the_same_command_is_taken_up():
 
 def test_order_and_hydras_own_words_do_not_make_another_command():
     begun("a")
-    assert resolved("hydra.verbose=true", "-m", command=COMMAND[::-1]) == "a"
+    assert resolved("hydra.verbose=true", "--config-dir=x", command=COMMAND[::-1]) == "a"
+
+
+def test_a_sweep_does_not_resume_a_single_run():
+    begun("a")
+    assert resolved("-m") != "a"
 
 
 def test_the_latest_of_several_is_taken_up():
