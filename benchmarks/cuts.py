@@ -25,8 +25,8 @@ from wsvs.video.cuts import EDGE, find_cuts
 from wsvs.video.reader import read_frames
 
 SIZE = (256, 144)
-SHOTS = 8  # of a film
-STYLES = {  # films of each
+SHOTS = 8  # of a video
+STYLES = {  # videos of each
     "hard": 4, "short": 4, "fast": 4, "noise": 4, "flash": 4, "odd": 4, "fade": 4, "dissolve": 4, "none": 10,
 }
 SEED = 0
@@ -35,7 +35,7 @@ Detector = Callable[[np.ndarray], Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Film:
+class Joined:
     """Frames (T, h, w, 3) uint8, and the transitions: a cut is right from the first to the last frame of one."""
 
     style: str
@@ -43,35 +43,35 @@ class Film:
     transitions: list[tuple[int, int]]
 
 
-def make_film(style: str, sequences: Sequence[np.ndarray], rng: np.random.Generator) -> Film:
+def join_shots(style: str, sequences: Sequence[np.ndarray], rng: np.random.Generator) -> Joined:
     """Random shots of different sequences one after the other; "none" is a single one, disturbed in every way."""
     count = 1 if style == "none" else SHOTS
-    film: list[np.ndarray] = []
+    video: list[np.ndarray] = []
     transitions: list[tuple[int, int]] = []
     for which in rng.choice(len(sequences), count, replace=count > len(sequences)):
         shot = _shot(style, sequences[which], rng)
-        begin = len(film)
-        if style == "dissolve" and film:
+        begin = len(video)
+        if style == "dissolve" and video:
             span = min(int(rng.integers(6, 25)), len(shot) // 2)
             for k, share in enumerate((np.arange(span) + 1) / (span + 1)):
-                film[begin - span + k] = (1 - share) * film[begin - span + k] + share * shot[k]
+                video[begin - span + k] = (1 - share) * video[begin - span + k] + share * shot[k]
             transitions.append((begin - span, begin))
             shot = shot[span:]
-        elif style == "fade" and film:
+        elif style == "fade" and video:
             out, plain, into = int(rng.integers(4, 13)), int(rng.integers(0, 11)), int(rng.integers(4, 13))
             level = float(rng.choice([0, 0, 0, 255]))
             for k in range(out):
                 share = (k + 1) / (out + 1)
-                film[begin - out + k] = (1 - share) * film[begin - out + k] + share * level
-            film += [np.full_like(shot[0], level)] * plain
+                video[begin - out + k] = (1 - share) * video[begin - out + k] + share * level
+            video += [np.full_like(shot[0], level)] * plain
             for k in range(into):
                 share = (k + 1) / (into + 1)
                 shot[k] = share * shot[k] + (1 - share) * level
             transitions.append((begin - out // 2, begin + plain + into // 2))
-        elif film:
+        elif video:
             transitions.append((begin, begin))
-        film += list(shot)
-    return Film(style, np.stack([np.clip(frame, 0, 255).astype(np.uint8) for frame in film]), transitions)
+        video += list(shot)
+    return Joined(style, np.stack([np.clip(frame, 0, 255).astype(np.uint8) for frame in video]), transitions)
 
 
 def _shot(style: str, source: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -116,14 +116,14 @@ def match(cuts: Sequence[int], transitions: Sequence[tuple[int, int]]) -> tuple[
     return right, len(cuts) - right, len(transitions) - right
 
 
-def films(sequences: Sequence[np.ndarray], place: Path) -> Iterator[Film]:
-    """All films of a half, as a decoder gives them."""
+def videos(sequences: Sequence[np.ndarray], place: Path) -> Iterator[Joined]:
+    """All videos of a half, as a decoder gives them."""
     rng = np.random.default_rng(SEED)
     for style, count in STYLES.items():
         for _ in range(count):
-            film = make_film(style, sequences, rng)
-            write_video(place / "film.mp4", film.frames)
-            yield Film(style, np.stack(list(read_frames(place / "film.mp4"))), film.transitions)
+            video = join_shots(style, sequences, rng)
+            write_video(place / "video.mp4", video.frames)
+            yield Joined(style, np.stack(list(read_frames(place / "video.mp4"))), video.transitions)
 
 
 def ours(frames: np.ndarray) -> Sequence[int]:
@@ -174,13 +174,13 @@ def bench(options: Options) -> dict[str, float]:
     figures: dict[str, float] = {}
     table = Table("", *STYLES, "precision", "recall", "F1", "ms/frame", "false on whole sequences")
     with TemporaryDirectory() as place:
-        joined = list(films(sequences[1::2], Path(place)))
+        joined = list(videos(sequences[1::2], Path(place)))
     for name, detect in detectors().items():
         by_style = {style: np.zeros(3, int) for style in STYLES}
         begun = time.process_time()
-        for film in joined:
-            by_style[film.style] += match(detect(film.frames), film.transitions)
-        spent = 1e3 * (time.process_time() - begun) / sum(len(film.frames) for film in joined)
+        for video in joined:
+            by_style[video.style] += match(detect(video.frames), video.transitions)
+        spent = 1e3 * (time.process_time() - begun) / sum(len(video.frames) for video in joined)
         right, wrong, missed = np.sum(list(by_style.values()), axis=0).tolist()
         values = {
             "precision": right / max(1, right + wrong), "recall": right / max(1, right + missed),
@@ -190,6 +190,6 @@ def bench(options: Options) -> dict[str, float]:
         cells = [f"{one[0]}/{one[1]}/{one[2]}" for one in by_style.values()]
         table.add_row(name, *cells, *(f"{value:.3f}" for value in values.values()))
         figures |= {f"cuts.{key}_{name}": value for key, value in values.items()}
-    table.title = f"Cuts right/wrong/missed in {len(joined)} films of {len(sequences[1::2])} sequences, seed {SEED}"
+    table.title = f"Cuts right/wrong/missed in {len(joined)} videos of {len(sequences[1::2])} sequences, seed {SEED}"
     console.print(table)
     return figures
