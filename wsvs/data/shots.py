@@ -43,7 +43,7 @@ class ShotDataset(Dataset):
         item = self.items[index]
         frames = _Frames(item, self.read(item["file"], item["start"], item["stop"], total=item["total"]))
         kept: list[np.ndarray] | None = [] if self.keep is None or self.keep(item) else None
-        sound = set(sound_frames(item)) if item.get("odd") or item.get("blank") else None
+        sound = None if is_whole(item) else set(sound_frames(item))
         try:
             graph = self.describe(_sound(frames if kept is None else _kept(frames, kept), item["start"], sound))
         except BadItem as error:
@@ -87,6 +87,11 @@ class _Frames:
             return None
         finally:
             self.seconds += time.perf_counter() - begun
+
+
+def is_whole(item: Item) -> bool:
+    """Is every frame of a shot part of its graph?"""
+    return not (item.get("odd") or item.get("blank"))
 
 
 def sound_frames(item: Item) -> list[int]:

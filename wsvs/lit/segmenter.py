@@ -21,7 +21,7 @@ from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import write_mask
 from wsvs.data.loading import scaled
-from wsvs.data.shots import sound_frames
+from wsvs.data.shots import is_whole, sound_frames
 from wsvs.lit.overlay import write_overlay
 from wsvs.nets.attention import activations, merge_scales, resize
 from wsvs.nets.model import SegmentationNet, require_finite
@@ -88,7 +88,7 @@ class SegmenterModule(pl.LightningModule):
         if self.net is None or not batch["item"]["classes"]:
             return None, None
         item, frames = batch["item"], batch["frames"]
-        if left_out(item):
+        if not is_whole(item):
             frames = frames[[number - item["start"] for number in sound_frames(item)]]
         return self.attend(frames, item["classes"])
 
@@ -232,18 +232,13 @@ class MaskWriter(BasePredictionWriter):
         return guided(masks[mask], frames[frame], size)
 
 
-def left_out(item: dict[str, Any]) -> bool:
-    """Has a shot frames that are no part of its graph?"""
-    return bool(item.get("odd") or item.get("blank"))
-
-
 def mask_sources(item: dict[str, Any], count: int) -> list[tuple[int, int] | None]:
     """Which of `count` masks each frame of a shot takes, and the place in the shot of the frame that it belongs to.
 
     None for a blank frame: it shows nothing. An odd frame takes the mask of the nearest frame that has one; of two that
     of the earlier.
     """
-    if not left_out(item):
+    if is_whole(item):
         return [(t, t) for t in range(count)]
     sound = np.array(sound_frames(item)) - item["start"]
     blank = {number - item["start"] for number in item.get("blank", ())}
