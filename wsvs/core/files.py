@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import uuid
@@ -137,3 +138,19 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise UserError(f"line {number} is not JSON: {error}", where=path) from error
+
+
+def expand_pattern(given: Path) -> tuple[Path, list[Path]] | None:
+    """(folder before the first wildcard, what fits the pattern, sorted); None where there is no wildcard.
+
+    A folder that has brackets in its name is one, no wildcard.
+    """
+    parts = given.parts
+    fixed = 0
+    while fixed < len(parts) and (not glob.has_magic(parts[fixed]) or Path(*parts[: fixed + 1]).is_dir()):
+        fixed += 1
+    if fixed == len(parts):
+        return None
+    root = Path(*parts[:fixed])
+    pattern = str(Path(glob.escape(str(root)), *parts[fixed:]))
+    return root, [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from wsvs.core.errors import UserError
-from wsvs.core.files import files_below
+from wsvs.core.files import expand_pattern, files_below
 from wsvs.core.frame_folders import SUFFIXES, FrameFolder, find_frames
 from wsvs.core.video_files import why_not_video
 from wsvs.core.words import counted
@@ -90,20 +89,16 @@ def _look_for(given: str, key: str) -> Found:
                 f"not a video ({kind})", where=f"{key}={given}", remedy="give a video, or a folder of numbered images"
             )
         return Found(path.parent, [path])
-    parts = path.parts
-    fixed = 0  # leading parts without a wildcard; a folder that has brackets in its name is one, too
-    while fixed < len(parts) and (not glob.has_magic(parts[fixed]) or Path(*parts[: fixed + 1]).is_dir()):
-        fixed += 1
-    if fixed == len(parts):
+    expanded = expand_pattern(path)
+    if expanded is None:
         raise UserError(
             "folder of videos not found", where=given,
             remedy="check the path: a folder, a file, a pattern such as 'videos/*.mp4', or a list of these "
             f"('{key}=[a.mp4,more/]'); put quotes around a name with spaces, brackets or commas: '{key}=\"a (1).mp4\"'",
         )
-    root = Path(*parts[:fixed])
-    matches = sorted(glob.glob(str(Path(glob.escape(str(root)), *parts[fixed:])), recursive=True))
+    root, matches = expanded
     found = Found(root)
-    below = [_look_for(match, key) if Path(match).is_dir() else _file(Path(match)) for match in matches]
+    below = [_look_for(str(match), key) if match.is_dir() else _file(match) for match in matches]
     for one in below:
         found.videos += one.videos
         found.unread |= one.unread

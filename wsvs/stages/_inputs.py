@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from wsvs.core.errors import UserError
+from wsvs.core.files import expand_pattern
 from wsvs.core.video_files import EXTENSIONS as VIDEO_EXTENSIONS
 from wsvs.data.images import EXTENSIONS
 
@@ -42,18 +42,13 @@ def _look_for(given: str) -> tuple[Path, dict[str, Path | None] | None]:
         if path.suffix.lower() not in (*EXTENSIONS, *FILMS):
             raise UserError("neither an image nor a video", where=f"input={given}", remedy=kinds)
         return path.parent, {path.stem: path}
-    parts = path.parts
-    fixed = 0  # leading parts without a wildcard; a folder that has brackets in its name is one, too
-    while fixed < len(parts) and (not glob.has_magic(parts[fixed]) or Path(*parts[: fixed + 1]).is_dir()):
-        fixed += 1
-    if fixed == len(parts):
+    expanded = expand_pattern(path)
+    if expanded is None:
         raise UserError(
             "no such image, video or folder", where=f"input={given}",
             remedy="check the path; put quotes around one with spaces, brackets or commas: 'input=\"my cat (1).jpg\"'",
         )
-    root = Path(*parts[:fixed])
-    pattern = str(Path(glob.escape(str(root)), *parts[fixed:]))
-    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    root, matches = expanded
     files = [match for match in matches if not match.is_dir() and match.suffix.lower() in (*EXTENSIONS, *FILMS)]
     if not files:
         raise UserError("no image or video fits this pattern", where=f"input={given}", remedy=kinds)
