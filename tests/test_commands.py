@@ -132,6 +132,7 @@ def _videos(toy: Path, folder: Path) -> None:
         (folder / "video_truth" / name / video.stem).symlink_to(toy / "video_masks" / video.stem)
     for masks in (toy / "video_masks").iterdir():  # shots are named after their clip alone
         (folder / "video_truth" / masks.name).symlink_to(masks)
+    (folder / "video_masks").symlink_to("video_truth")  # of any other tool
     (folder / "classes.tsv").write_text("\n".join(table) + "\n")
     shutil.copy(video, folder / "film.mp4")
 

@@ -97,7 +97,7 @@ def test_work_of_many_sizes_and_a_part_of_it(clock, caplog):
     clock.time += 2
     progress.on_predict_batch_end(fake, None, None, None, 0)
     clock.time += 2
-    progress.within(fake, 6)
+    progress.within(fake, 1, 6)
     clock.time += 2
     progress.on_predict_batch_end(fake, None, None, None, 1)
     assert caplog.messages == [
@@ -115,7 +115,7 @@ def test_a_film_with_more_frames_than_its_header_says(clock, caplog):
     progress.on_predict_start(fake, None)
     for part in (30, 60, 88):
         clock.time += 2
-        progress.within(fake, part)
+        progress.within(fake, 0, part)
     clock.time += 2
     progress.on_predict_batch_end(fake, None, None, None, 0)
     assert [message.partition(",")[0] for message in caplog.messages] == [

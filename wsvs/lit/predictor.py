@@ -200,7 +200,7 @@ class PredictionWriter(BasePredictionWriter):
 
             def tell(done: int) -> None:
                 for meter in meters:
-                    meter.within(trainer, done)
+                    meter.within(trainer, batch_idx, done)
 
             self._write_film(name, prediction["film"], prediction["frames"], tell)
         else:

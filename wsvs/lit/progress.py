@@ -23,7 +23,6 @@ class Progress(pl.Callback):
         self._meter: Meter | None = None
         self._done = 0
         self._amounts: list[float] = []
-        self._batch = 0  # the one that is at hand
 
     def _start(self, trainer: pl.Trainer, total: float, unit: str, *, done: int = 0, share: str = "") -> None:
         self._done = done
@@ -54,16 +53,15 @@ class Progress(pl.Callback):
         batches = int(sum(trainer.num_predict_batches))
         work = getattr(trainer, "datamodule", None)
         self._amounts = [1] * batches if work is None else list(work.amounts[:batches])
-        self._batch = 0
         share = "on this rank" if work is not None and trainer.world_size > 1 else ""
         self._start(trainer, sum(self._amounts), "batches" if work is None else work.unit, share=share)
 
-    def within(self, trainer: pl.Trainer, part: int) -> None:
-        """So much of the batch at hand is done, of a film that is written frame by frame: it may have more of them
-        than its header says."""
-        more = part - int(self._amounts[self._batch])
+    def within(self, trainer: pl.Trainer, batch_idx: int, part: int) -> None:
+        """So much of a batch is done, of a video that is written frame by frame: it may have more frames than its
+        header says. The batch ends after that."""
+        more = part - int(self._amounts[batch_idx])
         if more > 0:
-            self._amounts[self._batch] += more
+            self._amounts[batch_idx] += more
             if self._meter is not None and self._meter.total is not None:
                 self._meter.total += more
         self._tell(trainer, self._done + part)
@@ -72,7 +70,6 @@ class Progress(pl.Callback):
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         self._done += int(self._amounts[batch_idx])
-        self._batch = batch_idx + 1
         self._tell(trainer, self._done)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -123,7 +123,8 @@ def build_trainer(
     if rank() == 0:
         keep_metrics(run.dir)
     loggers = [instantiate(item, _convert_="all") for name, item in cfg.logger.items() if item and name != "wandb"]
-    callbacks: list[pl.Callback] = [StopOnTerm()]
+    # Writers before the callbacks that count what is done.
+    callbacks: list[pl.Callback] = [StopOnTerm(), *extra.pop("callbacks", [])]
     if cfg.logger.get("wandb"):
         loggers.append(Metrics(run.tracker.wandb if run.tracker else None, str(run.dir)))
     if monitor and run.tracker and run.tracker.media:
@@ -141,7 +142,6 @@ def build_trainer(
                 callbacks.append(instantiate(item, **chosen, _convert_="all"))
         elif item is not None:
             callbacks.append(instantiate(item, _convert_="all"))
-    callbacks += extra.pop("callbacks", [])
     if monitor and not any(getattr(item, "filename", "") == "best" for item in callbacks):
         raise UserError(
             "no callback keeps a checkpoint: all would be lost at the end", where="callbacks",
