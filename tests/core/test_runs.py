@@ -157,6 +157,19 @@ def test_other_names_of_one_folder_are_taken(name):
     assert check_folder_name("name", name) == name
 
 
+@pytest.mark.parametrize("id", ["4711/12", "my run/0"])
+def test_a_run_id_may_be_that_of_a_job_of_a_sweep(id, monkeypatch):
+    monkeypatch.setenv("WSVS_RUN_ID", id)
+    assert run_id() == id
+
+
+@pytest.mark.parametrize("id", ["../1", "/1", "a/../1", "a/b/1", "a/1/", "a/x", "a/-1", ".a/1"])
+def test_other_run_ids_of_several_folders_are_refused(id, monkeypatch):
+    monkeypatch.setenv("WSVS_RUN_ID", id)
+    with pytest.raises(UserError, match="WSVS_RUN_ID "):
+        run_id()
+
+
 @pytest.mark.parametrize("out", ["", " ", "~/runs", "~"])
 def test_a_folder_that_would_not_be_the_one_meant_is_refused(out):
     with pytest.raises(UserError, match="out is not a folder"):

@@ -79,7 +79,8 @@ def run_id() -> str:
                 where="TORCHELASTIC_RUN_ID", remedy="use torchrun --standalone, or set WSVS_RUN_ID=<some id>",
             )
         if value:
-            check_folder_name(variable, value)
+            sweep, _, job = value.rpartition("/")  # <sweep>/<number>: a job of a sweep that is an array of a scheduler
+            check_folder_name(variable, sweep if sweep and job.isdecimal() else value)
             break
     else:
         value = datetime.now().strftime("%Y%m%d-%H%M%S-") + f"{os.getpid() % 10000:04d}"
