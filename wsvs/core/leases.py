@@ -8,7 +8,6 @@ Not below XDG_RUNTIME_DIR or TMPDIR: a job that does not have the same variable 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import stat
@@ -18,9 +17,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
+from wsvs.core.locks import available, lock, unlock
+
 log = logging.getLogger("wsvs")
 
-FOLDER = Path(f"/tmp/wsvs-{os.getuid()}")
+USER = os.getuid() if hasattr(os, "getuid") else 0  # Windows has no user ids, nor the locks
+FOLDER = Path(f"/tmp/wsvs-{USER}")
 EVERY = 1.0  # seconds between two looks
 
 
@@ -76,20 +78,15 @@ def _users(names: Sequence[str], candidates: Sequence[int], mine: Sequence[int])
 
 def _try(path: Path, held: ExitStack, *, block: bool) -> bool:
     """Lock a file, and keep byte 0 of it until `held` is closed. Does another process have any byte of it, it fails."""
-    stream = _open(path)
-    try:
-        fcntl.lockf(stream, fcntl.LOCK_EX | (0 if block else fcntl.LOCK_NB))
-    except BlockingIOError:
-        stream.close()
-        return False
-    except BaseException:
-        stream.close()
-        raise
-    held.enter_context(stream)
-    stream.truncate(0)
-    stream.write(f"{os.getpid()}\n")
-    stream.flush()
-    fcntl.lockf(stream, fcntl.LOCK_UN, 0, 1)  # the other bytes are for the ranks
+    with ExitStack() as opened:
+        stream = opened.enter_context(_open(path))
+        if not lock(stream, block=block):
+            return False
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        unlock(stream, start=1)  # the other bytes are for the ranks
+        held.enter_context(opened.pop_all())
     return True
 
 
@@ -97,7 +94,7 @@ def share(name: str, rank: int, held: ExitStack) -> None:
     """A rank's share in a GPU of its job: it may live a moment longer than the job's own process."""
     stream = held.enter_context(_open(_file(name)))
     with suppress(OSError):
-        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, rank)
+        lock(stream, start=rank, length=1)
 
 
 def _open(path: Path) -> IO[str]:
@@ -110,13 +107,16 @@ def _file(name: str) -> Path:
 
 def can_lock() -> bool:
     """Is there a folder for the locks that is this user's alone?"""
+    if not available():
+        log.warning("cannot lock GPUs on this system: jobs at the same time may take the same one")
+        return False
     try:
         FOLDER.mkdir(mode=0o700, exist_ok=True)
         found = FOLDER.lstat()
     except OSError as error:
         log.warning("cannot lock GPUs (%s): jobs at the same time may take the same one", error)
         return False
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+    if found.st_uid != USER or not stat.S_ISDIR(found.st_mode):
         log.warning("cannot lock GPUs (%s is not ours): jobs at the same time may take the same one", FOLDER)
         return False
     return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -26,6 +24,7 @@ from wsvs.core import runs
 from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
+from wsvs.core.locks import lock
 from wsvs.core.processes import end_with, world_size
 from wsvs.core.processes import rank as rank  # stages take it from here
 from wsvs.core.sweeps import unfinished
@@ -320,16 +319,16 @@ def take_lock(directory: Path) -> IO[str]:
     """A record lock dies with its process, even by kill -9, and is not inherited by loader workers."""
     stream = (directory / LOCK).open("w", encoding="utf-8")
     try:
-        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = lock(stream)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            log.warning("no locks on this file system (%s): start this run only once", error.strerror)
-            return stream
+        log.warning("no locks on this file system (%s): start this run only once", error.strerror)
+        return stream
+    if not free:
         stream.close()
         raise UserError(
             "another process works in this run directory", where=directory,
             remedy="wait for it, or start with another name=... or WSVS_RUN_ID",
-        ) from None
+        )
     return stream
 
 
