@@ -334,7 +334,8 @@ def explain_config_error(error: Exception) -> UserError:
 
 def _unreadable_override(word: str) -> UserError:
     """A word that Hydra's grammar does not take, such as the name of a file: how to write it."""
-    from wsvs.stages._next import for_shell, quote
+    from wsvs.core.console import for_shell
+    from wsvs.stages._next import quote
 
     key, said, value = word.partition("=")
     remedy = "a value with spaces wants quotes within quotes: 'input=\"my cat (1).jpg\"'"

@@ -5,23 +5,27 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.reports import Page, finish, make_world
 from wsvs.core.files import read_json, write_jsonl
 from wsvs.core.masks import write_mask
 from wsvs.core.pictures import heat
-from wsvs.stages._report_flow import Count
-from wsvs.stages._report_page import page
-from wsvs.stages._report_pictures import prediction_scores
-from wsvs.stages._report_template import STYLE
-from wsvs.stages.report import finished_runs, predictions
+from wsvs.report import page as page_module
+from wsvs.report.found import finished_evaluations, finished_runs
+from wsvs.report.page import page
+from wsvs.report.predictions import image_scores, predictions
+from wsvs.report.records import Count, Evaluation, ImageCard, Report, ShotCard, StageRun
+from wsvs.stages import STAGES
+
+STYLE = Path(page_module.__file__).with_name("templates").joinpath("page.css").read_text()
 
 
 @pytest.fixture
@@ -76,12 +80,12 @@ def opened(address: str) -> Image.Image:
 
 def test_shots(report, world):
     shots = Page(report).data["shots"]
-    assert [shot["class"] for shot in shots] == ["cat", "dog", "cat"]  # the classes take turns
+    assert [shot["category"] for shot in shots] == ["cat", "dog", "cat"]  # the classes take turns
     assert [shot["energy"] for shot in shots] == [10.0, 20.0, 30.0] and {shot["area"] for shot in shots} == {0.2292}
     assert [shot["url"] for shot in shots] == ["https://example.org/a?x=1&y=2", None, (world / "clip 1.mp4").as_uri()]
     assert {shot["clip"] for shot in shots} == {(world / "clip 1.mp4").as_uri()}
     assert [opened(shot["mask"]).size for shot in shots] == [(40, 30)] * 3
-    assert [sorted({"attention", "motion"} & set(shot)) for shot in shots] == [["attention", "motion"], [], []]
+    assert [(bool(shot["attention"]), bool(shot["motion"])) for shot in shots] == [(True, True), *[(False, False)] * 2]
     motion = opened(shots[0]["motion"])
     brightest = heat(np.ones((1, 1)))[0, 0]
     assert motion.size == (26, 20) and np.asarray(motion).mean((0, 1)) == pytest.approx(brightest, abs=6)
@@ -117,15 +121,15 @@ def test_counts_are_those_of_the_stages(tiny_runs, wsvs):
     assert flow["frames", "used"][0] == counts["decoder"]["frames"]
     assert all(sum(numbers[1:]) == numbers[0] for (unit, _), numbers in flow.items() if unit != "images")
     assert len(parsed.data["shots"]) == counts["segment"]["segmented"]
-    assert all({"mask", "motion"} <= set(shot) for shot in parsed.data["shots"])
-    assert any("attention" in shot for shot in parsed.data["shots"])  # of an encoder that has learned little
+    assert all(shot["mask"] and shot["motion"] for shot in parsed.data["shots"])
+    assert any(shot["attention"] for shot in parsed.data["shots"])  # of an encoder that has learned little
     shutil.rmtree(tiny_runs / "report")
 
 
 def test_an_image_of_nothing_is_no_best_one(tmp_path):
     for folder, share in (("p", 0), ("t", 0), ("p2", 1), ("t2", 0)):
         write_mask(tmp_path / folder[0] / f"{folder[1:]}.png", np.full((2, 2), share, np.uint8))
-    assert prediction_scores(tmp_path / "p", tmp_path / "t", ["", "2"], 2) == {"2": 0.0}
+    assert image_scores(tmp_path / "p", tmp_path / "t", ["", "2"], 2) == {"2": 0.0}
 
 
 def test_whole_videos_have_cards_too(wsvs, world, tmp_path):
@@ -158,12 +162,12 @@ def test_what_is_not_there_is_left_out(wsvs, world, tmp_path):
     assert status == 2 and "report.width must be a whole number" in err
 
 
-def settings(world: Path, **inputs: str) -> DictConfig:
-    """As much of the configuration as the report's parts read."""
-    return OmegaConf.create({
-        "out": str(world / "out"), "name": "n", "debug": False, "inputs": {"encoder": None} | inputs,
-        "report": {"shots": 5, "images": 24, "width": 40},
-    })
+def found_in(world: Path) -> tuple[dict[str, Path], list[str]]:
+    return finished_runs(world / "out/n", STAGES, {})
+
+
+def predicted(world: Path, most: int = 24) -> tuple[tuple[list[ImageCard], list[ImageCard], int], list[str]]:
+    return predictions(finished_evaluations(world / "out/n"), most, 40)
 
 
 def test_folder_that_was_moved(wsvs, world, tmp_path):
@@ -190,12 +194,12 @@ def test_run_that_is_gone(world):
     """In its place stands the last of its stage; else the stage is left out. Both are told."""
     segment = world / "out/n/segment"
     (segment / "r").rename(segment / "r2")
-    found, [note] = finished_runs(settings(world))
+    found, [note] = found_in(world)
     assert found["segment"] == segment / "r2" and len(found) == 7
     assert note.startswith("The run of stage segment that decoder has read is not there, the last one is shown instead")
     assert "r2" in note and str(segment / "r") in note
     shutil.rmtree(segment)
-    found, [note] = finished_runs(settings(world))
+    found, [note] = found_in(world)
     assert "and there is no other" in note and "segment" not in found
 
 
@@ -209,37 +213,32 @@ def test_named_run_must_be_there(wsvs, world):
 )
 def test_missing_folder_is_named(world, folder, said):
     (world / folder).rename(world / "elsewhere")
-    cfg = settings(world)
-    assert predictions(cfg, cfg.report)[1] == [f"No pictures of predictions: {said}: {world / folder}"]
+    assert predicted(world)[1] == [f"No thumbnails of predictions: {said}: {world / folder}"]
 
 
 def test_images_that_are_gone_are_counted(world):
     (world / "images/i3.png").unlink()
-    cfg = settings(world)
-    cfg.report.images = 2
-    found, notes = predictions(cfg, cfg.report)
-    assert found["best"] == [] and [one["id"] for one in found["worst"]] == ["i0"] and found["of"] == 4
-    assert notes == [f"1 of 2 predictions have no picture: their images are not in {world / 'images'}"]
+    (best, worst, total), notes = predicted(world, 2)
+    assert best == [] and [one.id for one in worst] == ["i0"] and total == 4
+    assert notes == [f"1 of 2 predictions have no thumbnail: their images are not in {world / 'images'}"]
 
 
 def test_masks_with_labels_of_their_own(world):
     """evaluate.prediction_names: the label 1 of these masks is the truth's 2, so none of them is right."""
     evaluate = world / "out/n/evaluate/r"
     (evaluate / "confusion.csv").write_text("truth \\ prediction,background,cat,dog\nbackground,6,2,0\n")
-    cfg, config = settings(world), OmegaConf.load(evaluate / ".hydra/config.yaml")
+    config = OmegaConf.load(evaluate / ".hydra/config.yaml")
     config.evaluate.prediction_names = ["background", "dog"]
     OmegaConf.save(config, evaluate / ".hydra/config.yaml")
-    assert {one["iou"] for one in predictions(cfg, cfg.report)[0]["best"]} == {0.0}
+    assert {one.iou for one in predicted(world)[0][0]} == {0.0}
 
 
 def test_so_many_images(world):
-    cfg = settings(world)
     for images, best, worst in (
         (0, [], []), (1, ["i3"], []), (3, ["i3", "i2"], ["i0"]), (50, ["i3", "i2"], ["i0", "i1"])
     ):
-        cfg.report.images = images
-        found, notes = predictions(cfg, cfg.report)
-        assert [[one["id"] for one in found[key]] for key in ("best", "worst")] == [best, worst] and notes == []
+        found, notes = predicted(world, images)
+        assert [[one.id for one in cards] for cards in found[:2]] == [best, worst] and notes == []
 
 
 def test_cut_gallery_knows_the_whole(wsvs, world):
@@ -248,24 +247,14 @@ def test_cut_gallery_knows_the_whole(wsvs, world):
     assert len(data["shots"]) == 2 and data["inAll"] == {"cat": 2, "dog": 1}
 
 
-def content(**more) -> dict:
-    """What a page is made of, next to nothing."""
-    return {
-        "name": "n", "made": "today", "notes": [], "stages": [], "flow": [], "curves": {}, "evaluations": [],
-        "shots": [], "shots_in_all": {}, "predictions": {"best": [], "worst": [], "of": 0},
-    } | more
-
-
-def scored(per_class: list[list[str]], **more) -> dict:
-    return {
-        "label": "all", "kind": "image", "scored": "predict", "split": "val", "results": {}, "per_class": per_class,
-        "confusion": [], **more,
-    }
+def scored(per_class: list[list[str]], **more) -> Evaluation:
+    return replace(Evaluation("all", "image", "predict", "val", {}, per_class), **more)
 
 
 def parse(tmp_path: Path, **more) -> Page:
+    """A page of next to nothing, and this."""
     path = tmp_path / "page.html"
-    path.write_text(page(content(**more)))
+    path.write_text(page(replace(Report("n", "today"), **more)))
     return Page(path)
 
 
@@ -286,17 +275,13 @@ def test_score_that_is_none_is_a_dash(tmp_path):
 def test_names_are_text_wherever_they_stand(tmp_path):
     """Tags, quotes, brackets and Arabic in names of classes, evaluations, runs and shots."""
     name = "<i>[\"a\"]</i> & 'b' \u0642\u0637\u0629 </script>"
-    shot = {"shot": name, "class": name, "clip": None, "url": None}
-    shot |= dict.fromkeys(("score", "energy", "area", "frames", "mask"))
-    image = {"id": name, "iou": 0.5, "file": None, "prediction": None, "truth": None}
+    image = ImageCard(name, 0.5, None, "", "")
     parsed = parse(
         tmp_path, name=name, notes=[name], flow=[Count("videos", "found", 1, {name: 1})],
         evaluations=[scored([["class", "iou"], [name, "0.5"]], label=name, scored=name, results={name: 0.5},
                             confusion=[["", name], [name, "1"]])],
-        shots=[shot], shots_in_all={name: 1}, predictions={"best": [image], "worst": [image], "of": 2},
-        curves={"encoder": {name: [(0.0, 1.0)]}},
-        stages=[{"stage": "encoder", "run": name, "seconds": 1, "supervision": name, "command": name,
-                 "versions": {name: name}, "commit": name}],
+        shots=[ShotCard(name, name, 1)], shots_in_all={name: 1}, best=[image], worst=[image], scored_images=2,
+        curves={"encoder": {name: [(0.0, 1.0)]}}, stages=[StageRun("encoder", name, 1, name, name, {name: name}, name)],
     )
     assert not [tag for tag, _ in parsed.tags if tag == "i"] and sum(tag == "script" for tag, _ in parsed.tags) == 2
     assert parsed.notes == [name] and parsed.data["inAll"] == {name: 1} and parsed.data["shots"][0]["shot"] == name
@@ -311,7 +296,7 @@ def test_names_are_text_wherever_they_stand(tmp_path):
 def test_every_row_and_column_has_a_name(report):
     text = report.read_text()
     assert not re.search(r"<th[^>]*></th>", text)
-    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", text)
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", text, re.DOTALL)
     assert len(rows) > 30 and all(row.startswith("<th scope=") for row in rows)
     labels = re.findall(r'<nav[^>]*aria-label="(.*?)"', text)
     assert len(labels) == 7 and len(set(labels)) == 7

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from tests.browser import Browser
-from wsvs.stages._report_flow import Count
-from wsvs.stages._report_page import page
+from wsvs.report.page import page
+from wsvs.report.records import Count, Evaluation, ImageCard, Report, ShotCard, StageRun
 
 pytestmark = pytest.mark.slow
 NASTY = "</script><script>throw 1</script>"
@@ -19,33 +20,28 @@ NAMES = "[...document.querySelectorAll('#shots-cards b')].map(one => one.textCon
 FOCUSED = "document.activeElement.id || document.activeElement.className || document.activeElement.tagName"
 
 
-def many(count: int) -> dict:
+def many(count: int) -> Report:
     shots = [
-        {"shot": f"{kind}/{k:05d}{NASTY if k == 7 else ''}", "class": kind, "score": (k * 37 % count) / count,
-         "frames": 6, "area": 0.1, "url": f"https://example.org/{k}", "clip": f"file:///clips/{k}.mp4",
-         "energy": None if k == 3 else float(k), "mask": PIXEL, "attention": PIXEL, "motion": PIXEL}
+        ShotCard(
+            f"{kind}/{k:05d}{NASTY if k == 7 else ''}", kind, 6, f"https://example.org/{k}", f"file:///clips/{k}.mp4",
+            (k * 37 % count) / count, None if k == 3 else float(k), 0.1, mask=PIXEL, attention=PIXEL, motion=PIXEL,
+        )
         for k, kind in ((k, f"kind {k % 7}") for k in range(count))
     ]
     classes = {f"kind {k}": count // 7 for k in range(7)}
-    images = [
-        {"id": f"i{k}", "iou": 0.5, "file": f"file:///{k}.jpg", "prediction": PIXEL, "truth": PIXEL} for k in range(60)
-    ]
+    images = [ImageCard(f"i{k}", 0.5, f"file:///{k}.jpg", PIXEL, PIXEL) for k in range(60)]
     confusion = [["", *"abcdefghijklmnopqrstu"], *([name, *["1"] * 21] for name in "abcdefghijklmnopqrstu")]
-    return {
-        "name": f"n {NASTY}", "made": "today", "notes": [f"not there: {'long/' * 40}"], "shots": shots,
-        "shots_in_all": dict(Counter(shot["class"] for shot in shots)),
-        "predictions": {"best": images, "worst": images[:5], "of": 99},
-        "flow": [Count("videos", "found", count, classes), Count("frames", "relevant", count, classes)],
-        "curves": {"encoder": {"val/map": [(0.0, 0.1), (9.0, 0.9)]}},
-        "evaluations": [{
-            "label": "all", "kind": "image", "scored": "predict", "split": "val", "results": {"mIoU": 0.5},
-            "per_class": [["class", "iou"], ["a", "0.5"]], "confusion": confusion,
-        }],
-        "stages": [{
-            "stage": "encoder", "run": "/a/" + "long/" * 30, "seconds": 1, "supervision": "image tags",
-            "command": "wsvs stage=encoder " + "data.root=somewhere " * 9, "versions": {"torch": "2"}, "commit": None,
-        }],
-    }
+    return Report(
+        f"n {NASTY}", "today", [f"not there: {'long/' * 40}"],
+        stages=[StageRun("encoder", "/a/" + "long/" * 30, 1, "image tags", "wsvs stage=encoder "
+                         + "data.root=somewhere " * 9, {"torch": "2"}, None)],
+        flow=[Count("videos", "found", count, classes), Count("frames", "relevant", count, classes)],
+        curves={"encoder": {"val/map": [(0.0, 0.1), (9.0, 0.9)]}},
+        evaluations=[Evaluation("all", "image", "predict", "val", {"mIoU": 0.5}, [["class", "iou"], ["a", "0.5"]],
+                                confusion)],
+        shots=shots, shots_in_all=Counter(shot.category for shot in shots), best=images, worst=images[:5],
+        scored_images=99,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +68,8 @@ def opened(browser, written):
 
 def expected(key: str, highest: bool, kind: str | None = None) -> list[str]:
     """Names of the first page."""
-    kept = [one for one in many(MANY)["shots"] if one[key] is not None and kind in (None, one["class"])]
-    return [one["shot"] for one in sorted(kept, key=lambda one: one[key], reverse=highest)][:PAGE]
+    kept = [one for one in many(MANY).shots if getattr(one, key) is not None and kind in (None, one.category)]
+    return [one.shot for one in sorted(kept, key=lambda one: getattr(one, key), reverse=highest)][:PAGE]
 
 
 def choose(browser: Browser, selector: str, steps: int) -> None:
@@ -137,12 +133,11 @@ def test_only_pictures_that_are_shown_are_in_the_document(opened):
 
 def test_gallery_that_was_cut_says_so(browser, tmp_path):
     """And a shot whose pictures are gone has no empty link."""
-    content = many(21)
-    content["shots"] = content["shots"][:5]
-    content["shots"][0] |= {"mask": None, "attention": None, "motion": None, "clip": None, "url": None}
-    content["shots"][1] |= {"clip": None}
+    whole = many(21)
+    first, second, *others = whole.shots[:5]
+    shots = [ShotCard(first.shot, first.category, 6, score=first.score), replace(second, clip=None), *others]
     path = tmp_path / "report.html"
-    path.write_text(page(content))
+    path.write_text(page(replace(whole, shots=shots)))
     browser.open(path)
     place = "document.querySelector('#shots-gallery .place').textContent"
     assert browser.ask(place) == "5 of 21 shots"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 from rich.console import Console
@@ -32,3 +33,8 @@ def show(table: Table) -> None:
         console.print(first[1], soft_wrap=True, highlight=False)
         for name, cell in others:
             console.print(f"  {name}  {cell}" if name else f"  {cell}", soft_wrap=True, highlight=False)
+
+
+def for_shell(word: str) -> str:
+    """A word in quotes if it needs them; in double ones where it has single ones itself, which is easier to read."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from wsvs.core import runs
+from wsvs.core.console import for_shell
 from wsvs.data.tag_sources import FOLDERS
 from wsvs.stages import ALL_STAGES, STAGES, load_stage
 
@@ -105,11 +105,6 @@ def _missing(cfg: DictConfig, said: Collection[str], stage: str, run: Path) -> I
         for key, value in defaults(cfg, stage):
             path = os.path.relpath(run) if value == PREDICTED else str(value)
             yield f"{key}={path if re.fullmatch(r'[A-Za-z0-9_./-]*/[A-Za-z0-9_./-]*', path) else quote(path)}"
-
-
-def for_shell(word: str) -> str:
-    """A word in quotes if it needs them; in double ones where it has single ones itself, which is easier to read."""
-    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
 
 
 def defaults(cfg: DictConfig, stage: str) -> Iterator[tuple[str, Any]]:

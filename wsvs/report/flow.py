@@ -7,31 +7,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig
 
 from wsvs.core import runs
 from wsvs.core.files import read_jsonl
 from wsvs.core.records import Record
 from wsvs.data.frames import FrameSet
+from wsvs.report.records import Count, Evaluation
 from wsvs.retrieve.manifest import MANIFEST
 from wsvs.retrieve.table import tally
 
 _POINTS = 400  # of a curve, at most
 _STAMP = re.compile(r"\d{8}-\d{6}-\d{4}-?")
-
-
-@dataclass(frozen=True)
-class Count:
-    """So many `unit` are there after a step; those of each class where they are known."""
-
-    unit: str
-    step: str
-    total: int
-    by_class: Mapping[str, int] = field(default_factory=dict)
 
 
 def data_flow(found: Mapping[str, Path]) -> list[Count]:
@@ -120,25 +107,17 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return points[::-1][::every][::-1]
 
 
-def evaluations(cfg: DictConfig) -> list[Path]:
-    """All finished runs of stage evaluate, the last first."""
-    paths = [path.parent for path in Path(cfg.out, cfg.name, "evaluate").glob(f"*/{runs.SUMMARY}")]
-    kept = [path for path in paths if cfg.debug or not runs.read_summary(path).get("debug")]
-    return sorted(kept, key=lambda path: -runs.read_summary(path)["finished"])
-
-
-def evaluation(path: Path) -> dict[str, Any]:
-    """What an evaluation scored and what it got: {"label", "kind", "scored", "split", "results", "per_class", ...}."""
+def evaluation(path: Path) -> Evaluation:
+    """What a finished evaluation scored and what it found."""
     summary, cfg = runs.read_summary(path), Record(path).config
     scored = Path((cfg.predictions if cfg else None) or summary["inputs"].get("segment", ""))
     kind = str(cfg.evaluate.kind) if cfg else ""
-    return {
-        "label": label_of(path) or kind or path.name, "kind": kind,
-        "scored": ", ".join(part for part in (scored.parent.name, label_of(scored)) if part),
-        "split": summary["counts"].get("split", ""),
-        "results": {key: value for key, value in summary["results"].items() if isinstance(value, int | float)},
-        **{key: table_of(path / f"{key}.csv") for key in ("per_class", "confusion")},
-    }
+    return Evaluation(
+        label_of(path) or kind or path.name, kind,
+        ", ".join(part for part in (scored.parent.name, label_of(scored)) if part), summary["counts"].get("split", ""),
+        {key: value for key, value in summary["results"].items() if isinstance(value, int | float)},
+        *(table_of(path / f"{key}.csv") for key in ("per_class", "confusion")),
+    )
 
 
 def label_of(run: Path) -> str:

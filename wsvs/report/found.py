@@ -1,0 +1,72 @@
+"""The runs that a report is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wsvs.core import runs
+from wsvs.core.console import for_shell
+from wsvs.core.records import Record
+from wsvs.report.records import StageRun
+
+
+def finished_runs(
+    home: Path, stages: Sequence[str], given: Mapping[str, str | None], *, debug: bool = False
+) -> tuple[dict[str, Path], list[str]]:
+    """The runs to report on: of the last stage the one that finished last, of the others those that it has read.
+
+    A stage that no later one has read is there with the run that finished last; `given` names another.
+
+    Args:
+        home: <out>/<name>.
+        stages: All of them, in the order of the pipeline.
+
+    Returns:
+        {stage: its run}, and a sentence for each run that is not the one that was read.
+
+    Raises:
+        UserError: A run that is given is no finished run.
+    """
+    where = (home.parent, home.name)
+    found = {stage: runs.require_run(*where, stage, path) for stage, path in given.items() if path}
+    notes: list[str] = []
+    moved: list[str] = []
+    for stage in reversed(stages):
+        path = found.get(stage) or runs.find_run(*where, stage, debug=debug)
+        if path is None:
+            continue
+        found[stage] = path
+        record = Record(path)
+        for name in runs.read_summary(path)["inputs"]:
+            if name in found:
+                continue
+            read = record.read(name, debug=debug)
+            now = read.now or runs.find_run(*where, name, debug=debug)
+            if now is not None:
+                found[name] = now
+            if not read.same:
+                shown = f"the last one is shown instead, {now.name}" if now else "and there is no other"
+                notes.append(f"The run of stage {name} that {stage} has read is not there, {shown}: {read.recorded}")
+            elif now != read.recorded:
+                moved.append(name)
+    if moved:
+        names = ", ".join(sorted(moved, key=stages.index))
+        notes.append(f"These runs are not where they were when others read them: {names}.")
+    return {stage: found[stage] for stage in stages if stage in found}, notes
+
+
+def stage_run(stage: str, path: Path) -> StageRun:
+    summary = runs.read_summary(path)
+    return StageRun(
+        stage, str(path), summary["seconds"], summary.get("supervision"),
+        " ".join(["wsvs", *map(for_shell, summary["overrides"])]), summary.get("versions", {}),
+        summary.get("git_commit"),
+    )
+
+
+def finished_evaluations(home: Path, *, debug: bool = False) -> list[Path]:
+    """All finished runs of stage evaluate, the last first."""
+    found = {path.parent: runs.read_summary(path.parent) for path in home.glob(f"evaluate/*/{runs.SUMMARY}")}
+    kept = [path for path, summary in found.items() if debug or not summary.get("debug")]
+    return sorted(kept, key=lambda path: -found[path]["finished"])

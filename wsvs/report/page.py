@@ -1,0 +1,92 @@
+"""The report as one HTML page that asks nothing of any server: templates/ filled with the report's records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from wsvs.core.sweeps import MINIMIZE
+from wsvs.report.records import Report
+
+_WIDTH, _HEIGHT, _LEFT, _EDGE = 320, 150, 34, 18  # of a curve, in its own units
+_LINKED = ("http://", "https://", "file://")
+_SHARES = ("iou", "j", "precision", "recall")
+
+
+def page(report: Report) -> str:
+    """HTML of a report."""
+    environment = Environment(
+        loader=PackageLoader("wsvs.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.filters.update(cell=cell, curve=curve, figure=figure, gallery_data=gallery_data)
+    environment.globals.update(source=lambda name: Markup(_source(environment, name)), MINIMIZE=MINIMIZE)
+    return environment.get_template("page.html.j2").render(report=report)
+
+
+def _source(environment: Environment, name: str) -> str:
+    """A file beside the templates as it stands."""
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def cell(value: object) -> str:
+    """A value as the tables write it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not math.isfinite(value):
+        return "\u2013"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def figure(word: str, key: str) -> tuple[Any, float | None]:
+    """A cell of an evaluation's table of classes: its number, else its text; and its share where it is one."""
+    try:
+        value = int(word) if word.isdigit() else float(word)
+    except ValueError:
+        return word, None
+    share = float(value) if key in _SHARES and math.isfinite(value) else None
+    return (value if share is None else share), share
+
+
+def gallery_data(report: Report) -> dict[str, Any]:
+    """What the page's script shows. Only what leads to a page or a file is a link: a table of videos may hold anything.
+    """
+    cards = {key: [asdict(one) for one in getattr(report, key)] for key in ("shots", "best", "worst")}
+    for card in chain(*cards.values()):
+        for key in {"url", "clip", "file"} & card.keys():
+            card[key] = card[key] if str(card[key] or "").startswith(_LINKED) else None
+    return {**cards, "inAll": report.shots_in_all}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric over the steps as an SVG: axes from 0 or the lowest value to the highest."""
+
+    points: str
+    end: tuple[float, float]
+    ticks: Sequence[tuple[float, float]]
+    steps: float
+    width: int = _WIDTH
+    height: int = _HEIGHT
+    left: int = _LEFT
+    right: int = _WIDTH - _EDGE
+
+
+def curve(points: Sequence[tuple[float, float]]) -> Curve:
+    steps = max(1.0, max(x for x, _ in points))
+    low, high = min(0.0, min(y for _, y in points)), max(y for _, y in points)
+    span = (high - low) or 1.0
+    right, bottom = _WIDTH - _EDGE, _HEIGHT - _EDGE
+    places = [(_LEFT + x / steps * (right - _LEFT), bottom - (y - low) / span * (bottom - _EDGE)) for x, y in points]
+    ticks = [(bottom - share * (bottom - _EDGE), low + share * span) for share in (0, 0.5, 1)]
+    return Curve(" ".join(f"{x:.1f},{y:.1f}" for x, y in places), places[-1], ticks, steps)
