@@ -17,7 +17,7 @@ from wsvs.core.ledger import Ledger
 from wsvs.core.masks import encode_mask, read_mask
 from wsvs.data.work import ItemDataset, WorkModule
 from wsvs.lit.film import open_film
-from wsvs.lit.predictor import OVERLAY_SIDE, PredictionWriter, PredictorModule, load_image
+from wsvs.lit.predictor import OVERLAY_SIDE, PredictionWriter, PredictorModule, confidences, load_image
 from wsvs.nets.model import SegmentationNet
 
 
@@ -124,7 +124,7 @@ def test_writer(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "deep/a.b.png"), mask)
     with Image.open(tmp_path / "deep/a.b.png") as image:
         assert image.mode == "P" and image.getpalette()[6:9] == [0, 128, 0]  # label 2 of the VOC palette
-    assert not (tmp_path / "scores").exists() and not (tmp_path / "done").exists()
+    assert not (tmp_path / "scores").exists() and ledger.read("deep/a.b") == {"confidence": {"2": 0.5}}
     write(PredictionWriter(tmp_path, ledger, scores=True), prediction)
     with np.load(tmp_path / "scores/deep/a.b.npz", allow_pickle=False) as kept:
         assert kept["labels"].tolist() == [2] and np.array_equal(kept["probabilities"], probabilities)
@@ -134,6 +134,26 @@ def test_writer_records_failures(tmp_path):
     ledger = Ledger(tmp_path)
     write(PredictionWriter(tmp_path, ledger), {"id": "deep/a", "bad": "torn"})
     assert ledger.read("deep/a") == {"failed": "torn"} and not (tmp_path / "deep").exists()
+
+
+def test_confidence_is_the_mean_probability_where_a_class_is():
+    """A mask of 4 x 4 over maps of 2 x 2: a value of a map counts for the four pixels that lie over it."""
+    mask = np.array([[1, 1, 0, 0], [1, 1, 0, 2], [0, 0, 2, 2], [0, 0, 2, 255]], np.uint8)
+    maps = np.array([[[0.9, 0.2], [0.3, 0.4]], [[0.1, 0.8], [0.3, 0.6]], [[0, 0], [0, 0]]], np.float16)
+    assert confidences(mask, [1, 2, 7], maps) == {
+        1: pytest.approx(0.9, abs=1e-3), 2: pytest.approx((0.8 + 3 * 0.6) / 4, abs=1e-3), 7: None
+    }
+    assert confidences(mask, [], np.zeros((0, 1, 1))) == {}
+
+
+@pytest.mark.parametrize("broken", ["write_mask", "Ledger.write"])
+def test_a_mask_is_not_there_without_its_confidence(tmp_path, monkeypatch, broken):
+    """A start that is killed between the two leaves an image that is predicted again."""
+    monkeypatch.setattr(f"wsvs.lit.predictor.{broken}", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    prediction = {"id": "a", "mask": np.ones((1, 1), np.uint8), "labels": [1], "probabilities": np.ones((1, 1, 1))}
+    with pytest.raises(OSError, match="killed"):
+        write(PredictionWriter(tmp_path, Ledger(tmp_path)), prediction)
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_mask_comes_after_its_scores(tmp_path, monkeypatch):
@@ -198,7 +218,7 @@ def shown(height, width):
 def test_an_image_of_any_length_has_its_mask_and_a_small_overlay(tmp_path, height, width):
     ledger = Ledger(tmp_path)
     write(PredictionWriter(tmp_path, ledger, names=("background", "cat")), shown(height, width))
-    assert read_mask(tmp_path / "a.png").shape == (height, width) and not ledger.has("a")
+    assert read_mask(tmp_path / "a.png").shape == (height, width) and "unshown" not in ledger.read("a")
     with Image.open(tmp_path / "overlay/a.jpg") as opened:
         assert opened.width == min(width, OVERLAY_SIDE) if width > height else opened.height >= OVERLAY_SIDE
 

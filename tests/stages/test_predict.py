@@ -64,6 +64,12 @@ def test_from_the_command_line(wsvs, tmp_path):
     assert sizes == {"--name=[1], (ü).png": (30, 20), "cmyk.png": (20, 30), "alpha.png": (21, 31), **film}
     shown = {path.relative_to(run / "overlay").as_posix() for path in (run / "overlay").iterdir()}
     assert shown == {"--name=[1], (ü).jpg", "cmyk.jpg", "alpha.jpg", "a film.mp4"}
+    for row in read_jsonl(run / "items.jsonl"):
+        if "frames" in row:
+            assert "confidence" not in row
+        else:  # above the threshold 0 wherever there is a mask
+            confidence, seen = row["confidence"]["dog"], read_mask(run / f"{row['id']}.png").any()
+            assert set(row["confidence"]) == {"dog"} and (0 < confidence <= 1 if seen else confidence is None)
     summary = read_json(run / "summary.json")
     assert summary["counts"] == {"images": 4, "masks": 3, "films": 1, "masks of films": 3, "passed over": 1}
     assert "given" in summary["supervision"] and "torn.png" in read_json(run / "skipped.json")[0]["reason"]

@@ -24,7 +24,7 @@ from wsvs.core.files import read_json, read_jsonl, write_json
 
 SUMMARY = "summary.json"
 LOG = "wsvs.log"
-ITEMS = "items.jsonl"  # what a run of stage predict has masks of: {"id", "file"}, of films with "frames"
+ITEMS = "items.jsonl"  # what stage predict has masks of: {"id", "file"}, with "frames" of films, "confidence" of images
 
 
 def check_folder_name(key: str, value: str) -> str:

@@ -179,7 +179,8 @@ class PredictionWriter(BasePredictionWriter):
     Of a film that was interrupted the masks that are there are kept: only its other frames are segmented.
     With `scores` also <folder>/scores/<id>.npz (of images only). With `names`, those of the labels 0, 1, ..., pictures
     for people: overlay/<id>.jpg or .mp4, the mask over the image (at most `OVERLAY_SIDE`) and a legend below. The
-    ledger keeps failures, "unshown" for an image whose overlay alone has failed, and how many frames a film has.
+    ledger keeps failures, how many frames a film has, and of an image its "confidence" (see `confidences`) and
+    "unshown" where its overlay alone has failed; its mask, written last, says that it is finished.
     """
 
     def __init__(
@@ -221,9 +222,10 @@ class PredictionWriter(BasePredictionWriter):
                 raise
             except Exception as error:  # of picture libraries: the mask is what the run is for
                 failed = f"its mask is written, but not its overlay: {error}"
+        found = confidences(mask, prediction["labels"], prediction["probabilities"])
+        record = {"confidence": {str(label): value for label, value in found.items()}}
+        self.ledger.write(name, record if failed is None else {**record, "unshown": failed})
         write_mask(self.folder / f"{name}.png", mask)  # after all else: it says that the image is finished
-        if failed is not None:
-            self.ledger.write(name, {"unshown": failed})
 
     def _write_overlay(self, name: str, image: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> None:
         small = over(shrunk(image, OVERLAY_SIDE), mask)
@@ -257,6 +259,24 @@ class PredictionWriter(BasePredictionWriter):
             except BadItem as error:  # the frames before the break count
                 record["broken"] = error.message
         self.ledger.write(name, record)
+
+
+def confidences(mask: np.ndarray, labels: Sequence[int], probabilities: np.ndarray) -> dict[int, float | None]:
+    """{label: mean probability of its class over the pixels of the mask that have it; None where none has}.
+
+    Args:
+        mask: (H, W) uint8 labels.
+        labels: Those that were looked for.
+        probabilities: (K, h, w), one map for each of them; a pixel of the mask has the value at its place.
+    """
+    sizes = zip(mask.shape, probabilities.shape[1:], strict=True)
+    rows, columns = (np.arange(size) * few // size for size, few in sizes)
+    found: dict[int, float | None] = {}
+    for label, values in zip(labels, probabilities, strict=True):
+        inside = mask == label
+        shown = values[rows[:, None], columns][inside]
+        found[label] = round(float(shown.mean(dtype=np.float64)), 4) if shown.size else None
+    return found
 
 
 def _kept(path: Path, frame: np.ndarray) -> np.ndarray | None:

@@ -18,7 +18,9 @@ def predict_all(
     run: Run, items: Sequence[Item], module: PredictorModule, folder: Path, *, workers: int, scores: bool = False,
     names: Sequence[str] | None = None,
 ) -> list[Item]:
-    """Write the mask of every item that has none yet; returns the items that have one, those of films with "frames".
+    """Write the mask of every item that has none yet; returns the items that have one.
+
+    Those of films have "frames" then, images "confidence", {label: value}, unless an older version has written them.
 
     Args:
         items: {"id", "file", "classes"}, {"id", "film", "classes", "size": frames}, or {"id", "bad": reason}.
@@ -28,7 +30,8 @@ def predict_all(
     ledger = Ledger(run.dir)
 
     def finished(item: Item) -> bool:
-        return (folder / f"{item['id']}.png").is_file() or ledger.has(item["id"])
+        known = ledger.read(item["id"]) if ledger.has(item["id"]) else {}
+        return "failed" in known or "frames" in known or (folder / f"{item['id']}.png").is_file()
 
     work_through(
         run, items, module=module, writer=PredictionWriter(folder, ledger, scores=scores, names=names),
@@ -48,5 +51,5 @@ def predict_all(
         if "frames" in record:
             written.append({**item, "frames": record["frames"]})
         elif (folder / f"{item['id']}.png").is_file():
-            written.append(item)
+            written.append({**item, **{key: record[key] for key in ("confidence",) if key in record}})
     return written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -55,7 +56,7 @@ def run(run: Run) -> None:
         run, items, module, run.dir, workers=settings.workers, scores=settings.scores,
         names=classes.with_background if settings.overlay else None,
     )
-    write_jsonl(run.dir / runs.ITEMS, (_listed(item) for item in written))
+    write_jsonl(run.dir / runs.ITEMS, (_listed(item, classes.with_background) for item in written))
     write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in classes.with_background))
     films = [item for item in written if "frames" in item]
     counts = {"images": sum("film" not in item for item in items), "masks": len(written) - len(films)}
@@ -71,10 +72,12 @@ def run(run: Run) -> None:
     )
 
 
-def _listed(item: Item) -> Item:
-    """An item as later stages read it: "file" is the image's name below the input."""
+def _listed(item: Item, names: Sequence[str]) -> Item:
+    """An item as later stages read it: "file" is the image's name below the input, "confidence" {class: value}."""
     name = Path(item.get("film") or item["file"]).name
     row = {"id": item["id"], "file": Path(item["id"]).with_name(name).as_posix()}
+    if "confidence" in item:
+        row["confidence"] = {names[int(label)]: value for label, value in item["confidence"].items()}
     return row | {"frames": item["frames"]} if "frames" in item else row
 
 
