@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import cv2
@@ -38,7 +39,7 @@ class Row:
     """A line of the table: changes to the settings of the paper or of the strongest experiment."""
 
     name: str
-    change: dict
+    change: dict[str, Any]
     strongest: bool = True
     without: str | None = None  # function of `contrast` that hands its values on as they are
 
@@ -85,7 +86,7 @@ def measure(name: str, real: Path, attention: np.ndarray | None) -> dict[tuple[s
     frames = np.stack(list(read_frames(real / f"{name}.mp4", longest_edge=400)))
     truth = np.stack([cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) > 0 for p in sorted((real / "masks" / name).iterdir())])
     found = {}
-    graphs: dict[tuple[str, str], tuple] = {}
+    graphs: dict[tuple[str, str], tuple[Any, ...]] = {}
     for row in ROWS:
         for full in (False, True) if attention is not None else (False,):
             settings = settings_of(row, full)
@@ -105,7 +106,7 @@ def measure(name: str, real: Path, attention: np.ndarray | None) -> dict[tuple[s
     return found
 
 
-def measured(name: str, real: Path, checkpoint: Path | None, classes: dict[str, list[str]]) -> tuple:
+def measured(name: str, real: Path, checkpoint: Path | None, classes: dict[str, list[str]]) -> tuple[Any, ...]:
     """`measure` of one video, with the attention of its classes if it has any."""
     attention = None
     if checkpoint is not None and classes.get(name):
@@ -137,7 +138,7 @@ def main() -> None:
     classes = {name: list(found) for name, found in tags.items() if found and set(found) <= known}
     work = partial(measured, real=arguments.real, checkpoint=arguments.checkpoint, classes=classes)
     with ProcessPoolExecutor(arguments.processes) as pool:
-        results = dict(pool.map(work, names))
+        results: dict[str, Any] = dict(pool.map(work, names))
 
     def mean(row: Row, full: bool, of: list[str], what: int = 0) -> str:
         values = [results[name][row.name, full][what] for name in of if (row.name, full) in results[name]]

@@ -12,12 +12,13 @@ the table of what it promises and what happens.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import av
 import cv2
@@ -74,7 +75,7 @@ def finished(film: list[np.ndarray], noise: float, quality: int, rng: np.random.
         return np.stack(list(read_frames(path)))
 
 
-def still_clip(image: np.ndarray, kind: tuple, rng: np.random.Generator, frames: int = FRAMES) -> np.ndarray:
+def still_clip(image: np.ndarray, kind: Sequence[Any], rng: np.random.Generator, frames: int = FRAMES) -> np.ndarray:
     """A photograph as a video in which nothing moves by itself."""
     _, noise, quality, pan, zoom, turn, shake, light = kind
     size = (int(0.8 * image.shape[0]) // 2 * 2, int(0.8 * image.shape[1]) // 2 * 2)
@@ -89,7 +90,8 @@ def still_clip(image: np.ndarray, kind: tuple, rng: np.random.Generator, frames:
 
 
 def moving_clip(
-    image: np.ndarray, thing: np.ndarray, mask: np.ndarray, kind: tuple, rng: np.random.Generator, frames: int = FRAMES
+    image: np.ndarray, thing: np.ndarray, mask: np.ndarray, kind: Sequence[Any], rng: np.random.Generator,
+    frames: int = FRAMES,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The object of another image that crosses this one: (T, H, W, 3) uint8 and its true masks (T, H, W) bool."""
     _, speed, noise, quality, pan = kind

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -114,7 +115,7 @@ class Still:
     def fetch(self, candidate: Candidate, folder: Path) -> Fetched:
         return Fetched(self.path, own=False)
 
-    def others(self) -> list:
+    def others(self) -> list[dict[str, Any]]:
         return []
 
 

@@ -46,7 +46,7 @@ CLASSES = ("cat", "dog", "bus")
 SIZES = {"cpu": ("vgg_small", 128, 8, "32-true"), "cuda": ("vgg16", 320, 14, "16-mixed")}
 
 
-class Pictures(Dataset):
+class Pictures(Dataset[dict[str, Tensor]]):
     """Random pictures with tags and masks, in memory: loading is not what is measured."""
 
     def __init__(self, size: int) -> None:
@@ -142,7 +142,7 @@ def measure(make: Any, loss: Callable[..., Tensor], repeats: int, device: str) -
         with torch.autocast(device, torch.float16, enabled=half):
             value = loss(other, batch)
         optimizer.zero_grad()
-        scaler.scale(value).backward()
+        torch.autograd.backward(scaler.scale(value))
         scaler.step(optimizer)
         scaler.update()
 

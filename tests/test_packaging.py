@@ -58,7 +58,7 @@ def test_wheel_holds_the_code_the_configuration_and_nothing_else(wheel):
     here |= {f"wsvs/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "wsvs/report/templates").iterdir()}
     assert {"page.html.j2", "page.css", "page.js"} <= {Path(name).name for name in templates}
-    here |= templates | {"wsvs/core/fonts/DejaVuSans.ttf", "wsvs/core/fonts/LICENSE"}
+    here |= templates | {"wsvs/core/fonts/DejaVuSans.ttf", "wsvs/core/fonts/LICENSE", "wsvs/py.typed"}
     assert "wsvs/conf/config.yaml" in here
     assert {name for name in names if ".dist-info/" not in name} == here
     assert {f"wsvs-{wsvs.__version__}.dist-info/licenses/{name}" for name in PROJECT["license-files"]} <= names

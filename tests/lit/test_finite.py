@@ -219,7 +219,8 @@ def test_a_loss_of_another_rank(monkeypatch):
     trainer = SimpleNamespace(
         global_step=6, strategy=SimpleNamespace(reduce_boolean_decision=reduce), precision_plugin=None
     )
-    module = SimpleNamespace(losses=[torch.tensor(0.7)])
+    module = WatchedModule()
+    module.losses = [torch.tensor(0.7)]
     with pytest.raises(UserError, match="the loss of step 7 is nan or inf on another rank"):
         stop.on_before_optimizer_step(trainer, module, torch.optim.Adam([weight]))
     assert asked == [(False, False)] and module.losses == []

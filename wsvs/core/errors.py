@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class UserError(Exception):
     """Something the user can mend: a bad file, a missing input, an impossible setting.
@@ -27,7 +29,7 @@ class UserError(Exception):
             lines.append(f"  next:  {self.remedy}")
         return "\n".join(lines)
 
-    def __reduce__(self):  # keyword-only arguments are lost by the default when a worker raises it
+    def __reduce__(self) -> tuple[Any, ...]:  # keyword-only arguments are lost by the default when a worker raises it
         return (_rebuild, (type(self), self.problem, self.where, self.remedy))
 
 

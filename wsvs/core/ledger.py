@@ -29,4 +29,5 @@ class Ledger:
         self.write(item, {"failed": reason})
 
     def read(self, item: str) -> dict[str, Any]:
-        return read_json(self.path(item))
+        record: dict[str, Any] = read_json(self.path(item))
+        return record

@@ -131,7 +131,8 @@ def require_run(out: str | Path, name: str, stage: str, given: str | None, *, de
 
 
 def read_summary(run: str | Path) -> dict[str, Any]:
-    return read_json(Path(run, SUMMARY))
+    summary: dict[str, Any] = read_json(Path(run, SUMMARY))
+    return summary
 
 
 def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:

@@ -155,4 +155,4 @@ def _fits(mask: np.ndarray, size: tuple[int, int], same: bool) -> bool:
     height, width = mask.shape
     if same:
         return (width, height) == size
-    return abs(height * size[0] / width - size[1]) <= 1 + 0.02 * size[1]
+    return bool(abs(height * size[0] / width - size[1]) <= 1 + 0.02 * size[1])

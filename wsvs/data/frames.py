@@ -7,7 +7,7 @@ An item is {"id", "image" (3, S, S) uint8, "target" (S, S) int64 in {0, 1, 255},
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -182,7 +182,7 @@ class FrameCrop:
         return int(rng.integers(first, last + 1))
 
 
-class FrameDataset(Dataset):
+class FrameDataset(Dataset[dict[str, Any]]):
     """Frames of a `FrameSet` under a crop: drawn at random (class, then clip, then frame, each uniformly), or fixed.
 
     Classes are drawn first because clips are of very uneven number and length; a clip counts once, into however many
@@ -237,7 +237,7 @@ class FrameDataset(Dataset):
         return shot, shot["numbers"][place - (self.ends[which] - len(shot["numbers"]))]
 
 
-class PseudoLabelDataset(Dataset):
+class PseudoLabelDataset(Dataset[dict[str, Any]]):
     """Tagged images with their pseudo-labels: one random class of the image against all else (section 5.2.1).
 
     Pixels of the image's other classes are background for it: this is where context between classes enters.
@@ -251,7 +251,8 @@ class PseudoLabelDataset(Dataset):
     """
 
     def __init__(
-        self, ids: Sequence[str], *, path: Any, mask: Any, numbers: Any, augmentation: ImageAugmentation
+        self, ids: Sequence[str], *, path: Callable[[str], Path], mask: Callable[[str], Path],
+        numbers: Callable[[str], Sequence[int]], augmentation: ImageAugmentation,
     ) -> None:
         self.ids = list(ids)
         self.path = path

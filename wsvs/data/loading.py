@@ -27,7 +27,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-class TimedLoader(DataLoader):
+class TimedLoader(DataLoader[Any]):
     """A DataLoader that knows when it was last asked for a batch, and how long it took to give one.
 
     Attributes:
@@ -37,10 +37,10 @@ class TimedLoader(DataLoader):
 
     asked = waited = 0.0
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         return self._timed(super().__iter__())  # workers begin now, not at the first question
 
-    def _timed(self, batches: Any) -> Iterator[Any]:
+    def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         while True:
             self.asked = perf_counter()
             try:
@@ -51,7 +51,9 @@ class TimedLoader(DataLoader):
             yield batch
 
 
-def make_loader(dataset: Dataset, *, batch_size: int, workers: int, sampler: Sampler | None = None) -> TimedLoader:
+def make_loader(
+    dataset: Dataset[Any], *, batch_size: int, workers: int, sampler: Sampler[Any] | None = None
+) -> TimedLoader:
     """A loader with our collation whose workers leave the cores to one another, and stay from epoch to epoch."""
     return TimedLoader(
         dataset, batch_size=batch_size, sampler=sampler, num_workers=workers, collate_fn=collate,
@@ -89,7 +91,7 @@ def jittered(images: Tensor, factors: Tensor) -> Tensor:
     a sum of the image, its grey picture and a number.
     """
     brightness, contrast, saturation = factors.to(images)[:, :, None, None, None].unbind(1)
-    red, green, blue = images.split(1, 1)
+    red, green, blue = torch.split(images, 1, 1)
     grey = (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
     level = brightness * (1 - contrast) * grey.mean((2, 3), keepdim=True)
     grey.mul_(brightness * contrast * (1 - saturation)).add_(level)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ def prefetch(source: Iterable[T], ahead: int = 32) -> Iterator[T]:
 
     An exception of the source is raised here; a consumer that stops early stops the thread.
     """
-    items: queue.Queue = queue.Queue(ahead)
+    items: queue.Queue[Any] = queue.Queue(ahead)
     stop = threading.Event()
     end = object()
 

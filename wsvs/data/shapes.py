@@ -206,23 +206,26 @@ def face(rng: np.random.Generator, name: str) -> np.ndarray:
     return (np.clip(light, 0.6, 1.3) * (base + blend * (np.array(mark) - base))).clip(0, 255).astype(np.float32)
 
 
-def _tiger(x: np.ndarray, y: np.ndarray, rng: np.random.Generator):
+Face = tuple[tuple[int, int, int], tuple[int, int, int], np.ndarray]  # plain colour, colour and place of the marks
+
+
+def _tiger(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Face:
     return (232, 128, 30), (28, 22, 20), 0.22 * (np.sin(2 * np.pi * x / 0.2 + rng.uniform(0, 6)) - 0.25)
 
 
-def _panda(x: np.ndarray, y: np.ndarray, rng: np.random.Generator):
+def _panda(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Face:
     eyes = [0.13 - np.hypot((x - a) * 1.1, y + 0.02) for a in (-0.15, 0.19)]
     ears = 0.08 - np.abs(y + 0.36)
     return (242, 240, 236), (24, 24, 28), np.maximum(np.maximum(*eyes), ears)
 
 
-def _parrot(x: np.ndarray, y: np.ndarray, rng: np.random.Generator):
+def _parrot(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Face:
     a, b = rng.uniform(0, 6, 2)
     spots = np.sin(2 * np.pi * x / 0.26 + a) * np.sin(2 * np.pi * y / 0.26 + b)
     return (214, 30, 36), (250, 214, 50), 0.25 * (spots - 0.3)
 
 
-def _zebra(x: np.ndarray, y: np.ndarray, rng: np.random.Generator):
+def _zebra(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Face:
     return (236, 234, 230), (30, 28, 30), 0.22 * np.sin(2 * np.pi * (x * 0.4 + y) / 0.24 + rng.uniform(0, 6))
 
 

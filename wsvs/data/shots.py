@@ -13,7 +13,7 @@ from wsvs.core.errors import BadItem
 from wsvs.data.work import Item
 
 
-class ShotDataset(Dataset):
+class ShotDataset(Dataset[dict[str, Any]]):
     """Graphs of shots, with the frames of those that need them.
 
     An item is {"item", "graph", "decode" seconds, "frames" (T, h, w, 3) uint8 RGB at working size, or None}, and

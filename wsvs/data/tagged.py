@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -138,7 +138,7 @@ def _held_out(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[0] % 10 == 0
 
 
-class TaggedDataset(Dataset):
+class TaggedDataset(Dataset[dict[str, Any]]):
     """Images with their label vectors y.
 
     An item is {"id", "image" (3, H, W) uint8, "y" (C) float32, "jitter" (3) float32 where colours change}, or
@@ -158,7 +158,7 @@ class TaggedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, visit: Visit | int) -> dict:
+    def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
         index, rng = visited(visit)
         name = self.ids[index]
         try:

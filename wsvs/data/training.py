@@ -27,7 +27,7 @@ class TrainingData(pl.LightningDataModule):
     """
 
     def __init__(
-        self, train: Dataset, val: Dataset, *, batch_size: int, workers: int, seed: int,
+        self, train: Dataset[Any], val: Dataset[Any], *, batch_size: int, workers: int, seed: int,
         val_batch_size: int | None = None,
     ) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class TrainingData(pl.LightningDataModule):
         self.seed = seed
         self.reached = (0, 0)  # epoch, and batches of it that are behind us
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Any]:
         trainer = self.trainer
         assert trainer is not None
         size, accumulated = len(self.train_set), trainer.accumulate_grad_batches  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ class TrainingData(pl.LightningDataModule):
         visits.go_to(epoch, batches * self.batch_size)
         return make_loader(self.train_set, batch_size=self.batch_size, workers=self.workers, sampler=visits)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[Any]:
         trainer = self.trainer
         assert trainer is not None
         dataset, share = self.val_set, None

@@ -28,7 +28,7 @@ def visited(visit: Visit | int) -> tuple[int, np.random.Generator]:
     return visit, np.random.default_rng(visit)
 
 
-class Visits(DistributedSampler):
+class Visits(DistributedSampler[Visit]):
     """Endless passes over a set, each in an order of its own and dealt in turn to the ranks, cut into epochs.
 
     An epoch goes on where the last one ended, in the middle of a pass if need be: every batch is whole, and every item
@@ -59,7 +59,7 @@ class Visits(DistributedSampler):
     def __len__(self) -> int:
         return self.length  # of a whole epoch, also where one is taken up: loops count its batches from its beginning
 
-    def __iter__(self) -> Iterator[Visit]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Visit]:
         size, last = len(self.dataset), -1  # type: ignore[arg-type]
         first, end = self.epoch * self.length + self.start, (self.epoch + 1) * self.length
         for place in range(first, end):
@@ -69,7 +69,7 @@ class Visits(DistributedSampler):
             yield Visit(int(order[k]), turn, self.seed)
 
 
-class Once(DistributedSampler):
+class Once(DistributedSampler[int | None]):
     """Every item once, dealt in turn to the ranks; None where a rank has one fewer than the others.
 
     So all ranks have as many batches, each of which is a collective call of DDP (it hands out rank 0's buffers), and
@@ -80,16 +80,16 @@ class Once(DistributedSampler):
     def __init__(self, size: int, *, rank: int, ranks: int) -> None:
         super().__init__(range(size), ranks, rank, shuffle=False)  # type: ignore[arg-type]  # only its length is used
 
-    def __iter__(self) -> Iterator[int | None]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[int | None]:
         size = len(self.dataset)  # type: ignore[arg-type]
         for place in range(self.rank, self.total_size, self.num_replicas):
             yield place if place < size else None
 
 
-class Present(Dataset):
+class Present(Dataset[Any]):
     """A set that is asked for whole batches of numbers, of which it passes over None."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset[Any]) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:

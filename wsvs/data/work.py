@@ -40,7 +40,7 @@ class WorkModule(pl.LightningDataModule):
 
     def __init__(
         self, items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]], *, finished: Callable[[Item], bool],
-        dataset: Callable[[Sequence[Item]], Dataset], workers: int, size: Callable[[Item], float] = lambda _: 1,
+        dataset: Callable[[Sequence[Item]], Dataset[Any]], workers: int, size: Callable[[Item], float] = lambda _: 1,
         unit: str = "items",
     ) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class WorkModule(pl.LightningDataModule):
         self.amounts = [self.size(item) for item in self.mine]
         self.begun = perf_counter()
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> DataLoader[Any]:
         return hand_over(self.dataset(self.mine), min(self.workers, len(self.mine)))
 
 
@@ -95,7 +95,7 @@ def deal(items: Sequence[Item], size: Callable[[Item], float], ranks: int) -> li
     return shares
 
 
-def hand_over(dataset: Dataset, workers: int) -> DataLoader:
+def hand_over(dataset: Dataset[Any], workers: int) -> DataLoader[Any]:
     """A loader that gives the items of a dataset one by one, in order and as they are."""
     return DataLoader(
         dataset, batch_size=None, collate_fn=_as_it_is, num_workers=workers, worker_init_fn=one_thread,
@@ -107,7 +107,7 @@ def _as_it_is(item: Any) -> Any:
     return item  # torch's own conversion would turn every numpy array into a tensor
 
 
-class ItemDataset(Dataset):
+class ItemDataset(Dataset[Any]):
     """Items as they are, or through a function that runs in the loader's workers."""
 
     def __init__(self, items: Sequence[Item], load: Callable[[Item], Item] | None = None) -> None:

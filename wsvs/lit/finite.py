@@ -53,7 +53,10 @@ class StopOnDivergence(pl.Callback):
         self.rates = dict(rates)
         self._bad: Tensor | bool = False  # the output of this validation
 
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        assert isinstance(pl_module, WatchedModule)
         losses, pl_module.losses = pl_module.losses, []
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = float(get_total_norm(gradients)) if gradients else 0.0
@@ -68,20 +71,21 @@ class StopOnDivergence(pl.Callback):
         if scaler is None or scaler.get_scale() <= 1:
             self._stop(trainer, f"the norm of the gradient of step {step} is {norm}")
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bad = False
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         if outputs is not None:
             self._bad = ~outputs.isfinite().all() | self._bad
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self._bad), all=False):
             self._stop(trainer, f"the network's output after step {trainer.global_step} is not finite (nan or inf)")
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
             return
         for keeper in trainer.checkpoint_callbacks:
@@ -92,7 +96,9 @@ class StopOnDivergence(pl.Callback):
                     remedy="hold out items that show the classes, or keep the newest checkpoint: callbacks=newest",
                 )
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         name = not_finite(checkpoint)
         if trainer.strategy.reduce_boolean_decision(name is not None, all=False):
             found = name or "of another rank"

@@ -73,7 +73,8 @@ class ShowValidation(pl.Callback):
         self._pictures: list[Picture] = []
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         batches = int(trainer.num_val_batches[dataloader_idx])
         if trainer.sanity_checking or "image" not in batch or batch_idx not in spread(self.number, batches):
@@ -86,9 +87,9 @@ class ShowValidation(pl.Callback):
             elif isinstance(pl_module, DecoderModule):
                 self._pictures += crops(pl_module, batch, items)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pictures, self._pictures = self._pictures, []
-        if pictures:
+        if pictures and isinstance(pl_module, EncoderModule | DecoderModule):
             key = "val/attention" if isinstance(pl_module, EncoderModule) else "val/masks"
             self.show(key, pictures, (BACKGROUND, *pl_module.net.classes), trainer.global_step)
 

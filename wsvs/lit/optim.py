@@ -37,7 +37,7 @@ def factor(schedule: str, step: int, steps: float, warmup: int = 0) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     p = min(1.0, (step - warmup) / max(1.0, steps - warmup))
-    return {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * p)), "poly": (1 - p) ** POWER}[schedule]
+    return {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * p)), "poly": math.pow(1 - p, POWER)}[schedule]
 
 
 def configure(

@@ -192,12 +192,15 @@ class PredictionWriter(BasePredictionWriter):
         self.scores = scores
         self.names = names
 
-    def write_on_batch_end(self, trainer, module, prediction, batch_indices, batch, batch_idx, dataloader_idx) -> None:
+    def write_on_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, prediction: dict[str, Any],
+        batch_indices: Sequence[int] | None, batch: Any, batch_idx: int, dataloader_idx: int,
+    ) -> None:
         name = prediction["id"]
         if "bad" in prediction:
             self.ledger.fail(name, prediction["bad"])
         elif "film" in prediction:
-            meters = [one for one in trainer.callbacks if isinstance(one, Progress)]
+            meters = [one for one in trainer.callbacks if isinstance(one, Progress)]  # type: ignore[attr-defined]
 
             def tell(done: int) -> None:
                 for meter in meters:

@@ -40,16 +40,16 @@ class Progress(pl.Callback):
             self._meter.stop()
             self._meter = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start(trainer, trainer.estimated_stepping_batches, "steps", done=trainer.global_step)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         self._tell(trainer, trainer.global_step)  # several batches a step where gradients are accumulated
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
 
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         batches = int(sum(trainer.num_predict_batches))
         work = getattr(trainer, "datamodule", None)
         self._amounts = [1] * batches if work is None else list(work.amounts[:batches])
@@ -67,13 +67,14 @@ class Progress(pl.Callback):
         self._tell(trainer, self._done + part)
 
     def on_predict_batch_end(
-        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._done += int(self._amounts[batch_idx])
         self._tell(trainer, self._done)
 
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()

@@ -77,7 +77,10 @@ class ScoreWriter(BasePredictionWriter):
         self.run = run
         self.ledger = Ledger(run)
 
-    def write_on_batch_end(self, trainer, module, prediction, batch_indices, batch, batch_idx, dataloader_idx) -> None:
+    def write_on_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, prediction: dict[str, Any],
+        batch_indices: Sequence[int] | None, batch: Any, batch_idx: int, dataloader_idx: int,
+    ) -> None:
         clip = prediction["item"]["id"]
         if "bad" in prediction:
             self.ledger.fail(clip, prediction["bad"])

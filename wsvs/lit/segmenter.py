@@ -150,9 +150,12 @@ class MaskWriter(BasePredictionWriter):
         self.refine = refine
         self.ledger = Ledger(run)
         self._pool = ThreadPoolExecutor(1)
-        self._waiting: Future | None = None
+        self._waiting: Future[None] | None = None
 
-    def write_on_batch_end(self, trainer, module, prediction, batch_indices, batch, batch_idx, dataloader_idx) -> None:
+    def write_on_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, prediction: Segmented,
+        batch_indices: Sequence[int] | None, batch: Any, batch_idx: int, dataloader_idx: int,
+    ) -> None:
         self._finish()  # raises here what went wrong there
         self._waiting = self._pool.submit(self.write, prediction)
 

@@ -19,7 +19,7 @@ class StepSeed(pl.Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         parts = self.seed, trainer.current_epoch, batch_idx, trainer.global_rank
         torch.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]))
 
@@ -27,7 +27,9 @@ class StepSeed(pl.Callback):
 class ValidateLast(pl.Callback):
     """Ends a training of so many steps by a validation: else the steps since the last one would be in no checkpoint."""
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if 0 < trainer.max_steps <= trainer.global_step:
             trainer.should_stop = True  # which Lightning validates before, as it does not where it has counted enough
 
@@ -46,7 +48,7 @@ class Newest(pl.Callback):
         self.figure = figure
         self.score: float | None = None
 
-    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.figure in trainer.callback_metrics and not trainer.sanity_checking:
             self.score = float(trainer.callback_metrics[self.figure])
 
@@ -70,13 +72,13 @@ class Throughput(pl.Callback):
         self._mark: float | None = None  # up to here time is counted; None: the next batch says when it goes on
         self._logged = 0
 
-    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._mark, self._logged, self.ranks = None, trainer.global_step, trainer.world_size
 
-    def on_validation_start(self, trainer: pl.Trainer, module: Any) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._pause()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._pause()
 
     def _pause(self) -> None:
@@ -84,13 +86,15 @@ class Throughput(pl.Callback):
             self._seconds += perf_counter() - self._mark
             self._mark = None
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         loader: Any = trainer.train_dataloader  # a `wsvs.data.loading.TimedLoader`
         self._waited += loader.waited
         if self._mark is None:
             self._mark = loader.asked
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self._images += len(batch.get("image", ()))
         step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and step > self._logged and step % every == 0:
@@ -112,7 +116,7 @@ class Throughput(pl.Callback):
             self._mark = now
         return rates
 
-    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """The figures of the whole training are those of all ranks together."""
         self._pause()
         self._take()

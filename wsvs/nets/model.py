@@ -98,7 +98,7 @@ class SegmentationNet(nn.Module):
             raise ValueError("this checkpoint holds no decoder")
         with torch.no_grad():  # the encoder is frozen wherever the decoder is used
             features = self.encoder.trunk(images, with_pools=True)
-        return foreground(self.decoder(alpha, features, tuple(images.shape[-2:])))  # type: ignore[arg-type]
+        return foreground(self.decoder(alpha, features, tuple(images.shape[-2:])))
 
     @torch.inference_mode()
     def probabilities(

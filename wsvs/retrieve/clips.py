@@ -113,7 +113,7 @@ class _Part:
 class _Output:
     """A file that takes packets of one stream, its clock starting with the first of them."""
 
-    def __init__(self, path: Path, template: av.VideoStream, first: av.Packet) -> None:
+    def __init__(self, path: Path, template: av.VideoStream, first: av.Packet[av.VideoStream]) -> None:
         # Nothing in the file says when or by what version it was written: the same cut gives the same bytes.
         self.container = av.open(str(path), "w", options={"fflags": "+bitexact"})
         self.stream = self.container.add_stream_from_template(template, opaque=True)
@@ -125,7 +125,7 @@ class _Output:
     def __exit__(self, *_: object) -> None:
         self.container.close()
 
-    def write(self, packet: av.Packet) -> None:
+    def write(self, packet: av.Packet[av.VideoStream]) -> None:
         copy = av.Packet(bytes(packet))  # another window may need the packet too, and muxing changes it
         copy.is_keyframe = packet.is_keyframe
         copy.time_base = packet.time_base

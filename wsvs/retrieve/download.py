@@ -42,7 +42,8 @@ def fetch_bytes(web: Web, url: str, limit: int) -> bytes:
     def request() -> bytes:
         try:
             with web.open_once(Request(url, headers=_plain({})), limit) as response:
-                return response.read()
+                content: bytes = response.read()
+                return content
         except TransportError as error:
             raise Busy(error) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -230,7 +230,7 @@ def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple
     turn = 0
     for video in source.videos:
         row = new_row(video.id, None, (video.path or source.root / video.id).as_uri(), Path(video.id).name)
-        own = [name for name in classes if name in video.tags]
+        own: Sequence[str | None] = [name for name in classes if name in video.tags]
         if video.path is None:
             plan += [(video, fail({**row, "class": name}, "no such file below the folder")) for name in own or [None]]
         elif own:

@@ -206,7 +206,7 @@ def windows(
     return merged
 
 
-def _packets(video: Opened, path: Path) -> Iterator[av.Packet]:
+def _packets(video: Opened, path: Path) -> Iterator[av.Packet[av.VideoStream]]:
     try:
         for packet in video.container.demux(video.stream):
             if packet.size > 0:  # an empty one stands for the end

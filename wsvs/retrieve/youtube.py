@@ -163,7 +163,7 @@ def _words(info: Mapping[str, Any]) -> dict[str, Any]:
 
 def _file_of(info: Mapping[str, Any], url: str) -> Mapping[str, Any]:
     """The one format that yt-dlp chose. Raises `Failed` if it is several, or not to be had by http(s)."""
-    chosen = info.get("requested_formats") or [info]
+    chosen: Sequence[Mapping[str, Any]] = info.get("requested_formats") or [info]
     known = ("http", "https", *HLS, *DASH)
     if len(chosen) != 1 or chosen[0].get("protocol", "") not in known or not chosen[0].get("url"):
         protocol = "+".join(str(one.get("protocol")) for one in chosen)

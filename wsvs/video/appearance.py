@@ -132,7 +132,7 @@ def _start(points: np.ndarray, mass: np.ndarray, components: int, random: np.ran
 
 
 @compiled
-def _nearest(points: np.ndarray, centres: np.ndarray):
+def _nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Number of the nearest of (k, 3) centres, (n,) int64, the first of equal ones, and its squared distance."""
     chosen, nearest = np.zeros(len(points), np.int64), np.full(len(points), np.inf)
     for k in range(len(centres)):
@@ -187,7 +187,7 @@ def _coefficients(mixture: Mixture, origin: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _joint(monomials: np.ndarray, coefficients: np.ndarray):
+def _joint(monomials: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """E step: log(weight_k N(x_n | k)), (k, n), less the largest of each n; and the largest, (n,)."""
     joint = np.empty((len(coefficients), monomials.shape[1]))
     top = np.full(monomials.shape[1], -np.inf)

@@ -162,7 +162,7 @@ class OpenVideo:
         except av.FFmpegError as error:
             self.broken = _reason(error)
 
-    def packets(self) -> Iterator[av.Packet]:
+    def packets(self) -> Iterator[av.Packet[av.VideoStream]]:
         """Coded images in the order of the file; sets `broken` where reading stops before the end."""
         read = self.read = Packets()
         header = bytes(self.context.extradata or b"")

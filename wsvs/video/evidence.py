@@ -62,7 +62,7 @@ def own_motion(
     there[..., 0], there[..., 1] = np.arange(shape[1]), np.arange(shape[0])[:, None]
     errors, shown = [], np.ones(shape, bool)
     for one in (camera, flow):
-        came = cv2.remap(after, there + one, None, cv2.INTER_LINEAR, borderValue=(_OUTSIDE,))  # type: ignore[call-overload]
+        came = cv2.remap(after, there + one, None, cv2.INTER_LINEAR, borderValue=(_OUTSIDE,))
         shown &= came < _OUTSIDE / 1e3
         errors.append(came - before)
     if not shown.any():

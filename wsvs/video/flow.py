@@ -54,7 +54,7 @@ class DISFlow:
         pair = [_grey(frame) for frame in (previous_rgb, next_rgb)]
         if pair[0].shape != self._shape:  # an engine keeps the scales that it chose for its first frame
             self._shape, self._engine = pair[0].shape, cv2.DISOpticalFlow_create(_PRESETS[self.preset])
-        flow = self._engine.calc(pair[0], pair[1], None)  # type: ignore[call-overload]
+        flow = self._engine.calc(pair[0], pair[1], None)
         return np.ascontiguousarray(flow[:height, :width])
 
 

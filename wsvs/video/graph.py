@@ -43,7 +43,7 @@ def temporal_links(
 
 
 @compiled
-def _touching(labels: np.ndarray):
+def _touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Different labels of neighbouring pixels, (P,) twice, the smaller first; a pair may come again."""
     height, width = labels.shape
     one, other = np.empty(4 * labels.size + 1, np.int32), np.empty(4 * labels.size + 1, np.int32)
@@ -70,7 +70,9 @@ def _touching(labels: np.ndarray):
 
 
 @compiled
-def _landing(labels: np.ndarray, next_labels: np.ndarray, flow: np.ndarray):
+def _landing(
+    labels: np.ndarray, next_labels: np.ndarray, flow: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Label of each pixel that stays in the frame, label where it lands, and for how many pixels in a row."""
     height, width = labels.shape
     one, other = np.empty(labels.size + 1, np.int32), np.empty(labels.size + 1, np.int32)
@@ -92,7 +94,9 @@ def _landing(labels: np.ndarray, next_labels: np.ndarray, flow: np.ndarray):
 
 
 @compiled
-def _distinct(one: np.ndarray, other: np.ndarray, times: np.ndarray, ones: int, others: int):
+def _distinct(
+    one: np.ndarray, other: np.ndarray, times: np.ndarray, ones: int, others: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sorted distinct pairs (E, 2) int32 and the sums of their times (E,) int32."""
     begin = np.zeros(ones + 2, np.int64)  # sort by the first number: count, then place
     for a in one:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 try:
-    from numba import njit
+    from numba import njit as njit
 except ImportError:  # a new Python that has no numba yet: everything runs, slowly
     njit = None  # type: ignore[assignment]
 

@@ -33,7 +33,7 @@ def gradient(flow: np.ndarray, full: bool) -> np.ndarray:
 
 
 @compiled
-def _direction(flow, y, x):
+def _direction(flow: np.ndarray, y: int, x: int) -> np.float32:
     """atan2(u, v); of what stands still 10, at least pi away from any direction in both ways of counting."""
     u, v = flow[y, x, 0], flow[y, x, 1]
     return np.float32(10) if u == 0 and v == 0 else np.arctan2(u, v)
@@ -170,7 +170,7 @@ def ray_votes(boundary: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def moments(inside: np.ndarray):
+def moments(inside: np.ndarray) -> tuple[int, int, int, int, int]:
     """Number of pixels; sum of their rows, of squared rows, of columns, of squared columns. Whole numbers: exact."""
     area = rows = rows2 = columns = columns2 = 0
     for y in range(inside.shape[0]):

@@ -11,6 +11,7 @@ import numpy as np
 
 from wsvs.video.jit import compiled
 
+_Point = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]  # L, a, b, x, y
 _LANES = 32  # room for a cell's pixels is a multiple of this: whole vectors
 
 
@@ -99,19 +100,21 @@ def _move_centres(pixels: np.ndarray, size: np.ndarray, labels: np.ndarray, cent
 
 
 @compiled
-def _centre(centres, i):
+def _centre(centres: np.ndarray, i: np.int32) -> _Point:
     return centres[i, 0], centres[i, 1], centres[i, 2], centres[i, 3], centres[i, 4]
 
 
 @compiled
-def _distance(pixel, centre, weight):
+def _distance(pixel: _Point, centre: _Point, weight: np.float32) -> np.float32:
     light, a, b = pixel[0] - centre[0], pixel[1] - centre[1], pixel[2] - centre[2]
     x, y = pixel[3] - centre[3], pixel[4] - centre[4]
     return light * light + a * a + b * b + weight * (x * x + y * y)
 
 
 @compiled
-def _nearer(best, label, pixel, centre, number, weight):
+def _nearer(
+    best: np.float32, label: np.int32, pixel: _Point, centre: _Point, number: np.int32, weight: np.float32
+) -> tuple[np.float32, np.int32]:
     """The better of the best so far and one more centre."""
     distance = _distance(pixel, centre, weight)
     return (distance if distance < best else best), (number if distance < best else label)
@@ -148,7 +151,7 @@ def _assign(
 
 
 @compiled
-def _root(parent, i):
+def _root(parent: np.ndarray, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]  # halves the way for the next
         i = parent[i]
@@ -156,7 +159,7 @@ def _root(parent, i):
 
 
 @compiled
-def _join(parent, a, b):
+def _join(parent: np.ndarray, a: int, b: int) -> int:
     """Unite two trees: the smaller root stays. Returns it."""
     a, b = _root(parent, a), _root(parent, b)
     root = min(a, b)
@@ -165,7 +168,7 @@ def _join(parent, a, b):
 
 
 @compiled
-def _runs(labels: np.ndarray):
+def _runs(labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """Connected pieces by runs of equal labels within a row, numbered row by row.
 
     Returns:
@@ -265,7 +268,9 @@ def _connected(labels: np.ndarray, centres: np.ndarray, smallest: int) -> np.nda
 
 
 @compiled
-def _absorb(own, other, apart, parent, size, stays):
+def _absorb(
+    own: np.ndarray, other: np.ndarray, apart: np.ndarray, parent: np.ndarray, size: np.ndarray, stays: np.ndarray
+) -> None:
     """Join pieces to neighbours that stay, round by round; to each other only where no more such are to be found."""
     nearest, target = np.full(len(parent), np.inf, np.float32), np.full(len(parent), -1, np.int32)
     any_will_do = False
