@@ -13,7 +13,7 @@ export WSVS_REAL_DATA
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench
+.PHONY: help setup demo quick test check coverage bench docs dist
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,13 @@ setup: $(READY) ## make .venv with everything pinned (minutes)
 demo: $(READY) ## the whole pipeline on a synthetic world: CPU, minutes, got against expected
 	$(BIN)/wsvs stage=pipeline name=toy data=synthetic $(ARGS)
 
+# Numbers, files and messages: nothing is trained, no video decoded.
+QUICK := tests/core tests/metrics/test_segmentation.py tests/metrics/test_thresholds.py tests/video/test_graph.py \
+	tests/nets/test_published.py tests/test_layers.py
+
+quick: $(READY) ## some hundred tests in under a minute
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -p no:xdist $(QUICK) $(ARGS)
+
 test: $(READY) ## the fast tests, on two processes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(ARGS)
 
@@ -30,6 +37,26 @@ check: $(READY) ## lint, types and the fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) test
+
+# Subprocesses are measured too, so that command tests count; the report is worth reading, no figure is enforced.
+coverage: $(READY) ## branch coverage of the fast tests, subprocesses included (pip installs coverage)
+	$(BIN)/python -m pip install --disable-pip-version-check -q 'coverage>=7.10'
+	$(BIN)/coverage erase
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -p no:xdist $(ARGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+docs: ## the site as in CI, in an environment of its own: site/index.html
+	test -x build/docs/bin/mkdocs || { $(PYTHON) -m venv build/docs && \
+		build/docs/bin/python -m pip install --disable-pip-version-check -q -r docs/requirements.txt; }
+	build/docs/bin/mkdocs build --strict
+
+dist: ## wheel and source archive in dist/, checked (an environment of its own)
+	test -x build/dist/bin/twine || { $(PYTHON) -m venv build/dist && \
+		build/dist/bin/python -m pip install --disable-pip-version-check -q build twine; }
+	rm -rf dist
+	build/dist/bin/python -m build
+	build/dist/bin/twine check --strict dist/*
 
 bench: $(READY) ## time video segmentation, crawling and training on this machine; writes bench.json
 	$(BIN)/python -m benchmarks $(ARGS)
