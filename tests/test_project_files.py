@@ -41,6 +41,14 @@ def test_named_make_targets_exist():
     assert {one or other for one, other in named} <= targets
 
 
+def test_every_page_is_in_the_site():
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    listed = set(re.findall(r"([\w/]+\.md)", nav))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= listed
+    copied = {"index.md", "contributing.md", "changelog.md", "security.md"}  # by docs/site.py
+    assert [page for page in listed - copied if not (ROOT / "docs" / page).is_file()] == []
+
+
 def test_tests_of_the_quick_check_exist():
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
     [line] = re.findall(r"^QUICK := (.+)$", makefile, re.MULTILINE)

@@ -21,17 +21,18 @@ def load(
 ) -> Model:
     """Load a trained model.
 
-    >>> import wsvs
-    >>> model = wsvs.load("best.ckpt")
-    >>> model.classes
-    ('cat', 'dog')
-    >>> found = model.predict("photo.jpg", tags=["dog"])
-    >>> found.mask.shape, found.mask.dtype, found.tags
-    ((20, 30), dtype('uint8'), ('dog',))
-    >>> sorted(found.scores)
-    ['cat', 'dog']
-    >>> found.save("photo.png")
-    >>> found.overlay().save("photo.overlay.jpg")
+    Examples:
+        >>> import wsvs
+        >>> model = wsvs.load("best.ckpt")
+        >>> model.classes
+        ('cat', 'dog')
+        >>> found = model.predict("photo.jpg", tags=["dog"])
+        >>> found.mask.shape, found.mask.dtype, found.tags
+        ((20, 30), dtype('uint8'), ('dog',))
+        >>> sorted(found.scores)
+        ['cat', 'dog']
+        >>> found.save("photo.png")
+        >>> found.overlay().save("photo.overlay.jpg")
 
     Args:
         checkpoint: <run>/checkpoints/best.ckpt of stage adapt or decoder (of encoder for method='attention').

@@ -219,7 +219,9 @@ def read_annotation(path: Path) -> tuple[tuple[str, ...], tuple[int, int]]:
     """Tags and (width, height) of a VOC annotation: names of all objects, difficult ones too; parts are no objects.
 
     Raises:
-        FileNotFoundError, ElementTree.ParseError, ValueError (no size, or an object without a name).
+        FileNotFoundError: No such file.
+        ElementTree.ParseError: Not XML.
+        ValueError: No size, or an object without a name.
     """
     root = ElementTree.parse(path).getroot()
     names = [(one.findtext("name") or "").strip() for one in root.findall("object")]

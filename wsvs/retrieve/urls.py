@@ -27,10 +27,11 @@ _HELP = "two columns with the headings url and class; one row for each class of 
 class UrlSource(SiteVideos):
     """Pages or files that a table (tsv, csv) lists; yt-dlp finds the video of a page.
 
+    The other arguments are those of `SiteVideos`.
+
     Args:
         file: Table with the columns url and class.
         per_list: Most videos of an address that leads to a playlist or a channel.
-        See `SiteVideos` for the others.
 
     Raises:
         UserError: No such table, no row, or something that is not http(s).

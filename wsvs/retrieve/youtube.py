@@ -76,10 +76,11 @@ class SiteVideos:
 class YouTubeSource(SiteVideos):
     """Results of YouTube's search, found without a request to any video.
 
+    The other arguments are those of `SiteVideos`.
+
     Args:
         queries: {class: what to search for}; the name of the class where it is not in there.
         per_class: Most candidates of a class. With several queries, their first results come first.
-        See `SiteVideos` for the others.
     """
 
     def __init__(
