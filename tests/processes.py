@@ -19,6 +19,9 @@ from typing import Any
 
 import pytest
 
+from tests.imported import Forked, Importer
+
+Process = subprocess.Popen[str] | Forked
 TINY = (
     "trainer=cpu", "model=vgg_small", "model.hidden=8", "model.image_size=48", "model.scales=[1.0]",
     "encoder.epochs=1", "encoder.batch_size=4", "encoder.workers=0", "relevance.threshold=0",
@@ -55,20 +58,24 @@ os.replace = sabotaged
 
 
 class Cli:
-    """Runs `wsvs` as users do: a process of its own, in a session of its own that is ended with the test."""
+    """Runs `wsvs` as users do: a process of its own, in a session of its own that is ended with the test.
+
+    It is forked from one that has imported what takes seconds, unless a launcher or a search path is given.
+    """
 
     root = Path(__file__).parents[1]
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.started: list[subprocess.Popen[str]] = []
+        self.started: list[Process] = []
+        self.importer = Importer()
         (folder / "sabotage").mkdir()
         (folder / "sabotage" / "sitecustomize.py").write_text(SABOTAGE)
 
     def start(
-        self, *words: object, launcher: Sequence[object] = (sys.executable, "-m"), cwd: Path | None = None,
-        sabotage: str | None = None, **environment: str,
-    ) -> subprocess.Popen[str]:
+        self, *words: object, launcher: Sequence[object] = (), cwd: Path | None = None, sabotage: str | None = None,
+        **environment: str,
+    ) -> Process:
         """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or hang, or full).
 
         Several parts of the path are joined by *.
@@ -83,14 +90,19 @@ class Cli:
             "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", "WANDB_MODE": "offline",
             **environment,
         }
-        process = subprocess.Popen(
-            [*map(str, launcher), "wsvs", *map(str, words)], cwd=cwd or self.folder, env=own, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )
+        said, cwd = list(map(str, words)), cwd or self.folder
+        process: Process
+        if launcher or "PYTHONPATH" in environment or os.environ.get("WSVS_TEST_FORK") == "0":
+            process = subprocess.Popen(
+                [*map(str, launcher or (sys.executable, "-m")), "wsvs", *said], cwd=cwd, env=own, text=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            )
+        else:
+            process = self.importer.start(said, own, cwd, before=SABOTAGE if sabotage else "")
         self.started.append(process)
         return process
 
-    def finish(self, process: subprocess.Popen[str], status: int = 0, seconds: float = 600) -> str:
+    def finish(self, process: Process, status: int = 0, seconds: float = 600) -> str:
         """What it said. It must end with this exit status, and soon."""
         try:
             said, _ = process.communicate(timeout=seconds)
@@ -104,7 +116,7 @@ class Cli:
     def run(self, *words: object, status: int = 0, **how: Any) -> str:
         return self.finish(self.start(*words, **how), status)
 
-    def wait_for(self, process: subprocess.Popen[str], folder: Path, pattern: str, seconds: float = 600) -> None:
+    def wait_for(self, process: Process, folder: Path, pattern: str, seconds: float = 600) -> None:
         """Wait until a process has written a file."""
         deadline = time.monotonic() + seconds
         while all(path.name.startswith(".") for path in folder.glob(pattern)):  # hidden: not yet under its name
@@ -114,7 +126,7 @@ class Cli:
             time.sleep(0.01)
 
     @staticmethod
-    def end(process: subprocess.Popen[str]) -> None:
+    def end(process: Process) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
