@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,8 @@ def settings_of(row: Row, full: bool) -> SegmentSettings:
     if row.strongest:
         base = experiment("full" if full else "motion")
     else:
-        base = SegmentSettings() if full else replace(SegmentSettings(), lambda_a=0.0)
-    return replace(base, **row.change)
+        base = SegmentSettings() if full else SegmentSettings(lambda_a=0.0)
+    return base.replaced(**row.change)
 
 
 def measure(name: str, real: Path, attention: np.ndarray | None) -> dict[tuple[str, bool], tuple[float, float]]:

@@ -10,7 +10,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -112,10 +112,9 @@ def measure(films: list[Clip], settings: SegmentSettings, repeats: int, out: Pat
 
 def experiment(name: str) -> SegmentSettings:
     """The settings of an experiment file."""
-    names = {field.name for field in fields(SegmentSettings)}
     section = OmegaConf.to_container(OmegaConf.load(EXPERIMENTS / f"{name}.yaml").segment)
     assert isinstance(section, dict)
-    return SegmentSettings(**{str(key): value for key, value in section.items() if key in names})
+    return SegmentSettings(**{str(key): value for key, value in section.items() if key in SegmentSettings.model_fields})
 
 
 def bench(options: Options) -> dict[str, float]:

@@ -13,7 +13,8 @@ from rich.table import Table
 from benchmarks.clips import real_clip
 from benchmarks.options import Options
 from benchmarks.segment import SIZES, timed
-from wsvs.video.superpixels import SlicMethod, slic
+from wsvs.config.stages import SlicMethod
+from wsvs.video.superpixels import slic
 
 EVERY = 20  # frames
 TOLERANCE = 2  # px

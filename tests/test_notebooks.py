@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,7 @@ def test_mask(tiny_runs, capsys):
     said = capsys.readouterr().out
     assert "100.0% of the pixels are labelled as in the run" in said  # the terms shown are those of the run's mask
     assert re.search(r"^  total +[\d.]+$", said, re.MULTILINE)
-    space["settings"] = replace(space["settings"], lambda_m=0.0, lambda_c=0.0)  # a run without motion
+    space["settings"] = space["settings"].replaced(lambda_m=0.0, lambda_c=0.0)  # a run without motion
     run_cell(cell_with("mask", "variants = "), space)
     assert [name for name, _ in space["tiles"]][1:] == ["A and M", "A, M and C, not smoothed",
                                                        "A, M and C: the mask of the run"]

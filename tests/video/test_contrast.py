@@ -1,4 +1,3 @@
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -121,7 +120,7 @@ def test_one_frame_has_its_colours():
     frame = np.random.default_rng(4).normal(100, 5, (120, 200, 3))
     frame[truth] += (60, 0, -40)
     clip = np.clip(frame, 0, 255).astype(np.uint8)[None]
-    settings = replace(SETTINGS, saliency=0.4)
+    settings = SETTINGS.replaced(saliency=0.4)
     mask = segment(describe_frames(clip, settings), None, settings).masks()[0]
     assert (mask & truth).sum() / (mask | truth).sum() > 0.9
     graph = describe_frames(clip, SETTINGS)
@@ -154,7 +153,7 @@ def test_a_tiny_object_where_all_else_touches_the_border():
 
 
 def test_a_graph_without_motions_is_refused():
-    graph = describe_frames(moving_square(4.0, frames=2)[0], replace(SETTINGS, motion="inside_outside"))
+    graph = describe_frames(moving_square(4.0, frames=2)[0], SETTINGS.replaced(motion="inside_outside"))
     with pytest.raises(ValueError, match='motion="contrast" needs'):
         segment(graph, None, SETTINGS)
 

@@ -127,11 +127,9 @@ def test_mean_of_a_map_by_hand() -> None:
     assert superpixel_means(labels, values, 3).tolist() == [2.0, 7.0, 0.0]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"count": 0}, {"compactness": 0.0}, {"method": "seeds"}]
-)
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"compactness": 0.0}, {"method": "seeds"}])
 def test_bad_settings(wrong: dict) -> None:
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
         slic(picture(20, 20), **wrong)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, validate_call
 
 REQUIRED = "???"  # Hydra's mark of a value that has to be given
 
@@ -15,6 +15,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 
+    def replaced(self, **changes: Any) -> Self:
+        """The same with other values, which are checked too."""
+        return type(self)(**(dict(self) | changes))
+
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """{key: default} as primitives, sections within it too; what has to be given is `REQUIRED`."""
@@ -23,6 +27,10 @@ class Section(BaseModel):
             value = REQUIRED if is_required(name, cls) else field.get_default(call_default_factory=True)
             found[field.alias or name] = _plain(value)
         return found
+
+
+# Of a function whose arguments are annotated with the types of settings: wrong values raise pydantic's ValidationError.
+checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
 
 
 def option(default: Any = REQUIRED, help: str = "", *, unit: str = "", **more: Any) -> Any:

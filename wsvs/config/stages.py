@@ -23,6 +23,13 @@ from wsvs.config.base import (
 
 Schedule = Literal["constant", "cosine", "poly"]
 Method = Literal["decoder", "attention", "mean"]
+SlicMethod = Literal["auto", "numba", "opencv"]
+Gradient = Literal["full", "cross"]
+Angle = Literal["circular", "sum"]
+Cleanup = Literal["flood", "sweep"]
+Gain = Literal["none", "adaptive"]
+Guided = Literal["none", "guided"]
+Solver = Literal["auto", "maxflow", "scipy"]
 _SCHEDULE = "learning-rate schedule: constant, or cosine or poly decay to 0"
 _WARMUP = "linear learning-rate warm-up"
 _EMA = "decay of a moving average of the weights, such as 0.999; checkpoints then hold the average"
@@ -70,7 +77,7 @@ class Energy(Section):
     """
 
     superpixels: Positive = option(1500, "superpixels per frame, about")
-    superpixel_method: Literal["auto", "numba", "opencv"] = option(
+    superpixel_method: SlicMethod = option(
         "auto", "numba (ours, compiled), opencv, or auto: the first that is installed"
     )
     compactness: Above0 = option(30.0, "SLIC compactness: weight of spatial against colour distance")
@@ -100,12 +107,12 @@ class Energy(Section):
     )
     bg_threshold: Share = option(0.1, "and those below this fraction the background colour model")
     reestimate: Natural = option(0, "rounds in which the colour models are re-estimated from the labels; paper: 0")
-    grad: Literal["full", "cross"] = option("full", "gradient of the flow: full, or cross as in the release")
-    angle: Literal["circular", "sum"] = option("circular", "angle of neighbouring flows: circular, or sum as released")
-    cleanup: Literal["flood", "sweep"] = option("flood", "cleaning of the inside map: flood, or sweep as released")
-    gain: Literal["none", "adaptive"] = option("none", "adaptive: finds the motion boundaries of slow objects too")
-    refine: Literal["none", "guided"] = option("none", "guided: mask borders follow the edges of the frame")
-    solver: Literal["auto", "maxflow", "scipy"] = option("auto", "graph cut: maxflow (PyMaxflow), scipy, or auto")
+    grad: Gradient = option("full", "gradient of the flow: full, or cross as in the release")
+    angle: Angle = option("circular", "angle of neighbouring flows: circular, or sum as released")
+    cleanup: Cleanup = option("flood", "cleaning of the inside map: flood, or sweep as released")
+    gain: Gain = option("none", "adaptive: finds the motion boundaries of slow objects too")
+    refine: Guided = option("none", "guided: mask borders follow the edges of the frame")
+    solver: Solver = option("auto", "graph cut: maxflow (PyMaxflow), scipy, or auto")
 
     @model_validator(mode="after")
     def _consistent(self) -> Energy:

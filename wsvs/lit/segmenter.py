@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
+from wsvs.config.stages import Guided
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
@@ -27,7 +28,7 @@ from wsvs.nets.attention import activations, merge_scales, resize
 from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.video.refine import enlarged, guided
 from wsvs.video.segmentation import Segmentation, segment
-from wsvs.video.settings import Refine, SegmentSettings
+from wsvs.video.settings import SegmentSettings
 
 TERM_WIDTH = 240  # px, at most, of the pictures of A and M
 
@@ -138,7 +139,7 @@ class MaskWriter(BasePredictionWriter):
     """
 
     def __init__(
-        self, run: Path, *, frames: bool, overlay: bool, refine: Refine = "none", min_confidence: float = 0.0
+        self, run: Path, *, frames: bool, overlay: bool, refine: Guided = "none", min_confidence: float = 0.0
     ) -> None:
         super().__init__(write_interval="batch")
         if not 0 <= min_confidence <= 1:

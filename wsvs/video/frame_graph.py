@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from time import perf_counter
 
@@ -135,7 +135,7 @@ def describe_frames(
         with draft.timed("layout"):
             draft.area = active_area(head)
         share = head[0][draft.area].size / head[0].size
-        settings = replace(settings, superpixels=max(1, round(settings.superpixels * share)))
+        settings = settings.replaced(superpixels=max(1, round(settings.superpixels * share)))
     for frame in chain(head, fitted):
         frame = np.ascontiguousarray(frame[draft.area])
         with draft.timed("superpixels"):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
+from wsvs.config.base import checked
+from wsvs.config.stages import Solver
 from wsvs.video.jit import compiled
-
-Solver = Literal["auto", "maxflow", "scipy"]
 
 
 def spatial_edges(labels: np.ndarray) -> np.ndarray:
@@ -184,6 +182,7 @@ def energy(
     return float(np.where(labels, cost_fg, cost_bg).sum() + weights[cut].sum())
 
 
+@checked
 def graph_cut(
     cost_fg: np.ndarray,
     cost_bg: np.ndarray,
@@ -207,8 +206,6 @@ def graph_cut(
         ValueError: Negative or NaN weights, NaN costs, unknown solver.
         ModuleNotFoundError: solver="maxflow" and PyMaxflow is not installed.
     """
-    if solver not in ("auto", "maxflow", "scipy"):
-        raise ValueError(f"solver must be auto, maxflow or scipy, got {solver!r}")
     if not (weights >= 0).all():
         raise ValueError("edge weights must not be negative or NaN: no cut would find the least energy")
     gain = np.asarray(cost_bg, np.float64) - cost_fg  # of calling a node foreground

@@ -8,16 +8,11 @@ offered.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
+from wsvs.config.stages import Angle, Cleanup, Gain, Gradient
 from wsvs.video.motion_kernels import critical, flooded, gradient, moments, ray_votes, swept, turn
-
-Gradient = Literal["full", "cross"]
-Angle = Literal["circular", "sum"]
-Cleanup = Literal["flood", "sweep"]
-Gain = Literal["none", "adaptive"]
 
 _RATE = 0.7  # lambda_m of b_m = 1 - exp(-lambda_m m), m in px per px
 _MORE_RATES = tuple(0.71 + 0.1 * step for step in range(8))  # tried where the first finds no compact region

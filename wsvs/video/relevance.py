@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsvs.config.base import Positive, Share, checked
+from wsvs.config.stages import RelevanceSettings
 
+_DEFAULT = RelevanceSettings()
+
+
+@checked
 def relevant_runs(
-    scores: np.ndarray, threshold: float = 0.8, min_frames: int = 6
+    scores: np.ndarray, threshold: Share = _DEFAULT.threshold,
+    min_frames: Positive = _DEFAULT.min_frames,
 ) -> list[tuple[int, int]]:
     """Find the relevant videos inside a clip.
 
@@ -23,13 +30,11 @@ def relevant_runs(
         Half-open intervals (first, end) of frame numbers, in order; runs are as long as they can be.
 
     Raises:
-        ValueError: Scores are not a vector or hold NaN; min_frames is below 1.
+        ValueError: Scores are not a vector or hold NaN; a setting outside its range.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or np.isnan(scores).any():
         raise ValueError(f"scores must be a vector without NaN, got shape {scores.shape}")
-    if min_frames < 1:
-        raise ValueError(f"min_frames must be at least 1, got {min_frames}")
     chosen = np.concatenate(([0], scores > threshold, [0]))
     step = np.diff(chosen)
     firsts, ends = np.flatnonzero(step == 1), np.flatnonzero(step == -1)

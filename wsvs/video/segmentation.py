@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -85,7 +85,7 @@ def segment(
     """
     settings = settings or SegmentSettings()
     if attention is None:
-        settings = replace(settings, lambda_a=0.0)
+        settings = settings.replaced(lambda_a=0.0)
     seconds = dict(graph.seconds)
     start = perf_counter()
     a = _attention_term(graph, attention)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 
+from wsvs.config.base import Above0, Positive, checked
+from wsvs.config.stages import Energy, SlicMethod
 from wsvs.video.jit import compiled, njit
 from wsvs.video.slic_kernel import slic_labels
 
-SlicMethod = Literal["auto", "numba", "opencv"]
-
+_DEFAULT = Energy()
 _SMALLEST_SIDE = 4  # px; below about 16 pixels a mean colour means little
 _ABSORB = 0.25  # pieces smaller than this share of a mean superpixel join a neighbour
 _ROUNDS = 3  # more bring little
 
 
+@checked
 def slic(
     frame_rgb: np.ndarray,
     *,
-    count: int = 1500,
-    compactness: float = 30.0,
-    method: SlicMethod = "auto",
+    count: Positive = _DEFAULT.superpixels,
+    compactness: Above0 = _DEFAULT.compactness,
+    method: SlicMethod = _DEFAULT.superpixel_method,
 ) -> np.ndarray:
     """Divide a frame into superpixels with SLIC (Achanta et al., TPAMI 2012) in Lab colours.
 
@@ -44,10 +45,6 @@ def slic(
     """
     if frame_rgb.dtype != np.uint8 or frame_rgb.ndim not in (2, 3) or frame_rgb.size == 0:
         raise ValueError(f"a frame is (H, W, 3) uint8, got {frame_rgb.shape} {frame_rgb.dtype}")
-    if count < 1 or compactness <= 0:
-        raise ValueError(f"count and compactness must be positive, got {count} and {compactness}")
-    if method not in ("auto", "numba", "opencv"):
-        raise ValueError(f"method must be auto, numba or opencv, got {method!r}")
     if method == "numba" and njit is None:
         raise ModuleNotFoundError("superpixels by numba need the package numba", name="numba")
     if frame_rgb.ndim == 2:
