@@ -147,8 +147,8 @@ def further_keys(target) -> set[str]:
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
 def test_model_keys_are_those_of_the_net(option):
-    # those that come from the data, and from the training
-    fields = {field.name for field in dataclasses.fields(NetConfig)} - {"classes", "class_thresholds"}
+    # those that come from the data, from the training, and from checkpoints of another time
+    fields = {field.name for field in dataclasses.fields(NetConfig)} - {"classes", "class_thresholds", "deepest"}
     values = OmegaConf.to_container(composed("stage=encoder", f"model={option}").model)
     assert set(values) == fields | BESIDE_THE_NET == set(ModelSettings.defaults())
     assert values["backbone"].partition("/")[0] == option  # an error message says model=<backbone>

@@ -57,7 +57,7 @@ def test_a_network_of_timm_is_told_by_its_tensors(name, blocks, bottleneck, clas
     assert owner_of(dict(list(state.items())[:20])) is None
 
 
-@pytest.mark.parametrize("name", ["vgg16", "vgg_small", "squeezenet1_1", "resnet50v2"])
+@pytest.mark.parametrize("name", ["vgg16", "vgg_small", "squeezenet1_1", "resnet50v2", "efficientnet_lite2"])
 def test_our_own_networks_are_told_with_their_override(name):
     assert name in BACKBONES
     with torch.device("meta"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from wsvs.core.errors import UserError
@@ -22,16 +23,19 @@ CHANNELS = {2: 4, 4: 6, 8: 8, 16: 10, 32: 12}  # of the level at each stride
 class Pyramid(nn.Module):
     """A strided convolution and a norm a level, stages_0 for stages.0; feature_info as timm has it."""
 
-    def __init__(self, out_indices: tuple[int, ...], strides: tuple[int, ...], size: int | None) -> None:
+    def __init__(
+        self, out_indices: tuple[int, ...], size: int | None = None, output_stride: int = 32, last: int = 3,
+    ) -> None:
         super().__init__()
         self.size = size
         self.out = out_indices
         inputs = 3
-        for index in range(5):
-            outputs = list(CHANNELS.values())[index]
-            block = nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1), nn.BatchNorm2d(outputs), nn.ReLU())
-            self.add_module(f"stages_{index}", block)
+        for index, (stride, outputs) in enumerate(CHANNELS.items()):
+            kernel = last if stride == 32 else 3
+            convolution = nn.Conv2d(inputs, outputs, kernel, 2 if stride <= output_stride else 1, 1)
+            self.add_module(f"stages_{index}", nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU()))
             inputs = outputs
+        strides = [min(stride, output_stride) for stride in CHANNELS]
         self.feature_info = SimpleNamespace(
             out_indices=out_indices, reduction=lambda: [strides[index] for index in out_indices],
             channels=lambda: [list(CHANNELS.values())[index] for index in out_indices],
@@ -48,9 +52,38 @@ class Pyramid(nn.Module):
         return [levels[index] for index in self.out]
 
 
+class Tokens(nn.Module):
+    """A ViT of blocks that add their number, so that the map is the mean of each patch and a known number."""
+
+    def __init__(self, patch: int, depth: int = 4) -> None:
+        super().__init__()
+        self.patch_embed = nn.Conv2d(3, 5, patch, patch)
+        self.patch_embed.patch_size = (patch, patch)
+        self.blocks = nn.ModuleList(nn.Linear(5, 5) for _ in range(depth))
+        for number, block in enumerate(self.blocks):
+            nn.init.eye_(block.weight)
+            nn.init.constant_(block.bias, number)
+        nn.init.constant_(self.patch_embed.weight, 1 / patch**2)
+        nn.init.zeros_(self.patch_embed.bias)
+        self.embed_dim = 5
+        self.pretrained_cfg = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+
+    def forward_intermediates(
+        self, x: torch.Tensor, *, indices: list[int], norm: bool, output_fmt: str, intermediates_only: bool,
+    ) -> list[torch.Tensor]:
+        assert norm and intermediates_only and output_fmt == "NCHW"
+        assert all(side % self.patch_embed.patch_size[0] == 0 for side in x.shape[-2:])
+        x = self.patch_embed(x).movedim(1, -1)
+        found = []
+        for block in self.blocks:
+            x = block(x)
+            found.append(x.movedim(-1, 1))
+        return [found[index] for index in indices]
+
+
 class FakeTimm(ModuleType):
     __version__ = "1.0"
-    names = ("pyramid", "plain", "sized", "headless")
+    names = ("pyramid", "dilates", "wide", "plain", "coarse", "fixed", "sized", "headless")
 
     def __init__(self) -> None:
         super().__init__("timm")
@@ -62,13 +95,26 @@ class FakeTimm(ModuleType):
         return list(self.names)
 
     def create_model(
-        self, name: str, *, features_only: bool, pretrained: bool, out_indices: Any = (0, 1, 2, 3, 4),
+        self, name: str, *, features_only: bool = False, pretrained: bool, out_indices: Any = (0, 1, 2, 3, 4),
+        output_stride: int = 32, dynamic_img_size: bool = False, num_classes: int = 1000,
     ) -> nn.Module:
-        assert features_only
         if name == "headless":
             raise RuntimeError("features_only not implemented for this")
-        strides = (16,) * 5 if name == "plain" else tuple(CHANNELS)
-        net = Pyramid(tuple(out_indices), strides, 224 if name == "sized" else None)
+        if name in ("plain", "coarse", "fixed"):
+            if features_only:
+                info = {"out_indices": range(4), "reduction": lambda: [32 if name == "coarse" else 14] * 4,
+                        "channels": lambda: [5] * 4}
+                return SimpleNamespace(feature_info=SimpleNamespace(**info))
+            if name == "fixed" and dynamic_img_size:
+                raise TypeError("unexpected keyword argument 'dynamic_img_size'")
+            assert num_classes == 0
+            return Tokens(14)
+        assert features_only
+        if name != "dilates" and output_stride != 32:
+            raise TypeError("unexpected keyword argument 'output_stride'")
+        net = Pyramid(
+            tuple(out_indices), 224 if name == "sized" else None, output_stride, last=1 if name == "wide" else 3
+        )
         if pretrained:
             if name != "pyramid.good":
                 raise RuntimeError("No pretrained weights exist for pyramid")
@@ -82,14 +128,72 @@ def fake(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", FakeTimm())
 
 
-def test_levels_up_to_stride_16(fake):
-    backbone = build_backbone("timm/pyramid")
-    assert (backbone.stride, backbone.channels, backbone.pool_channels) == (16, 10, (4, 6, 8))
-    assert backbone.pool_depths == (1, 2, 2) and not backbone.has_switches and backbone.training
-    found = backbone(torch.rand(2, 3, 64, 96), with_pools=True)
-    assert found.map.shape == (2, 10, 4, 6)
+@pytest.mark.parametrize("name", ["pyramid", "dilates"])
+def test_the_deepest_level_stays_at_stride_16(fake, name):
+    backbone = build_backbone(f"timm/{name}").eval()
+    assert (backbone.stride, backbone.channels, backbone.pool_channels) == (16, 12, (4, 6, 8))
+    assert backbone.pool_depths == (1, 2, 2) and not backbone.has_switches
+    x = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        found = backbone(x, with_pools=True)
+        strided = Pyramid((0, 1, 2, 3, 4)).eval()
+        strided.load_state_dict(backbone.net.state_dict())
+        expected = strided(x * backbone.scale + backbone.shift)
+    assert found.map.shape == (2, 12, 4, 6)
     assert [tuple(pool.before.shape[1:]) for pool in found.pools] == [(4, 32, 48), (6, 16, 24), (8, 8, 12)]
-    assert backbone(torch.rand(2, 3, 64, 64)).pools == []
+    torch.testing.assert_close(found.map[..., ::2, ::2], expected[-1])
+    assert all(torch.equal(pool.before, level) for pool, level in zip(found.pools, expected, strict=False))
+    assert backbone(x).pools == []
+
+
+def test_checkpoints_from_before_end_at_stride_16(fake, tmp_path):
+    """Their state and their description, as the code of that time wrote them."""
+    torch.manual_seed(0)
+    trunk = Pyramid((0, 1, 2, 3))
+    head = {"conv6.weight": torch.randn(7, 10, 3, 3), "conv6.bias": torch.randn(7),
+            "fc.weight": torch.randn(2, 7), "fc.bias": torch.randn(2)}
+    mean, std, own_mean, own_std = (
+        torch.tensor(values).view(1, 3, 1, 1)
+        for values in (IMAGENET_MEAN, IMAGENET_STD, trunk.pretrained_cfg["mean"], trunk.pretrained_cfg["std"])
+    )
+    scale, shift = std / own_std, (mean - own_mean) / own_std
+    state = {f"backbone.net.{key}": value for key, value in trunk.state_dict().items()}
+    state |= {"backbone.scale": scale, "backbone.shift": shift, **head}
+    net = {"backbone": "timm/pyramid", "classes": ["a", "b"], "image_size": 64, "scales": [1.0], "hidden": 7,
+           "dropout": 0.5, "trainable": "all", "batch_norm": True, "guidance": "features", "decoder_width": 0.25,
+           "class_thresholds": []}
+    checkpoint = {"hyper_parameters": {"net": net}, "state_dict": {f"net.encoder.{k}": v for k, v in state.items()}}
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    read = load_net(tmp_path / "old.ckpt")
+    x = torch.rand(2, 3, 48, 64)
+    with torch.no_grad():
+        laid = {"memory_format": torch.channels_last}  # as the network lays its numbers out: bit by bit the same
+        features = trunk.eval().to(**laid)(((x - mean) / std).contiguous(**laid) * scale + shift)[-1]
+        features = F.conv2d(features, head["conv6.weight"].to(**laid), head["conv6.bias"], padding=1).relu()
+        expected = F.linear(features.mean((2, 3)), head["fc.weight"], head["fc.bias"])
+        assert torch.equal(read.encoder(x), expected)
+    assert not read.config.deepest and read.encoder.backbone.pool_channels == (4, 6, 8)
+    assert NetConfig("timm/pyramid", ("a",)).deepest and "deepest" in read.config.asdict()
+
+
+def test_tokens_of_a_plain_vit_are_a_map(fake):
+    backbone = build_backbone("timm/plain").eval()
+    assert (backbone.stride, backbone.channels, backbone.pool_channels) == (14, 5, (12, 48, 5))
+    x = torch.rand(2, 3, 70, 98)
+    with torch.no_grad():
+        found = backbone(x, with_pools=True)
+        other = backbone(torch.full((1, 3, 64, 100), 0.3))
+    patches = F.avg_pool2d(x.sum(1, keepdim=True), 14)
+    torch.testing.assert_close(found.map, (patches + 0 + 1 + 2 + 3).expand(2, 5, 5, 7))  # after the last block
+    halves = F.interpolate(patches + 0 + 1, scale_factor=2, mode="bilinear")  # and after half of them
+    torch.testing.assert_close(found.pools[2].before, halves.expand(2, 5, 10, 14))
+    half, quarter = found.pools[0].before, found.pools[1].before
+    assert torch.equal(F.pixel_shuffle(half, 2), x) and torch.equal(F.pixel_shuffle(quarter, 4)[..., :70, :98], x)
+    # another size is brought to whole patches, so that the cells cover all of the image and nothing else
+    torch.testing.assert_close(other.map, torch.full((1, 5, 5, 7), 0.9 + 6))
+    backbone.train_only("last")
+    learning = {name.removeprefix("net.model.") for name, p in backbone.named_parameters() if p.requires_grad}
+    assert learning == {f"blocks.{number}.{kind}" for number in (2, 3) for kind in ("weight", "bias")}
 
 
 def test_images_enter_in_its_own_normalisation(fake):
@@ -102,13 +206,13 @@ def test_images_enter_in_its_own_normalisation(fake):
 
 
 @pytest.mark.parametrize(
-    ("trainable", "expected"), [("none", ()), ("last", "3"), ("all", "0123")],
+    ("trainable", "expected"), [("none", ()), ("last", "4"), ("all", "01234")],
 )
 def test_what_learns(fake, trainable, expected):
     backbone = build_backbone("timm/pyramid")
     backbone.train_only(trainable)
     learning = {name.split(".")[1] for name, parameter in backbone.named_parameters() if parameter.requires_grad}
-    assert learning == {f"stages_{index}" for index in expected}  # what lies below stride 16 has no gradient
+    assert learning == {f"stages_{index}" for index in expected}
 
 
 def norms(backbone: nn.Module) -> list[bool]:
@@ -151,8 +255,10 @@ def test_weights_that_timm_downloads(fake):
     [
         ("pyramids", r"timm 1\.0 knows no 'pyramids'(.|\n)*did you mean timm/pyramid\?"),
         ("zzz", r"knows no 'zzz'(.|\n)*list_models"),
-        ("plain", "plain has levels at strides 16, 16, 16, 16, 16(.|\n)*timm/resnet50"),
-        ("sized", r"sized does not take images of any size: Input width \(112\)(.|\n)*timm/resnet50"),
+        ("wide", "wide is at stride 32 and cannot be kept at 16: its Conv2d makes maps larger(.|\n)*timm/resnet50"),
+        ("coarse", "coarse has levels at strides 32, 32, 32, 32(.|\n)*plain ViT of patch 14 or 16"),
+        ("fixed", "cannot make a pyramid of fixed: unexpected keyword argument 'dynamic_img_size'"),
+        ("sized", r"cannot be kept at 16: Input width \(128\) doesn't match(.|\n)*timm/resnet50"),
         ("headless", "cannot make a pyramid of headless: features_only not implemented"),
     ],
 )
@@ -204,7 +310,7 @@ def learn_one_step(name: str, tmp_path, weights: str | None = None) -> Segmentat
     torch.save({"hyper_parameters": {"net": config.asdict()}, "state_dict": state}, tmp_path / "c.ckpt")
     read = load_net(tmp_path / "c.ckpt", need_decoder=True)
     _, found, _ = read.probabilities(torch.rand(3, 48, 64), [0, 1])
-    assert found.shape == (2, 48, 64) and found.isfinite().all()
+    assert found.shape == (2, *read.network_size(48, 64)) and found.isfinite().all()
     return net
 
 
@@ -212,14 +318,24 @@ def test_a_step_of_learning_and_the_checkpoint(fake, tmp_path):
     learn_one_step("timm/pyramid", tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "convnext_atto"])
-def test_real_networks(name, tmp_path):
+def real_timm() -> ModuleType:
     try:
+        import safetensors  # noqa: F401
         import timm
-        from safetensors.torch import save_file
     except Exception as error:  # a torchvision that does not fit torch breaks timm's import
         pytest.skip(f"timm cannot be imported: {error}")
+    return timm
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "ours"), [("resnet18", False), ("convnext_atto", False), ("mobilenetv2_100", False), ("densenet121", True)]
+)
+def test_real_networks(name, ours, tmp_path):
+    timm = real_timm()
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
     whole = timm.create_model(name).eval()
     for key, value in whole.named_buffers():
         if "running_var" in key:
@@ -227,11 +343,48 @@ def test_real_networks(name, tmp_path):
     save_file(whole.state_dict(), tmp_path / "w.safetensors")
     backbone = build_backbone(f"timm/{name}").eval()
     load_backbone_weights(backbone, str(tmp_path / "w.safetensors"))
+    assert ("output_stride" not in backbone.made) == ours
     x = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        expected = whole.forward_intermediates(x, intermediates_only=True)
-        expected = {x.shape[-1] // level.shape[-1]: level for level in expected}
+        expected = timm.create_model(name, features_only=True).eval()
+        expected.load_state_dict({key.removeprefix("net."): value for key, value in backbone.state_dict().items()
+                                  if key.startswith("net.")})
+        *levels, deepest = expected(x * backbone.scale + backbone.shift)
         found = backbone(x, with_pools=True)
-    torch.testing.assert_close(found.map, expected[16])
-    torch.testing.assert_close(found.pools[-1].before, expected[8])
+    torch.testing.assert_close(found.map[..., ::2, ::2], deepest, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found.pools[-1].before, levels[-2])
     learn_one_step(f"timm/{name}", tmp_path, str(tmp_path / "w.safetensors"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "patch"), [("vit_tiny_patch16_224", 16), ("vit_small_patch14_reg4_dinov2", 14)]
+)
+def test_real_vits_at_sizes_they_were_not_trained_at(name, patch, tmp_path):
+    timm = real_timm()
+    torch.manual_seed(0)
+    whole = timm.create_model(name, num_classes=0).eval()
+    nn.init.normal_(whole.pos_embed)
+    state = dict(whole.state_dict())
+    torch.save({**state, "head.weight": torch.zeros(2)}, tmp_path / "w.pth")
+    backbone = build_backbone(f"timm/{name}").eval()
+    load_backbone_weights(backbone, str(tmp_path / "w.pth"))
+    rows, columns = 6, 10
+    x = torch.randn(1, 3, rows * patch, columns * patch)
+    # the same network made for this size, with its position embeddings interpolated here
+    grid = state["pos_embed"]
+    extra = 0 if grid.shape[1] == whole.patch_embed.num_patches else 1
+    side = round((grid.shape[1] - extra) ** 0.5)
+    cells = grid[:, extra:].reshape(1, side, side, -1).movedim(-1, 1)
+    cells = F.interpolate(cells, size=(rows, columns), mode="bicubic", antialias=True, align_corners=False)
+    state["pos_embed"] = torch.cat([grid[:, :extra], cells.flatten(2).transpose(1, 2)], 1)
+    sized = timm.create_model(name, num_classes=0, img_size=tuple(x.shape[-2:])).eval()
+    sized.load_state_dict(state)
+    with torch.no_grad():
+        found = backbone(x, with_pools=True)
+        expected = sized.forward_features(x * backbone.scale + backbone.shift)[:, sized.num_prefix_tokens :]
+    torch.testing.assert_close(
+        found.map, expected.transpose(1, 2).reshape(1, -1, rows, columns), rtol=1e-3, atol=1e-4
+    )
+    assert found.pools[-1].before.shape[-2:] == (2 * rows, 2 * columns)
+    learn_one_step(f"timm/{name}", tmp_path, str(tmp_path / "w.pth"))

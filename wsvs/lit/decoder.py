@@ -40,7 +40,7 @@ class DecoderModule(WatchedModule):
         check_rates(lr)
         check_schedule(schedule, warmup)
         self.save_hyperparameters(ignore=["start"])
-        config = NetConfig(**net)
+        config = NetConfig.read(net)
         if start is not None:
             trained = load_net(start)
             encoder, decoder = trained.encoder, trained.decoder

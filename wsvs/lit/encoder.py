@@ -38,7 +38,7 @@ class EncoderModule(WatchedModule):
         check_rates(lr, lr_backbone)
         check_schedule(schedule, warmup)
         self.save_hyperparameters(ignore=["weights", "sha256"])
-        config = NetConfig(**net)
+        config = NetConfig.read(net)
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)
         self.tag_scores = TagScores(len(config.classes))
         self.loss = MeanMetric(nan_strategy="ignore")  # which `StopOnDivergence` reports

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +13,18 @@ Trainable = Literal["none", "last", "all"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]: images enter a backbone less the mean, by the deviation
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def pixel(values: Sequence[float]) -> Tensor:
+    """One value a channel, to be multiplied with or added to images."""
+    return torch.tensor(values).view(1, -1, 1, 1)
+
+
+class FixedBatchNorm(nn.BatchNorm2d):
+    """Batch norm by the statistics of ImageNet: those of a small batch of crops would be worse. Its scale may learn."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
 
 
 class Pooled(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 
 from wsvs.nets.backbone import Backbone, PoolingBackbone
+from wsvs.nets.efficientnet import efficientnet_lite2
 from wsvs.nets.resnet import resnet50v2
 from wsvs.nets.squeezenet import squeezenet1_1
 from wsvs.nets.timm_backbone import PREFIX, TimmBackbone
@@ -19,14 +20,17 @@ __all__ = ["BACKBONES", "Backbone", "PoolingBackbone", "build_backbone"]
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "vgg16": vgg16, "vgg_small": vgg_small, "squeezenet1_1": squeezenet1_1, "resnet50v2": resnet50v2,
+    "efficientnet_lite2": efficientnet_lite2,
 }
-
 
 _OURS = frozenset(BACKBONES)
 
 
-def build_backbone(name: str) -> Backbone:
+def build_backbone(name: str, deepest: bool = True) -> Backbone:
     """A trunk of the table, or timm/<name>.
+
+    Args:
+        deepest: See `TimmBackbone`.
 
     Raises:
         ValueError: An unknown name, or a backbone that is not ours and not what it says of itself.
@@ -37,7 +41,7 @@ def build_backbone(name: str) -> Backbone:
             f"model.backbone must be one of {', '.join(BACKBONES)} or timm/<name>, got {name!r}; one of your own needs "
             "plugins=[its module]"
         )
-    backbone = BACKBONES[name]() if name in BACKBONES else TimmBackbone(name.removeprefix(PREFIX))
+    backbone = BACKBONES[name]() if name in BACKBONES else TimmBackbone(name.removeprefix(PREFIX), deepest)
     if name not in _OURS:
         _check(backbone, name)
     return backbone

@@ -24,6 +24,7 @@ class Encoder(nn.Module):
         hidden: Channels d of the new convolution.
         dropout: Dropout on the pooled vector, in [0, 1).
         trainable: Which backbone layers learn: none, those of its last block, or all.
+        deepest: See `NetConfig`.
     """
 
     mean: Tensor
@@ -31,7 +32,7 @@ class Encoder(nn.Module):
 
     def __init__(
         self, *, backbone: str, classes: Sequence[str], hidden: int = 1024, dropout: float = 0.5,
-        trainable: Trainable = "all",
+        trainable: Trainable = "all", deepest: bool = True,
     ) -> None:
         super().__init__()
         if hidden < 1:
@@ -42,7 +43,7 @@ class Encoder(nn.Module):
             raise ValueError(f"model.trainable must be none, last or all, got {trainable!r}")
         self.classes = tuple(classes)
         self.trainable = trainable
-        self.backbone = build_backbone(backbone)
+        self.backbone = build_backbone(backbone, deepest)
         self.conv6 = nn.Conv2d(self.backbone.channels, hidden, 3, padding=1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden, len(self.classes))

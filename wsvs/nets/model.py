@@ -33,6 +33,8 @@ class NetConfig:
         batch_norm, guidance, decoder_width: See `Decoder`.
         class_thresholds: Scores from which each class counts as shown, found with held-out tags when the encoder was
             trained; empty in a network that has not been.
+        deepest: Whether a trunk of timm goes down to its deepest stage, dilated. Not a setting: False is for
+            checkpoints that were made before it, which do not have it (`read`).
     """
 
     backbone: str
@@ -46,6 +48,12 @@ class NetConfig:
     guidance: Guidance = "switches"
     decoder_width: float = 1.0
     class_thresholds: tuple[float, ...] = ()
+    deepest: bool = True
+
+    @classmethod
+    def read(cls, net: Mapping[str, Any]) -> NetConfig:
+        """From what a checkpoint holds."""
+        return cls(**{"deepest": False, **net})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -62,7 +70,7 @@ class NetConfig:
     def build_encoder(self, weights: str | None = None, sha256: str | None = None) -> Encoder:
         encoder = Encoder(
             backbone=self.backbone, classes=self.classes, hidden=self.hidden, dropout=self.dropout,
-            trainable=self.trainable,
+            trainable=self.trainable, deepest=self.deepest,
         )
         if weights:
             load_backbone_weights(encoder.backbone, weights, sha256)
@@ -209,7 +217,7 @@ def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet
         UserError: Missing, unreadable, not one of ours, or without the decoder that is needed.
     """
     checkpoint = read_checkpoint(path)
-    config = NetConfig(**checkpoint["hyper_parameters"]["net"])
+    config = NetConfig.read(checkpoint["hyper_parameters"]["net"])
     encoder = config.build_encoder()
     state: dict[str, Tensor] = checkpoint["state_dict"]
     encoder.load_state_dict(_under("net.encoder.", state))

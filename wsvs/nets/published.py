@@ -14,6 +14,7 @@ from wsvs.nets.timm_backbone import PREFIX, TimmBackbone
 
 TITLES = {
     "vgg16": "VGG-16", "vgg_small": "the small VGG", "squeezenet1_1": "SqueezeNet 1.1", "resnet50v2": "ResNet-50 v2",
+    "efficientnet_lite2": "EfficientNet-Lite2",
 }
 _CLASSIFIER = ("classifier", "head", "fc", "pre_logits")
 
@@ -23,7 +24,7 @@ _TIMM = {
         "resnet18": (100, 11166912), "resnet34": (180, 21267648), "resnet50": (265, 23454912),
         "resnet101": (520, 42394816), "resnet152": (775, 57992384), "resnet26": (145, 13915328),
         "resnext50_32x4d": (265, 22911680), "resnext101_32x8d": (520, 86539456), "wide_resnet50_2": (265, 66766016),
-        "seresnet50": (329, 25969856), "hrnet_w18": (1629, 19194948),
+        "seresnet50": (329, 25969856),
     },
     "conv1.0.weight": {
         "resnet50d": (275, 23474016), "resnet101d": (530, 42413920),
@@ -45,7 +46,7 @@ _TIMM = {
         "mobilenetv4_conv_medium": (385, 8366608), "efficientnet_b0": (309, 3956192),
         "efficientnet_b1": (437, 6436976), "efficientnet_b2": (437, 7618016), "efficientnet_b3": (494, 10588856),
         "efficientnet_b4": (608, 17394376), "efficientnet_lite0": (245, 3328992),
-        "tf_efficientnet_lite2": (320, 4752976), "tf_efficientnetv2_s": (670, 19988424),
+        "tf_efficientnetv2_s": (670, 19988424),
         "tf_efficientnetv2_b0": (359, 5784576), "mnasnet_100": (260, 3064392), "ghostnet_100": (430, 3873336),
     },
     "stem.0.weight": {

@@ -7,18 +7,11 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsvs.nets.backbone import Backbone, Features, Pooled
+from wsvs.nets.backbone import Backbone, Features, FixedBatchNorm, Pooled
 
 # Features after the last ReLU have a standard deviation of about 0.035: a head that is initialised for values around 1
 # would begin almost blind.
 _OUTPUT_SCALE = 30.0
-
-
-class _FixedBatchNorm(nn.BatchNorm2d):
-    """Batch norm by the statistics of ImageNet: those of a small batch of crops would be worse. Its scale may learn."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
 
 
 class _Block(nn.Module):
@@ -27,11 +20,11 @@ class _Block(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int, expand: int = 4) -> None:
         super().__init__()
         outputs = expand * width
-        self.bn1 = _FixedBatchNorm(inputs)
+        self.bn1 = FixedBatchNorm(inputs)
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
-        self.bn2 = _FixedBatchNorm(width)
+        self.bn2 = FixedBatchNorm(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn3 = _FixedBatchNorm(width)
+        self.bn3 = FixedBatchNorm(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         first = stride != 1 or inputs != outputs
         self.downsample = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if first else None
@@ -54,13 +47,13 @@ class ResNet50v2(Backbone):
         super().__init__(
             channels=1024, stride=16, pool_channels=(64, 256, 512), pool_depths=(1, 2, 2), has_switches=False
         )
-        self.bn_data = _FixedBatchNorm(3)
+        self.bn_data = FixedBatchNorm(3)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = _FixedBatchNorm(64)
+        self.bn1 = FixedBatchNorm(64)
         self.stage1 = _stage(64, 64, blocks=3, stride=1)
         self.stage2 = _stage(256, 128, blocks=4, stride=2)
         self.stage3 = _stage(512, 256, blocks=6, stride=2)
-        self.bn_out = _FixedBatchNorm(1024)
+        self.bn_out = FixedBatchNorm(1024)
 
     @property
     def last(self) -> Sequence[nn.Module]:

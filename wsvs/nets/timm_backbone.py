@@ -1,4 +1,4 @@
-"""Trunks of timm, an extra: model.backbone=timm/<name>, for every network of it that has levels."""
+"""Trunks of timm, an extra: model.backbone=timm/<name>, for networks that have levels and for plain ViTs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from wsvs.core.errors import UserError
 from wsvs.core.extras import missing
-from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Features, Pooled, Trainable
+from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Features, Pooled, Trainable, pixel
+from wsvs.nets.dilation import NotDilated, dilate
+from wsvs.nets.patches import PatchGrid
 
 PREFIX = "timm/"
 STRIDE = 16  # of the map, at most: attention on coarser cells shows no shapes
-_REMEDY = "take a network with levels, such as timm/resnet50 or timm/convnext_tiny"
+_REMEDY = "take a network with levels, such as timm/resnet50 or timm/convnext_tiny, or a plain ViT of patch 14 or 16"
 
 
 class _Level(NamedTuple):
@@ -26,15 +28,25 @@ class _Level(NamedTuple):
     stride: int
 
 
-class TimmBackbone(Backbone):
-    """The levels of a timm network up to stride 16: the last is the map, those before are the steps to half the size.
+class _Trunk(NamedTuple):
+    """What timm has made: images -> levels, shallow to deep; and the arguments that make its network again."""
 
-    What is deeper is never built where timm can leave it out, and never learns. Images come in ImageNet's
-    normalisation and are brought to the one that the network was trained with. Batch norms keep the statistics of
-    weights that were loaded; without any they gather their own.
+    net: nn.Module
+    levels: list[_Level]
+    made: dict[str, Any]
+
+
+class TimmBackbone(Backbone):
+    """The levels of a timm network: the deepest is the map, those of finer cells are the steps to half the size.
+
+    What would be deeper than stride 16 is dilated: by timm where it can, by us otherwise. A plain ViT gives the map of
+    its last tokens, and finer levels as `PatchGrid` says. Images come in ImageNet's normalisation and are brought to
+    the one that the network was trained with. Batch norms keep the statistics of weights that were loaded; without
+    any they gather their own.
 
     Args:
         name: As timm calls it, a tag of weights after a dot: convnext_tiny.in12k_ft_in1k.
+        deepest: False ends at the last level of stride 16 instead, for checkpoints that were made so.
 
     Raises:
         UserError: timm cannot be imported, does not know the name, or the network has no levels of such strides or
@@ -44,7 +56,7 @@ class TimmBackbone(Backbone):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, deepest: bool = True) -> None:
         timm = _import_timm()
         if not timm.is_model(name):
             near = get_close_matches(name.partition(".")[0], timm.list_models(), n=1)
@@ -52,45 +64,41 @@ class TimmBackbone(Backbone):
                 f"timm {timm.__version__} knows no {name!r}", where=f"model.backbone={PREFIX}{name}",
                 remedy=f"did you mean {PREFIX}{near[0]}?" if near else "timm.list_models() lists its names",
             )
-        *before, last = _levels(name, _create(timm, name))
+        net, levels, made = _trunk(timm, name, deepest)
+        last, finer = levels[-1], [level for level in levels[:-1] if level.stride < levels[-1].stride]
         super().__init__(
-            channels=last.channels, stride=last.stride, pool_channels=tuple(level.channels for level in before),
-            pool_depths=(1, *[2] * (len(before) - 1)), has_switches=False,
+            channels=last.channels, stride=last.stride, pool_channels=tuple(level.channels for level in finer),
+            pool_depths=(1, *[2] * (len(finer) - 1)), has_switches=False,
         )
         self.name = name
-        self.indices = [level.number for level in (*before, last)]
-        self.net = _create(timm, name, out_indices=self.indices)
-        config: Any = self.net.pretrained_cfg
-        mean, std = _pixel(config["mean"]), _pixel(config["std"])
-        self.register_buffer("scale", _pixel(IMAGENET_STD) / std)  # checkpoints keep both: timm may change its mind
-        self.register_buffer("shift", (_pixel(IMAGENET_MEAN) - mean) / std)
+        self.net = net
+        self.made = made
+        config: Any = getattr(net, "model", net).pretrained_cfg
+        mean, std = pixel(config["mean"]), pixel(config["std"])
+        self.register_buffer("scale", pixel(IMAGENET_STD) / std)  # checkpoints keep both: timm may change its mind
+        self.register_buffer("shift", (pixel(IMAGENET_MEAN) - mean) / std)
         self.learning, self.learning_last = self._reach()
 
     def forward(self, x: Tensor, with_pools: bool = False) -> Features:
-        *before, out = self.net(x * self.scale + self.shift)
-        return Features(out, [Pooled(level, None) for level in before] if with_pools else [])
+        levels = self.net(x * self.scale + self.shift)
+        finer = levels[: len(self.pool_channels)] if with_pools else []
+        return Features(levels[-1], [Pooled(level, None) for level in finer])
 
     def _reach(self) -> tuple[set[str], set[str]]:
-        """Names of the parameters that the map depends on, and of those that no earlier level does."""
+        """Names of the parameters that the map depends on, and of those of its last stage."""
         names, parameters = zip(*self.named_parameters(), strict=True)
         with torch.enable_grad():
             try:
                 # odd numbers of cells, and no square: networks that take one size only are found out
-                found = self.eval()(torch.zeros(1, 3, 5 * self.stride, 7 * self.stride), with_pools=True)
+                levels = self.eval().net(torch.zeros(1, 3, 5 * self.stride, 7 * self.stride))
             except Exception as error:  # of their code: assertions, sizes that do not match
-                raise UserError(
-                    f"{self.name} does not take images of any size: {error}",
-                    where=f"model.backbone={PREFIX}{self.name}", remedy=_REMEDY,
-                ) from error
-            used, earlier = (
-                {name for name, grad in zip(names, grads, strict=True) if grad is not None}
-                for grads in (
-                    torch.autograd.grad(level.sum(), parameters, retain_graph=True, allow_unused=True)
-                    for level in (found.map, found.pools[-1].before)
-                )
-            )
+                raise _refusal(self.name, f"{self.name} does not take images of any size: {error}") from error
+            last: set[str] = set()
+            used = _parents(levels.pop(), names, parameters)
+            while levels and not last:  # a last stage may be a pool alone
+                last = used - _parents(levels.pop(), names, parameters)
         self.train()
-        return used, used - earlier
+        return used, last
 
     def train_only(self, trainable: Trainable) -> None:
         learning = {"none": set(), "last": self.learning_last, "all": self.learning}[trainable]
@@ -106,26 +114,32 @@ class TimmBackbone(Backbone):
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """A state dict of the whole network under the names of its pyramid of levels: stages.0 -> stages_0."""
+        if isinstance(self.net, PatchGrid):
+            state = self.net.own_names(state)
         own = {_flat(key.removeprefix("net.").removeprefix("model.")): key for key in self.state_dict()}
         return {own.get(_flat(key), key): value for key, value in state.items()} | self._normalisation()
 
     def published(self) -> dict[str, Tensor]:
         """The state dict that timm downloads for this name. Raises `UserError` where it cannot."""
         try:
-            net = _create(_import_timm(), self.name, out_indices=self.indices, pretrained=True)
+            net = _create(_import_timm(), self.name, pretrained=True, **self.made)
         except Exception as error:  # no such weights, no network, a full disk: each library on the way has its own
             raise UserError(
                 f"timm cannot get the weights of {self.name}: {error}", where="model.weights=timm",
                 remedy="download the file yourself and give model.weights=FILE",
             ) from error
-        return {f"net.{key}": value for key, value in net.state_dict().items()} | self._normalisation()
+        return self.own_names(net.state_dict())
 
     def _normalisation(self) -> dict[str, Tensor]:
         return {"scale": self.scale, "shift": self.shift}
 
 
-def _pixel(values: Sequence[float]) -> Tensor:
-    return torch.tensor(values).view(1, -1, 1, 1)
+def _parents(level: Tensor, names: Sequence[str], parameters: Sequence[nn.Parameter]) -> set[str]:
+    """Names of the parameters that a level depends on."""
+    if not level.requires_grad:
+        return set()
+    grads = torch.autograd.grad(level.sum(), parameters, retain_graph=True, allow_unused=True)
+    return {name for name, grad in zip(names, grads, strict=True) if grad is not None}
 
 
 def _flat(key: str) -> str:
@@ -148,25 +162,59 @@ def _import_timm() -> ModuleType:
 
 def _create(timm: ModuleType, name: str, **more: Any) -> nn.Module:
     try:
-        return timm.create_model(name, **{"features_only": True, "pretrained": False, **more})
+        return timm.create_model(name, **{"pretrained": False, **more})
     except (RuntimeError, TypeError, ValueError, AssertionError, AttributeError) as error:
         if more.get("pretrained"):
             raise
-        raise UserError(
-            f"timm cannot make a pyramid of {name}: {error}", where=f"model.backbone={PREFIX}{name}", remedy=_REMEDY
-        ) from error
+        raise _refusal(name, f"timm cannot make a pyramid of {name}: {error}") from error
 
 
-def _levels(name: str, net: nn.Module) -> list[_Level]:
-    """The levels up to STRIDE, shallow to deep. Raises `UserError` for fewer than two."""
-    info: Any = net.feature_info
-    strides = info.reduction()
-    levels = [_Level(*one) for one in zip(info.out_indices, info.channels(), strides, strict=True)]
-    levels = [level for level in levels if level.stride <= STRIDE]
-    kept = [level.stride for level in levels]
-    if len(kept) < 2 or kept != sorted(set(kept)):
-        raise UserError(
-            f"{name} has levels at strides {', '.join(map(str, strides))}: two or more different ones up to {STRIDE} "
-            "are needed", where=f"model.backbone={PREFIX}{name}", remedy=_REMEDY,
+def _refusal(name: str, problem: str) -> UserError:
+    return UserError(problem, where=f"model.backbone={PREFIX}{name}", remedy=_REMEDY)
+
+
+def _trunk(timm: ModuleType, name: str, deepest: bool) -> _Trunk:
+    """Raises `UserError` for a network without levels, and for one that cannot be kept at STRIDE."""
+    net = _create(timm, name, features_only=True)
+    levels = _levels(net)
+    strides = [level.stride for level in levels]
+    kept = [level for level in levels if level.stride <= STRIDE]
+    if deepest and kept and len(set(strides)) == 1:
+        return _patch_grid(timm, name)
+    if len(kept) < 2 or strides != sorted(set(strides)):
+        raise _refusal(
+            name, f"{name} has levels at strides {', '.join(map(str, strides))}: two or more different ones up to "
+            f"{STRIDE} are needed",
         )
-    return levels
+    made: dict[str, Any] = {"features_only": True, "out_indices": [level.number for level in levels]}
+    if not deepest:
+        made["out_indices"] = [level.number for level in kept]
+        return _Trunk(_create(timm, name, **made), kept, made)
+    if strides[-1] <= STRIDE:
+        return _Trunk(net, levels, made)
+    try:
+        dilated = {**made, "output_stride": STRIDE}
+        net = _create(timm, name, **dilated)
+        if _levels(net)[-1].stride == STRIDE:
+            return _Trunk(net, _levels(net), dilated)
+    except UserError:  # it does not know the argument, or not this value of it
+        pass
+    net = _create(timm, name, **made)
+    try:
+        dilate(net, STRIDE, strides[-1])
+    except NotDilated as error:
+        raise _refusal(
+            name, f"the deepest level of {name} is at stride {strides[-1]} and cannot be kept at {STRIDE}: {error}"
+        ) from error
+    return _Trunk(net, [level._replace(stride=min(level.stride, STRIDE)) for level in levels], made)
+
+
+def _patch_grid(timm: ModuleType, name: str) -> _Trunk:
+    made = {"num_classes": 0, "dynamic_img_size": True}
+    net = PatchGrid(_create(timm, name, **made))
+    return _Trunk(net, [_Level(number, *level) for number, level in enumerate(net.levels)], made)
+
+
+def _levels(net: nn.Module) -> list[_Level]:
+    info: Any = net.feature_info
+    return [_Level(*one) for one in zip(info.out_indices, info.channels(), info.reduction(), strict=True)]

@@ -324,6 +324,6 @@ def decoder_config(cfg: DictConfig, trained: dict[str, Any]) -> NetConfig:
         )
     asked = net_config(cfg, trained["classes"])
     return replace(
-        NetConfig(**trained), image_size=asked.image_size, scales=asked.scales, batch_norm=asked.batch_norm,
+        NetConfig.read(trained), image_size=asked.image_size, scales=asked.scales, batch_norm=asked.batch_norm,
         guidance=asked.guidance, decoder_width=asked.decoder_width,
     )
