@@ -7,9 +7,8 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -54,23 +53,42 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the finished runs of one pipeline on the smallest world, <out>/<name>: minutes, for slow tests only.
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all test processes of a session."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    Nothing is learned in so few steps; every stage ran and left its files.
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Is a folder still to be made? The first test process makes it, the others wait; one that fails leaves it."""
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder.with_name(folder.name + ".done")
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            yield True
+            done.touch()
+        else:
+            yield False
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(shared: Path, cli: Cli) -> Path:
+    """Folder of the finished runs of one pipeline on the smallest world, <out>/<name>, for slow tests only.
+
+    Nothing is learned in so few steps; every stage ran and left its files. Tests read them and never write there.
     """
-    out = tmp_path_factory.mktemp("tiny")
-    words = [
-        "stage=pipeline", "name=tiny", "data=synthetic", f"out={out}", "data.world.images=24",
-        "data.world.clips_per_class=2", "encoder.epochs=1", "relevance.threshold=0", "decoder.steps=4",
-        "adapt.steps=4", "adapt.background=0.1", "pipeline.checks=null",
-    ]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("WSVS_RUN")}
-    done = subprocess.run(
-        [sys.executable, "-m", "wsvs", *words], env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True,
-        text=True, check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    out = shared / "tiny"
+    with made_once(out) as wanted:
+        if wanted:
+            cli.run(
+                "stage=pipeline", "name=tiny", "data=synthetic", f"out={out}", "data.world.images=24",
+                "data.world.clips_per_class=2", "encoder.epochs=1", "relevance.threshold=0", "decoder.steps=4",
+                "adapt.steps=4", "adapt.background=0.1", "pipeline.checks=null",
+            )
     return out / "tiny"
 
 
@@ -84,16 +102,10 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Toy:
-    """Made once a session, by whichever test process comes first."""
-    base = tmp_path_factory.getbasetemp()
-    made = Toy((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "toy")
-    made.folder.mkdir(exist_ok=True)
-    with (made.folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (made.folder / "log.txt").exists():
-            shutil.rmtree(made.data, ignore_errors=True)  # of a test process that failed
+def toy(shared: Path, cli: Cli) -> Toy:
+    made = Toy(shared / "toy")
+    with made_once(made.folder) as wanted:
+        if wanted:
             make_own_data(made.data)
-            said = cli.run("stage=pipeline", *made.command(), cwd=made.folder)
-            (made.folder / "log.txt").write_text(said)
+            (made.folder / "log.txt").write_text(cli.run("stage=pipeline", *made.command(), cwd=made.folder))
     return made

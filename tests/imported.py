@@ -7,6 +7,7 @@ case; WSVS_TEST_FORK=0 starts everything for real.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import io
 import json
@@ -51,7 +52,7 @@ class Forked:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
         """All output, once every process has closed it; what was read before a time-out is not lost."""
-        deadline = time.monotonic() + (1e9 if timeout is None else timeout)
+        deadline = time.monotonic() + (1e6 if timeout is None else timeout)
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
             while True:
@@ -88,6 +89,9 @@ class Importer:
             stream.flush()
             socket.send_fds(self._socket, [b"start"], [stream.fileno(), stdout.fileno(), tells.fileno()])
         return Forked(int(status.recv(16)), output, status)
+
+
+importer = Importer()
 
 
 def serve(requests: socket.socket) -> None:
@@ -129,6 +133,8 @@ def serve(requests: socket.socket) -> None:
     os.environ.update(environment)
     os.chdir(cwd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "PYTHONFAULTHANDLER" in environment:
+        faulthandler.enable()
     sys.argv, sys.path[:1] = ["wsvs", *words], [cwd, str(ROOT)]
     exec(before, {"__name__": "before"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.imported import Forked, Importer
+from tests.imported import Forked, importer
 
 Process = subprocess.Popen[str] | Forked
 TINY = (
@@ -68,7 +69,6 @@ class Cli:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.started: list[Process] = []
-        self.importer = Importer()
         (folder / "sabotage").mkdir()
         (folder / "sabotage" / "sitecustomize.py").write_text(SABOTAGE)
 
@@ -88,7 +88,7 @@ class Cli:
             paths.insert(0, str(self.folder / "sabotage"))
         own |= {
             "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", "WANDB_MODE": "offline",
-            **environment,
+            "PYTHONFAULTHANDLER": "1", **environment,
         }
         said, cwd = list(map(str, words)), cwd or self.folder
         process: Process
@@ -98,7 +98,7 @@ class Cli:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
             )
         else:
-            process = self.importer.start(said, own, cwd, before=SABOTAGE if sabotage else "")
+            process = importer.start(said, own, cwd, before=SABOTAGE if sabotage else "")
         self.started.append(process)
         return process
 
@@ -107,9 +107,11 @@ class Cli:
         try:
             said, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
+            self.show_stacks(process)
             self.end(process)
             said, _ = process.communicate()
-            pytest.fail(f"still running after {seconds} s:\n{said[-4000:]}")
+            said = re.sub("Extension modules: .*", "", said)
+            pytest.fail(f"still running after {seconds} s:\n{said[-12000:]}")
         assert process.returncode == status, said[-6000:]
         return said
 
@@ -124,6 +126,15 @@ class Cli:
                 self.end(process)
                 pytest.fail(f"{pattern} did not come:\n{process.communicate()[0][-4000:]}")
             time.sleep(0.01)
+
+    @staticmethod
+    def show_stacks(process: Process) -> None:
+        """Each process of the session ends, and says first where it was: one after the other, all into one pipe."""
+        listed = subprocess.run(["pgrep", "--session", str(process.pid)], capture_output=True, text=True, check=False)
+        for number in map(int, listed.stdout.split()):
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGABRT)
+            time.sleep(0.3)
 
     @staticmethod
     def end(process: Process) -> None:

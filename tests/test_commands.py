@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
+from tests.imported import importer
 from tests.pages import PAGES, commands, write_files
 from tests.processes import TINY
 from wsvs.__main__ import main
@@ -155,8 +155,9 @@ def arguments(line: str) -> list[str]:
 def run(words: Sequence[str], monkeypatch: pytest.MonkeyPatch, number: int) -> int:
     """Exit status. All in this process, which has imported torch, but for what starts processes of its own."""
     if {"stage=pipeline", "stage=reproduce"} & set(words) or any(word.startswith("hydra/launcher=") for word in words):
-        words = [sys.executable, "-m", "wsvs", *words]
-        return subprocess.run(words, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
+        process = importer.start(words, os.environ | {"OMP_NUM_THREADS": "1"}, Path.cwd())
+        print(process.communicate(600)[0])
+        return process.wait()
     monkeypatch.setattr(sys, "argv", ["wsvs", *words])
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     before, handlers = dict(os.environ), {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
