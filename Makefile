@@ -31,7 +31,7 @@ quick: $(READY) ## some hundred tests in under a minute
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -p no:xdist $(QUICK) $(ARGS)
 
 test: $(READY) ## the fast tests, on two processes
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(READY) ## lint, types and the fast tests
 	$(BIN)/ruff check .
@@ -42,7 +42,7 @@ check: $(READY) ## lint, types and the fast tests
 coverage: $(READY) ## branch coverage of the fast tests, subprocesses included (pip installs coverage)
 	$(BIN)/python -m pip install --disable-pip-version-check -q 'coverage>=7.10'
 	$(BIN)/coverage erase
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -p no:xdist $(ARGS)
+	WSVS_TEST_FORK=0 OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -p no:xdist $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
