@@ -1,4 +1,4 @@
-"""What a section of settings is: a frozen pydantic model whose fields say default, range, unit and one line of help."""
+"""Sections of settings: frozen pydantic models whose fields have a type, default, range, unit and one line of help."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REQUIRED = "???"  # Hydra's mark of a value that has to be given
 
 
 class Section(BaseModel):
-    """Base of every section. Values are never converted: `true` is no number, and 1e4 is no whole one."""
+    """Base of every section. Values are not converted: `true` is not a number, and 1e4 is not an integer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 
@@ -21,7 +21,7 @@ class Section(BaseModel):
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """{key: default} as primitives, sections within it too; what has to be given is `REQUIRED`."""
+        """{key: default} as primitives, nested sections too; required values are `REQUIRED`."""
         found: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
             value = REQUIRED if is_required(name, cls) else field.get_default(call_default_factory=True)
@@ -37,9 +37,9 @@ def option(default: Any = REQUIRED, help: str = "", *, unit: str = "", **more: A
     """One setting.
 
     Args:
-        default: Its default; left out where the user has to give one.
-        help: One line that says what it is.
-        unit: Unit of a number, as px or s.
+        default: Its default; left out if the user has to give a value.
+        help: One line for --help and the docs.
+        unit: Unit of a number, such as px or s.
     """
     if default == REQUIRED:
         return Field(default=None, description=help, json_schema_extra={"unit": unit, "required": True}, **more)
@@ -69,7 +69,7 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
 
 
 class IsText:
-    """Marks a path or a name: Hydra reads one of digits as a number, and it becomes a text again."""
+    """Marks a path or a name: Hydra reads one of digits as a number, which is converted back to text."""
 
 
 Text = Annotated[str, IsText()]

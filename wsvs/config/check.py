@@ -1,4 +1,4 @@
-"""Hold a composed configuration against the settings' types and ranges before anything runs."""
+"""Check a composed configuration against the types and ranges of the settings before anything runs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from wsvs.config.root import DATA, LOGGERS, SOURCES, Settings
 from wsvs.core.errors import UserError
 
 _MISSING = object()
-DEFAULT = "the configuration"  # where a value comes from that neither the command line nor a chosen file gives
-_SHOW = "wsvs stage={stage} --help lists the settings with their ranges; without yours the default holds"
+DEFAULT = "the configuration"  # source of a value that neither the command line nor a chosen file sets
+_SHOW = "wsvs stage={stage} --help lists the settings with their ranges; leave it out to use the default"
 
 
 def check(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
-    """The settings of a command, typed. Paths and names that Hydra has read as numbers become texts in `cfg`.
+    """The typed settings of a command. Paths and names that Hydra has read as numbers become texts in `cfg`.
 
     Args:
         cfg: The composed configuration.
-        overrides: Those of the command, which say how such a number was written, and where a value comes from.
+        overrides: Those of the command, for the spelling of such numbers and the source of values.
 
     Raises:
-        UserError: A value of the wrong type or outside its range, or a key that no section has.
+        UserError: A value of the wrong type or outside its range, or an unknown key.
     """
     parts: dict[str, type[Section]] = {"": Settings, **_groups(cfg)}
     for prefix, section in parts.items():
@@ -53,7 +53,7 @@ def check(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
 
 
 def _groups(cfg: DictConfig) -> dict[str, type[Section]]:
-    """{prefix: section} of the groups whose choice decides which section they are; those of plugins have none."""
+    """{prefix: section} of the groups, by their choice; those of plugins have no section."""
     found = {
         "data": DATA.get(str(cfg.get("data", {}).get("_target_", ""))),
         "retrieve": SOURCES.get(str(cfg.get("retrieve", {}).get("source", ""))),
@@ -64,7 +64,7 @@ def _groups(cfg: DictConfig) -> dict[str, type[Section]]:
 
 
 def _plain(node: DictConfig | ListConfig) -> Any:
-    """Resolved primitives; what is missing, or leads to something missing, is left out."""
+    """Resolved primitives without missing values and references to them."""
     if isinstance(node, ListConfig):
         return [_leaf(node, index) for index in range(len(node))]
     values = ((str(key), _leaf(node, key)) for key in node)
@@ -88,7 +88,7 @@ def _at(node: Any, path: str) -> Any:
 
 
 def fields_below(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str]]:
-    """(dotted key, section, field) of every setting, sections within sections gone through."""
+    """(dotted key, section, field) of every setting, also of nested sections."""
     for name, field in section.model_fields.items():
         key = f"{prefix}.{field.alias or name}".lstrip(".")
         inner = field.annotation
@@ -99,7 +99,7 @@ def fields_below(section: type[Section], prefix: str = "") -> Iterator[tuple[str
 
 
 def _make_texts(cfg: DictConfig, section: type[Section], prefix: str, overrides: Sequence[str]) -> None:
-    """Put texts in the place of numbers where a path or a name is meant."""
+    """Replace numbers by texts where a path or a name is expected."""
     written = {key.lstrip("+"): text for key, _, text in (word.partition("=") for word in overrides)}
     for key, owner, name in fields_below(section, prefix):
         field = owner.model_fields[name]
@@ -120,12 +120,12 @@ def _make_texts(cfg: DictConfig, section: type[Section], prefix: str, overrides:
 
 
 def as_text(name: str, value: Any, written: str = "", many: bool = False) -> Any:
-    """A path or a name, or one of several, that Hydra may have read as a number; what else it is stays as it is.
+    """A path or a name that Hydra may have read as a number, as text; other values are unchanged.
 
     Args:
         name: The setting.
-        value: What it has.
-        written: What the command says of it, if anything.
+        value: Its value.
+        written: The text on the command line, if any.
         many: Whether the setting is a list of texts.
 
     Raises:
@@ -142,7 +142,7 @@ def as_text(name: str, value: Any, written: str = "", many: bool = False) -> Any
 
 
 def text_of(name: str, value: Any) -> str:
-    """A path or a name before there is a whole configuration. Raises `UserError` where it is none."""
+    """A path or a name before the configuration is composed. Raises `UserError` for another type."""
     text = as_text(name, value)
     if not isinstance(text, str):
         raise UserError(
@@ -159,12 +159,12 @@ def quoting(name: str, many: bool) -> str:
 def _refusal(
     error: ValidationError, section: type[Section], prefix: str, given: Mapping[str, Any], overrides: Sequence[str]
 ) -> UserError:
-    """What is wrong with the first of the refused settings, where it came from, and what to do."""
+    """The first refused setting: what is wrong, where it came from, what to do."""
     stage = str(given.get("stage", "<name>"))
     first = error.errors()[0]
     loc = [str(part) for part in first["loc"]]
     key, owner, name = _field(section, prefix, loc)
-    if name is None:  # a rule between settings of a section, or a key that no section has
+    if name is None:  # a rule between settings of a section, or an unknown key
         if first["type"] == "extra_forbidden":
             key = ".".join(filter(None, [prefix, *loc]))
             near = nearest(key)
@@ -195,7 +195,7 @@ def _refusal(
 
 
 def _field(section: type[Section], prefix: str, loc: Sequence[str]) -> tuple[str, type[Section], str | None]:
-    """(dotted key, its section, its field) of a place in a validation error; the field is None where it is none."""
+    """(dotted key, its section, its field) of a place in a validation error; the field is None if there is none."""
     key = prefix
     for part in loc:
         name = next((name for name, field in section.model_fields.items() if part in (name, field.alias)), None)
@@ -217,7 +217,7 @@ def _keys(node: Any, prefix: str = "") -> set[str]:
 
 
 def source_of(key: str, overrides: Sequence[str]) -> str:
-    """Where a value comes from: the word of the command line, the file that was chosen, or the defaults."""
+    """Source of a value: the argument on the command line, the chosen file, or the defaults."""
     for word in overrides:
         said = word.partition("=")[0].lstrip("+~").partition("@")[0]
         if said == key or key.startswith(f"{said}."):
@@ -229,7 +229,7 @@ def source_of(key: str, overrides: Sequence[str]) -> str:
 
 
 def all_keys() -> set[str]:
-    """Every setting that a command may give, those of all choices of the groups among them."""
+    """Every setting of a command, including those of all choices of the groups."""
     found = {key for key, *_ in fields_below(Settings)}
     for group, choices in (("data", DATA), ("retrieve", SOURCES)):
         for section in choices.values():
@@ -238,6 +238,6 @@ def all_keys() -> set[str]:
 
 
 def nearest(key: str) -> str | None:
-    """The setting whose name is most like `key`, if one is."""
+    """The setting with the most similar name, if there is one."""
     near = get_close_matches(key, sorted(all_keys()), n=1)
     return near[0] if near else None

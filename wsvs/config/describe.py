@@ -1,4 +1,4 @@
-"""What values a setting takes, in words, read off its type: for error messages, `--help` and the tables in docs/."""
+"""Allowed values of a setting in words, from its type: for error messages, `--help` and the tables in docs/."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _range(kind: Any, bounds: Iterable[Any]) -> str:
 
 
 def is_text(kind: Any, meta: Iterable[Any] = ()) -> bool:
-    """Is a text among what a setting takes, or are its items texts?"""
+    """Does a setting accept a text, or a list of texts?"""
     if any(isinstance(mark, IsText) for mark in meta):
         return True
     inner, *more = get_args(kind) if get_origin(kind) is Annotated else (kind,)
@@ -79,7 +79,7 @@ def is_text(kind: Any, meta: Iterable[Any] = ()) -> bool:
 
 
 def is_list(kind: Any) -> bool:
-    """Is a list among what a setting takes?"""
+    """Does a setting accept a list?"""
     if get_origin(kind) is Annotated:
         return is_list(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""The shipped configuration on disk, and which file of it a value comes from."""
+"""The shipped configuration on disk, and the file that a value comes from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def config_dir() -> Path:
 
 
 def file_of(key: str, overrides: Sequence[str]) -> Path | None:
-    """The chosen file that sets a setting, the last one that does; None where it is at its default."""
+    """The chosen file that sets a setting, the last one if several do; None for a default."""
     folders = _folders()
     choices: dict[str, Any] = {}
     main: Any = OmegaConf.to_container(OmegaConf.load(config_dir() / "config.yaml"), resolve=False)
@@ -36,7 +36,7 @@ def file_of(key: str, overrides: Sequence[str]) -> Path | None:
 
 
 def _folders() -> list[Path]:
-    """Where files of settings are looked for: the user's own folders, and ours."""
+    """Folders of settings files: the user's, and the package's."""
     from hydra.core.hydra_config import HydraConfig
 
     found = [config_dir()]
@@ -47,7 +47,7 @@ def _folders() -> list[Path]:
 
 
 def _chain(folders: Sequence[Path], group: str, option: str) -> Iterator[Path]:
-    """A file and those that it begins with."""
+    """A file and the files that it extends."""
     path = next((one for folder in folders if (one := folder / group / f"{option}.yaml").is_file()), None)
     if path is None:
         return

@@ -34,17 +34,17 @@ class ModelSettings(Section):
     sha256: Text | None = option(None, "SHA-256 of the weights, hex; a URL needs one")
     image_size: Annotated[int, Ge(16)] = option(320, "longest side at which images enter the network", unit="px")
     scales: list[Above0] = option(
-        (0.5, 1.0, 1.5, 2.0), "scales of the attention, of which the maximum counts: multiples of the image's size"
+        (0.5, 1.0, 1.5, 2.0), "multi-scale attention, the maximum over these multiples of the image's size"
     )
     hidden: Positive = option(1024, "channels of the new layer before the classes")
     dropout: BelowOne = option(0.5, "dropout before the classes")
     trainable: Trainable = option("all", "layers of the backbone that are trained: none, last (block) or all")
     batch_norm: bool = option(True, "batch norm in the decoder")
     guidance: Guidance = option(
-        "switches", "what shows the image to the decoder: switches of the max-pools (the paper), features, or none"
+        "switches", "input of the decoder besides attention: switches of the max-pools (the paper), features, or none"
     )
     decoder_width: Annotated[float, Gt(0), Le(1)] = option(
-        1.0, "channels of the decoder, as a share of the backbone's; switches need 1"
+        1.0, "channels of the decoder, as a fraction of the backbone's; switches need 1"
     )
     lr: AtLeast0 | None = option(None, "learning rate of the stage that trains; null = the stage's own")
 
@@ -64,20 +64,20 @@ class TaggedData(Section):
 
     target: Text = option("wsvs.data.tagged.TaggedImages", "class that reads them", alias="_target_")
     root: Text | None = option(help="folder of images")
-    labels: Text = option("folders", "a table, a folder of VOC XML, or folders: root/<class>/<image>")
+    labels: Text = option("folders", "table, folder of VOC XML files, or `folders`: root/<class>/<image>")
     classes: SomeTexts | None = option(None, "names in the order of the labels 1, 2, ...; null = all tags, sorted")
-    train: Text | None = option(None, "file of the ids to train on, one per line; null = all that val does not name")
-    val: Text | None = option(None, "file of the ids held out; null = about every tenth of train")
-    unknown_tags: Literal["error", "drop"] = option("error", "what to do with a tag that is no class: error or drop")
+    train: Text | None = option(None, "file of the ids to train on, one per line; null = all that are not in val")
+    val: Text | None = option(None, "file of the held-out ids; null = about every tenth of train")
+    unknown_tags: Literal["error", "drop"] = option("error", "for a tag that is not in classes: error or drop")
     masks: Text | None = option(None, "folder of true masks <id>.png; only stage evaluate reads them")
 
 
 class VocData(TaggedData):
     """PASCAL VOC 2012 (docs/tables.md)."""
 
-    folder: Text = option("datasets/VOC2012", "as downloaded")
+    folder: Text = option("datasets/VOC2012", "the download")
     prepared: Text = option(
-        "${data.folder}/prepared", "lists and tags; another place where the download is read-only"
+        "${data.folder}/prepared", "folder for lists and tags; set it if the download is read-only"
     )
     augmented: Text | None = option(
         None, "list of train_aug, or the folder of SBD's lists; null = beside VOC's own lists"
@@ -87,34 +87,34 @@ class VocData(TaggedData):
 class SyntheticData(TaggedData):
     """The toy world."""
 
-    folder: Text = option("${out}/${name}/world", "where the world is written")
-    world: dict[str, Any] = option({}, "sizes and difficulty of the world: wsvs.data.world_settings")
+    folder: Text = option("${out}/${name}/world", "folder of the generated data")
+    world: dict[str, Any] = option({}, "sizes and difficulty of the data: wsvs.data.world_settings")
 
 
 class VideoData(Section):
     """A benchmark of videos: DAVIS 2016, YouTube-Objects."""
 
     target: Text = option("wsvs.data.davis.DavisVideos", "class that reads them", alias="_target_")
-    folder: Text = option("datasets/DAVIS", "as downloaded")
+    folder: Text = option("datasets/DAVIS", "the download")
     prepared: Text = option(
-        "${data.folder}/prepared", "videos and masks; another place where the download is read-only"
+        "${data.folder}/prepared", "folder for videos and masks; set it if the download is read-only"
     )
 
 
 class RetrieveSettings(Section):
-    """Stage retrieve (section 4): what every source has."""
+    """Stage retrieve (section 4): settings of every source."""
 
     source: Text = option("folder", "set by retrieve=folder, urls or youtube")
     classes: Text | SomeTexts | None = option(None, "only these, e.g. [cat,dog]; null = data.classes")
-    merge: Text | None = option(None, "folder of a sweep over classes: make one run of its jobs")
+    merge: Text | None = option(None, "folder of a sweep over classes: merge its jobs into one run")
     threshold: Share = option(0.8, "thumbnails and key frames must score more than this")
-    key_frames: Positive = option(15, "key frames kept per video, the best ones")
+    key_frames: Positive = option(15, "largest number of key frames kept per video, the best ones")
     window: Above0 = option(2.0, "time to keep before and after each of them", unit="s")
-    scan: Positive = option(300, "key frames to score per video, evenly spread, at most")
+    scan: Positive = option(300, "largest number of key frames scored per video, evenly spread")
     batch: Positive = option(32, "images scored at once")
-    max_videos: Natural | None = option(None, "videos to look at, at most")
-    max_bytes: Natural | None = option(None, "bytes to read, at most", unit="bytes")
-    max_hours: AtLeast0 | None = option(None, "no further video this long after the run began", unit="h")
+    max_videos: Natural | None = option(None, "largest number of videos to examine")
+    max_bytes: Natural | None = option(None, "largest number of bytes to read", unit="bytes")
+    max_hours: AtLeast0 | None = option(None, "time since the run began after which no further video starts", unit="h")
 
 
 class FolderRetrieve(RetrieveSettings):
@@ -123,83 +123,83 @@ class FolderRetrieve(RetrieveSettings):
     root: Text | SomeTexts | None = option(None, "videos: a folder, a file, a pattern, or a list of these")
     labels: Text | None = option(None, "table: video, class; null = root/<class>/<video>")
     foreign: Literal["skip", "assign"] = option(
-        "skip", "videos of no class of ours: skip, or assign them to classes as distractors"
+        "skip", "videos without a class of the data: skip, or assign them to classes as distractors"
     )
-    score: bool = option(False, "true: keep what is around the best key frames, as of web videos; false: whole videos")
+    score: bool = option(False, "true: keep clips around the best key frames, as for web videos; false: whole videos")
 
 
 class YtDlpSettings(Section):
-    """Options handed to yt-dlp, by the names of its command line; no others are."""
+    """Options passed to yt-dlp, by their names on its command line; others are refused."""
 
     cookies: Text | None = option(None, "file of cookies in Netscape's format")
-    cookies_from_browser: Text | None = option(None, "browser whose cookies are read: firefox, chrome:PROFILE, ...")
+    cookies_from_browser: Text | None = option(None, "browser to read cookies from: firefox, chrome:PROFILE, ...")
     netrc: Text | None = option(None, "file with logins, as ~/.netrc")
     proxy: Text | None = option(None, "URL of a proxy; one with a password as ${oc.env:NAME}")
-    geo_verification_proxy: Text | None = option(None, "proxy that only asks whether a video is shown in a country")
-    source_address: Text | None = option(None, "own IP address to ask from")
+    geo_verification_proxy: Text | None = option(None, "proxy used only to check in which countries a video is shown")
+    source_address: Text | None = option(None, "local IP address to connect from")
     extractor_args: Text | Texts | None = option(None, 'list such as ["youtube:player_client=tv"]')
-    impersonate: Text | None = option(None, "browser to look like; needs pip install curl_cffi")
+    impersonate: Text | None = option(None, "browser to impersonate; needs pip install curl_cffi")
 
 
 class WebRetrieve(RetrieveSettings):
     """Videos from the web through yt-dlp."""
 
-    max_duration: Above0 = option(1200, "longer videos are left out", unit="s")
-    max_size: Positive = option(100000000, "larger files are left out", unit="bytes")
-    format: Text = option(help="formats in yt-dlp's words")
+    max_duration: Above0 = option(1200, "longer videos are skipped", unit="s")
+    max_size: Positive = option(100000000, "larger files are skipped", unit="bytes")
+    format: Text = option(help="format selection in yt-dlp's syntax")
     javascript: list[Text] = option(
-        ("deno", "node", "bun", "quickjs"), "runtimes that may run YouTube's scripts"
+        ("deno", "node", "bun", "quickjs"), "runtimes that may execute YouTube's scripts"
     )
     pause: Range = option((1.0, 3.0), "pause between two requests, drawn from this range", unit="s")
-    rate: Above0 = option(2000000, "download rate, at most", unit="bytes/s")
-    timeout: Above0 = option(30.0, "time without an answer", unit="s")
-    backoff: AtLeast0 = option(10.0, "wait after the first failure of a request, doubled after each further", unit="s")
+    rate: Above0 = option(2000000, "limit of the download rate", unit="bytes/s")
+    timeout: Above0 = option(30.0, "time without an answer after which a request fails", unit="s")
+    backoff: AtLeast0 = option(10.0, "wait after the first failure of a request, doubled after each other", unit="s")
     retries: Natural = option(6, "attempts after the first one")
     streak: Positive | None = option(5, "failures in a row, of any kind but gone, that stop the run; null = never")
     retry: Text | SomeTexts | None = option(
         None, "kinds of failures to try again: gone, account, region, list, unusable, unknown; or all"
     )
-    yt_dlp: YtDlpSettings = option(YtDlpSettings(), "handed to yt-dlp")
+    yt_dlp: YtDlpSettings = option(YtDlpSettings(), "options for yt-dlp")
     keep_videos: bool = option(False, "keep the whole videos after their clips are cut")
 
 
 class UrlsRetrieve(WebRetrieve):
-    """A list of addresses."""
+    """A list of URLs."""
 
     file: Text | None = option(None, "table (tsv, csv) with the columns url and class")
-    per_list: Positive = option(50, "videos of an address that leads to a playlist or a channel, at most")
+    per_list: Positive = option(50, "largest number of videos of a URL that leads to a playlist or a channel")
 
 
 class YouTubeRetrieve(WebRetrieve):
     """A YouTube search per class."""
 
     queries: dict[str, Any] | None = option(
-        None, "{class: [what to search for, ...]}; null = the names of the classes"
+        None, "{class: [search terms, ...]}; null = the names of the classes"
     )
-    per_class: Positive = option(300, "candidates per class, at most")
+    per_class: Positive = option(300, "largest number of candidates per class")
 
 
 class TrainerSettings(Section):
-    """Lightning's Trainer; others of its arguments can be added with +trainer.NAME=VALUE."""
+    """Lightning's Trainer; further arguments of it can be added with +trainer.NAME=VALUE."""
 
     model_config = ConfigDict(extra="allow")
 
     target: Text = option("lightning.pytorch.Trainer", "class", alias="_target_")
-    accelerator: Literal["auto", "cpu", "gpu"] = option("auto", "what computes; auto takes a GPU where there is one")
+    accelerator: Literal["auto", "cpu", "gpu"] = option("auto", "type of device; auto uses a GPU if there is one")
     devices: Positive | Literal["auto", -1] | Annotated[list[Natural], MinLen(1)] = option(
-        1, "GPUs, or processes on a CPU, of each machine; a list of their numbers; -1 or auto for all"
+        1, "number of GPUs, or of processes on a CPU, per machine; a list of GPUs; -1 or auto for all"
     )
     num_nodes: Positive = option(1, "machines")
     strategy: Text = option("auto", "auto, or ddp for several devices")
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = option("32-true", "numerical precision")
-    accumulate_grad_batches: Positive = option(1, "batches whose gradients make one step")
+    accumulate_grad_batches: Positive = option(1, "batches whose gradients are accumulated for one step")
     gradient_clip_val: AtLeast0 | None = option(None, "largest norm of the gradient; null = no limit")
     log_every_n_steps: Natural = option(10, "interval between two rows of metrics.csv", unit="steps")
     enable_model_summary: bool | None = option(False, "print a table of the network's layers at the start")
-    limit_train_batches: AtLeast0 | None = option(None, "batches of an epoch, at most (1.0: the share); null = all")
-    limit_val_batches: AtLeast0 | None = option(None, "the same of a validation")
-    limit_predict_batches: AtLeast0 | None = option(None, "the same of relevance, segment and predict")
-    overfit_batches: AtLeast0 = option(0.0, "train and validate on these batches alone")
+    limit_train_batches: AtLeast0 | None = option(None, "batches per epoch, or fraction of them; null = all")
+    limit_val_batches: AtLeast0 | None = option(None, "the same for validation")
+    limit_predict_batches: AtLeast0 | None = option(None, "the same for relevance, segment and predict")
+    overfit_batches: AtLeast0 = option(0.0, "train and validate on this number of batches, or fraction; 0 = off")
     profiler: Text | None = option(None, "simple or advanced: time of each part, printed at the end")
     max_epochs: Annotated[int, Ge(-1)] | None = option(None, "overrides the stage's own epochs")
     max_steps: Annotated[int, Ge(-1)] | None = option(None, "overrides the stage's own steps")
@@ -217,8 +217,8 @@ class WandbSettings(Section):
     name: Text = option("${name}-${stage}", "name of the run")
     tags: Texts = option((), "tags of the run")
     offline: bool = option(False, "write the run to disk only; or WANDB_MODE=offline")
-    media: Natural = option(8, "images of each kind; 0 = none")
+    media: Natural = option(8, "images to log of each kind; 0 = none")
     models: bool = option(True, "log the best checkpoints as artifacts")
     masks: Literal["none", "manifest", "references", "files"] = option(
-        "manifest", "mask sets as artifacts: none, manifest (their lists), references (paths, hashed), files (upload)"
+        "manifest", "mask sets as artifacts: none, manifest (lists), references (paths and hashes), files (upload)"
     )

@@ -12,7 +12,7 @@ from wsvs.config.root import DATA, LOGGERS, SOURCES, Settings
 
 
 class Row(NamedTuple):
-    """One setting: its dotted key, default as YAML, the values it takes, unit and meaning."""
+    """One setting: dotted key, default as YAML, allowed values, unit and meaning."""
 
     key: str
     default: str
@@ -49,7 +49,7 @@ def _rows(section: type[Section], prefix: str) -> Iterator[Row]:
 
 
 def as_yaml(value: Any) -> str:
-    """As it is written on a command line."""
+    """As written on a command line."""
     if value is None:
         return "null"
     if isinstance(value, bool):

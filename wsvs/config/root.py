@@ -45,11 +45,11 @@ LOGGERS: dict[str, type[Section]] = {"wsvs.stages._wandb.Wandb": WandbSettings}
 
 
 class Settings(Section):
-    """Every setting of every stage. A file of settings may have further keys of its own at the top, for `${key}`."""
+    """Every setting of every stage. A settings file may have further top-level keys of its own, for `${key}`."""
 
     model_config = ConfigDict(extra="allow")
 
-    name: Text = option("default", "outputs/<name>/<stage>/<run id>")
+    name: Text = option("default", "name of the experiment: runs are in outputs/<name>/<stage>/<run id>")
     out: Text = option("outputs", "folder of all runs")
     seed: int = option(0, "seed of every random draw")
     resume: bool = option(True, "resume the unfinished run of the same command; a pipeline skips finished steps")
@@ -58,19 +58,19 @@ class Settings(Section):
     )
     plugins: Texts = option((), "modules of your own to import first: backbones, flows, sources (docs/extending.md)")
     max_megapixels: float = option(
-        180.0, "larger images are skipped with a message: a small file can hold a huge image that fills the memory",
+        180.0, "larger images are skipped with a message: a small file can decode to an image that fills memory",
         unit="million pixels", gt=0,
     )
-    debug: bool = option(False, "set by debug=fast, overfit and profile: the run is never another run's input")
+    debug: bool = option(False, "set by debug=fast, overfit and profile: the run is never used as input")
     inputs: Inputs = option(Inputs(), "runs to read, by stage")
     dry_run: bool = option(False, "stage retrieve: search and score thumbnails only, and estimate a full run's cost")
     videos: Text | SomeTexts | None = option(
-        None, "to segment whole: a folder, file, pattern, or list of these; null = the shots of a relevance run"
+        None, "videos to segment: folder, file, pattern, or list of these; null = the shots of a relevance run"
     )
-    frame_rate: float = option(24.0, "of folders of numbered images; video files have their own", gt=0, unit="frames/s")
+    frame_rate: float = option(24.0, "rate of folders of numbered images", gt=0, unit="frames/s")
     input: Text | None = option(None, "folder of images; or an image, a video, or a pattern such as photos/*.jpg")
     labels: Text | None = option(
-        None, "table of tags of these images (folders: as data.labels), null predicts them; or of `videos`"
+        None, "table of tags of `input`, as data.labels (null = predict them), or of classes of `videos`"
     )
     predictions: Text | None = option(None, "folder of masks to score, or to export")
     truth: Text | None = option(None, "folder of true masks")

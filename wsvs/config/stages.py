@@ -39,9 +39,9 @@ _READERS = "processes that read "
 
 
 class Training(Section):
-    """What encoder, decoder and adapt have in common."""
+    """Settings of encoder, decoder and adapt."""
 
-    batch_size: Positive = option(14, "items of each device, and of each accumulated batch")
+    batch_size: Positive = option(14, "items per device, and per accumulated batch")
     lr: AtLeast0 = option(1e-3, "learning rate (Adam)")
     schedule: Schedule = option("constant", _SCHEDULE)
     warmup: Natural = option(0, _WARMUP, unit="steps")
@@ -55,7 +55,7 @@ class EncoderSettings(Training):
     epochs: Positive = option(20, "passes over the training images")
     lr: AtLeast0 = option(1.0e-3, "learning rate of the new layers (Adam)")
     lr_backbone: AtLeast0 = option(
-        1.0e-4, "learning rate of the pre-trained layers; 0 with model.trainable=none is the frozen recipe"
+        1.0e-4, "learning rate of the backbone's layers that model.trainable selects"
     )
     scale: Range = option((0.8, 1.6), _SCALE + "model.image_size")
     workers: Natural = option(2, _READERS + "images, per device")
@@ -65,18 +65,18 @@ class RelevanceSettings(Section):
     """Stage relevance (section 3.2)."""
 
     threshold: Share = option(0.8, "frames must score more than this")
-    min_frames: Positive = option(6, "shortest run of relevant frames that is kept", unit="frames")
+    min_frames: Positive = option(6, "shortest sequence of relevant frames that is kept", unit="frames")
     batch_size: Positive = option(16, "frames scored at once")
     cuts: bool = option(True, "end shots where the video cuts to another shot")
 
 
 class Energy(Section):
-    """How a video is segmented (section 3.2, Eqs. 3 to 5); what the paper leaves open follows Papazoglou & Ferrari.
+    """Video segmentation (section 3.2, Eqs. 3 to 5); where the paper is silent it follows Papazoglou & Ferrari.
 
-    The defaults are the paper's way; conf/experiment/motion.yaml and full.yaml hold the strongest settings.
+    The defaults follow the paper; conf/experiment/motion.yaml and full.yaml have the strongest settings.
     """
 
-    superpixels: Positive = option(1500, "superpixels per frame, about")
+    superpixels: Positive = option(1500, "approximate number of superpixels per frame")
     superpixel_method: SlicMethod = option(
         "auto", "numba (ours, compiled), opencv, or auto: the first that is installed"
     )
@@ -127,17 +127,17 @@ class Energy(Section):
 
 
 class SegmentLoop(Section):
-    """How stage segment works through its videos; of it `cuts`, `max_frames` and `min_confidence` change masks."""
+    """How stage segment processes its videos; of these `cuts`, `max_frames` and `min_confidence` change masks."""
 
     checkpoint: Text | None = option(None, "checkpoint file of an encoder, instead of inputs.encoder")
     max_frames: Positive = option(100, "frames per graph; longer shots are split", unit="frames")
     attention_batch: Positive = option(8, "frames whose attention is computed at once")
-    workers: Natural = option(1, "processes that read and describe frames, per device")
+    workers: Natural = option(1, "processes that read frames and compute superpixels and flow, per device")
     frames: bool = option(True, "keep the frames as JPEG beside the masks; stage decoder needs them")
     overlay: bool = option(False, "write videos with the mask drawn over the frames")
-    cuts: bool = option(True, "of `videos`: find the shots and segment each by itself; false: every video is one shot")
+    cuts: bool = option(True, "for `videos`: find the shots and segment each by itself; false: every video is one shot")
     min_confidence: Share = option(
-        0.5, "a shot gets no mask if the confidence that something in it moves by itself or is attended to is lower"
+        0.5, "a shot gets empty masks if the confidence that something in it moves or has attention is lower"
     )
 
 
@@ -151,15 +151,15 @@ class DecoderSettings(Training):
     steps: Positive = option(15000, "optimizer steps")
     size: Positive | None = option(None, "side of the training crops; null = model.image_size", unit="px")
     crop: Literal["zoom", "frame"] = option(
-        "zoom", "zoom: around the mask, so that the object fills `coverage` of the crop; frame: whole frames"
+        "zoom", "zoom: around the mask, so that its bounding box fills `coverage` of the crop; frame: whole frames"
     )
-    coverage: Range = option((0.25, 0.9), "range of the object's share of the crop, for crop=zoom")
-    min_area: Share = option(0.005, "masks with a smaller share of the frame are left out")
-    max_area: Share = option(0.9, "masks with a larger share of the frame are left out")
+    coverage: Range = option((0.25, 0.9), "fraction of the crop that the mask's bounding box fills, for crop=zoom")
+    min_area: Share = option(0.005, "masks with a smaller fraction of the frame are not used")
+    max_area: Share = option(0.9, "masks with a larger fraction of the frame are not used")
     min_confidence: Share = option(
-        0.5, "frames are left out if the confidence that something moves by itself or is attended to is lower"
+        0.5, "frames are not used if the confidence that something in them moves or has attention is lower"
     )
-    holdout: BelowOne = option(0.1, "share of the videos held out for validation")
+    holdout: BelowOne = option(0.1, "fraction of the videos held out for validation")
     val_every: Positive = option(500, "interval between validations", unit="steps")
     val_items: Positive = option(64, "frames of a validation")
     workers: Natural = option(2, _READERS + "frames, per device")
@@ -186,12 +186,12 @@ class PredictSettings(Section):
     """Stage predict (section 3.4)."""
 
     model: Literal["auto", "encoder", "decoder", "adapt"] = option(
-        "auto", "which model: encoder, decoder or adapt; auto = the last of them that is finished"
+        "auto", "stage of the model: encoder, decoder or adapt; auto = the last of them that is finished"
     )
-    checkpoint: Text | None = option(None, "or any checkpoint file")
+    checkpoint: Text | None = option(None, "checkpoint file, instead of a run's")
     method: Method = option("decoder", "decoder, attention, or the mean of both")
     class_threshold: Share | Literal["auto"] = option(
-        0.6, "score above which a class counts as present; auto: per class, chosen on held-out tags"
+        0.6, "score from which a class counts as present; auto: per class, chosen on held-out tags"
     )
     background: Share | Literal["otsu"] = option(0.5, "foreground threshold, or otsu: chosen per image")
     flip: bool = option(False, "average with the mirrored image")
@@ -215,7 +215,7 @@ class EvaluateSettings(Section):
         "image", "image; video for folders <video>/%05d.png or a segment run; relevance for a relevance run"
     )
     split: Text | None = option(None, "file with the ids to score; null = every mask in truth")
-    split_name: Text | None = option(None, "printed with every number; null = the name of the split file or of truth")
+    split_name: Text | None = option(None, "name printed with every figure; null = that of the split file or of truth")
     classes: SomeTexts | None = option(None, "names to average over, e.g. [background,cat]; null = all")
     names: SomeTexts | None = option(
         None, "names of the true labels 0, 1, ...; null = labels.txt beside the true masks, data.classes, or numbers"
@@ -224,7 +224,7 @@ class EvaluateSettings(Section):
         None, "names of the predicted labels; null = labels.txt beside the predictions, or those of the true labels"
     )
     truth_offset: Natural | None = option(
-        None, "number of the first true label, or frame (kind=video): 1 if they count from 1; null = 0, or found"
+        None, "number of the first true label, or frame (kind=video): 1 if they count from 1; null = 0, or detected"
     )
     thresholds: list[Share] | None = option(None, "background thresholds to scan over predictions/scores (an oracle)")
     table: Text | None = option(None, "kind=video: table of video and class")
@@ -234,8 +234,8 @@ class EvaluateSettings(Section):
 class SubmitSettings(Section):
     """Stage submit (Table 3)."""
 
-    ids: Text | None = option(None, "file with the ids that the server wants: test.txt")
-    competition: Literal["comp5", "comp6"] = option("comp6", "comp5: only VOC's own data; comp6: other data too")
+    ids: Text | None = option(None, "file with the ids that the server expects: test.txt")
+    competition: Literal["comp5", "comp6"] = option("comp6", "comp5: trained on VOC's data only; comp6: other data too")
     split: Text = option("test", "part of the folder's name in the archive")
 
 
@@ -272,7 +272,7 @@ class ReproduceSettings(Section):
 
 
 class Inputs(Section):
-    """Runs to read, by stage; null takes the one that finished last under this name."""
+    """Runs to read, by stage; null = the last finished one of this name."""
 
     encoder: Text | None = option(None, "encoder run to read; null = the last finished one")
     retrieve: Text | None = option(None, "retrieve run")

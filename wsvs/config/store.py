@@ -1,4 +1,4 @@
-"""The defaults as nodes for Hydra: files in conf/ hold what differs from them."""
+"""The defaults as nodes for Hydra; files in conf/ have only the differences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GROUPS = ("model", "trainer", "data", "retrieve", "logger", "debug")
 
 
 def register() -> None:
-    """Make the defaults known to Hydra; again does no harm."""
+    """Register the defaults with Hydra. Can be called repeatedly."""
     store = ConfigStore.instance()
     main = {key: value for key, value in Settings.defaults().items() if key not in _GROUPS}
     store.store(name="settings", node=main)
