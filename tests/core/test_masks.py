@@ -76,7 +76,7 @@ def test_bad_files(tmp_path):
         read_mask(path)
     for mode in ("RGB", "RGBA", "LA", "I;16"):
         Image.new(mode, (2, 2)).save(path)
-        with pytest.raises(BadItem, match="picture, not labels"):
+        with pytest.raises(BadItem, match="not labels"):
             read_mask(path)
     with pytest.raises(BadItem, match="mask cannot be read"):
         read_mask(tmp_path)

@@ -37,7 +37,7 @@ def test_formats_agree(tmp_path, name, text):
     ("name", "text", "problem", "where"),
     [
         ("t.tsv", "id\ttags\na\tcat\n\tdog\n", "row without an id", "t.tsv:3"),
-        ("t.tsv", "id\ttags\na\tcat,dog\na\tdog\n", "id 'a' stands twice", "t.tsv:3"),
+        ("t.tsv", "id\ttags\na\tcat,dog\na\tdog\n", "id 'a' is in the", "t.tsv:3"),
         ("t.tsv", "id\ttags\na cat\n", "expected an id and tags, got", "t.tsv:2"),
         ("t.tsv", "id\ttags\n", "the table has no rows", "t.tsv"),
         ("t.tsv", "", "the table has no rows", "t.tsv"),
@@ -48,7 +48,7 @@ def test_formats_agree(tmp_path, name, text):
         ("t.csv", "a;tiger\nb;cat\n", "the first line is no heading: 'a;tiger'", "t.csv:1"),
         ("t.csv", "id,tags\na\n", "expected an id and tags, got", "t.csv:2"),
         ("t.tsv", 'id\ttags\na\tcat\nb\t"1\nc\tdog\nd\tdog\n', "row cannot be read", "t.tsv:3"),
-        ("t.tsv", 'id\ttags\nb\t"1\nc\t5"\nd\tdog\n', "a quote goes on into the next lines", "t.tsv:2"),
+        ("t.tsv", 'id\ttags\nb\t"1\nc\t5"\nd\tdog\n', "a quote is not closed on its line", "t.tsv:2"),
         ("t.csv", 'id,tags\na,cat\n"b,dog\nc,"cat,dog"\n', "row cannot be read", "t.csv:3"),
         ("t.csv", f"id,tags\na,cat\nb,{'x' * 131073}\n", "row cannot be read: field larger", "t.csv:3"),
         ("t.json", "{", "not JSON", "t.json"),
@@ -110,7 +110,7 @@ def test_ids(tmp_path):
     path.write_text("2007_000032  1\n2007_000033 -1\n\n007\nmy cat 1\n")  # VOC's lists per class have a second column
     assert read_ids(path) == ["2007_000032", "2007_000033", "007", "my cat 1"]
     path.write_text("a\nb\na\n")
-    with pytest.raises(UserError, match="id 'a' stands twice"):
+    with pytest.raises(UserError, match="id 'a' is in the"):
         read_ids(path)
     path.write_text("\n")
     with pytest.raises(UserError, match="list of ids is empty"):

@@ -52,7 +52,7 @@ def test_coco(tmp_path):
         ({"shapes": [], "imagePath": "a.jpg"}, "a file of LabelMe"),
         ({"a1": {"filename": "a.jpg", "regions": []}}, "VGG Image Annotator"),
         ({"a": [["cat"]]}, "tags of 'a' must be a list or a string"), ([1, 2], "must be an object"),
-        ('{"a": ["cat"], "a": ["dog"]}', "id 'a' stands twice"),
+        ('{"a": ["cat"], "a": ["dog"]}', "id 'a' is in the"),
         ({"a": ["dog, domestic"]}, "the tag 'dog, domestic' has a comma"), ({"a": [1, 0]}, "numbers without names"),
     ],
 )

@@ -159,7 +159,7 @@ def test_names_of_classes_that_are_given_decide(tmp_path):
         ("image,cat,dog\na,1\n", "a row of 2 cells under a heading of 3"),
         ("image,cat,dog\na,1,0,1\n", "a row of 4 cells under a heading of 3"),
         ("image,labels,split\na,cat,dog,train\n", "a row of 4 cells under a heading of 3"),
-        ("image,labels\na,\"cat,dog\"\na,cat\n", "id 'a' stands twice"),
+        ("image,labels\na,\"cat,dog\"\na,cat\n", "id 'a' is in the"),
         ("image,annotator,label\na,1,cat\na,2,dog\n", "annotators disagree on a"),
         (b"PK\x03\x04 workbook", "an Excel or zip file, not a table of text"),
         (b"\x80\x04pickle", "a pickle, not a table of text"),

@@ -245,5 +245,5 @@ def test_faults_of_youtube_objects(objects, fault):
 
 def test_videos_are_no_tagged_images(tmp_path):
     for one in (YouTubeObjects("a", "b"), DavisVideos("a", "b")):
-        with pytest.raises(UserError, match="wants tagged images"):
+        with pytest.raises(UserError, match="needs tagged images"):
             one.prepare()

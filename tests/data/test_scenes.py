@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wsvs.data.scenes import paint_image, shoot_film
+from wsvs.data.scenes import make_video, paint_image
 from wsvs.data.shapes import (
     FACES,
     PATCH,
@@ -170,7 +170,7 @@ def centre(mask: np.ndarray) -> np.ndarray:
 
 def test_objects_move_over_a_ground_that_moves() -> None:
     still = replace(SETTINGS, pauses=0.0, companions=0.0, distractors=0, noise=0.0, camera_speed=0.8)
-    film = shoot_film(np.random.default_rng(1), "panda", "whole", still)
+    film = make_video(np.random.default_rng(1), "panda", "whole", still)
     assert all(mask.any() for mask in film.masks)
     # What the object never covers: the ground, seen by a camera that pans.
     free = ~np.any(film.masks, axis=0)
@@ -187,7 +187,7 @@ def test_a_pause_freezes_the_gait_and_the_place_on_the_ground() -> None:
     calm = replace(calm, video_area=(0.1, 0.1))
     found = 0
     for seed in range(6):
-        film = shoot_film(np.random.default_rng(seed), "tiger", "whole", calm)
+        film = make_video(np.random.default_rng(seed), "tiger", "whole", calm)
         shifts = [np.linalg.norm(centre(b) - centre(a)) for a, b in zip(film.masks, film.masks[1:], strict=False)]
         found += int(np.sum(np.array(shifts) < 0.25) >= len(film.masks) // 3 - 2)
     assert found >= 5
@@ -196,7 +196,7 @@ def test_a_pause_freezes_the_gait_and_the_place_on_the_ground() -> None:
 @pytest.mark.parametrize("kind", ["leaves", "cut", "other", "nothing"])
 def test_frames_without_the_class_have_empty_masks(kind) -> None:
     for seed in range(6):
-        film = shoot_film(np.random.default_rng(seed), "parrot", kind, SETTINGS)
+        film = make_video(np.random.default_rng(seed), "parrot", kind, SETTINGS)
         shown = np.array([mask.any() for mask in film.masks])
         assert len(film.frames) == len(film.masks) == len(film.heads) and film.kind == kind
         if kind in ("other", "nothing"):
@@ -210,7 +210,7 @@ def test_frames_without_the_class_have_empty_masks(kind) -> None:
 def test_another_class_is_background_of_the_mask() -> None:
     """The same film under two names: the masks of the two classes share no pixel, and each is somebody's."""
     both = replace(SETTINGS, companions=1.0, classes=("tiger", "panda"))
-    film = shoot_film(np.random.default_rng(2), "tiger", "whole", both)
+    film = make_video(np.random.default_rng(2), "tiger", "whole", both)
     red, green, blue = np.moveaxis(np.array(film.frames), -1, 0)
     orange = (red > 190) & (blue < 90) & (green > 90) & (green < 170)
     masks = np.array(film.masks)
@@ -222,13 +222,13 @@ def test_another_class_is_background_of_the_mask() -> None:
 def test_one_class_alone_has_no_other() -> None:
     alone = replace(SETTINGS, classes=("zebra",), companions=1.0)
     for kind in ("other", "cut", "whole"):
-        film = shoot_film(np.random.default_rng(0), "zebra", kind, alone)
+        film = make_video(np.random.default_rng(0), "zebra", kind, alone)
         assert any(mask.any() for mask in film.masks) is (kind != "other")
 
 
 def test_distractors_can_be_turned_off() -> None:
     calm = replace(SETTINGS, distractors=0, noise=0.0)
-    film = shoot_film(np.random.default_rng(0), "tiger", "nothing", calm)
+    film = make_video(np.random.default_rng(0), "tiger", "nothing", calm)
     saturation = [np.ptp(cv2.GaussianBlur(f, (9, 9), 0).astype(int), axis=2) for f in film.frames]
     assert np.max([s.max() - np.median(s) for s in saturation]) < 60
     assert distractor(np.random.default_rng(0)).name is None

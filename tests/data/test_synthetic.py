@@ -14,7 +14,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.masks import read_mask
 from wsvs.core.tables import read_ids, read_tags
 from wsvs.data import synthetic
-from wsvs.data.scenes import shoot_film
+from wsvs.data.scenes import make_video
 from wsvs.data.synthetic import WorldSettings, make_world
 from wsvs.video.reader import probe, read_frames
 
@@ -117,7 +117,7 @@ def test_the_encoded_frames_are_the_ones_of_the_masks(world: Path) -> None:
     videos = list(read_tags(world / "videos.tsv").items())
     kinds = json.loads((world / "world.json").read_text())["videos"]
     for number, (name, (label,)) in enumerate(videos[:5]):
-        film = shoot_film(np.random.default_rng([0, 4, 0, number]), label, kinds[name]["kind"], SMALL)
+        film = make_video(np.random.default_rng([0, 4, 0, number]), label, kinds[name]["kind"], SMALL)
         decoded = [frame.astype(int) for frame in read_frames(world / "videos" / f"{name}.mp4")]
         for k in range(2, len(decoded) - 2):
             errors = [np.abs(decoded[k] - film.frames[j]).mean() for j in range(k - 2, k + 3)]

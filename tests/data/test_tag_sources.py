@@ -44,7 +44,7 @@ def test_ids_that_would_become_one_are_refused(tmp_path):
     touch(tmp_path / "images", "1.jpg", "cat/2.jpg")
     table = tmp_path / "t.csv"
     table.write_text("image,tag\nx/1.jpg,cat\ny/1.jpg,dog\n")
-    with pytest.raises(UserError, match=r"stands twice in the table \(as 'y/1.jpg' and 'x/1.jpg'\)"):
+    with pytest.raises(UserError, match=r"is in the table twice \(as 'y/1.jpg' and 'x/1.jpg'\)"):
         read_image_tags(tmp_path / "images", str(table))
     table.write_text("image,tag\n../1.jpg,cat\n")
     with pytest.raises(UserError, match="leads out of its folder"):

@@ -74,8 +74,8 @@ def test_no_label_is_background_and_labels_are_matched_by_name(tmp_path):
         ([1], np.zeros((1, 0, 2), np.float16), "one map per label"),
         ([1], np.zeros((2, 2), np.float16), r"probabilities \(K, h, w\) float"),
         ([1], np.zeros((1, 2, 2), np.uint8), r"probabilities \(K, h, w\) float"),
-        ([1], np.full((1, 2, 2), np.nan, np.float16), r"must lie in \[0, 1\]"),
-        ([1], np.full((1, 2, 2), 1.5, np.float16), r"must lie in \[0, 1\]"),
+        ([1], np.full((1, 2, 2), np.nan, np.float16), r"must be in \[0, 1\]"),
+        ([1], np.full((1, 2, 2), 1.5, np.float16), r"must be in \[0, 1\]"),
     ],
 )
 def test_bad_scores_are_recorded(tmp_path, labels, maps, message):

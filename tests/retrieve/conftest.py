@@ -14,7 +14,7 @@ from tests.retrieve.server import Site
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.examine import Choice, Tools
 from wsvs.retrieve.manifest import Row
-from wsvs.retrieve.polite import Pace
+from wsvs.retrieve.pace import Pace
 from wsvs.retrieve.urls import UrlSource
 from wsvs.retrieve.web import Web
 from wsvs.video.convert import Converter

@@ -21,7 +21,7 @@ from wsvs.retrieve.examine import Choice, best, spread
 from wsvs.retrieve.folder import FolderSource
 from wsvs.retrieve.local import LocalSource
 from wsvs.retrieve.manifest import Row, iter_clips
-from wsvs.retrieve.polite import StopRetrieval
+from wsvs.retrieve.pace import StopRetrieval
 from wsvs.retrieve.table import tally
 from wsvs.retrieve.urls import UrlSource
 from wsvs.video.reader import read_frames

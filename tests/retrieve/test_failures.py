@@ -20,7 +20,7 @@ from wsvs.config.groups import UrlsRetrieve
 from wsvs.retrieve.crawl import Budget
 from wsvs.retrieve.failures import ADVICE, failed, translate, words
 from wsvs.retrieve.manifest import Row, new_row
-from wsvs.retrieve.polite import StopRetrieval, Streak
+from wsvs.retrieve.pace import StopRetrieval, Streak
 from wsvs.retrieve.source import KINDS, Failed
 from wsvs.retrieve.table import tally
 from wsvs.retrieve.web import Web

@@ -26,7 +26,7 @@ from tests.retrieve.server import (
 from wsvs.core.errors import BadItem
 from wsvs.retrieve.clips import digest_file
 from wsvs.retrieve.download import Media, fetch_bytes, fetch_file
-from wsvs.retrieve.polite import StopRetrieval
+from wsvs.retrieve.pace import StopRetrieval
 from wsvs.retrieve.source import Unwanted
 from wsvs.retrieve.web import _Bounded, check_javascript
 
@@ -148,14 +148,14 @@ def test_retry_after_is_kept(retrieval: Retrieval, site: Site) -> None:
 
 
 def test_a_refusal_and_a_human_check_stop_everything(retrieval: Retrieval, site: Site) -> None:
-    with pytest.raises(StopRetrieval, match="refuses us after 3 attempts"):
+    with pytest.raises(StopRetrieval, match="still refuses after 3 attempts"):
         retrieval.one(site.add("/a", status(429)))
     for answer in (
         status(403, b"<html>Please solve this CAPTCHA</html>"), status(429, b"we have detected unusual traffic"),
         status(503, b"x", cf_mitigated="challenge"), status(302, Location=site.add("/sorry/index", file(b"x"))),
     ):
         site.hits.clear()
-        with pytest.raises(StopRetrieval, match="wants to see a human"):
+        with pytest.raises(StopRetrieval, match="asks for a human"):
             retrieval.web().urlopen(Request(site.add("/b", answer)))
         assert len(site.of("/b")) == 1  # asked once, not again and again
     assert fetch_bytes(retrieval.web(), site.add("/c", file(b"captcha")), 100) == b"captcha"  # a page may speak of it

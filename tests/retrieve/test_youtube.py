@@ -18,7 +18,7 @@ from wsvs.core.errors import BadItem
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.examine import Choice
 from wsvs.retrieve.failures import failed
-from wsvs.retrieve.polite import Pace, StopRetrieval
+from wsvs.retrieve.pace import Pace, StopRetrieval
 from wsvs.retrieve.web import Web
 from wsvs.retrieve.youtube import YouTubeSource, thumbnail_of, unwanted
 
@@ -114,7 +114,7 @@ def test_the_default_format_is_one_small_file_by_http() -> None:
 def test_a_check_for_humans_stops() -> None:
     for text in ("ERROR: [youtube] x: Sign in to confirm you\N{RIGHT SINGLE QUOTATION MARK}re not a bot. Use --cookies",
                  "ERROR: [youtube] x: YouTube is requiring a captcha challenge before playback"):
-        with pytest.raises(StopRetrieval, match="wants to see a human"):
+        with pytest.raises(StopRetrieval, match="asks for a human"):
             failed(Exception(text), "https://youtu.be/x")
     gone = failed(Exception("ERROR: [youtube] x: Private video; please report this issue on https://x"), "u")
     assert isinstance(gone, BadItem) and gone.problem == "needs an account: private ([youtube] x: Private video)"

@@ -10,7 +10,7 @@ from tests.retrieve.conftest import Retrieval
 from tests.retrieve.films import thumbnail
 from tests.retrieve.server import Site, file, status
 from wsvs.core.errors import UserError
-from wsvs.retrieve.polite import Pace
+from wsvs.retrieve.pace import Pace
 from wsvs.retrieve.web import Web
 from wsvs.retrieve.ytdlp import hide, parameters, refuse_written_secrets, secrets
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-WIDE = 10000  # where there is no terminal: whoever reads the output wants each row on one line
+WIDE = 10000  # without a terminal: one line per row, for programs that read the output
 
 
 def plain_console() -> Console:

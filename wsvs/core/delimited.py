@@ -31,7 +31,7 @@ def delimiter_of(heading: str, path: Path) -> str:
 def rows(lines: Iterable[str], path: Path, delimiter: str, line: int = 1) -> Iterator[tuple[int, list[str]]]:
     """The line where a row begins and its cells, of every row that is not empty; `line` is the number of the first.
 
-    Cells may stand in quotes, as spreadsheets write them. Raises `UserError` for a row that cannot be told apart.
+    Cells may be quoted, as spreadsheets write them. Raises `UserError` for a row that cannot be split.
     """
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     first = line
@@ -45,6 +45,6 @@ def rows(lines: Iterable[str], path: Path, delimiter: str, line: int = 1) -> Ite
 
 
 def check_one_line(cells: Iterable[str], where: str) -> None:
-    """A quote that nobody closed goes on to the next one, and the rows between would be lost in a cell."""
+    """An unclosed quote ends at the next one, and the rows between would be lost in a cell."""
     if any("\n" in cell or "\r" in cell for cell in cells):
-        raise UserError("a quote goes on into the next lines", where=where, remedy=QUOTES)
+        raise UserError("a quote is not closed on its line", where=where, remedy=QUOTES)

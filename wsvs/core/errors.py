@@ -6,7 +6,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Something the user can mend: a bad file, a missing input, an impossible setting.
+    """An error that the user can fix: a bad file, a missing input, an impossible setting.
 
     Args:
         problem: What is wrong, in one sentence.
@@ -34,7 +34,7 @@ class UserError(Exception):
 
 
 class BadItem(UserError):
-    """One bad item among many: a long job records it, counts it and goes on."""
+    """One bad item among many: a long job records it, counts it and continues."""
 
 
 def _rebuild(kind: type[UserError], problem: str, where: str | None, remedy: str | None) -> UserError:

@@ -43,13 +43,13 @@ def checked(name: str, seen: set[str], where: str) -> str:
     """An id that a file of others gives; `seen` are those before it, to which it is added.
 
     Raises:
-        UserError: The mask would lie outside the folder of masks, or over another one.
+        UserError: The mask would be outside the folder of masks, or overwrite another one.
     """
     path = Path(name)
     if leads_out(name) or not path.name or "\0" in name:
         raise UserError(
             f"{name!r} is no name of a file below a folder", where=where,
-            remedy="names are paths without a leading / and without '..': mend the file",
+            remedy="names are paths without a leading / and without '..': fix the file",
         )
     name = path.as_posix()  # ./a is a
     if name in seen:
@@ -64,7 +64,7 @@ def require_lines(kind: str, ids: Iterable[str], where: object) -> None:
     if kind != "coco" and odd is not None:
         raise UserError(
             f"the name {odd!r} has a line break or is not UTF-8, so no list of {kind} can hold it", where=where,
-            remedy="rename the file and make its mask anew, or choose export.format=coco, which takes any name",
+            remedy="rename the file and predict its mask again, or choose export.format=coco, which takes any name",
         )
 
 
@@ -137,10 +137,10 @@ def _annotation(number: int, image: int, label: int, mask: np.ndarray) -> dict[s
 
 
 def read_coco(path: Path, progress: Progress = iter) -> Read:
-    """Masks of a COCO file, run lengths or polygons; a later annotation lies over an earlier one.
+    """Masks of a COCO file, run lengths or polygons; a later annotation covers an earlier one.
 
     Raises:
-        UserError: Not such a file, or an image whose mask would lie elsewhere or over another.
+        UserError: Not such a file, or an image whose mask would be outside the folder or overwrite another.
     """
     path = path / ANNOTATIONS if path.is_dir() else path
     content = read_json(path)

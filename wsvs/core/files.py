@@ -1,4 +1,4 @@
-"""Atomic writes, JSON and JSON lines. A file that exists under its own name is whole."""
+"""Atomic writes, JSON and JSON lines. A file that exists under its own name is complete."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def files_below(root: str | Path) -> Iterator[Path]:
     """All files below a folder, hidden ones and those of hidden folders left out.
 
-    Links to folders are followed. No folder is entered twice: what lies below `root` itself keeps its own name.
+    Links to folders are followed. No folder is entered twice: files below `root` itself keep their own names.
     """
     seen: set[str] = set()
     starts = [Path(root)]
@@ -62,12 +62,12 @@ def files_below(root: str | Path) -> Iterator[Path]:
 
 
 def leads_out(name: str) -> bool:
-    """Is a name that a file gives no path below a folder? What is written under it would lie elsewhere."""
+    """Does a name from a file lead out of the folder that it is relative to?"""
     return Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def explain_os_error(error: OSError, path: str | Path, key: str = "out") -> Exception:
-    """Turn an operating-system error about `path` into a `UserError` where one can mend it, by the setting `key`."""
+    """Turn an operating-system error about `path` into a `UserError` if the user can fix it by the setting `key`."""
     full = (errno.ENOSPC, errno.EDQUOT)
     if error.errno in full:
         return UserError(

@@ -93,7 +93,7 @@ def is_mask(path: Path) -> bool:
             if image.mode == "P":
                 return True
             return image.mode in ("1", "L") and len(np.unique(np.asarray(image))) <= 2
-    except Exception:  # decoders raise many types for damaged files; whoever reads the frames tells it
+    except Exception:  # decoders raise many types for damaged files; the reader of the frames reports it
         return False
 
 

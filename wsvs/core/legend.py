@@ -1,4 +1,4 @@
-"""A strip below a picture that says which colour is which class."""
+"""A strip below an image that shows the colour of each class."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from wsvs.core.classes import voc_palette
 from wsvs.core.letters import any_font, font
 
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
-_SMALLEST, _SHARE = 12, 32  # height of the letters in px, and at least this part of the picture's width
+_SMALLEST, _SHARE = 12, 32  # height of the letters in px, and at least this part of the image's width
 NOTHING = "no class found"
 
 
-def with_legend(picture: np.ndarray, labels: Sequence[int], names: Sequence[str]) -> np.ndarray:
-    """A picture with a strip below it: a swatch in the palette's colour and the name, for each label.
+def with_legend(image: np.ndarray, labels: Sequence[int], names: Sequence[str]) -> np.ndarray:
+    """An image with a strip below it: a swatch in the palette's colour and the name, for each label.
 
-    The strip's height depends on the picture's width and on the labels only, so the frames of a film stay alike.
+    The strip's height depends only on the image's width and the labels, so all frames of a video have the same size.
 
     Args:
-        picture: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB.
         labels: Labels to explain, above 0; none gives the words 'no class found'.
         names: Names of the labels 0, 1, ...
 
     Returns:
-        (H + strip, W, 3) uint8. A name that is wider than the picture is cut off by its border; one in letters that
+        (H + strip, W, 3) uint8. A name that is wider than the image is cropped at its border; one in letters that
         no font has (`wsvs.core.letters`) gives way to its label.
     """
-    width = picture.shape[1]
+    width = image.shape[1]
     size = max(_SMALLEST, width // _SHARE)
     gap = size // 2
     readable = [(label, names[label] if font(names[label], size) else str(label)) for label in labels]
@@ -50,4 +50,4 @@ def with_legend(picture: np.ndarray, labels: Sequence[int], names: Sequence[str]
         if colour is not None:
             draw.rectangle((x, y, x + size - 1, y + size - 1), tuple(int(value) for value in colour))
         draw.text((x + swatch, y + size / 2), name, _INK, any_font(name, size), anchor="lm")
-    return np.concatenate([picture, np.asarray(strip)])
+    return np.concatenate([image, np.asarray(strip)])

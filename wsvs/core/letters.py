@@ -1,4 +1,4 @@
-"""A font for words of any script: DejaVu Sans, which lies here, else an installed one that has the letters."""
+"""A font for text in any script: the bundled DejaVu Sans, else an installed font that has the letters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import ImageFont
 log = logging.getLogger("wsvs")
 
 DEJAVU = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"  # Latin, Greek, Cyrillic, Arabic, Armenian, Georgian
-_NOWHERE = "\U0010fffe"  # in no font: drawn as the picture of what is missing
+_NOWHERE = "\U0010fffe"  # in no font: drawn as the glyph for missing letters
 
 
 def font(text: str, size: int) -> ImageFont.FreeTypeFont | None:
@@ -46,7 +46,7 @@ def _file(text: str) -> tuple[str, int] | None:
     found = _installed(letters)
     if found is None:
         log.warning(
-            "no font has all letters of %r: install one for pictures to show it, such as fonts-noto-cjk (Chinese, "
+            "no font has all letters of %r: install one to show it in overlays, such as fonts-noto-cjk (Chinese, "
             "Japanese, Korean) or fonts-noto-core (most other scripts)", text,
         )
     return found
@@ -70,7 +70,7 @@ def _has(file: str, index: int, letters: list[str]) -> bool:
         shown = _open(file, index, 12)
         missing = _picture(shown, _NOWHERE)
         return all(_picture(shown, letter) != missing for letter in letters)
-    except OSError:  # a format that Pillow does not read, or pictures of one size, as of emoji
+    except OSError:  # a format that Pillow does not read, or a bitmap font, as of emoji
         return False
 
 

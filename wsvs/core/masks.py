@@ -35,13 +35,13 @@ def read_mask(path: str | Path) -> np.ndarray:
     """Read labels of a mask as (H, W) uint8: indexed, grey or 1-bit PNG (1-bit gives 0 and 1).
 
     Raises:
-        BadItem: Missing, unreadable, or a colour picture instead of labels.
+        BadItem: Missing, unreadable, or a colour image instead of labels.
     """
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L", "1"):
                 raise BadItem(
-                    f"mask is a {image.mode} picture, not labels", where=path,
+                    f"mask is an image of mode {image.mode}, not labels", where=path,
                     remedy="save masks as indexed or grey 8-bit PNG, one label a pixel",
                 )
             return np.asarray(image).astype(np.uint8)

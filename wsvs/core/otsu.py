@@ -16,7 +16,7 @@ def otsu(
         values: Numbers, any shape.
         weights: What each counts, >= 0, of the same shape; None counts all alike.
         limits: Range of the 256 bins, whose edges are the thresholds; None takes that of the values.
-        flat: Given back where there is nothing to split: all values lie in one bin.
+        flat: Returned if all values are in one bin.
     """
     counts, edges = np.histogram(values, _BINS, limits, weights=weights)
     below, moment = np.cumsum(counts, dtype=float), np.cumsum(counts * (edges[:-1] + edges[1:]) / 2)

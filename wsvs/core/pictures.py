@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from wsvs.core.classes import IGNORE, voc_palette
 from wsvs.core.letters import any_font
 
-_GAP = 8  # px between tiles and around a picture
+_GAP = 8  # px between tiles and around the figure
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
 
@@ -57,7 +57,7 @@ def marked(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
-    """(H, W, 3) uint8 with a longest side of at most so many pixels; what is no larger comes back as it is."""
+    """(H, W, 3) uint8 with a longest side of at most `longest` pixels; smaller images are returned unchanged."""
     height, width = image.shape[:2]
     share = longest / max(height, width)
     if share >= 1:
@@ -76,8 +76,8 @@ def row(tiles: Sequence[tuple[str, np.ndarray]], *, width: int = 212, title: str
     """
     if not tiles or width < 1:
         raise ValueError(f"a row needs a tile and a width of at least 1, got {len(tiles)} tiles and width {width}")
-    pictures = [_scale(picture, width) for _, picture in tiles]
-    tallest = max(picture.height for picture in pictures)
+    images = [_scale(image, width) for _, image in tiles]
+    tallest = max(image.height for image in images)
     top = _GAP + (24 if title else 0)
     lines = max(caption.count("\n") + 1 for caption, _ in tiles)
     canvas = Image.new(
@@ -85,9 +85,9 @@ def row(tiles: Sequence[tuple[str, np.ndarray]], *, width: int = 212, title: str
     )
     draw = ImageDraw.Draw(canvas)
     draw.text((_GAP, _GAP), title, _INK, any_font(title, 13))
-    for number, ((caption, _), picture) in enumerate(zip(tiles, pictures, strict=True)):
+    for number, ((caption, _), image) in enumerate(zip(tiles, images, strict=True)):
         left = _GAP + number * (width + _GAP)
-        canvas.paste(picture, (left, top))
+        canvas.paste(image, (left, top))
         draw.multiline_text((left, top + tallest + _GAP // 2), caption, _INK, any_font(caption, 11))
     return canvas
 
@@ -95,7 +95,7 @@ def row(tiles: Sequence[tuple[str, np.ndarray]], *, width: int = 212, title: str
 def stack(rows: Sequence[Image.Image]) -> Image.Image:
     """Pictures below one another, as wide as the widest."""
     if not rows:
-        raise ValueError("a stack needs a picture, got none")
+        raise ValueError("a stack needs an image, got none")
     canvas = Image.new("RGB", (max(one.width for one in rows), sum(one.height for one in rows)), _PAPER)
     top = 0
     for one in rows:

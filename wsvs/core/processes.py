@@ -1,4 +1,4 @@
-"""Which rank this process is, and processes that must not outlive the one that started them."""
+"""The rank of this process, and processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import threading
 import time
 
-# torchrun sets the first, Lightning the second for the ranks that it starts itself; these inherit SLURM's from a batch
-# script, where it says 0 for all of them.
+# torchrun sets the first, Lightning the second for the ranks that it starts itself. Those inherit SLURM's from a batch
+# script, where it is 0 for all of them.
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
@@ -26,11 +26,11 @@ def world_size() -> int:
 
 
 def end_with(parent: int, every: float = 1.0) -> None:
-    """End this process when `parent`, which started it, is gone, killed perhaps: nobody else would ever end it.
+    """End this process when `parent`, which started it, is gone, for example killed.
 
     Args:
         parent: Process id. If it is gone already, this process ends at once.
-        every: Seconds between two looks.
+        every: Seconds between two checks.
     """
 
     def watch() -> None:

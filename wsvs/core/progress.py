@@ -21,7 +21,7 @@ class Meter:
     """Tells of a piece of work until it is stopped, as a context at its end. Off a terminal short work says nothing.
 
     Args:
-        total: How much there is to do; None where nobody knows.
+        total: Number of items; None if it is unknown.
         unit: What is counted, in the plural: frames.
         done: What earlier starts have done of it: it is not counted in the rate.
         share: Words behind the unit, where this is not all of it: "on this rank".

@@ -58,7 +58,7 @@ class Record:
         """Where a file or a folder is that the run has named.
 
         A relative path is one from the folder in which the run was started. What is not there any more is looked for
-        beside the run, as it lay beside it before somebody moved or copied both.
+        beside the run, in the same place relative to it as before both were moved or copied.
         """
         if self._started is None:
             return Path(path).absolute()

@@ -2,8 +2,8 @@
 
     outputs/<name>/<stage>/<run_id>/summary.json     written last, only on success
 
-A run counts as finished when its summary exists. The jobs of a sweep lie one folder deeper (<run_id>/<job number>)
-and are therefore never picked as somebody's input by default.
+A run counts as finished when its summary exists. The jobs of a sweep are one folder deeper (<run_id>/<job number>)
+and are therefore not used as input by default.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def find_run(out: str | Path, name: str, stage: str, *, debug: bool = False) -> 
     """The run of a stage that finished last (by the time inside its summary), or None.
 
     Args:
-        debug: Take debug runs too; else they are passed over.
+        debug: Include debug runs, which are skipped otherwise.
     """
     finished = []
     for path in Path(out, name, stage).glob(f"*/{SUMMARY}"):
@@ -142,7 +142,7 @@ def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:
     masks in masks/.
 
     Returns:
-        The folder, and {id: name of the image's file, None where nobody knows} of its masks <id>.png, sorted.
+        The folder, and {id: name of the image's file, None if unknown} of its masks <id>.png, sorted.
     """
     folder = Path(folder)
     found: dict[str, str | None] = {}

@@ -1,4 +1,4 @@
-"""How a process ends: stopped by a signal, wherever that meets it, and without a crash after its work is done."""
+"""How a process ends: by a signal at any point, and without a crash after its work is done."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Terminated(KeyboardInterrupt):
 
 
 def catch_signals() -> None:
-    """Raise `Terminated` on SIGTERM from here on, and send a stop again that came where Python cannot raise it.
+    """Raise `Terminated` on SIGTERM from here on, and repeat a signal that came where Python cannot raise it.
 
-    That is in a destructor, or in a function that C code calls: there Python prints an exception, and goes on.
+    That is in a destructor, or in a function that C code calls: there Python prints the exception and continues.
     """
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a shell
@@ -34,7 +34,7 @@ def catch_signals() -> None:
 
 @contextmanager
 def at_a_stop(call: Callable[[], None]) -> Iterator[None]:
-    """`call` is called when a signal comes, before anything else is done for it."""
+    """Call `call` when a signal arrives, before anything else."""
     _first.append(call)
     try:
         yield
@@ -60,14 +60,14 @@ def _again(lost: sys.UnraisableHookArgs) -> None:
 
 
 def number(stop: KeyboardInterrupt) -> signal.Signals:
-    """The signal that a stop came by."""
+    """The signal behind a stop."""
     return signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
 
 
 def stop_in(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The stop behind an error, if there is one: a library that is interrupted may raise an error of its own.
+    """The stop behind an error, if there is one: an interrupted library may raise an error of its own.
 
-    So may one whose callback was, where the stop is lost.
+    So may a library whose callback was interrupted, and then the stop is lost.
     """
     return _behind(error) or (_lost[-1] if _lost else None)
 
@@ -79,10 +79,10 @@ def _behind(error: BaseException | None) -> KeyboardInterrupt | None:
 
 
 def leave(status: int, said: str = "") -> NoReturn:
-    """Say so and end this process with this exit status; a signal that still comes ends it with the same one, at once.
+    """Print a message and exit with this status; a later signal ends the process at once, with the same status.
 
-    One among several ranks leaves the interpreter as it is: a thread in which it speaks to the others may want that
-    once more. While it is taken down, C++ ends the process by SIGABRT for it, and who started it takes it for a crash.
+    One of several ranks does not finalise the interpreter: a thread that communicates with the other ranks may need it
+    once more. During finalisation C++ would abort the process (SIGABRT), and its parent would report a crash.
     """
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: os._exit(status))
@@ -98,6 +98,6 @@ def leave(status: int, said: str = "") -> NoReturn:
 
 
 def _among_ranks() -> bool:
-    """Is this process in a group of ranks? Torch is not imported for the answer."""
+    """Is this process in a group of ranks? Does not import torch."""
     distributed = sys.modules.get("torch.distributed")
     return distributed is not None and distributed.is_available() and distributed.is_initialized()

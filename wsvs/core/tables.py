@@ -115,7 +115,7 @@ def _delimited(text: str, path: Path, known: Collection[str]) -> Entries:
 
 
 def _table(found: Entries, path: Path, place: Callable[[str], str] | None) -> TagTable:
-    """The entries by their ids. Raises `UserError` for an id that is none, or that stands twice."""
+    """The entries by their ids. Raises `UserError` for an empty or a duplicate id."""
     table: Tags = {}
     written: dict[str, str] = {}
     several: set[str] = set()
@@ -126,7 +126,7 @@ def _table(found: Entries, path: Path, place: Callable[[str], str] | None) -> Ta
         _check_inside(name, where)
         if name in table and (not found.single or written[name] != given):
             twice = f" (as {given!r} and {written[name]!r})" if written[name] != given else ""
-            raise UserError(f"id {name!r} stands twice in the table{twice}", where=where,
+            raise UserError(f"id {name!r} is in the table twice{twice}", where=where,
                             remedy="join the rows, or give every row one tag")
         if name in table:
             several.add(name)
@@ -197,5 +197,5 @@ def read_list(path: str | Path) -> list[str]:
         raise UserError("the list of ids is empty", where=path)
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
-        raise UserError(f"id {twice!r} stands twice in the list", where=path)
+        raise UserError(f"id {twice!r} is in the list twice", where=path)
     return ids

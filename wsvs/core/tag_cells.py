@@ -94,7 +94,7 @@ def _split(cell: str, where: str, known: Collection[str], separators: dict[str, 
 
 
 def _listed(content: str, cell: str, where: str, known: Collection[str]) -> tuple[tuple[str, ...], str]:
-    """Tags of what stands between the brackets of a list, and the kind of list."""
+    """Tags between the brackets of a list, and the kind of list."""
     if len(content) > 1 and content[0] in "[(" and content[-1] in "])":  # array(['cat']) and (['cat'])
         content = content[1:-1].strip()
     items, commas, place = [], 0, 0

@@ -85,7 +85,7 @@ class _Columns:
         return [row[k].strip() for _, row in self.rows if k < len(row)]
 
     def values(self, columns: Iterable[int]) -> set[str]:
-        """What stands in the cells of columns, small letters, without empty marks."""
+        """Cells of the columns in lower case, without marks for empty cells."""
         found = {cell.casefold() for k in columns for cell in self.cells(k)}
         return {value for value in found if value and value not in EMPTY}
 

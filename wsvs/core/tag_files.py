@@ -54,7 +54,7 @@ def _load(text: str, where: Path | str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
         if twice:
-            raise UserError(f"id {twice[0]!r} stands twice in the table", where=where, remedy="join the two")
+            raise UserError(f"id {twice[0]!r} is in the table twice", where=where, remedy="join the two")
         return dict(pairs)
 
     try:
@@ -157,7 +157,7 @@ def read_coco(content: Mapping[str, Any], path: Path) -> Entries:
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"a COCO file that is not whole: {type(error).__name__} {error}", where=path,
-            remedy='every image wants "id" and "file_name", every annotation the "image_id" and "category_id" of one '
+            remedy='every image needs "id" and "file_name", every annotation the "image_id" and "category_id" of one '
             "that is listed",
         ) from error
     for number, name in files.items():
@@ -182,7 +182,7 @@ def _note_without(found: Entries) -> None:
 
 
 def read_label_studio(tasks: Sequence[Mapping[str, Any]], path: Path, known: Collection[str]) -> Entries:
-    """Choices and labels of boxes, polygons, brushes and the like, of every task that somebody has annotated.
+    """Choices and labels of boxes, polygons, brushes and the like, of every annotated task.
 
     Annotations that were skipped do not count; where one is marked as ground truth, it alone does.
 

@@ -42,7 +42,7 @@ def read_head(path: Path) -> bytes:
 
 
 def is_video_format(names: str) -> bool:
-    """Does FFmpeg's name of a format, or several with commas between, stand for videos?"""
+    """Is FFmpeg's name of a format, or a comma-separated list of names, one of videos?"""
     return not any(name in _NOT_VIDEO or name.endswith("_pipe") for name in names.split(","))
 
 

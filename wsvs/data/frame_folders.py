@@ -31,7 +31,7 @@ class FrameFolder:
     """One shot.
 
     Attributes:
-        video: Its name, a relative path; true masks and predictions lie in a folder of this name.
+        video: Its name, a relative path; true masks and predictions are in a folder of this name.
         file: The video file to make, relative to the folder of videos.
         frames: {number in the download: JPEG}, rising.
         masks: {number in the download: true mask}; may be empty, or of some frames only.
@@ -134,9 +134,9 @@ def folders(path: Path) -> Iterator[Path]:
 
 
 def not_images(name: str) -> UserError:
-    """For a stage that wants tagged images, given a set of videos."""
+    """For a stage that needs tagged images, given a set of videos."""
     return UserError(
-        f"data={name} are videos, and this stage wants tagged images", where=f"data={name}",
+        f"data={name} are videos, and this stage needs tagged images", where=f"data={name}",
         remedy="use data=voc12 for the images; docs/tables.md says where the videos go",
     )
 

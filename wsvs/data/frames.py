@@ -101,7 +101,7 @@ class FrameSet:
 
 
 def same_videos(shots: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """{video: the one that stands for it}: videos that share a file's content (sha256) or its identity on a site."""
+    """{video: its representative}: videos that share a file's content (sha256) or its identity on a site."""
     parent: dict[str, str] = {}
 
     def find(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Look at a picture file without decoding all of it: its size, and whether its end is there."""
+"""Check an image file without decoding all of it: its size, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 
 
 def inspect_image(path: str | Path) -> tuple[int, int]:
-    """(width, height) in pixels of a picture that can be read, as the file stores it.
+    """(width, height) in pixels of a readable image, as stored in the file.
 
     A JPEG that ends as it should is not decoded: that takes a hundredth of the time. Everything else is.
 
     Raises:
-        BadItem: Missing, empty, truncated or not a picture.
+        BadItem: Missing, empty, truncated or not an image.
     """
     path = Path(path)
     data = b""

@@ -33,7 +33,7 @@ _SEVERAL = ("GIF", "WEBP", "PNG", "TIFF")
 def read_image(path: str | Path) -> np.ndarray:
     """RGB uint8 (H, W, 3), turned as its EXIF tag says; grey, CMYK, palette and 10 to 16 bits are converted.
 
-    Transparent parts become white; of an animation the first picture is taken.
+    Transparent parts become white; of an animation the first image is used.
 
     Raises:
         BadItem: Missing, empty, truncated or not an image.
@@ -83,9 +83,9 @@ def as_rgb(opened: Image.Image) -> np.ndarray:
 
 
 def pictures_in(path: str | Path) -> int:
-    """Number of pictures of an animation or of a file with several pages; 1 for all others.
+    """Number of images in an animation or in a file with several pages; 1 for all others.
 
-    The second picture of a photograph (a preview, or the other eye's view) does not count. A file that cannot be read
+    The second image of a photograph (a preview, or the other view of a stereo pair) does not count. An unreadable file
     counts as 1: `read_image` says what is wrong with it.
     """
     try:
@@ -161,7 +161,7 @@ def _from_deep_grey(values: np.ndarray) -> np.ndarray:
 
 
 def unread(files: Iterable[Path]) -> str:
-    """How many of the files are pictures that nobody reads here, and of what kinds, in words; empty if none is."""
+    """Number and kinds of files in image formats that are not supported, in words; empty if there are none."""
     kinds = Counter(kind for path in files if (kind := path.suffix.lower()) in UNREAD)
     said = counted(kinds.total(), "file|files is|are of a kind that is not read")
     return f"{said} ({', '.join(sorted(kinds))})" if kinds else ""

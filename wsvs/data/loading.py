@@ -1,4 +1,4 @@
-"""Batches and loaders that pass over bad items and report them."""
+"""Batches and loaders that skip bad items and report them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def jittered(images: Tensor, factors: Tensor) -> Tensor:
     """Images in [0, 1], (B, 3, H, W), under factors of brightness, contrast and saturation, (B, 3); where they are.
 
     Brightness multiplies, saturation goes away from grey, contrast away from the mean of grey, and the ends are cut:
-    a sum of the image, its grey picture and a number.
+    a sum of the image, its grey version and a number.
     """
     brightness, contrast, saturation = factors.to(images)[:, :, None, None, None].unbind(1)
     red, green, blue = torch.split(images, 1, 1)

@@ -1,4 +1,4 @@
-"""What of somebody's own tagged images is usable, told before anything long starts."""
+"""Check of a user's own tagged images: which are usable, and what is wrong with the others."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     report.add_items(
         [f"{tag} ({counted(count, 'image|images')})" for tag, count in unknown.most_common()],
         "tag|tags is|are no class|classes",
-        "data.classes", "mend them, add them to data.classes, or give data.unknown_tags=drop",
+        "data.classes", "fix them, add them to data.classes, or give data.unknown_tags=drop",
         fatal=data.unknown_tags == "error",
     )
     usable = [name for name in found if set(table[name]) & set(names)]
@@ -158,7 +158,7 @@ def _check_masks(data: TaggedImages, found: dict[str, Path], report: Report) -> 
 
 
 def _note_untold(root: Path, labels: str, files: dict[str, Path], report: Report) -> None:
-    """Images that no id names, and pictures of a kind that nobody reads here."""
+    """Images that are not in the table, and files in image formats that are not supported."""
     named = {path.resolve() for path in files.values()}
     names = {path.with_suffix("") for path in named}
     others, twins = 0, []

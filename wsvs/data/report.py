@@ -29,7 +29,7 @@ class Problem:
         where: Folder or file.
         remedy: What to do, or where to get what is missing.
         items: Ids or file names; empty if the fault is one of the whole.
-        fatal: The data cannot be used as they are; else the items are passed over.
+        fatal: The data cannot be used as they are; otherwise the items are skipped.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Pictures and films of the synthetic world: who is where, how it moves, and the true masks."""
+"""Images and videos of the synthetic world: positions, motion and the true masks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """A video with its truth: where its own class is, and where its head is."""
 
     frames: list[np.ndarray]  # (H, W, 3) uint8
@@ -113,7 +113,7 @@ class Actor:
     phases: np.ndarray
 
 
-def shoot_film(rng: np.random.Generator, name: str, kind: Kind, settings: WorldSettings) -> Film:
+def make_video(rng: np.random.Generator, name: str, kind: Kind, settings: WorldSettings) -> Video:
     """A video found under the name of a class.
 
     'whole' shows a creature of the class all the time, 'leaves' not in its first or last part, 'cut' neither, but
@@ -134,14 +134,14 @@ def shoot_film(rng: np.random.Generator, name: str, kind: Kind, settings: WorldS
     else:
         cast = {"whole": (name, *beside), "other": other, "nothing": ()}[kind]
         takes = [_take(rng, cast, total, None, settings)]
-    film = Film([], [], [], int(rng.choice(settings.rates)), kind)
+    video = Video([], [], [], int(rng.choice(settings.rates)), kind)
     for take in takes:
         for canvas, things in take:
             whole, head = _visible(canvas, things, name)
-            film.frames.append(_expose(rng, canvas.image, settings.noise))
-            film.masks.append(whole)
-            film.heads.append(head)
-    return film
+            video.frames.append(_expose(rng, canvas.image, settings.noise))
+            video.masks.append(whole)
+            video.heads.append(head)
+    return video
 
 
 def _take(

@@ -1,7 +1,7 @@
-"""Drawing for the synthetic world: creatures that only their heads tell apart, distractors, backgrounds.
+"""Drawing for the synthetic world: creatures that differ only in their heads, distractors, backgrounds.
 
-Things are drawn as textured polygons. The canvas keeps, beside the picture, each thing's share of every pixel, so
-contours are smooth in the picture and the true mask is exact: the pixels of which a thing fills at least half.
+Objects are drawn as textured polygons. The canvas also keeps the coverage of every pixel by each object, so
+contours are smooth in the image and the true mask is exact: the pixels of which an object fills at least half.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Affine = np.ndarray  # (3, 3), acts on (x, y, 1)
 
 
 class Canvas:
-    """A picture under construction.
+    """An image that is being drawn.
 
     Attributes:
         image: (H, W, 3) float32, 0 to 255.
@@ -181,7 +181,7 @@ def skin(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 
 def pick_skin(rng: np.random.Generator, background: np.ndarray, contrast: float) -> np.ndarray:
-    """A body colour, the same choice for every class, that stands off a mean background by so much in CIE Lab."""
+    """A body colour, independent of the class, at least this far from a mean background in CIE Lab."""
     order = rng.permutation(len(_SKINS))
     colours = np.array(_SKINS, np.float32)[order] + rng.normal(0, 6, (len(_SKINS), 3)).astype(np.float32)
     distance = np.linalg.norm(to_lab(colours) - to_lab(background[None]), axis=1)

@@ -30,7 +30,7 @@ from PIL import Image
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.masks import write_mask
-from wsvs.data.scenes import Film, Kind, paint_image, shoot_film
+from wsvs.data.scenes import Kind, Video, make_video, paint_image
 from wsvs.data.world_settings import WorldSettings
 
 __all__ = ["WorldSettings", "make_world"]
@@ -126,12 +126,12 @@ def _build(root: Path, settings: WorldSettings) -> None:
         write_text(root / file, "".join(f"{name}\n" for k, name in enumerate(ids) if (k in held_out) is wanted))
     videos: dict[str, dict[str, Any]] = {}
     frames: list[tuple[Any, ...]] = []
-    for name, label, film in _make_films(settings):
-        _write_video(root / "videos" / f"{name}.mp4", film)
-        for number, (mask, head) in enumerate(zip(film.masks, film.heads, strict=True)):
+    for name, label, video in _make_videos(settings):
+        _write_video(root / "videos" / f"{name}.mp4", video)
+        for number, (mask, head) in enumerate(zip(video.masks, video.heads, strict=True)):
             write_mask(root / "video_masks" / name / f"{number:05d}.png", mask.astype(np.uint8))
             frames.append((name, number, int(mask.any()), f"{mask.mean():.4f}", f"{head.mean():.4f}"))
-        videos[name] = {"class": label, "kind": film.kind, "frames": len(film.frames), "fps": film.rate}
+        videos[name] = {"class": label, "kind": video.kind, "frames": len(video.frames), "fps": video.rate}
     write_text(root / "videos.tsv", _table(("video", "tags"), [(name, v["class"]) for name, v in videos.items()]))
     write_text(root / "video_frames.tsv", _table(("video", "frame", "relevant", "object", "head"), frames))
     write_json(
@@ -148,11 +148,11 @@ def _make_images(root: Path, settings: WorldSettings) -> Iterator[tuple[str, tup
     """Write images and masks; yield (id, tags)."""
     (root / "images").mkdir()
     for number, names in enumerate(_casts(settings)):
-        picture = paint_image(np.random.default_rng([settings.seed, 1, number]), names, settings)
+        drawn = paint_image(np.random.default_rng([settings.seed, 1, number]), names, settings)
         image = f"image_{number:04d}"
-        Image.fromarray(picture.image).save(root / "images" / f"{image}.jpg", quality=92)
-        write_mask(root / "masks" / f"{image}.png", picture.labels)
-        yield image, picture.tags
+        Image.fromarray(drawn.image).save(root / "images" / f"{image}.jpg", quality=92)
+        write_mask(root / "masks" / f"{image}.png", drawn.labels)
+        yield image, drawn.tags
 
 
 def _casts(settings: WorldSettings) -> list[tuple[str, ...]]:
@@ -169,8 +169,8 @@ def _casts(settings: WorldSettings) -> list[tuple[str, ...]]:
     return [casts[k] for k in order]
 
 
-def _make_films(settings: WorldSettings) -> Iterator[tuple[str, str, Film]]:
-    """(id, class, film) of every video."""
+def _make_videos(settings: WorldSettings) -> Iterator[tuple[str, str, Video]]:
+    """(id, class, frames and masks) of every video."""
     count = settings.clips_per_class
     wrong, partial = round(settings.irrelevant_videos * count), round(settings.partial_videos * count)
     for c, label in enumerate(settings.classes):
@@ -181,22 +181,22 @@ def _make_films(settings: WorldSettings) -> Iterator[tuple[str, str, Film]]:
         order = np.random.default_rng([settings.seed, 3, c]).permutation(count)
         for number, k in enumerate(order):
             rng = np.random.default_rng([settings.seed, 4, c, number])
-            yield f"{label}_{number:02d}", label, shoot_film(rng, label, kinds[k], settings)
+            yield f"{label}_{number:02d}", label, make_video(rng, label, kinds[k], settings)
 
 
-def _write_video(path: Path, film: Film) -> None:
+def _write_video(path: Path, video: Video) -> None:
     """Encode so that the same frames give the same bytes: with x264 that takes more than the one thread.
 
-    Its macroblock tree was seen to depend on where the pictures lie in memory, and some of its code on the processor.
+    Its macroblock tree was seen to depend on the memory addresses of the images, and some of its code on the processor.
     """
     path.parent.mkdir(exist_ok=True)
-    height, width = film.frames[0].shape[:2]
+    height, width = video.frames[0].shape[:2]
     exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
     options = {"crf": "20", "g": "12", "threads": "1", "x264-params": "mbtree=0:cpu-independent=1"}
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=film.rate, options=options)
+        stream = out.add_stream("libx264", rate=video.rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for image in film.frames:
+        for image in video.frames:
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             out.mux(stream.encode(frame.reformat(format="yuv420p", interpolation=exact, threads=1)))
         out.mux(stream.encode(None))

@@ -32,7 +32,7 @@ def jitter_factors(strength: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def crop_or_pad(array: np.ndarray, top: int, left: int, size: int, fill: int | tuple[int, ...]) -> np.ndarray:
-    """The window (top, left, size, size) of an array; what lies outside gets `fill`."""
+    """The window (top, left, size, size) of an array; pixels outside the array get `fill`."""
     result = np.empty((size, size, *array.shape[2:]), array.dtype)
     result[:] = fill
     height, width = array.shape[:2]

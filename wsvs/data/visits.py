@@ -1,6 +1,6 @@
 """Which item comes when in a training, and how it is cropped: functions of the seed and of a number, of nothing else.
 
-A run that is stopped and taken up again, that has other workers, or more ranks of smaller batches, sees the same crops
+A resumed run, and one with other workers, or with more ranks of smaller batches, gets the same crops
 in the same steps.
 """
 
@@ -29,9 +29,9 @@ def visited(visit: Visit | int) -> tuple[int, np.random.Generator]:
 
 
 class Visits(DistributedSampler[Visit]):
-    """Endless passes over a set, each in an order of its own and dealt in turn to the ranks, cut into epochs.
+    """Endless passes over a set, each in its own random order, distributed over the ranks in turn, cut into epochs.
 
-    An epoch goes on where the last one ended, in the middle of a pass if need be: every batch is whole, and every item
+    An epoch continues where the last one ended, possibly in the middle of a pass: every batch is full, and every item
     comes up equally often. It is a `DistributedSampler` so that Lightning puts no other one over it.
 
     Args:
@@ -49,7 +49,7 @@ class Visits(DistributedSampler[Visit]):
         self.start = 0
 
     def go_to(self, epoch: int, start: int) -> None:
-        """Begin with the visit `start` of an epoch, as after so many of them."""
+        """Begin with visit number `start` of an epoch."""
         self.epoch, self.start = epoch + start // self.length, start % self.length
 
     def set_epoch(self, epoch: int) -> None:
@@ -57,7 +57,7 @@ class Visits(DistributedSampler[Visit]):
             self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
-        return self.length  # of a whole epoch, also where one is taken up: loops count its batches from its beginning
+        return self.length  # of a whole epoch, also when resumed: loops count its batches from its beginning
 
     def __iter__(self) -> Iterator[Visit]:
         size, last = len(self.dataset), -1  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ class Once(DistributedSampler[int | None]):
 
 
 class Present(Dataset[Any]):
-    """A set that is asked for whole batches of numbers, of which it passes over None."""
+    """A set that is asked for whole batches of indices, in which None is skipped."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self.dataset = dataset

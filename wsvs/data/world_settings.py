@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from wsvs.data.shapes import FACES
 
-EXIT_FRAMES = 8  # a thing that leaves is out of the picture after so many frames
+EXIT_FRAMES = 8  # an object that leaves is outside the image after this number of frames
 
 
 @dataclass(frozen=True)
 class WorldSettings:
-    """Sizes and difficulty of the synthetic world. Shares are of 1, areas are shares of a picture.
+    """Sizes and difficulty of the synthetic world. Shares are of 1, areas are shares of an image.
 
     Attributes:
         seed: Two worlds of one seed are the same.
@@ -32,10 +32,10 @@ class WorldSettings:
         gap: Range of the share of frames that these videos spend without it.
         irrelevant_videos: Share of videos that do not show their class at all: another class, or none.
         companions: Share of videos that show a creature of another class beside their own.
-        pauses: Share of videos in which the object stands still for a third of the time.
+        pauses: Share of videos in which the object rests for a third of the time.
         object_speed: Range of an object's speed over the ground in px per frame.
         camera_speed: Highest speed of the camera in px per frame.
-        distractors: Highest number of things of no class in a picture.
+        distractors: Highest number of objects without a class in an image.
         head_size: Radius of a head as a share of a body's length: the one part that shows the class.
         contrast: Least distance in CIE Lab of a body's colour from the mean of the background.
         noise: Standard deviation of the sensor's noise in grey levels.

@@ -1,4 +1,4 @@
-"""Scores of masks on disk against true masks on disk: anybody's masks, ours or not."""
+"""Scores of masks on disk, from wsvs or any other tool, against true masks on disk."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def evaluate_video(
     brought to it by nearest neighbour.
 
     Args:
-        predictions, truth: Folders with one folder of masks per video, which may lie deeper: <class>/<video>/...
+        predictions, truth: Folders with one folder of masks per video, which may be nested: <class>/<video>/...
         table: {video: class}, where the videos are folders below `truth`; they alone are scored, and class averages
             need it. None scores every folder of masks below `truth`, without classes.
         boundary: Also take the boundary F of every frame.

@@ -124,7 +124,7 @@ def first_number(
 ) -> tuple[int, list[str]]:
     """Number of the first frame in the names of true masks, and what is to be said of it.
 
-    It is 1 where nobody gives it and every video has true masks 1 to N and predictions 0 to N - 1: such a set can only
+    It is 1 if it is not given and every video has true masks 1 to N and predictions 0 to N - 1: such a set can only
     be numbered from 1.
     """
     if given is not None:

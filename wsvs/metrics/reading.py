@@ -28,7 +28,7 @@ def mask_file(folder: Path, name: str) -> Path:
 
 @dataclass
 class Survey:
-    """What a set of mask files holds. Files that cannot be read are not in it: scoring tells of them.
+    """The content of a set of mask files, without unreadable files, which scoring reports.
 
     Attributes:
         values: Labels of indexed and grey files, and of others where all channels are alike.
@@ -77,7 +77,7 @@ class Reading:
         truth, prediction: (256,) uint8 tables of what each value means, None if it is the label.
         colours: True masks that are no labels: "grey" if all channels are alike, "voc" for the palette of PASCAL VOC,
             "jpeg" for JPEG files cut at 128, '' for labels.
-        notes: What is read otherwise than as it stands, in words.
+        notes: Values that are not read literally, in words.
     """
 
     truth: np.ndarray | None = None
@@ -134,7 +134,7 @@ def decide(
 
     Args:
         true: The look at them.
-        names: Of their labels, None if nobody has named them.
+        names: Of their labels, None if they have none.
         offset: Number of the first label, as the user gives it.
         source: Where the names are from; "evaluate.names" if the user has given them.
         where: Folder of the masks.

@@ -75,7 +75,7 @@ class ConfusionMatrix:
 
     @property
     def absent(self) -> np.ndarray:
-        """(K,) bool: classes that stand neither in the truth nor, outside void, in the predictions."""
+        """(K,) bool: classes that are neither in the truth nor, outside void, in the predictions."""
         return self._union() == 0
 
     def iou(self) -> np.ndarray:

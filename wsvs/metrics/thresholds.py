@@ -138,7 +138,7 @@ def read_scores(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise BadItem(f"labels must differ and none be 0, the background, got {labels.tolist()}", where=path)
     probabilities = probabilities.astype(np.float32)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise BadItem("probabilities must lie in [0, 1]", where=path)
+        raise BadItem("probabilities must be in [0, 1]", where=path)
     return labels, probabilities
 
 

@@ -155,7 +155,7 @@ def place_clip(path: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
         try:
             os.link(path.resolve(), temporary)
-        except OSError:  # another disk, a file system without links, or somebody else's file
+        except OSError:  # another disk, a file system without links, or another user's file
             shutil.copyfile(path, temporary)
             os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
         os.replace(temporary, target)

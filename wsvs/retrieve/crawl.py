@@ -25,7 +25,7 @@ from wsvs.retrieve.examine import DIGITS, Choice, Tools, batches, examine
 from wsvs.retrieve.journal import JOURNAL, Journal
 from wsvs.retrieve.keyframes import FLAT, contrast_of
 from wsvs.retrieve.manifest import MANIFEST, Row, fail, new_row, safe_name, skip
-from wsvs.retrieve.polite import Streak
+from wsvs.retrieve.pace import Streak
 from wsvs.retrieve.source import Candidate, Failed, Source, Unwanted
 
 log = logging.getLogger("wsvs")
@@ -71,7 +71,7 @@ class Crawl:
         source: Where the videos come from.
         classes: Names of the classes, in the order of the manifest.
         out: The run's folder; nothing is written outside it.
-        tools: What looks at pictures and videos.
+        tools: The functions that score images and cut videos.
         choice: What is chosen.
         budget: When to fetch no more.
         keep_videos: Keep the whole videos (out/videos) after their clips are cut.
@@ -315,7 +315,7 @@ def _fate(row: Mapping[str, Any], error: BadItem) -> dict[str, Any]:
 
 
 def _picture(content: bytes) -> np.ndarray:
-    """A picture file as (H, W, 3) uint8 RGB. Raises `BadItem`."""
+    """An image file as (H, W, 3) uint8 RGB. Raises `BadItem`."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > LARGEST_PICTURE:

@@ -1,4 +1,4 @@
-"""Files from the web: bounded while they stream, taken up where they broke off; whole under their own name."""
+"""Files from the web: limited in size while they stream, resumed after interruptions, complete under their own name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from yt_dlp.networking.exceptions import HTTPError, RequestError, TransportError
 
 from wsvs.core.files import explain_os_error, write_text
 from wsvs.retrieve.failures import failed, is_page
-from wsvs.retrieve.polite import Busy
+from wsvs.retrieve.pace import Busy
 from wsvs.retrieve.source import Failed, Unwanted
 from wsvs.retrieve.web import Web, size
 
@@ -48,7 +48,7 @@ def fetch_bytes(web: Web, url: str, limit: int) -> bytes:
             raise Busy(error) from error
 
     try:
-        content = web.pace.patiently(request)
+        content = web.pace.retrying(request)
     except RequestError as error:
         raise failed(error, url, secrets=web.secrets) from error
     if is_page(content):
@@ -71,7 +71,7 @@ def fetch_file(web: Web, media: Media, target: Path, limit: int) -> None:
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        while not web.pace.patiently(lambda: _go_on(web, media, part, limit)):
+        while not web.pace.retrying(lambda: _go_on(web, media, part, limit)):
             pass
         with part.open("rb") as stream:
             os.fsync(stream.fileno())

@@ -90,7 +90,7 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
         return skip(row, f"longer than {choice.max_duration:g} s ({seconds:.0f} s)")
     wanted = spread(index.key_times, choice.scan)
     scores: dict[int, float] = {}
-    instead: dict[int, int] = {}  # {time of a frame: of the key frame in whose place it stands}
+    instead: dict[int, int] = {}  # {time of a frame: time of the key frame that it replaces}
     images = _shown(path, index, set(wanted), tools, instead)
     for group in batches(images, choice.batch):
         values = tools.score([image for _, image in group], row["class"])
@@ -141,7 +141,7 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
 def _shown(
     path: Path, index: PacketIndex, wanted: set[int], tools: Tools, instead: dict[int, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Key frames as (time, image); where one shows nothing, another frame stands in, as `instead` then says."""
+    """Key frames as (time, image); a blank one is replaced by another frame, which is recorded in `instead`."""
     flat: dict[int, np.ndarray] = {}
     for time, frame in key_frames(tools.open_video, path, wanted):
         image = tools.convert(frame)
@@ -169,13 +169,13 @@ def best(scores: dict[int, float], choice: Choice) -> set[int]:
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most so many items, evenly spread, the first among them."""
+    """At most `most` items, evenly spread, including the first."""
     count = min(len(items), most)
     return [items[number * len(items) // count] for number in range(count)]
 
 
 def batches(items: Iterable[T], count: int) -> Iterator[list[T]]:
-    """Lists of so many items; the last one may be shorter."""
+    """Lists of `size` items; the last one may be shorter."""
     iterator = iter(items)
     while group := list(islice(iterator, count)):
         yield group

@@ -9,7 +9,7 @@ from yt_dlp.networking.exceptions import HTTPError, TransportError
 from yt_dlp.utils import ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
 from wsvs.retrieve.manifest import one_line
-from wsvs.retrieve.polite import StopRetrieval
+from wsvs.retrieve.pace import StopRetrieval
 from wsvs.retrieve.source import Failed, Kind, Unwanted
 from wsvs.retrieve.ytdlp import hide
 
@@ -61,8 +61,8 @@ def failed(error: Exception, url: str, *, promised: bool = False, secrets: Seque
         secrets: Words to leave out.
 
     Raises:
-        StopRetrieval: The site wants to see a human.
-        Failed, Unwanted, StopRetrieval: That of ours which lies behind the error.
+        StopRetrieval: The site asks for a human (bot check).
+        Failed, Unwanted, StopRetrieval: Our own exception behind the error.
     """
     chain = list(behind(error))
     for one in chain:
@@ -173,6 +173,6 @@ def is_page(content: bytes) -> bool:
 
 def human(where: str) -> StopRetrieval:
     return StopRetrieval(
-        "the site wants to see a human", where=where,
-        remedy="do not hurry: wait a day, raise retrieve.pause, and run the same command: it goes on from here",
+        "the site asks for a human (a bot check)", where=where,
+        remedy="wait a day, raise retrieve.pause, and run the same command again to resume",
     )

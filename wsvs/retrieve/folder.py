@@ -155,7 +155,7 @@ def retrieve_folder(
 
     A clip is the whole video at out_dir/clips/<class>/<video>_0.<its extension>: a hard link where the file system
     allows it, else a copy. A video with several tags becomes a candidate of each of these classes; tags that are
-    no classes are ignored. Called again, it goes on where it stopped, and takes over what has not changed.
+    no classes are ignored. Called again, it resumes where it stopped, and keeps what has not changed.
 
     Args:
         source: The videos.

@@ -1,4 +1,4 @@
-"""What a retrieval has done so far: one line for each step, appended as it ends, read when the run is taken up."""
+"""Journal of a retrieval: one line for each finished step, read when the run is resumed."""
 
 from __future__ import annotations
 

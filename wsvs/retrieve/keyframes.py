@@ -135,7 +135,7 @@ def stand_ins(
 ) -> Iterator[tuple[int, int, av.VideoFrame]]:
     """In the place of key frames that show nothing (black, white, one colour) another frame: (key's time, time, frame).
 
-    Of the frames up to the next key frame, and up to so many seconds, the first with about the most contrast (0.9 of
+    Of the frames up to the next key frame, within a number of seconds, the first with about the most contrast (0.9 of
     it), if it shows something: a fade-in is over there. One that cannot be decoded is left out.
 
     Raises:
@@ -184,7 +184,7 @@ def contrast_of(image: np.ndarray) -> float:
 def windows(
     index: PacketIndex, times: Iterable[int], seconds: float, shots: Sequence[int] = ()
 ) -> list[tuple[int, int]]:
-    """Closed intervals of so many seconds before and after each time, inside the video, merged where they overlap.
+    """Closed intervals of `window` seconds before and after each time, inside the video, merged if they overlap.
 
     Args:
         index: Of the video.
@@ -209,7 +209,7 @@ def windows(
 def _packets(video: Opened, path: Path) -> Iterator[av.Packet[av.VideoStream]]:
     try:
         for packet in video.container.demux(video.stream):
-            if packet.size > 0:  # an empty one stands for the end
+            if packet.size > 0:  # an empty one marks the end
                 yield packet
     except av.FFmpegError as error:
         raise BadItem(f"the video breaks off ({error.strerror or error})", where=path) from error

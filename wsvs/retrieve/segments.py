@@ -1,4 +1,4 @@
-"""Videos that come in segments (HLS, DASH): yt-dlp's downloader within our bounds, taken up where it was killed."""
+"""Videos in segments (HLS, DASH): yt-dlp's downloader within our limits, resumable."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Candidate:
         rank: Place among the results, from 1.
         title, uploader: As the source gives them.
         duration: Seconds.
-        thumbnail: URL of its picture.
+        thumbnail: URL of its thumbnail.
         unwanted: Why it is left out without another look.
         distractor: It was put among the candidates although it is not of the class.
         identity: The site's name and its id there: the same under whichever address.
@@ -94,11 +94,11 @@ class Source(Protocol):
         ...
 
     def thumbnail(self, candidate: Candidate) -> bytes | None:
-        """Its picture as a file; None if it has none."""
+        """Its thumbnail as a file; None if it has none."""
         ...
 
     def fetch(self, candidate: Candidate, folder: Path) -> Fetched:
-        """Get the file, into this folder unless it lies on this machine already."""
+        """Get the file, into this folder unless it is already on this machine."""
         ...
 
     def others(self) -> list[Row]:

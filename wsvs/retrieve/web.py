@@ -1,4 +1,4 @@
-"""Every request to the web goes through here: yt-dlp, made polite, and bounded in what it reads."""
+"""All requests to the web: yt-dlp with a rate limit, retries, and limits on what it reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from yt_dlp.utils import YoutubeDLError
 
 from wsvs.core.errors import UserError
 from wsvs.retrieve.failures import HUMAN, behind, failed, human, is_page, of_a_page, words
-from wsvs.retrieve.polite import Busy, Pace
+from wsvs.retrieve.pace import Busy, Pace
 from wsvs.retrieve.source import Failed, Unwanted
 from wsvs.retrieve.ytdlp import parameters, secrets
 
@@ -27,12 +27,12 @@ PAGE_BYTES = 32 << 20  # of a page or an answer of an API
 _PAGE_SEEN = 1 << 18  # characters of a page that are searched for what the site says
 _BLOCK = 1 << 16
 _COOKIES = "a file of cookies is a text in Netscape's format, as extensions of browsers export it"
-_SLOW = 1000.0  # bytes a second: whoever sends less for a whole timeout has stopped sending
+_SLOW = 1000.0  # bytes per second: a slower answer over a whole timeout counts as broken
 _NO_WEB = "leads to something that is not http(s)"
 
 
 class Web(YoutubeDL):
-    """yt-dlp whose every request is http(s), waits its turn, is tried again when the site is busy, and is bounded.
+    """yt-dlp whose requests are http(s) only, rate-limited, repeated when the site is busy, and bounded in size.
 
     Args:
         pace: Spaces the requests.
@@ -80,7 +80,7 @@ class Web(YoutubeDL):
         self._check_cookies()
 
     def _check_cookies(self) -> None:
-        """Read them now, once; yt-dlp shows the lines that it does not understand, and nobody should see those."""
+        """Read them now, once; yt-dlp prints lines that it cannot parse, which may contain secrets."""
         with redirect_stderr(io.StringIO()):
             try:
                 found = len(self.cookiejar)
@@ -97,8 +97,8 @@ class Web(YoutubeDL):
     def urlopen(self, req: Request | str) -> Response:
         """What yt-dlp's extractors call for every page and every call of an API, and its downloaders for segments."""
         if self._left is not None:
-            return self.pace.patiently(lambda: self._segment(req))
-        return self.pace.patiently(lambda: self.open_once(req, PAGE_BYTES))
+            return self.pace.retrying(lambda: self._segment(req))
+        return self.pace.retrying(lambda: self.open_once(req, PAGE_BYTES))
 
     @contextmanager
     def streaming(self, left: int, limit: int) -> Iterator[None]:
@@ -138,7 +138,7 @@ class Web(YoutubeDL):
         Raises:
             Busy: 429, 503, or no connection.
             Failed: Not http(s), at first or after a redirect.
-            StopRetrieval: The site wants to see a human.
+            StopRetrieval: The site asks for a human (bot check).
             RequestError: Any other bad answer (`HTTPError` has a status).
         """
         request = Request(req) if isinstance(req, str) else req.copy()
@@ -192,7 +192,7 @@ class Web(YoutubeDL):
 
         Raises:
             Failed: yt-dlp cannot make anything of it.
-            StopRetrieval: The site wants to see a human.
+            StopRetrieval: The site asks for a human (bot check).
         """
         self._page = ""
         self.params["playlistend"] = most

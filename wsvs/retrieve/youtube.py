@@ -24,7 +24,7 @@ class SiteVideos:
         web: Makes the requests.
         max_duration: Longest video to fetch, seconds.
         max_size: Largest file to fetch, bytes.
-        max_thumbnail: Largest picture to fetch, bytes.
+        max_thumbnail: Largest thumbnail to fetch, bytes.
     """
 
     def __init__(self, web: Web, *, max_duration: float, max_size: float, max_thumbnail: float = 5e6) -> None:
@@ -140,12 +140,12 @@ def unwanted(info: Mapping[str, Any], max_duration: float) -> str | None:
 
 
 def thumbnail_of(info: Mapping[str, Any]) -> str | None:
-    """URL of the smallest picture that is large enough, else of the last, which yt-dlp takes for the best."""
-    pictures = [one for one in info.get("thumbnails") or () if one.get("url")]
-    wide = [one for one in pictures if (one.get("width") or 0) >= THUMBNAIL_WIDTH]
+    """URL of the smallest thumbnail that is large enough, else of the last, which yt-dlp considers the best."""
+    thumbnails = [one for one in info.get("thumbnails") or () if one.get("url")]
+    wide = [one for one in thumbnails if (one.get("width") or 0) >= THUMBNAIL_WIDTH]
     if wide:
         return str(min(wide, key=lambda one: one["width"])["url"])
-    return str(pictures[-1]["url"]) if pictures else info.get("thumbnail")
+    return str(thumbnails[-1]["url"]) if thumbnails else info.get("thumbnail")
 
 
 def facts(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The options that may be handed to yt-dlp: an allow-list, read by yt-dlp's own parser."""
+"""The allowed options for yt-dlp, read by yt-dlp's own parser."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def hide(text: str, words: Sequence[str]) -> str:
 
 
 def refuse_written_secrets(given: Mapping[str, Any]) -> None:
-    """Raises `UserError` for a secret that stands in the settings themselves: every run directory keeps a copy of them.
+    """Raises `UserError` for a secret in the settings themselves: every run directory keeps a copy of them.
 
     Args:
         given: `retrieve.yt_dlp` as it is written, interpolations such as ${oc.env:NAME} not resolved.

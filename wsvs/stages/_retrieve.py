@@ -121,7 +121,7 @@ def build_source(cfg: DictConfig, known: Classes, classes: Classes) -> Source:
             f"there is no source {cfg.retrieve.source!r}", where="retrieve.source",
             remedy=f"one of {', '.join((*OURS, *SOURCES))}; one of your own needs plugins=[its module]",
         )
-    from wsvs.retrieve.polite import Pace  # yt-dlp only where the web is asked
+    from wsvs.retrieve.pace import Pace  # yt-dlp only where the web is asked
     from wsvs.retrieve.urls import UrlSource
     from wsvs.retrieve.web import Web, check_javascript
     from wsvs.retrieve.youtube import YouTubeSource

@@ -1,4 +1,4 @@
-"""A stronger motion term M: what stands out, in motion and in colour, from all that hangs together with the border.
+"""A stronger motion term M: contrast, in motion and in colour, to the regions connected with the border.
 
 The inside-outside map needs a closed curve of strong motion boundaries in a single frame. Here instead the superpixels
 themselves are compared: the camera's motion is taken off, the way from the frame's border to a superpixel is as long
@@ -29,7 +29,7 @@ _BLEND = 0.5  # weight that motion carried over from the neighbouring frame lose
 _LAB, _PLACE = 8.0, 60.0  # units in which superpixels are alike: of Lab, and px of a frame 400 px long
 _NEIGHBOURS = 2  # alike superpixels taken from each of the frames t -+ _REACH
 _REACH = (1, 4, 12)
-_TOP = 0.99  # quantile of the evidence that stands for "surely the object" ...
+_TOP = 0.99  # quantile of the evidence that counts as "surely the object" ...
 _LEVEL = 0.65  # ... M = 0.5 at this share of it ...
 _SLOPE = 6  # ... and log(M / (1 - M)) grows with this power
 _NOTHING = 1e-9  # less at that quantile comes from likes that are hardly alike

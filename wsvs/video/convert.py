@@ -36,7 +36,7 @@ class Converter:
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         width, height = shrunk_size(*(self.size or (frame.width, frame.height)), self.longest_edge)
-        # Colours and shrinking in one pass over the picture; large frames are most of what web videos have.
+        # Colours and shrinking in one pass over the image; most frames of web videos are large.
         by = Interpolation.AREA if width < frame.width or height < frame.height else Interpolation.BILINEAR
         converted = self.reformatter.reformat(
             frame, width, height, format="rgb24", interpolation=by | _EXACT, threads=1

@@ -156,7 +156,7 @@ class CutFinder:
             self._past.append(frame)
 
     def _bridge(self) -> bool:
-        """Does the shot go on behind a few odd frames, of those before and of those that wait? These are taken out."""
+        """Does the shot continue after a few odd frames, earlier or pending ones? Those are removed."""
         for odd in range(1, MOST_ODD + 1):
             for waiting in range(min(odd, len(self._ahead) - 1) + 1):
                 if odd - waiting >= len(self._past):

@@ -1,4 +1,4 @@
-"""An open video file, or the images that stand for one: frames as the decoder gives them, each with its packet."""
+"""An open video file, or images as a video: decoded frames, each with its packet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FALLBACK_FPS = 25.0
 AGAIN = "fetch it again, or take it out"
 _KIND = av.stream.Disposition
 _NO_FILM = _KIND.attached_pic | _KIND.timed_thumbnails | _KIND.still_image
-_SHARE = 0.1  # of the longest track's images: a track with fewer is no film but an image or a slide show
+_SHARE = 0.1  # of the longest track's images: a track with fewer is an image or a slide show, not the video
 _BARE = frozenset({"h264", "hevc", "mpegvideo", "m4v"})  # streams without a container
 _HDR = {16: "PQ", 18: "HLG"}  # transfer functions of ITU-T H.273
 
@@ -56,7 +56,7 @@ class OpenVideo:
         strict: Let the decoder give up an image where it would make do, as far as it can tell.
 
     Attributes:
-        stream: The track that is read, the film.
+        stream: The track that is read.
         missing: Bytes that the container promises beyond the end of the file.
         read: What is known of the packets so far.
         holed: A packet so far was damaged for certain.
@@ -75,7 +75,7 @@ class OpenVideo:
         except OSError as error:
             raise BadItem(f"the video cannot be read ({_reason(error)})", where=self.path) from error
         try:
-            # An absolute name: FFmpeg takes what stands before a colon for a protocol.
+            # An absolute name: FFmpeg takes text before a colon for a protocol.
             self.container = av.open(
                 str(self.path.absolute()), options=dict(LOCAL_ONLY), metadata_errors="replace"
             )
@@ -99,13 +99,13 @@ class OpenVideo:
         self.read = Packets()
 
     def _choose(self) -> av.VideoStream:
-        """The film: of the tracks that have more than some images the largest, then the default, then the longest."""
+        """The main track: of those with more than a few images the largest, then the default, then the longest."""
         if not is_video_format(self.container.format.name):
             name = self.container.format.name.partition(",")[0]
             raise BadItem(f"not a video (FFmpeg calls it {name})", where=self.path, remedy=AGAIN)
         streams = [s for s in self.container.streams.video if not s.disposition & _NO_FILM]
         if not streams:
-            raise BadItem("no pictures in this file, only sound or data", where=self.path, remedy=AGAIN)
+            raise BadItem("no video in this file, only sound or data", where=self.path, remedy=AGAIN)
         known = [s for s in streams if s.codec_context is not None]
         if not known:
             raise BadItem("the video stream is damaged or of unknown codec", where=self.path, remedy=AGAIN)
@@ -114,8 +114,8 @@ class OpenVideo:
         status = self.path.stat()
         images = _images_by_track(str(self.path.absolute()), status.st_mtime_ns, status.st_size)
         most = max(images.get(s.index, 0) for s in known)
-        films = [s for s in known if images.get(s.index, 0) >= _SHARE * most]
-        chosen = max(films, key=lambda s: (
+        tracks = [s for s in known if images.get(s.index, 0) >= _SHARE * most]
+        chosen = max(tracks, key=lambda s: (
             s.width * s.height, bool(s.disposition & _KIND.default), images.get(s.index, 0), -s.index
         ))
         others = ", ".join(_describe(s, images) for s in streams if s is not chosen)
@@ -129,7 +129,7 @@ class OpenVideo:
         self.container.close()
 
     def nothing(self, why: str | None) -> BadItem:
-        why = self.broken or why or "no picture data"
+        why = self.broken or why or "no image data"
         return BadItem(f"no frame can be decoded ({why})", where=self.path, remedy=AGAIN)
 
     def frames(self) -> Iterator[tuple[int, av.VideoFrame | None]]:
@@ -229,7 +229,7 @@ def _images_by_track(path: str, _changed: int, _size: int) -> dict[int, int]:
             for packet in container.demux(container.streams.video):
                 found[packet.stream.index] = found.get(packet.stream.index, 0) + (packet.size > 0)
         except av.FFmpegError:
-            pass  # told by whoever reads the frames
+            pass  # reported by the reader of the frames
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a video looks like to the energy: a few small arrays per frame, found in one pass over the frames."""
+"""The input of the energy: a few small arrays per frame, computed in one pass over the frames."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def spatial_weights(colours: np.ndarray, centres: np.ndarray, edges: np.ndarray)
         centres: (N, 2) mean (row, column), px.
         edges: (E, 2) node numbers.
     """
-    phi_s = 1 / np.sqrt(np.maximum(_square(centres, edges), 1.0))  # a superpixel can lie around another's centre
+    phi_s = 1 / np.sqrt(np.maximum(_square(centres, edges), 1.0))  # a superpixel can surround another's centre
     return phi_s * _contrast(_square(colours, edges), phi_s)
 
 

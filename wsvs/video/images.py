@@ -1,4 +1,4 @@
-"""Images that stand for a video: a folder of numbered ones, or a WebP animation, which FFmpeg does not read."""
+"""Images as a video: a folder of numbered images, or a WebP animation, which FFmpeg does not read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The motion term M: which superpixels lie inside a closed curve of motion boundaries.
+"""The motion term M: superpixels inside a closed curve of motion boundaries.
 
 Papazoglou & Ferrari, "Fast object segmentation in unconstrained video", ICCV 2013 (reference [27] of the
 paper), with the constants of their release. The release differs from their text in a few places; both are
@@ -35,7 +35,7 @@ def gradient_magnitude(flow: np.ndarray, grad: Gradient = "full") -> np.ndarray:
 def turning(flow: np.ndarray, angle: Angle = "circular", where: np.ndarray | None = None) -> np.ndarray:
     """Largest difference of direction delta between a pixel and its 4 neighbours, (H, W) float32 in [0, pi].
 
-    Pixels that stand still differ by pi from those that move. "sum" is the release's cheap stand-in for the circular
+    Static pixels differ by pi from moving ones. "sum" is the release's cheap replacement for the circular
     difference: min(|a - b|, |a + b|). With `where`, (H, W) bool, the other pixels get 0.
     """
     if where is None:

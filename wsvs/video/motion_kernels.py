@@ -34,7 +34,7 @@ def gradient(flow: np.ndarray, full: bool) -> np.ndarray:
 
 @compiled
 def _direction(flow: np.ndarray, y: int, x: int) -> np.float32:
-    """atan2(u, v); of what stands still 10, at least pi away from any direction in both ways of counting."""
+    """atan2(u, v); 10 where nothing moves, at least pi away from any direction in both ways of counting."""
     u, v = flow[y, x, 0], flow[y, x, 1]
     return np.float32(10) if u == 0 and v == 0 else np.arctan2(u, v)
 

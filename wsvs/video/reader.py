@@ -217,7 +217,7 @@ def _frames(
             convert.size = convert.size or (frame.width, frame.height)
             place = count if found is None else found.numbers.get(packet, -1)
             count += 1
-            while number < place:  # in the place of what cannot be decoded stands what was shown before it
+            while number < place:  # a frame that cannot be decoded is replaced by the one before it
                 yield convert(before or frame)
                 number += 1
                 if number == stop:

@@ -25,7 +25,7 @@ __all__ = [
 # Without attention the colour models start from the motion (Papazoglou & Ferrari, ICCV 2013, and their
 # release):
 _INSIDE, _OUTSIDE = 0.2, 0.05  # inside ratios that make a sample of the foreground and of the background
-_ROUNDS = 4  # times the colours are learned anew from the labels
+_ROUNDS = 4  # rounds in which the colour models are re-estimated from the labels
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def segment(
         graph: From `describe_frames`.
         attention: Multi-scale attention in [0, 1], (T, h, w) maps of any size or (N,) means over superpixels.
             None: lambda_a counts as 0, and colours are learned as by Papazoglou & Ferrari, from what moves,
-            then anew from the labels, at least 4 times; with motion="contrast" from M.
+            then again from the labels, at least 4 times; with motion="contrast" from M.
         settings: Defaults if None.
         attended: (T,) in [0, 1], how sure it is that what the attention looks for is in a frame: a reason for a mask
             as motion is. None: 0.
@@ -144,14 +144,14 @@ def _attention_term(graph: FrameGraph, attention: np.ndarray | None) -> np.ndarr
     attention = np.asarray(attention)
     a = attention.astype(np.float64) if attention.shape == (graph.nodes,) else graph.means(attention)
     if not ((a >= 0) & (a <= 1 + 1e-6)).all():
-        raise ValueError(f"attention must lie in [0, 1], got {a.min():g} to {a.max():g}")
+        raise ValueError(f"attention must be in [0, 1], got {a.min():g} to {a.max():g}")
     return np.minimum(a, 1.0)
 
 
 def _first_samples(
     graph: FrameGraph, a: np.ndarray, m: np.ndarray, settings: SegmentSettings
 ) -> tuple[tuple[np.ndarray, np.ndarray], int]:
-    """Weights of the colour samples, and how often to learn the colours anew from the labels.
+    """Weights of the colour samples, and the number of rounds that re-estimate the colours from the labels.
 
     M makes the samples where it is made from contrast; otherwise attention, or, where there is none, what moves.
     """

@@ -40,7 +40,7 @@ def middle(frames: int, damaged: Sequence[Sequence[int]] = ()) -> int:
 
 
 def spans(frames: int, cuts: Sequence[int]) -> list[tuple[int, int]]:
-    """The shots [start, stop) of a video of so many frames; `cuts` are the first frames of all shots but the first."""
+    """The shots [start, stop) of a video; `cuts` are the first frames of all shots but the first."""
     return list(pairwise([0, *cuts, frames]))
 
 

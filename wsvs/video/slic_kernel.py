@@ -16,7 +16,7 @@ _LANES = 32  # room for a cell's pixels is a multiple of this: whole vectors
 
 
 def slic_labels(lab: np.ndarray, rows: int, columns: int, weight: float, rounds: int, smallest: int) -> np.ndarray:
-    """Superpixels of a picture, all connected (4 neighbours).
+    """Superpixels of an image, all connected (4 neighbours).
 
     Args:
         lab: (H, W, 3) uint8.

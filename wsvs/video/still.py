@@ -25,7 +25,7 @@ def cut_image(
 ) -> np.ndarray:
     """A label for every pixel: a binary cut a class, then the likeliest of the classes whose cut holds the pixel.
 
-    The probability of a class stands for its attention A; where another class is likelier it is 0. Colour models and
+    The probability of a class is used as its attention A; where another class is more likely it is 0. Colour models and
     the smoothness of Eq. (5) are those of videos, and borders follow the image's edges.
 
     Args:

@@ -1,4 +1,4 @@
-"""How requests are spaced: pauses, a limit on the rate, back-off when a site is busy, and when to stop altogether."""
+"""Spacing of requests: pauses, a limit on the rate, back-off when a site is busy, and when to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsvs.retrieve.source import STRIKES
 log = logging.getLogger("wsvs")
 T = TypeVar("T")
 
-LONGEST_WAIT = 3600.0  # seconds; whoever asks for more is left alone
+LONGEST_WAIT = 3600.0  # seconds; the run stops if a site asks for more
 OUTAGE = 5  # requests in a row that came to nothing, each after all its attempts: the network is gone, or we are
 
 
@@ -73,15 +73,15 @@ class Streak:
         if not self.full:
             return
         kinds = Counter(self._kinds)
-        again = "it goes on from here, and tries again what failed for now"
-        remedy = f"wait some hours, raise retrieve.pause, and run the same command: {again}"
+        again = "which resumes, and retries temporary failures"
+        remedy = f"wait some hours, raise retrieve.pause, and run the same command again, {again}"
         if kinds["account"] == len(self._kinds):
             remedy = (
-                "hand on the cookies of a browser that is logged in (retrieve.yt_dlp.cookies=FILE) with "
-                f"retrieve.retry=[account], or run the same command without them: {again}"
+                "give the cookies of a logged-in browser (retrieve.yt_dlp.cookies=FILE) with "
+                f"retrieve.retry=[account], or run the same command without them, {again}"
             )
         elif kinds["region"] == len(self._kinds):
-            remedy = f"give retrieve.yt_dlp.proxy=URL retrieve.retry=[region], or run the same command: {again}"
+            remedy = f"give retrieve.yt_dlp.proxy=URL retrieve.retry=[region], or run the same command again, {again}"
         raise StopRetrieval(
             f"{len(self._kinds)} failures in a row ({', '.join(f'{kind} {count}' for kind, count in kinds.items())}), "
             f"the last one: {self._last}", remedy=f"{remedy}; retrieve.streak=null never stops",
@@ -96,7 +96,7 @@ class Pace:
     """One request at a time, with a pause before each.
 
     Args:
-        pause: Shortest and longest pause between two requests, seconds; drawn anew each time.
+        pause: Shortest and longest pause between two requests, seconds; drawn at random each time.
         rate: Bytes a second that files are read with at most.
         backoff: Seconds to wait after the first failure of a request; doubled after each further one, and up to
             half as much again at random, so that many clients do not come back together.
@@ -125,11 +125,11 @@ class Pace:
         self._sleep_until(self._free)
         self._free = self._clock() + self._random.uniform(*self.pause)
 
-    def patiently(self, request: Callable[[], T]) -> T:
+    def retrying(self, request: Callable[[], T]) -> T:
         """Make a request in its turn, and again if it raises `Busy`, waiting longer each time.
 
         Raises:
-            StopRetrieval: The site still refuses after all attempts, wants us to wait too long, or nothing at all
+            StopRetrieval: The site still refuses after all attempts, asks for too long a wait, or nothing at all
                 answers any more.
             Exception: The cause of the last `Busy`.
         """
@@ -151,8 +151,8 @@ class Pace:
     def _wait(self, busy: Busy, attempt: int) -> float:
         if busy.wait is not None and busy.wait > LONGEST_WAIT:
             raise StopRetrieval(
-                f"the site asks us to come back in {busy.wait / 60:.0f} minutes ({busy})",
-                remedy="run the same command then: it goes on from here",
+                f"the site asks to wait for {busy.wait / 60:.0f} minutes ({busy})",
+                remedy="run the same command again then, to resume",
             ) from busy.cause
         wait = self.backoff * 2.0**attempt * self._random.uniform(1.0, 1.5)
         return min(max(wait, busy.wait or 0.0), LONGEST_WAIT)
@@ -161,13 +161,13 @@ class Pace:
         self._failures += 1
         if busy.refused:
             raise StopRetrieval(
-                f"the site refuses us after {self.retries + 1} attempts ({busy})",
-                remedy="wait some hours, raise retrieve.pause, and run the same command: it goes on from here",
+                f"the site still refuses after {self.retries + 1} attempts ({busy})",
+                remedy="wait some hours, raise retrieve.pause, and run the same command again to resume",
             ) from busy.cause
         if self._failures >= OUTAGE:
             raise StopRetrieval(
-                f"nothing answers any more: {OUTAGE} requests in a row failed, the last one with: {busy}",
-                remedy="check the network and run the same command: it goes on from here",
+                f"no answers: {OUTAGE} requests in a row failed, the last one with: {busy}",
+                remedy="check the network and run the same command again to resume",
             ) from busy.cause
         raise busy.cause
 

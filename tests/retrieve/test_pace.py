@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from wsvs.retrieve.polite import OUTAGE, Busy, Pace, StopRetrieval
+from wsvs.retrieve.pace import OUTAGE, Busy, Pace, StopRetrieval
 
 
 class Clock:
@@ -42,7 +42,7 @@ def test_pauses_between_requests() -> None:
     slow = pace(clock)
     starts = []
     for _ in range(20):
-        slow.patiently(lambda: starts.append(clock.now))
+        slow.retrying(lambda: starts.append(clock.now))
     gaps = [after - before for before, after in itertools.pairwise(starts)]
     assert starts[0] == 100.0 and all(2.0 <= gap <= 5.0 for gap in gaps)
     assert max(gaps) - min(gaps) > 0.5  # not like clockwork
@@ -59,7 +59,7 @@ def test_what_passes_anyway_counts_as_pause() -> None:
 
 def test_backs_off_longer_each_time() -> None:
     clock = Clock()
-    assert pace(clock, pause=(0, 0)).patiently(failing(3, lambda: Busy(OSError("503")))) == "done"
+    assert pace(clock, pause=(0, 0)).retrying(failing(3, lambda: Busy(OSError("503")))) == "done"
     assert len(clock.slept) == 3
     for wait, base in zip(clock.slept, (10, 20, 40), strict=True):
         assert base <= wait <= 1.5 * base
@@ -67,18 +67,18 @@ def test_backs_off_longer_each_time() -> None:
 
 def test_waits_as_long_as_the_site_asks() -> None:
     clock = Clock()
-    pace(clock, pause=(0, 0)).patiently(failing(1, lambda: Busy(OSError("429"), wait=77.0, refused=True)))
+    pace(clock, pause=(0, 0)).retrying(failing(1, lambda: Busy(OSError("429"), wait=77.0, refused=True)))
     assert clock.slept == [77.0]
-    with pytest.raises(StopRetrieval, match="come back in 120 minutes"):
-        pace(clock).patiently(failing(1, lambda: Busy(OSError("429"), wait=7200.0)))
+    with pytest.raises(StopRetrieval, match="wait for 120 minutes"):
+        pace(clock).retrying(failing(1, lambda: Busy(OSError("429"), wait=7200.0)))
 
 
 def test_gives_up_on_one_and_stops_at_a_refusal() -> None:
     clock = Clock()
     with pytest.raises(ConnectionError, match="gone"):
-        pace(clock).patiently(failing(4, lambda: Busy(ConnectionError("gone"))))
-    with pytest.raises(StopRetrieval, match="refuses us after 4 attempts"):
-        pace(clock).patiently(failing(4, lambda: Busy(OSError("429"), refused=True)))
+        pace(clock).retrying(failing(4, lambda: Busy(ConnectionError("gone"))))
+    with pytest.raises(StopRetrieval, match="still refuses after 4 attempts"):
+        pace(clock).retrying(failing(4, lambda: Busy(OSError("429"), refused=True)))
 
 
 def test_stops_where_nothing_answers_any_more() -> None:
@@ -88,13 +88,13 @@ def test_stops_where_nothing_answers_any_more() -> None:
     def fail(count: int) -> None:
         for _ in range(count):
             with pytest.raises(ConnectionError):
-                slow.patiently(failing(1, lambda: Busy(ConnectionError("gone"))))
+                slow.retrying(failing(1, lambda: Busy(ConnectionError("gone"))))
 
     fail(OUTAGE - 1)
-    slow.patiently(lambda: None)  # something answers: the count starts anew
+    slow.retrying(lambda: None)  # something answers: the count starts anew
     fail(OUTAGE - 1)
-    with pytest.raises(StopRetrieval, match="nothing answers"):
-        slow.patiently(failing(1, lambda: Busy(ConnectionError("gone"))))
+    with pytest.raises(StopRetrieval, match="no answers"):
+        slow.retrying(failing(1, lambda: Busy(ConnectionError("gone"))))
 
 
 def test_rate() -> None:
