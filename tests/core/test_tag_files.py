@@ -36,7 +36,7 @@ def test_coco(tmp_path):
     assert found.tags == {"train/1.jpg": ("cat",), "2.jpg": ("cat", "dog"), "3.jpg": ()}
     assert found.format == "COCO instances"
     assert found.notes == (
-        "1 image has no annotation and counts as showing none of the classes", "1 category has no image: animals",
+        "images without annotations, read as without tags: 1", "categories without an image (1): animals",
     )
     panoptic = [{"image_id": 7, "segments_info": [{"category_id": 17}, {"category_id": 18}]}]
     assert read(tmp_path, coco(annotations=panoptic)).tags["train/1.jpg"] == ("cat", "dog")
@@ -100,12 +100,12 @@ def test_label_studio(tmp_path, kind):
     ])
     assert {name.rpartition("/")[2]: tags for name, tags in found.tags.items()} == {**RIGHT, "3.jpg": ()}
     assert found.format == "Label Studio export"
-    assert found.notes == ("2 tasks have no annotation and are left out",)
+    assert found.notes == ("tasks without annotations, not used: 2",)
 
 
 def test_label_studio_where_it_is_not_certain(tmp_path):
     two = task("1.jpg", [("choices", ["cat"])], [("choices", ["dog"])])
-    with pytest.raises(UserError, match=r"annotators disagree on 1 image, first .*1.jpg \(cat / dog\)"):
+    with pytest.raises(UserError, match=r"annotators disagree: 1, first .*1.jpg \(cat / dog\)"):
         read(tmp_path, [two])
     two["annotations"][1]["ground_truth"] = True
     assert list(read(tmp_path, [two]).tags.values()) == [("dog",)]
@@ -139,7 +139,7 @@ def test_cvat(tmp_path):
 <image id="2" name="3.jpg" width="9" height="9"></image></annotations>"""
     found = read(tmp_path, text, "annotations.xml")
     assert found.tags == {**RIGHT, "3.jpg": ()} and found.format == "CVAT for images"
-    assert found.notes == ("1 image has no annotation and counts as showing none of the classes",)
+    assert found.notes == ("images without annotations, read as without tags: 1",)
     for text, problem in (
         ("<annotations><track id='0' label='cat'/></annotations>", "CVAT for video"),
         ("<html/>", "XML of no known form"),

@@ -75,17 +75,17 @@ def test_cells_of_several_tags(tmp_path, heading, cat, both, none):
 
 def test_the_form_is_told(tmp_path):
     said = {
-        "image,tags\na,cat;dog\n": "tags in column 'tags', split by a semicolon",
-        "image,tags\na,\"['cat', 'dog']\"\n": "tags in column 'tags', Python lists",
-        "image,tags\na,['cat' 'dog']\n": "tags in column 'tags', NumPy lists",
-        "image,tags\na,cat\nb,dog\nc,cat dog\n": "tags in column 'tags', split by spaces",
+        "image,tags\na,cat;dog\n": "tags in 'tags', split by a semicolon",
+        "image,tags\na,\"['cat', 'dog']\"\n": "tags in 'tags', Python lists",
+        "image,tags\na,['cat' 'dog']\n": "tags in 'tags', NumPy lists",
+        "image,tags\na,cat\nb,dog\nc,cat dog\n": "tags in 'tags', split by spaces",
         "image,cat,dog\na,1,0\n": "one-hot columns (1, 0)",
-        "image,tag\na,cat\na,dog\n": "one row for each image and tag, tags in column 'tag'",
-        "image,label_1,label_2\na,cat,dog\n": "tags in columns 'label_1', 'label_2'",
+        "image,tag\na,cat\na,dog\n": "one row for each image and tag, tags in 'tag'",
+        "image,label_1,label_2\na,cat,dog\n": "tags in 'label_1', 'label_2'",
     }
     assert {text: read(tmp_path, text).format for text in said} == said
     found = read(tmp_path, "image,cat,dog\na,1,0\nb,1,1\n")
-    assert found.summary("t.csv") == "t.csv: one-hot columns (1, 0); 2 ids, cat 2, dog 1"
+    assert found.summary("t.csv") == "t.csv: one-hot columns (1, 0); ids: 2, cat 2, dog 1"
 
 
 @pytest.mark.parametrize(

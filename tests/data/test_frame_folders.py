@@ -103,28 +103,31 @@ def refuses(folder, make, damage, expected):
 
 DAVIS_FAULTS = {
     "a missing folder": (lambda d: (d / "Annotations").rename(d / "x"), "a folder is missing"),
-    "a missing sequence": (lambda d: (d / "JPEGImages/480p/dog").rename(d / "x"), "1 sequence has no frames: dog"),
-    "a missing frame": (lambda d: (d / "JPEGImages/480p/dog/00001.jpg").unlink(), "1 sequence lacks a frame: dog"),
+    "a missing sequence": (lambda d: (d / "JPEGImages/480p/dog").rename(d / "x"), "sequences without frames (1): dog"),
+    "a missing frame": (
+        lambda d: (d / "JPEGImages/480p/dog/00001.jpg").unlink(), "sequences with a missing frame (1): dog",
+    ),
     "the last frame missing": (
-        lambda d: (d / "JPEGImages/480p/dog/00002.jpg").unlink(), "1 true mask belongs to no frame: dog/00002.png",
+        lambda d: (d / "JPEGImages/480p/dog/00002.jpg").unlink(), "true masks without a frame (1): dog/00002.png",
     ),
     "a missing mask": (
-        lambda d: (d / "Annotations/480p/bear/00001.png").unlink(), "1 sequence lacks the true mask of a frame: bear",
+        lambda d: (d / "Annotations/480p/bear/00001.png").unlink(),
+        "sequences without the true mask of a frame (1): bear",
     ),
     "a truncated frame": (
-        lambda d: cut(d / "JPEGImages/480p/bear/00001.jpg"), "1 video has a frame that cannot be read: bear",
+        lambda d: cut(d / "JPEGImages/480p/bear/00001.jpg"), "videos with a frame that cannot be read (1): bear",
     ),
     "a frame of another size": (
         lambda d: picture(1, (64, 32)).save(d / "JPEGImages/480p/bear/00001.jpg"),
-        "1 video has frames of several sizes: bear",
+        "videos with frames of several sizes (1): bear",
     ),
     "a mask of another size": (
         lambda d: mask(1, (64, 32)).save(d / "Annotations/480p/bear/00001.png"),
-        "1 true mask is not of the size of its frames: bear/00001.png",
+        "true masks of another size than their frames (1): bear/00001.png",
     ),
     "a broken mask": (
         lambda d: (d / "Annotations/480p/bear/00001.png").write_bytes(b"no"),
-        "1 true mask cannot be read: bear/00001.png",
+        "true masks that cannot be read (1): bear/00001.png",
     ),
 }
 
@@ -138,7 +141,7 @@ def test_a_stray_sequence_is_left_out(davis):
     save(picture(0), davis / "JPEGImages" / "480p" / "gold-fish" / "00000.jpg")
     report = make_davis(davis)
     assert [problem.text for problem in report.problems] == [
-        "1 folder is no sequence of DAVIS 2016 and left out: gold-fish"
+        "folders that are not sequences of DAVIS 2016, not used (1): gold-fish"
     ]
     assert report.fatal == [] and report.counts["videos"] == 3
 
@@ -171,7 +174,7 @@ def make_objects(root: Path):
 
 def test_youtube_objects(objects):
     report = make_objects(objects)
-    assert [problem.text for problem in report.problems] == ["1 shot has true masks, expected 126"]
+    assert [problem.text for problem in report.problems] == ["shots with true masks: 1, expected 126"]
     assert report.fatal == []
     assert report.counts == {"videos": 11, "frames": 43, "videos with true masks": 1, "true masks": 2}
     assert report.by_class["cat"] == {"videos": 2, "frames": 16, "true masks": 2}
@@ -201,39 +204,40 @@ def test_jpeg_masks_are_cut_at_128(objects):
 def test_a_stray_folder_of_youtube_objects_is_left_out(objects):
     save(picture(0), objects / "v1" / "fox" / "data" / "0001" / "shots" / "001" / "frame0001.jpg")
     report = make_objects(objects)
-    assert "1 folder is no class and left out: fox" in [problem.text for problem in report.problems]
+    assert "folders that are not classes, not used (1): fox" in [problem.text for problem in report.problems]
     assert report.fatal == [] and report.counts["videos"] == 11
 
 
 OBJECT_FAULTS = {
     "no masks": (lambda d: (d / "youtube_masks").rename(d / "x"), "a folder is missing"),
-    "a missing class": (lambda d: (d / "v1/cow").rename(d / "x"), "1 class is missing: cow"),
+    "a missing class": (lambda d: (d / "v1/cow").rename(d / "x"), "missing classes (1): cow"),
     "no frames of a shot": (
-        lambda d: (d / "v1/cat/data/0002").rename(d / "x"), "1 shot with true masks has no frames: cat/0002_005",
+        lambda d: (d / "v1/cat/data/0002").rename(d / "x"),
+        "shots with true masks but without frames (1): cat/0002_005",
     ),
     "a stray mask": (
         lambda d: mask(1, (16, 8)).save(d / "youtube_masks/cat/data/0002/shots/005/labels/00099.jpg"),
-        "1 true mask belongs to no frame: cat/0002_005/00099.jpg",
+        "true masks without a frame (1): cat/0002_005/00099.jpg",
     ),
     "a mask of another shape": (
         lambda d: mask(1, (16, 16)).save(d / "youtube_masks/cat/data/0002/shots/005/labels/00007.jpg"),
-        "1 true mask is not of the size of its frames: cat/0002_005/00007.jpg",
+        "true masks of another size than their frames (1): cat/0002_005/00007.jpg",
     ),
     "a frame of another size": (
         lambda d: picture(1, (64, 32)).save(d / "v1/dog/data/0001/shots/001/frame0002.jpg"),
-        "1 video has frames of several sizes: dog/0001_001",
+        "videos with frames of several sizes (1): dog/0001_001",
     ),
     "a truncated frame": (
         lambda d: cut(d / "v1/dog/data/0001/shots/001/frame0003.jpg"),
-        "1 video has a frame that cannot be read: dog/0001_001 (frame0003.jpg)",
+        "videos with a frame that cannot be read (1): dog/0001_001 (frame0003.jpg)",
     ),
     "a broken mask": (
         lambda d: cut(d / "youtube_masks/cat/data/0002/shots/005/labels/00017.jpg"),
-        "1 true mask cannot be read: cat/0002_005/00017.jpg",
+        "true masks that cannot be read (1): cat/0002_005/00017.jpg",
     ),
     "an empty frame": (
         lambda d: (d / "v1/dog/data/0001/shots/001/frame0002.jpg").write_bytes(b""),
-        "1 video has a frame that cannot be read: dog/0001_001 (frame0002.jpg)",
+        "videos with a frame that cannot be read (1): dog/0001_001 (frame0002.jpg)",
     ),
 }
 

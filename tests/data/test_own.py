@@ -51,7 +51,7 @@ def test_folders_named_by_class(tmp_path):
     assert report.counts == {"ids": 4, "images": 3, "usable images": 3, "classes": 2}
     assert report.by_class == {"cat": {"images": 2}, "dog": {"images": 1}}
     assert report.fatal == [] and len(report.problems) == 1
-    assert report.problems[0].text.startswith("1 image cannot be read: dog/2 (")
+    assert report.problems[0].text.startswith("images that cannot be read (1): dog/2 (")
 
 
 def test_a_table_with_everything_that_can_be_wrong(tmp_path):
@@ -67,17 +67,17 @@ def test_a_table_with_everything_that_can_be_wrong(tmp_path):
     )
     report = check_tagged(data)
     assert {problem.text: problem.fatal for problem in report.problems} == {
-        "1 id has no image file: missing": True,
-        "1 tag is no class: dgo (1 image)": True,
-        "1 class has no image: dog": False,
-        "1 id of a list has no tags: z": True,
+        "ids without an image file (1): missing": True,
+        "tags that are not classes (1): dgo (images: 1)": True,
+        "classes without an image (1): dog": False,
+        "ids of a list without tags (1): z": True,
     }
     assert report.counts == {"ids": 4, "images": 3, "usable images": 2, "classes": 2}
     untagged, few, masks, untold = report.notes
-    assert few.startswith("fewer than 20 images: cat (2);")
-    assert untagged == "1 image has no tag of a class: it teaches what is absent"
-    assert masks.startswith("1 of 3 images has a true mask")
-    assert untold.startswith("1 image stands in no table and is not used")
+    assert few == "classes with fewer than 20 images, attention will be rough: cat (2)"
+    assert untagged == "images without a tag of a class, used as negative examples: 1"
+    assert masks.startswith("images with a true mask in ") and masks.endswith(": 1 of 3")
+    assert untold.startswith("images that are not in the table, not used: 1")
 
 
 @pytest.mark.parametrize("name", ["background", "cat/dog"])
@@ -105,8 +105,8 @@ def test_a_dead_link_in_a_folder_of_a_class(tmp_path):
     (tmp_path / "cat" / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
     report = check_tagged(TaggedImages(str(tmp_path)))
     [dead] = report.fatal
-    assert dead.text == "1 id has no image file: cat/gone.jpg"
-    assert dead.remedy == "replace these links to nothing, or remove them: training stops at them"
+    assert dead.text == "ids without an image file (1): cat/gone.jpg"
+    assert dead.remedy == "replace these broken links, or remove them: training stops at them"
     assert not any("outside the class folders" in note for note in report.notes)
 
 
@@ -116,7 +116,7 @@ def test_nothing_usable(tmp_path):
     data = TaggedImages(
         root=str(tmp_path / "images"), labels=str(tmp_path / "labels.tsv"), classes=("cat",), unknown_tags="drop"
     )
-    assert [problem.text for problem in check_tagged(data).fatal] == ["not one image can be used"]
+    assert [problem.text for problem in check_tagged(data).fatal] == ["no image can be used"]
 
 
 def test_what_makes_classes_hard_to_learn(tmp_path):
@@ -127,7 +127,8 @@ def test_what_makes_classes_hard_to_learn(tmp_path):
     notes = check_tagged(TaggedImages(str(tmp_path / "images"), str(table))).notes
     assert [note.split(":")[0] for note in notes] == [
         "'Polar_Bear' and 'polar bear' count as different classes",
-        "'cafe\u0301' and 'caf\u00e9' count as different classes", "fewer than 20 images", "every image shows 'dog'",
+        "'cafe\u0301' and 'caf\u00e9' count as different classes",
+        "classes with fewer than 20 images, attention will be rough", "every image shows 'dog'",
     ]
     table.write_text("id\ttags\n" + "1\tdog\n2\t\n3\tdog\n")
     notes = check_tagged(TaggedImages(str(tmp_path / "images"), str(table))).notes
@@ -138,11 +139,11 @@ def test_two_images_of_one_name_are_told_before_stage_predict_stops_at_them(tmp_
     for name in ("tiger/a.jpg", "tiger/a.png", "panda/a.jpg"):
         save(tmp_path / name)
     told = [problem.text for problem in check_tagged(TaggedImages(str(tmp_path))).fatal]
-    assert told == ["1 mask would come from two images: tiger/a.png (a.jpg and a.png)"]
+    assert told == ["masks shared by two images (1): tiger/a.png (a.jpg and a.png)"]
     table = tmp_path / "labels.tsv"
     table.write_text("id\ttags\ntiger/a.jpg\tcat\ntiger/a.png\tcat\npanda/a\tdog\npanda/a.jpg\tdog\n")
     [problem] = check_tagged(TaggedImages(str(tmp_path), str(table))).fatal
-    assert problem.text.startswith("2 masks would come from two images: tiger/a.png") and "rename" in problem.remedy
+    assert problem.text.startswith("masks shared by two images (2): tiger/a.png") and "rename" in problem.remedy
 
 
 def test_an_image_beside_that_of_the_table_is_no_fault(tmp_path):
@@ -152,7 +153,7 @@ def test_an_image_beside_that_of_the_table_is_no_fault(tmp_path):
     table.write_text("id\ttags\na\tcat\nb\t\n")
     report = check_tagged(TaggedImages(str(tmp_path / "images"), str(table)))
     assert report.problems == []
-    assert "1 image has the name of another that is used instead: a.png" in report.notes
+    assert "images with the name of another, which is used instead: 1 (a.png)" in report.notes
 
 
 def test_files_that_nobody_reads_are_told(tmp_path):
@@ -162,8 +163,8 @@ def test_files_that_nobody_reads_are_told(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     notes = check_tagged(TaggedImages(str(tmp_path))).notes
-    assert f"2 images lie outside the class folders and are not used: below {tmp_path}" in notes
-    assert "3 files are of a kind that is not read (.heic, .jxl)" in notes
+    assert f"images outside the class folders, not used: 2 below {tmp_path}" in notes
+    assert "files in formats that are not supported: 3 (.heic, .jxl)" in notes
 
 
 def test_true_masks_of_ids_with_an_extension(tmp_path):
@@ -171,4 +172,4 @@ def test_true_masks_of_ids_with_an_extension(tmp_path):
     save(tmp_path / "masks" / "img 2.png")
     (tmp_path / "labels.tsv").write_text("id\ttags\nimg 2.jpg\tcat\n")
     data = TaggedImages(str(tmp_path / "images"), str(tmp_path / "labels.tsv"), masks=str(tmp_path / "masks"))
-    assert any(note.startswith("1 of 1 image has a true mask") for note in check_tagged(data).notes)
+    assert any("with a true mask" in note and note.endswith("1 of 1") for note in check_tagged(data).notes)

@@ -63,7 +63,7 @@ def test_folders_of_splits(tmp_path):
     assert data.splits == {"train": ["train/cat/1", "train/dog/2"], "val": ["valid/cat/3"]}
     report = check_tagged(data)
     assert report.format == "folders <split>/<class>/<image> (test and train and valid)"
-    assert report.notes[0] == "train: 2 images trained on, val: 1 image held out, test: 1 image not used"
+    assert report.notes[0] == "train images, trained on: 2, val images, held out: 1, test images, not used: 1"
     assert report.by_class == {"cat": {"images": 2}, "dog": {"images": 2}}
 
 
@@ -90,6 +90,6 @@ def test_the_check_shows_ten_rows_as_understood(tmp_path):
     touch(tmp_path / "images", *names)
     (tmp_path / "t.csv").write_text("image,labels\n" + "".join(f"{name},cat;dog\n" for name in names))
     report = check_tagged(TaggedImages(str(tmp_path / "images"), str(tmp_path / "t.csv")))
-    assert report.format == "tags in column 'labels', split by a semicolon"
+    assert report.format == "tags in 'labels', split by a semicolon"
     assert report.rows == [{"file": name, "tags": ["cat", "dog"]} for name in names[:10]]
     assert report.by_class == {"cat": {"images": 12}, "dog": {"images": 12}}

@@ -139,7 +139,7 @@ def test_missing_root(root):
 
 def test_id_without_file(root):
     (root / "b.png").unlink()
-    with pytest.raises(UserError, match=r"1 of [34] ids has no image file, first 'b'"):
+    with pytest.raises(UserError, match=r"ids without an image file: 1 of [34], first 'b'"):
         _ = tagged(root).splits
     with pytest.raises(BadItem, match="id 'b' has no image file"):
         tagged(root).path("b")
@@ -147,7 +147,7 @@ def test_id_without_file(root):
 
 def test_id_without_tags(root):
     (root.parent / "train.txt").write_text("a\nzebra\nb\n")
-    with pytest.raises(UserError, match="1 of 3 ids has no tags, first 'zebra'") as caught:
+    with pytest.raises(UserError, match="ids without tags: 1 of 3, first 'zebra'") as caught:
         _ = tagged(root, train=str(root.parent / "train.txt")).splits
     assert caught.value.where == f"data.train={root.parent / 'train.txt'}"
     with pytest.raises(UserError, match="list of ids not found"):

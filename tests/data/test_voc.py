@@ -84,33 +84,35 @@ FAULTS = {
     "a missing list": (lambda v: (v / "ImageSets/Segmentation/val.txt").unlink(), "list of ids not found"),
     "no train_aug": (lambda v: (v / "ImageSets/Segmentation/train_aug.txt").unlink(), "train_aug is missing"),
     "a short list": (lambda v: write_list(v, "train_aug", "abc"), "the list train_aug has 3 ids, expected 4"),
-    "a stray id": (lambda v: write_list(v, "train_aug", "abcx"), "1 id has no annotation: not of VOC"),
+    "a stray id": (lambda v: write_list(v, "train_aug", "abcx"), "ids without an annotation, not of VOC 2012 (1)"),
     "a wrong checksum": (lambda v: write_list(v, "train", "ac"), "the list train has the right length but other ids"),
-    "val in train_aug": (lambda v: write_list(v, "train_aug", "abcv"), "1 id of train_aug is in val: v"),
-    "train not in train_aug": (lambda v: write_list(v, "train_aug", "acdw"), "1 id of train is not in train_aug: b"),
-    "a missing image": (lambda v: (v / "JPEGImages/c.jpg").unlink(), "1 file cannot be read: c.jpg"),
-    "a truncated image": (lambda v: cut(v / "JPEGImages/d.jpg"), "1 file cannot be read: d.jpg"),
-    "a broken annotation": (lambda v: cut(v / "Annotations/a.xml"), "1 file cannot be read: a.xml"),
-    "a missing mask": (lambda v: (v / "SegmentationClass/w.png").unlink(), "1 true mask is missing: w"),
+    "val in train_aug": (lambda v: write_list(v, "train_aug", "abcv"), "ids of train_aug that are in val (1): v"),
+    "train not in train_aug": (
+        lambda v: write_list(v, "train_aug", "acdw"), "ids of train that are not in train_aug (1): b",
+    ),
+    "a missing image": (lambda v: (v / "JPEGImages/c.jpg").unlink(), "files that cannot be read (1): c.jpg"),
+    "a truncated image": (lambda v: cut(v / "JPEGImages/d.jpg"), "files that cannot be read (1): d.jpg"),
+    "a broken annotation": (lambda v: cut(v / "Annotations/a.xml"), "files that cannot be read (1): a.xml"),
+    "a missing mask": (lambda v: (v / "SegmentationClass/w.png").unlink(), "missing true masks (1): w"),
     "a mask of another size": (
         lambda v: write_mask(v / "SegmentationClass/a.png", np.zeros((20, 10), np.uint8)),
-        "1 true mask is not of the size of its image: a",
+        "true masks of another size than their image (1): a",
     ),
     "a mask with a foreign label": (
         lambda v: write_mask(v / "SegmentationClass/a.png", np.full((10, 20), 4, np.uint8)),
-        "1 true mask is no indexed picture of VOC's labels: a",
+        "true masks that are not indexed images of VOC's labels (1): a",
     ),
     "a colour mask": (
         lambda v: Image.new("RGB", (20, 10)).save(v / "SegmentationClass/b.png"),
-        "1 true mask is no indexed picture of VOC's labels: b",
+        "true masks that are not indexed images of VOC's labels (1): b",
     ),
     "another tag": (
         lambda v: (v / "Annotations/c.xml").write_text(annotation(["cat"])),
-        "2 classes are not as frequent in train_aug as they must be: cat 3 instead of 2, dog 2 instead of 3",
+        "classes with a wrong number of images in train_aug (2): cat 3 instead of 2, dog 2 instead of 3",
     ),
     "a tag of no class": (
         lambda v: (v / "Annotations/c.xml").write_text(annotation(["head"])),
-        "1 name in annotations is no class of VOC: head",
+        "names in annotations that are not VOC classes (1): head",
     ),
 }
 
@@ -138,7 +140,7 @@ def test_shrunk_images_are_only_remarked_on(voc):
     (voc / "Annotations" / "c.xml").write_text(annotation(["dog"], size=(500, 375)))
     report = prepare(voc)
     assert [problem.text for problem in report.problems] == [
-        "1 image is not of the size that its annotation says: c"
+        "images of another size than in their annotation (1): c"
     ]
     assert report.fatal == [] and (voc / "prepared" / "prepared.json").is_file()
 

@@ -89,7 +89,8 @@ def test_files_that_are_not_read_are_counted_and_named(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("id\ttags\ncat/a\tcat\n")
     source = FolderSource(tmp_path, tmp_path / "t.tsv")
     assert [video.id for video in source.videos] == ["cat/a"]
-    assert source.not_read == "3 files are not read (text: 2, an archive: 1): cat/more.srt, cat/notes.txt, cat/z.zip"
+    listed = "cat/more.srt, cat/notes.txt, cat/z.zip"
+    assert source.not_read == f"files that are not videos (text: 2, an archive: 1): {listed}"
 
 
 def test_a_folder_a_file_a_pattern_or_a_list(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_gaps_other_sizes_and_broken_frames_are_told(tmp_path: Path) -> None:
     info = probe(folder)
     assert (info.frames, info.damaged) == (5, ((1, 2),))
     said = " ".join(info.notes)
-    assert "numbered from 1: mask 00000 is of 00001.jpg" in said and "2 numbers are missing (4 to 5)" in said
+    assert "numbered from 1: mask 00000 is of 00001.jpg" in said and "missing frame numbers: 2 (4 to 5)" in said
     assert "48x32 from frame 3 on" in said and {image.shape for image in read_frames(folder)} == {(64, 96, 3)}
 
 

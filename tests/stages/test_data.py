@@ -112,7 +112,7 @@ def test_truncated_videos_are_passed_over(wsvs, own):
         path = make_film(own / "videos" / "cat" / name, 120, faststart=name.endswith("mp4"))
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     status, said, _ = wsvs("stage=data", "data.root=images", "retrieve.root=videos")
-    assert status == 3 and "cat/c (the video breaks off after" in said
+    assert status == 3 and "cat/c (the video breaks off" in said
     counts = report(own)["counts"]
     assert (counts["videos"], counts["usable videos"]) == (5, 1)
 
@@ -141,8 +141,8 @@ def test_faults_that_stop_a_training_stop_here(wsvs, own):
     (own / "labels.tsv").write_text("id\ttags\ncat/1\tcat\ncat/7\tcat\n")
     status, said, complaint = wsvs("stage=data", "data.root=images", "data.labels=labels.tsv")
     assert status == 2
-    assert "1 fault has to be mended first; 1 id has no image file: cat/7" in complaint
-    assert "must be mended: 1 id has no image file" in said
+    assert "1 fault has to be mended first; ids without an image file (1): cat/7" in complaint
+    assert "must be mended: ids without an image file (1)" in said
     assert report(own)["problems"][0]["fatal"] and not list(own.glob("outputs/default/data/*/summary.json"))
 
 

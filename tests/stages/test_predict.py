@@ -271,7 +271,7 @@ def test_pictures_that_nobody_reads_are_told_of(root, tmp_path, caplog):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
     assert not any("new" in item["id"] for item in listed(root, tmp_path))
-    assert "2 files are of a kind that is not read (.heic, .jxl): convert to JPEG or PNG" in caplog.text
+    assert "files in formats that are not supported: 2 (.heic, .jxl): convert to JPEG or PNG" in caplog.text
 
 
 def test_nothing_to_predict(tmp_path):

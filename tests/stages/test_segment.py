@@ -160,7 +160,7 @@ def test_videos_of_every_kind(wsvs, tmp_path):
     run = only_run("segment")
     reasons = {row["item"]: row["reason"] for row in json.loads((run / "skipped.json").read_text())}
     expected = {
-        "empty": "the video file is empty", "text": "not a video", "sound": "no pictures", "lost": "before its index",
+        "empty": "the video file is empty", "text": "not a video", "sound": "no video", "lost": "before its index",
         "short": "only its first", "long": "only its first",
     }
     assert set(reasons) == set(expected) and all(text in reasons[name] for name, text in expected.items())

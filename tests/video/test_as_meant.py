@@ -45,7 +45,7 @@ def test_of_several_tracks_the_film_is_read(tmp_path: Path, kinds: list, chosen:
     (width, height), frames = kinds[chosen]
     for info in (probe(path), glance(path)):
         assert (info.width, info.height, info.frames) == (width, height, frames)
-        assert f"track {chosen} ({width}x{height}, {frames} images) is read, not track {1 - chosen}" in info.notes[0]
+        assert f"track {chosen} ({width}x{height}, images: {frames}) is read, not track {1 - chosen}" in info.notes[0]
     assert {image.shape for image in read_frames(path)} == {(height, width, 3)}
 
 

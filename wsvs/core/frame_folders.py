@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from wsvs.core.files import atomic_path
-from wsvs.core.words import counted
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _NAME = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
@@ -36,7 +35,7 @@ class FrameFolder:
 
     @property
     def notes(self) -> list[str]:
-        """What is odd about the numbers, in words."""
+        """Irregular frame numbers, in words."""
         numbers = list(self.frames)
         found = []
         if numbers[0] != 0:
@@ -46,8 +45,7 @@ class FrameFolder:
             lost = sum(last - first + 1 for first, last in gaps)
             shown = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in gaps[:_SHOWN])
             more = ", ..." if len(gaps) > _SHOWN else ""
-            said = counted(lost, "number|numbers is|are")
-            found.append(f"{said} missing ({shown}{more}): masks have no gaps in their numbers")
+            found.append(f"missing frame numbers: {lost} ({shown}{more}); masks are numbered without gaps")
         return found
 
 

@@ -14,7 +14,6 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import leads_out, read_text
 from wsvs.core.tag_columns import HELP, Entries, read_columns
 from wsvs.core.tag_files import read_json_text, read_xml_text
-from wsvs.core.words import counted
 
 Tags = dict[str, tuple[str, ...]]
 
@@ -48,7 +47,7 @@ class TagTable:
         shown = ", ".join(f"{tag} {count}" for tag, count in counts.most_common(20))
         shown += " ..." if len(counts) > 20 else ""
         notes = "".join(f"; {note}" for note in self.notes)
-        return f"{where}: {self.format}; {counted(len(self.tags), 'id|ids')}, {shown or 'no tag'}{notes}"
+        return f"{where}: {self.format}; ids: {len(self.tags)}, {shown or 'no tag'}{notes}"
 
 
 def read_tags(path: str | Path, known: Collection[str] = ()) -> Tags:
@@ -137,11 +136,10 @@ def _table(found: Entries, path: Path, place: Callable[[str], str] | None) -> Ta
     notes = list(found.notes)
     form = f"one row for each image and tag, {found.format}" if several else found.format
     if several:
-        notes.append(counted(len(several), "image|images has|have several rows: their tags are joined"))
+        notes.append(f"images with several rows, whose tags are merged: {len(several)}")
     moved = [given for name, given in written.items() if name != given]
     if moved:
-        said = counted(len(moved), "id|ids was|were found under another path than the table's")
-        notes.append(f"{said}, such as {moved[0]!r}")
+        notes.append(f"ids found under another path than in the table: {len(moved)}, such as {moved[0]!r}")
     return TagTable(table, form, tuple(notes))
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from wsvs.core.delimited import NAMES, check_one_line
 from wsvs.core.errors import UserError
 from wsvs.core.tag_cells import EMPTY, read_cells
-from wsvs.core.words import fitting
 
 HELP = "a table has a heading line and then: id, comma-separated tags (tsv or csv), or is a json object {id: [tags]}"
 _FILES = r"(image|img|photo|picture|video|clip|film|movie|file)s?"
@@ -169,8 +168,8 @@ class _Columns:
         if values & {"-1", "-1.0"} and (values & {"0", "0.0"} or not values & yes):
             raise UserError(
                 "one-hot columns with 1, 0 and -1: data sets differ in what 0 and -1 mean", where=self.where,
-                remedy="write 1 where the image shows the class and 0 where it does not; take out rows of images that "
-                "nobody is sure of",
+                remedy="write 1 where the image shows the class and 0 where it does not; remove rows of "
+                "images on which the annotators were not certain",
             )
         empty = any(cell.casefold() in EMPTY or not cell for k in self.plain for cell in self.cells(k))
         if not values & yes or not (values & no or empty or len(headings) > 1):
@@ -224,8 +223,8 @@ class _Columns:
         tags: dict[str, tuple[str, ...]] = {}
         for (where, _), some in zip(cells, read.tags, strict=True):
             tags[where] = tuple(dict.fromkeys(tags.get(where, ()) + some))
-        said = fitting(len(columns), "tags in column|columns") + f" {self.named(columns)}"
-        found = Entries(", ".join([said, *(kind.removeprefix("tags ") for kind in read.kinds)]))
+        kinds = (kind.removeprefix("tags ") for kind in read.kinds)
+        found = Entries(", ".join([f"tags in {self.named(columns)}", *kinds]))
         found.rows = [(where, row[self.id].strip(), tags.get(where, ())) for where, row in self.rows]
         found.single = all(len(some) <= 1 for some in tags.values())
         if any(_letters(name) in ("annotator", "annotationid") for name in self.heading):

@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 from wsvs.core.errors import UserError
 from wsvs.core.tag_cells import labels_of, read_cells
 from wsvs.core.tag_columns import HELP, Entries, Row, read_columns
-from wsvs.core.words import counted
 
 _ID_KEYS = ("id", "image", "img", "image_id", "filename", "file_name", "file", "path", "name")
 _IMAGE = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif)$", re.IGNORECASE)
@@ -166,7 +165,7 @@ def read_coco(content: Mapping[str, Any], path: Path) -> Entries:
     unused = sorted(set(names.values()) - {tag for some in tags.values() for tag in some} - {_VOID[0]})
     if unused:
         shown = ", ".join(unused[:10]) + (" ..." if len(unused) > 10 else "")
-        found.notes.append(f"{counted(len(unused), 'category|categories has|have no image')}: {shown}")
+        found.notes.append(f"categories without an image ({len(unused)}): {shown}")
     return found
 
 
@@ -177,8 +176,7 @@ def _coco_file(image: Mapping[str, Any]) -> str:
 def _note_without(found: Entries) -> None:
     count = sum(not tags for _, _, tags in found.rows)
     if count:
-        said = "image|images has|have no annotation and counts|count as showing none of the classes"
-        found.notes.append(counted(count, said))
+        found.notes.append(f"images without annotations, read as without tags: {count}")
 
 
 def read_label_studio(tasks: Sequence[Mapping[str, Any]], path: Path, known: Collection[str]) -> Entries:
@@ -215,7 +213,7 @@ def read_label_studio(tasks: Sequence[Mapping[str, Any]], path: Path, known: Col
         found.rows.append((f"{path}, task {number}", name, answers[0]))
     if differ:
         raise UserError(
-            f"Label Studio: annotators disagree on {counted(len(differ), 'image|images')}, first {differ[0]}",
+            f"Label Studio: images on which annotators disagree: {len(differ)}, first {differ[0]}",
             where=path, remedy="mark the right annotation as ground truth, or delete the others, and export again",
         )
     foreign = {control for control, labels in controls.items() if not labels & set(known)} if known else set()
@@ -228,8 +226,7 @@ def read_label_studio(tasks: Sequence[Mapping[str, Any]], path: Path, known: Col
     drop = {label for control in foreign for label in controls[control]}
     found.rows = [(where, name, tuple(tag for tag in tags if tag not in drop)) for where, name, tags in found.rows]
     if without:
-        said = "task|tasks has|have no annotation and is|are left out"
-        found.notes.append(counted(without, said))
+        found.notes.append(f"tasks without annotations, not used: {without}")
     return found
 
 

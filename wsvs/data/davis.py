@@ -71,19 +71,19 @@ class DavisVideos:
         known = TRAIN.keys() | VAL.keys()
         stray = [place.name for place in folders(frames) if place.name not in known]
         report.add_items(
-            stray, "folder|folders is|are no sequence|sequences of DAVIS 2016 and left out", frames,
-            "later editions of DAVIS have more; these 50 are all of 2016", fatal=False,
+            stray, "folders that are not sequences of DAVIS 2016, not used", frames,
+            "later editions of DAVIS have more sequences; 2016 has 50", fatal=False,
         )
         report.add_items(
-            [one.video for one in shots if not one.frames], "sequence|sequences has|have no frames", frames, _GET
+            [one.video for one in shots if not one.frames], "sequences without frames", frames, _GET
         )
         gaps = [
             f"{one.video} (frame {min(one.frames.keys() ^ one.masks.keys())})" for one in shots
             if one.frames and one.frames.keys() - one.masks.keys()
         ]
-        report.add_items(gaps, "sequence|sequences lacks|lack the true mask of a frame", truth, _GET)
+        report.add_items(gaps, "sequences without the true mask of a frame", truth, _GET)
         holes = [one.video for one in shots if list(one.frames) != list(range(len(one.frames)))]
-        report.add_items(holes, "sequence|sequences lacks|lack a frame", frames, _GET)
+        report.add_items(holes, "sequences with a missing frame", frames, _GET)
         whole = [one for one in shots if one.frames and one.video not in holes]
         make_videos(
             whole, prepared / "videos", prepared / "masks", rate=RATE, same_size=True, report=report, progress=progress

@@ -87,11 +87,11 @@ def make_videos(
                     continue
                 write_mask(target, mask)
     again = "the download is damaged or not all there: unpack it again"
-    report.add_items(faults["broken"], "video|videos has|have a frame that cannot be read", "frames", again)
-    report.add_items(faults["sizes"], "video|videos has|have frames of several sizes", "frames", again)
-    report.add_items(faults["stray"], "true mask|masks belongs|belong to no frame", "true masks", again)
-    report.add_items(faults["masks"], "true mask|masks cannot be read", "true masks", again)
-    report.add_items(faults["shape"], "true mask|masks is|are not of the size of its|their frames", "true masks", again)
+    report.add_items(faults["broken"], "videos with a frame that cannot be read", "frames", again)
+    report.add_items(faults["sizes"], "videos with frames of several sizes", "frames", again)
+    report.add_items(faults["stray"], "true masks without a frame", "true masks", again)
+    report.add_items(faults["masks"], "true masks that cannot be read", "true masks", again)
+    report.add_items(faults["shape"], "true masks of another size than their frames", "true masks", again)
 
 
 def finish(

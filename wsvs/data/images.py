@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageOps, features
 
 from wsvs.core.errors import BadItem
-from wsvs.core.words import counted
 
 _BUILT_IN = {".avif": "avif", ".jp2": "jpg_2000"}  # what not every build of Pillow reads
 _BUILDS = [suffix for suffix, feature in _BUILT_IN.items() if feature in (*features.modules, *features.codecs)]
@@ -163,8 +162,7 @@ def _from_deep_grey(values: np.ndarray) -> np.ndarray:
 def unread(files: Iterable[Path]) -> str:
     """Number and kinds of files in image formats that are not supported, in words; empty if there are none."""
     kinds = Counter(kind for path in files if (kind := path.suffix.lower()) in UNREAD)
-    said = counted(kinds.total(), "file|files is|are of a kind that is not read")
-    return f"{said} ({', '.join(sorted(kinds))})" if kinds else ""
+    return f"files in formats that are not supported: {kinds.total()} ({', '.join(sorted(kinds))})" if kinds else ""
 
 
 def find_image(root: Path, name: str) -> Path | None:

@@ -11,7 +11,6 @@ from wsvs.core.classes import Classes, plainly
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import files_below
 from wsvs.core.tables import Tags, read_ids
-from wsvs.core.words import counted, fitting
 from wsvs.data.image_files import JPEG, inspect_image
 from wsvs.data.images import EXTENSIONS, deep_bits, find_image, mask_name, unread
 from wsvs.data.report import SHOWN, Progress, Report, quiet
@@ -19,11 +18,11 @@ from wsvs.data.tag_sources import FOLDERS
 from wsvs.data.tagged import TaggedImages
 
 FEW = 20  # images of a class
-ROWS = 10  # of the table, shown as they were understood
+ROWS = 10  # of the table, shown as they were read
 
 
 def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
-    """Look at every image and tag of a data set; nothing is changed.
+    """Check every image and tag of a data set; nothing is changed.
 
     Raises:
         UserError: No such folder, or tags that cannot be read at all.
@@ -38,33 +37,32 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     _check_classes(names, "data.classes" if data.classes is not None else root if labels == FOLDERS else labels, report)
     files = {name: file for name in table if (file := find_image(root, name)) is not None}
     report.add_items(
-        [name for name in table if name not in files], "id|ids has|have no image file", root,
-        "replace these links to nothing, or remove them: training stops at them" if labels == FOLDERS else
+        [name for name in table if name not in files], "ids without an image file", root,
+        "replace these broken links, or remove them: training stops at them" if labels == FOLDERS else
         f"add the files, or take these ids out of {labels}: training stops at them",
     )
     _check_names(root, files, report)
     unreadable = _unreadable(files, progress)
     found = {name: file for name, file in files.items() if name not in unreadable}
     report.add_items(
-        [f"{name} ({reason})" for name, reason in unreadable.items()], "image|images cannot be read", root,
+        [f"{name} ({reason})" for name, reason in unreadable.items()], "images that cannot be read", root,
         "replace them, or remove them" if labels == FOLDERS else f"replace them, or take their ids out of {labels}",
         fatal=False,
     )
     unknown = Counter(tag for tags in table.values() for tag in tags if tag not in names)
     report.add_items(
-        [f"{tag} ({counted(count, 'image|images')})" for tag, count in unknown.most_common()],
-        "tag|tags is|are no class|classes",
+        [f"{tag} (images: {count})" for tag, count in unknown.most_common()],
+        "tags that are not classes",
         "data.classes", "fix them, add them to data.classes, or give data.unknown_tags=drop",
         fatal=data.unknown_tags == "error",
     )
     usable = [name for name in found if set(table[name]) & set(names)]
     if len(usable) < len(found):
-        said = "image|images has|have no tag of a class: it|they teaches|teach what is absent"
-        report.notes.append(counted(len(found) - len(usable), said))
+        report.notes.append(f"images without a tag of a class, used as negative examples: {len(found) - len(usable)}")
     counts = Counter(tag for name in usable for tag in table[name])
     report.by_class = {name: {"images": counts[name]} for name in names}
     report.add_items(
-        [name for name in names if not counts[name]], "class|classes has|have no image", labels,
+        [name for name in names if not counts[name]], "classes without an image", labels,
         "add images of them, or name the others with data.classes=[...]", fatal=False,
     )
     _note_classes({name: table[name] for name in found}, names, counts, report)
@@ -73,13 +71,13 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     _check_masks(data, found, report)
     report.counts = {"ids": len(table), "images": len(found), "usable images": len(usable), "classes": len(names)}
     if not usable:
-        report.add("not one image can be used", root, "an image needs a file that can be read and a tag")
+        report.add("no image can be used", root, "an image needs a readable file and a tag")
     _note_untold(root, labels, files, report)
     return report
 
 
 def _check_classes(names: list[str], where: object, report: Report) -> None:
-    """What the encoder would refuse at once. Not one class is told elsewhere: not one image can be used."""
+    """Class names that the encoder would refuse. (Without classes no image can be used, which is reported anyway.)"""
     try:
         if names:
             Classes(names)
@@ -88,14 +86,14 @@ def _check_classes(names: list[str], where: object, report: Report) -> None:
 
 
 def _check_names(root: Path, files: dict[str, Path], report: Report) -> None:
-    """Stage predict writes one mask for each image: two of one name would be one file."""
+    """Stage predict writes one mask for each image: two images of one name would share a file."""
     images: dict[str, list[str]] = {}
     for name, file in files.items():
         images.setdefault(mask_name(root, name, file), []).append(file.name)
     report.add_items(
         [f"{mask}.png ({' and '.join(names)})" for mask, names in images.items() if len(names) > 1],
-        "mask|masks would come from two images", root,
-        "rename one of the two files, or name one image only once: masks are called <image>.png",
+        "masks shared by two images", root,
+        "rename one of the two files, or list an image only once: masks are named <image>.png",
     )
 
 
@@ -111,7 +109,7 @@ def _unreadable(files: dict[str, Path], progress: Progress) -> dict[str, str]:
 
 
 def _note_classes(table: Tags, names: list[str], counts: Counter[str], report: Report) -> None:
-    """What makes classes hard to learn: two spellings, few images, nothing to tell a class from."""
+    """Classes that are hard to learn: two spellings, few images, no negative examples."""
     spellings: dict[str, list[str]] = {}
     for name in names:
         spellings.setdefault(plainly(name), []).append(name)
@@ -121,9 +119,9 @@ def _note_classes(table: Tags, names: list[str], counts: Counter[str], report: R
     ]
     few = [f"{name} ({counts[name]})" for name in names if 0 < counts[name] < FEW]
     if few:
-        report.notes.append(f"fewer than {FEW} images: {', '.join(few)}; attention will be rough, more help most")
+        report.notes.append(f"classes with fewer than {FEW} images, attention will be rough: {', '.join(few)}")
     report.notes += [
-        f"every image shows {name!r}: nothing teaches what it is not; add images without it, with a row of no tags"
+        f"every image shows {name!r}: there are no negative examples; add images without it, as rows without tags"
         for name in names if len(table) > 1 and counts[name] == len(table)
     ]
 
@@ -136,16 +134,15 @@ def _check_lists(data: TaggedImages, known: set[str], report: Report) -> None:
             except UserError as error:
                 report.add(error.problem, path, error.remedy or f"check {key}")
                 continue
-            report.add_items(stray, "id|ids of a list has|have no tags", f"{key}={path}", "tag them, or take them out")
+            report.add_items(stray, "ids of a list without tags", f"{key}={path}", "tag them, or remove them")
 
 
 def _note_deep(files: Iterable[Path], report: Report) -> None:
-    """Images of more than 8 bits a channel: their range decides how bright they are."""
+    """Images of more than 8 bits per channel: they are scaled by the range of their values."""
     bits = Counter(deep for file in files if file.suffix.lower() not in JPEG and (deep := deep_bits(file)) is not None)
     if bits:
         said = ", ".join(f"{count} of {depth} bits" for depth, count in sorted(bits.items()))
-        images = counted(bits.total(), "image|images has|have")
-        report.notes.append(f"{images} 16 bits a channel, read by the range of the values: {said}")
+        report.notes.append(f"images with 16 bits per channel, scaled by the range of their values: {said}")
 
 
 def _check_masks(data: TaggedImages, found: dict[str, Path], report: Report) -> None:
@@ -153,8 +150,7 @@ def _check_masks(data: TaggedImages, found: dict[str, Path], report: Report) -> 
         folder = Path(data.masks)
         root = Path(data.root)
         count = sum((folder / f"{mask_name(root, name, file)}.png").is_file() for name, file in found.items())
-        of = f"{count} of {counted(len(found), 'image|images')} {fitting(count, 'has|have')} a true mask in {folder}"
-        report.notes.append(f"{of}; only evaluate reads true masks")
+        report.notes.append(f"images with a true mask in {folder}, read by evaluate only: {count} of {len(found)}")
 
 
 def _note_untold(root: Path, labels: str, files: dict[str, Path], report: Report) -> None:
@@ -167,13 +163,13 @@ def _note_untold(root: Path, labels: str, files: dict[str, Path], report: Report
         if path.suffix.lower() in EXTENSIONS and path.resolve() not in named:
             if path.resolve().with_suffix("") in names:
                 twins.append(path.name)
-            elif path.is_file():  # a link to nothing is told as an id without a file
+            elif path.is_file():  # a broken link is reported as an id without a file
                 others += 1
     if others:
-        where = "lies|lie outside the class folders" if labels == FOLDERS else "stands|stand in no table"
-        report.notes.append(f"{counted(others, f'image|images {where} and is|are not used')}: below {root}")
+        where = "outside the class folders" if labels == FOLDERS else "that are not in the table"
+        report.notes.append(f"images {where}, not used: {others} below {root}")
     if twins:
-        said = "image|images has|have the name of another that is used instead"
-        report.notes.append(f"{counted(len(twins), said)}: {', '.join(sorted(twins)[:SHOWN])}")
+        listed = ", ".join(sorted(twins)[:SHOWN])
+        report.notes.append(f"images with the name of another, which is used instead: {len(twins)} ({listed})")
     if said := unread(below):
         report.notes.append(said)

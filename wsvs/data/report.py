@@ -1,4 +1,4 @@
-"""What a check of a data set found: counts, problems with their remedies, and a table by class."""
+"""Result of a check of a data set: counts, problems with their remedies, and a table by class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 """(work, what is done with it) -> the same work, shown as it goes."""
 
-SHOWN = 5  # items of a fault that are named
+SHOWN = 5  # items of a fault that are listed
 
 
 def quiet(work: Sequence[T], _: str) -> Iterable[T]:
@@ -25,7 +25,7 @@ class Problem:
     """One kind of fault with all items that have it.
 
     Attributes:
-        what: What is wrong, in words that follow the number of items.
+        what: What is wrong, as a heading of the items: "ids without an image file".
         where: Folder or file.
         remedy: What to do, or where to get what is missing.
         items: Ids or file names; empty if the fault is one of the whole.
@@ -40,11 +40,11 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """One line: number of items, what is wrong, the first items."""
+        """One line: what is wrong, the number of items, the first items."""
         if not self.items:
             return self.what
         more = " ..." if len(self.items) > SHOWN else ""
-        return f"{len(self.items)} {self.what}: {', '.join(self.items[:SHOWN])}{more}"
+        return f"{self.what} ({len(self.items)}): {', '.join(self.items[:SHOWN])}{more}"
 
 
 @dataclass
@@ -52,12 +52,12 @@ class Report:
     """The result of a check.
 
     Attributes:
-        counts: What there is.
+        counts: Numbers of items.
         by_class: {class: {what: number}}.
         problems: What is wrong with it.
-        notes: What may be known beside.
-        format: Which form of tags was seen.
-        rows: The first rows of the table as they were understood: {"file", "tags"}.
+        notes: Further information.
+        format: Detected format of the tags.
+        rows: The first rows of the table as they were read: {"file", "tags"}.
     """
 
     counts: dict[str, Any] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Report:
         self.problems.append(Problem(what, str(where), remedy, tuple(items), fatal))
 
     def add_items(self, items: Iterable[str], what: str, where: object, remedy: str, *, fatal: bool = True) -> None:
-        """Record a fault of some items, in words for one and for several (`fitting`); nothing if there are none."""
+        """Record a fault of some items; nothing if there are none."""
         items = tuple(items)
         if items:
             self.add(fitting(len(items), what), where, remedy, items, fatal=fatal)

@@ -13,7 +13,6 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import files_below
 from wsvs.core.folders import split_of
 from wsvs.core.tables import Tags, TagTable, read_tag_table
-from wsvs.core.words import counted
 from wsvs.data.images import EXTENSIONS, find_image
 
 FOLDERS = "folders"  # instead of a table: root/<class>/<image>, or root/train/<class>/<image>
@@ -78,7 +77,7 @@ def _folder_tags(root: Path) -> TagTable:
         return TagTable(table, "folders <class>/<image>")
     counts = Counter(names.values())
     uses = {"train": "trained on", "val": "held out", "test": "not used"}
-    told = [f"{split}: {counted(counts[split], 'image|images')} {uses[split]}" for split in uses if counts[split]]
+    told = [f"{split} images, {uses[split]}: {counts[split]}" for split in uses if counts[split]]
     first = " and ".join(dict.fromkeys(own[0] for own in parts))
     return TagTable(table, f"folders <split>/<class>/<image> ({first})", (", ".join(told),), names)
 

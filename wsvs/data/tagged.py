@@ -19,7 +19,6 @@ from torch.utils.data import Dataset
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.tables import Tags, TagTable, read_ids
-from wsvs.core.words import fitting
 from wsvs.data.images import find_image, read_image
 from wsvs.data.tag_sources import FOLDERS, read_image_tags
 from wsvs.data.transforms import ImageAugmentation, jitter_factors
@@ -113,8 +112,8 @@ class TaggedImages:
         unknown = [name for name in ids if name not in self.tags]
         if unknown:
             raise UserError(
-                f"{len(unknown)} of {len(ids)} ids {fitting(len(unknown), 'has|have')} no tags, first {unknown[0]!r}",
-                where=f"{key}={path}", remedy=f"add them to {self.labels}, or take them out of the list",
+                f"ids without tags: {len(unknown)} of {len(ids)}, first {unknown[0]!r}",
+                where=f"{key}={path}", remedy=f"add them to {self.labels}, or remove them from the list",
             )
         return ids
 
@@ -122,9 +121,8 @@ class TaggedImages:
         missing = [name for name in ids if find_image(Path(self.root), name) is None]
         if missing:
             raise UserError(
-                f"{len(missing)} of {len(ids)} ids {fitting(len(missing), 'has|have')} no image file, "
-                f"first {missing[0]!r}", where=self.root,
-                remedy="add the files, or take these ids out of the table",
+                f"ids without an image file: {len(missing)} of {len(ids)}, first {missing[0]!r}", where=self.root,
+                remedy="add the files, or remove these ids from the table",
             )
 
     def path(self, name: str) -> Path:

@@ -138,9 +138,9 @@ def _lists(folder: Path, augmented: str | None, expected: Expected, report: Repo
         lists["train_aug"] = ids
         _check_list("train_aug", ids, path, expected, report, remedy)
         shared = sorted(set(ids) & set(lists.get("val", ())))
-        report.add_items(shared, "id|ids of train_aug is|are in val", path, "take the images of val out of it")
+        report.add_items(shared, "ids of train_aug that are in val", path, "remove the images of val from it")
         lost = sorted(set(lists.get("train", ())) - set(ids))
-        report.add_items(lost, "id|ids of train is|are not in train_aug", path, "add the images of train to it")
+        report.add_items(lost, "ids of train that are not in train_aug", path, "add the images of train to it")
     return lists
 
 
@@ -201,15 +201,15 @@ def _check_images(
                 odd.append(name)
         except BadItem as item:
             broken.append(f"{name}.jpg ({item.problem})")
-    report.add_items(stray, "id|ids has|have no annotation: not of VOC 2012", folder / "Annotations", _AGAIN)
-    report.add_items(broken, "file|files cannot be read", folder, _AGAIN)
+    report.add_items(stray, "ids without an annotation, not of VOC 2012", folder / "Annotations", _AGAIN)
+    report.add_items(broken, "files that cannot be read", folder, _AGAIN)
     report.add_items(
-        odd, "image|images is|are not of the size that its|their annotation says", folder / "JPEGImages",
-        "shrunk images will do, but figures will differ from those of the paper", fatal=False,
+        odd, "images of another size than in their annotation", folder / "JPEGImages",
+        "reduced images work, but figures will differ from those of the paper", fatal=False,
     )
     foreign = sorted({tag for found in tags.values() for tag in found} - set(classes))
     report.add_items(
-        foreign, "name|names in annotations is|are no class|classes of VOC", folder / "Annotations", _AGAIN
+        foreign, "names in annotations that are not VOC classes", folder / "Annotations", _AGAIN
     )
     report.counts["images"] = len(ids) - len(stray) - len(broken)
     return tags
@@ -254,20 +254,20 @@ def _check_masks(folder: Path, ids: Sequence[str], classes: int, report: Report,
         if labels.shape != (height, width):
             other.append(name)
     where = folder / "SegmentationClass"
-    report.add_items(missing, "true mask|masks is|are missing", where, _AGAIN)
-    report.add_items(bad, "true mask|masks is|are no indexed picture|pictures of VOC's labels", where, _AGAIN)
-    report.add_items(other, "true mask|masks is|are not of the size of its|their image", where, _AGAIN)
+    report.add_items(missing, "missing true masks", where, _AGAIN)
+    report.add_items(bad, "true masks that are not indexed images of VOC's labels", where, _AGAIN)
+    report.add_items(other, "true masks of another size than their image", where, _AGAIN)
     report.counts["true masks"] = len(ids) - len(missing)
 
 
 def _check_tags(tags: Tags, ids: Sequence[str], expected: Mapping[str, int], report: Report) -> None:
-    """The classes of train_aug are as frequent as they must be."""
+    """The number of images of each class in train_aug is right."""
     found = Counter(tag for name in ids for tag in tags.get(name, ()))
     report.by_class = {name: {"images of train_aug": found[name]} for name in expected}
     wrong = [f"{name} {found[name]} instead of {count}" for name, count in expected.items() if found[name] != count]
     if not report.fatal:  # else this would only say it again
         report.add_items(
-            wrong, "class|classes is|are not as frequent in train_aug as it|they must be", "Annotations", _AGAIN
+            wrong, "classes with a wrong number of images in train_aug", "Annotations", _AGAIN
         )
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsvs.core.words import counted
 from wsvs.data.frame_folders import PREPARED, FrameFolder, finish, folders, make_videos, not_images, numbered
 from wsvs.data.report import Progress, Report, quiet
 
@@ -50,21 +49,21 @@ class YouTubeObjects:
         if report.problems:
             return report
         lost = [name for name in CLASSES if not (folder / "v1" / name / "data").is_dir()]
-        report.add_items(lost, "class|classes is|are missing", folder / "v1", f"get their frames from {FRAMES_URL}")
+        report.add_items(lost, "missing classes", folder / "v1", f"get their frames from {FRAMES_URL}")
         stray = [place.name for place in folders(folder / "v1") if place.name not in CLASSES]
         report.add_items(
-            stray, "folder|folders is|are no class|classes and left out", folder / "v1", "none needed", fatal=False
+            stray, "folders that are not classes, not used", folder / "v1", "none needed", fatal=False
         )
         shots = list(_shots(folder))
         report.add_items(
-            [shot.video for shot in shots if not shot.frames], "shot|shots with true masks has|have no frames",
+            [shot.video for shot in shots if not shot.frames], "shots with true masks but without frames",
             folder / "v1", f"get the frames from {FRAMES_URL}",
         )
         whole = [shot for shot in shots if shot.frames]
         annotated = [shot for shot in whole if shot.masks]
         if len(annotated) != ANNOTATED:
             report.add(
-                f"{counted(len(annotated), 'shot|shots has|have')} true masks, expected {ANNOTATED}",
+                f"shots with true masks: {len(annotated)}, expected {ANNOTATED}",
                 folder / "youtube_masks", "averages over other shots cannot be compared with those of papers",
                 fatal=False,
             )

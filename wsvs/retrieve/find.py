@@ -13,7 +13,6 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import expand_pattern, files_below
 from wsvs.core.frame_folders import SUFFIXES, FrameFolder, find_frames
 from wsvs.core.video_files import why_not_video
-from wsvs.core.words import counted
 
 SHOWN = 5  # names of files that are not read
 Given = str | Path | Sequence[str | Path]
@@ -46,7 +45,7 @@ class Found:
         kinds = ", ".join(f"{kind}: {count}" for kind, count in Counter(left.values()).most_common())
         names = [path.relative_to(self.root).as_posix() for path in left]
         shown = ", ".join(sorted(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-        return f"{counted(len(left), 'file|files is|are not read')} ({kinds}): {shown}"
+        return f"files that are not videos ({kinds}): {shown}"
 
 
 def find_videos(given: Given, key: str) -> Found:

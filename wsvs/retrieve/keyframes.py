@@ -20,7 +20,6 @@ import av
 import numpy as np
 
 from wsvs.core.errors import BadItem
-from wsvs.core.words import counted
 
 
 class Opened(Protocol):
@@ -90,7 +89,7 @@ def read_index(open_video: Open, path: Path) -> PacketIndex:
     shown: list[bool] = []
     with open_video(path) as video:
         if video.missing:
-            raise BadItem(f"the video is cut off ({counted(video.missing, 'byte|bytes is|are')} missing)", where=path)
+            raise BadItem(f"the video is cut off (missing bytes: {video.missing})", where=path)
         for packet in _packets(video, path):
             if packet.pts is None:
                 raise BadItem("frames without time stamps, which cannot be cut out", where=path)

@@ -12,7 +12,6 @@ import av
 
 from wsvs.core.errors import BadItem
 from wsvs.core.video_files import LOCAL_ONLY, is_video_format
-from wsvs.core.words import counted
 from wsvs.video.containers import holes, missing_bytes
 
 FALLBACK_FPS = 25.0
@@ -182,7 +181,7 @@ class OpenVideo:
         except av.FFmpegError as error:
             self.broken = _reason(error)
         if self.broken is None and self.missing > 0:
-            self.broken = f"{counted(self.missing, 'byte|bytes is|are')} missing at the end"
+            self.broken = f"bytes missing at the end: {self.missing}"
 
     def seconds(self, pts: int) -> float:
         return float(pts * self.stream.time_base) if self.stream.time_base is not None else float(pts)
@@ -216,8 +215,8 @@ def hdr(frame: av.VideoFrame) -> str | None:
 
 
 def _describe(stream: av.VideoStream, images: dict[int, int]) -> str:
-    count = counted(images.get(stream.index, 0), "image|images")
-    return f"track {stream.index} ({stream.width}x{stream.height}, {count})"
+    count = images.get(stream.index, 0)
+    return f"track {stream.index} ({stream.width}x{stream.height}, images: {count})"
 
 
 @lru_cache(maxsize=64)  # asked at every opening

@@ -17,7 +17,6 @@ import av
 import numpy as np
 
 from wsvs.core.errors import BadItem
-from wsvs.core.words import counted
 from wsvs.video.convert import Converter, rotation, shown_size, shrunk_size
 from wsvs.video.decode import AGAIN, FALLBACK_FPS, OpenVideo
 from wsvs.video.images import OpenImages, is_images
@@ -72,13 +71,12 @@ class VideoInfo:
 
     @property
     def damage(self) -> str:
-        """'17 of 24 frames are damaged (7 to 23)', or '' if none is."""
+        """'damaged frames: 17 of 24 (7 to 23)', or '' if there are none."""
         if not self.damaged:
             return ""
         shown = ", ".join(str(a) if a + 1 == b else f"{a} to {b - 1}" for a, b in self.damaged[:_SHOWN])
         more = ", ..." if len(self.damaged) > _SHOWN else ""
-        verb = "is" if self.lost == 1 else "are"
-        return f"{self.lost} of {counted(self.frames, 'frame|frames')} {verb} damaged ({shown}{more})"
+        return f"damaged frames: {self.lost} of {self.frames} ({shown}{more})"
 
 
 def probe(path: str | Path, *, partial_ok: bool = False, rate: float = FALLBACK_FPS) -> VideoInfo:
@@ -108,7 +106,7 @@ def probe(path: str | Path, *, partial_ok: bool = False, rate: float = FALLBACK_
 def _breaks_off(path: Path, count: int, why: str, promised: int) -> BadItem:
     of = f" of {promised}" if promised > count else ""
     return BadItem(
-        f"the video breaks off after {counted(count, 'frame|frames')}{of} ({why})", where=path,
+        f"the video breaks off, complete frames: {count}{of} ({why})", where=path,
         remedy="fetch it again, or use the frames before the break",
     )
 

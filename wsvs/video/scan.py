@@ -14,7 +14,6 @@ from pathlib import Path
 import av
 import numpy as np
 
-from wsvs.core.words import counted
 from wsvs.video.convert import rotation, shown_size
 from wsvs.video.decode import FALLBACK_FPS, OpenVideo, Packets, hdr
 from wsvs.video.images import OpenImages, is_images
@@ -106,7 +105,7 @@ def _scan(path: Path, rate: float, _changed: int, _size: int) -> Scan:
         for packet, frame in video.frames():
             seen.add(packet, frame, video.codec in _B_FRAMES_ALONE)
         if seen.first is None:
-            raise video.nothing(counted(len(seen.lost), "damaged image|images") if seen.lost else None)
+            raise video.nothing(f"damaged images: {len(seen.lost)}" if seen.lost else None)
         read = video.read
         first = 0 if read.from_the_start else min(seen.packets)
         holes = [p for p in range(first, len(read.holes)) if read.holes[p]]
