@@ -1,6 +1,7 @@
 """Draw the picture of docs/report.md from a report: python docs/report_picture.py outputs/toy docs/report.png
 
-Headless Chromium (Debian's package) shows the last report of these runs: its top, and beside it its shots.
+Headless Chromium (Debian's package) shows the last report of these runs: its top, and beside it the first image at full
+size, the true mask on its left half.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import atomic_path
 from wsvs.core.runs import require_run
 
-SIZE = (760, 860)  # of a window, px; headless ones lack the height of a bar they do not have
+SIZE = (760, 860)  # of a part, px; a headless window is less high than one says
 WIDTH = 1200  # of the picture, px
-LEFT_OUT = ("main>section:not(#flow)", "header,.tiles,.notes,main>section:not(#shots)")  # on the left, on the right
+SCRIPTS = (  # of the left and of the right side
+    "",
+    "addEventListener('load', () => { view(0); $('left').selectedIndex = $('left').options.length - 1; "
+    f"$('line').value = 50; $('viewer').style.height = '{SIZE[1]}px'; layers(); document.activeElement.blur(); }})",
+)
 
 
 def main(runs: Path, out: Path) -> None:
     page = require_run(runs.parent, runs.name, "report", None) / "report.html"
-    parts = [shown(page, rest) for rest in LEFT_OUT]
+    parts = [shown(page, script) for script in SCRIPTS]
     whole = Image.new("RGB", (sum(part.width for part in parts), SIZE[1]))
     for number, part in enumerate(parts):
         whole.paste(part, (number * SIZE[0], 0))
@@ -34,14 +39,15 @@ def main(runs: Path, out: Path) -> None:
     print(f"{out}: {whole.width} x {whole.height} px, {out.stat().st_size / 1000:.0f} kB")
 
 
-def shown(page: Path, rest: str) -> Image.Image:
-    """What a window of `SIZE` shows of a page without the elements `rest`, a selector of CSS."""
+def shown(page: Path, script: str) -> Image.Image:
+    """What a window of `SIZE` shows of a page after a script."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         raise UserError("no browser to show the page", remedy="apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
         target, copy = Path(folder, "shot.png"), Path(folder, "page.html")
-        text = page.read_text(encoding="utf-8").replace("</style>", f"{rest}{{display:none}}</style>", 1)
+        text = page.read_text(encoding="utf-8").replace("<head>", f'<head><base href="{page.parent.as_uri()}/">', 1)
+        text = text.replace("</body>", f"<script>{script}</script></body>")
         copy.write_text(text, encoding="utf-8")
         subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/p",

@@ -118,6 +118,10 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def wait(self, expression: str) -> None:
+        """Until a JavaScript expression is true."""
+        self.ask(f"new Promise(done => {{ const ask = () => {expression} ? done() : setTimeout(ask, 20); ask(); }})")
+
     def click(self, selector: str) -> None:
         """A click of the mouse on the middle of an element, brought into view."""
         place = self.ask(
@@ -130,7 +134,7 @@ class Browser:
 
     def press(self, key: str, text: str = "") -> None:
         """One key, Tab or Enter for example; `text` is what it writes."""
-        codes = {"Tab": 9, "Enter": 13, "ArrowDown": 40, "ArrowUp": 38, "ArrowRight": 39}
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowDown": 40, "ArrowUp": 38, "ArrowRight": 39}
         key_code = {"windowsVirtualKeyCode": codes.get(key, ord(text[0].upper()) if text else 0)}
         kind = "keyDown" if text else "rawKeyDown"
         self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=text, **key_code)

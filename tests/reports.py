@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -14,6 +15,7 @@ from PIL import Image
 from tests.films import make_film, pictures
 from wsvs.core.files import write_json, write_jsonl
 from wsvs.core.masks import write_mask
+from wsvs.report.thumbnails import embedded
 from wsvs.retrieve.manifest import new_row
 
 VERSIONS = {"wsvs": "0.1.0", "torch": "2"}
@@ -79,6 +81,10 @@ def make_world(folder: Path) -> Path:
         write_mask(predict / f"i{number}.png", mask)
         write_mask(folder / f"truth/i{number}.png", np.ones((4, 4), np.uint8))
     OmegaConf.save({"input": "images"}, _made(predict / ".hydra/config.yaml"))
+    (predict / "labels.txt").write_text("background\ncat\n")
+    write_jsonl(predict / "items.jsonl", [
+        {"id": f"i{number}", "file": f"i{number}.png", "confidence": {"cat": number / 4 or None}} for number in range(4)
+    ])
     OmegaConf.save(
         {"predictions": str(predict), "truth": "truth", "evaluate": {"kind": "image"}},
         _made(evaluate / ".hydra/config.yaml"),
@@ -86,6 +92,11 @@ def make_world(folder: Path) -> Path:
     (evaluate / "confusion.csv").write_text("truth \\ prediction,background,cat\nbackground,6,2\ncat,1,3\n")
     (evaluate / "per_class.csv").write_text("class,iou\nbackground,0.6667\ncat,0.5\n")
     return folder
+
+
+def thumbnail() -> str:
+    """A thumbnail as large as that of a photograph."""
+    return embedded(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8).repeat(4, 0).repeat(4, 1), 160)
 
 
 def found_videos() -> list[dict]:
@@ -106,7 +117,7 @@ def _made(path: Path) -> Path:
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, text by cell, notes, and the data of the galleries."""
+    """Tags with their attributes, text by cell, notes, and the data of the gallery with the thumbnails of each item."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -116,6 +127,14 @@ class Page(HTMLParser):
         self.inside = ""
         self.feed(path.read_text())
         self.data = json.loads(re.search(r'id="data">(.*?)</script>', path.read_text(), re.DOTALL)[1])
+        self.items: list[dict[str, Any]] = self.data["items"]
+        lines = re.findall(r'<script type="text/plain" id="t\d+">(.*?)</script>', path.read_text(), re.DOTALL)
+        for item, text in zip(self.items, lines, strict=True):
+            item |= dict(zip(("thumbnail", "attention", "motion"), text.split("\n"), strict=True))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Items of the gallery of one kind."""
+        return [item for item in self.items if item["kind"] == kind]
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))

@@ -140,10 +140,8 @@ def test_confidence_is_the_mean_probability_where_a_class_is():
     """A mask of 4 x 4 over maps of 2 x 2: a value of a map counts for the four pixels that lie over it."""
     mask = np.array([[1, 1, 0, 0], [1, 1, 0, 2], [0, 0, 2, 2], [0, 0, 2, 255]], np.uint8)
     maps = np.array([[[0.9, 0.2], [0.3, 0.4]], [[0.1, 0.8], [0.3, 0.6]], [[0, 0], [0, 0]]], np.float16)
-    assert confidences(mask, [1, 2, 7], maps) == {
-        1: pytest.approx(0.9, abs=1e-3), 2: pytest.approx((0.8 + 3 * 0.6) / 4, abs=1e-3), 7: None
-    }
-    assert confidences(mask, [], np.zeros((0, 1, 1))) == {}
+    assert confidences(mask, [1, 2], maps[:2]) == pytest.approx({1: 0.9, 2: (0.8 + 3 * 0.6) / 4}, abs=1e-3)
+    assert confidences(mask, [7], maps[2:]) == {7: None} and confidences(mask, [], np.zeros((0, 1, 1))) == {}
 
 
 @pytest.mark.parametrize("broken", ["write_mask", "Ledger.write"])

@@ -251,8 +251,8 @@ class PipelineSettings(Section):
 class ReportSettings(Section):
     """Stage report."""
 
-    shots: Natural = option(5000, "shots in the gallery, at most")
-    images: Natural = option(24, "best and worst predictions to show")
+    images: Natural = option(5000, "predicted images and videos in the gallery, at most")
+    shots: Natural = option(5000, "shots of the crawled videos in the gallery, at most")
     width: Positive = option(160, "width of a thumbnail", unit="px")
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from wsvs.core import runs
+from wsvs.core.classes import voc_palette
 from wsvs.core.console import for_shell
+from wsvs.core.files import read_text
 from wsvs.core.records import Record
 from wsvs.report.records import StageRun
+
+Address = Callable[[Path | None], str | None]
 
 
 def finished_runs(
@@ -65,8 +71,33 @@ def stage_run(stage: str, path: Path) -> StageRun:
     )
 
 
-def finished_evaluations(home: Path, *, debug: bool = False) -> list[Path]:
-    """All finished runs of stage evaluate, the last first."""
-    found = {path.parent: runs.read_summary(path.parent) for path in home.glob(f"evaluate/*/{runs.SUMMARY}")}
+def finished(home: Path, stage: str, *, debug: bool = False) -> list[Path]:
+    """All finished runs of a stage, the last first."""
+    found = {path.parent: runs.read_summary(path.parent) for path in home.glob(f"{stage}/*/{runs.SUMMARY}")}
     kept = [path for path, summary in found.items() if debug or not summary.get("debug")]
     return sorted(kept, key=lambda path: -found[path]["finished"])
+
+
+def addresses(page: Path) -> Address:
+    """A function that gives the address of a file for a page in this folder, None where there is no file.
+
+    Files of the same name, <out>/<name>, have relative ones: the folder can be moved with its page.
+    """
+    home = page.parents[1]
+
+    def address(file: Path | None) -> str | None:
+        if file is None or not file.exists():
+            return None
+        return quote(os.path.relpath(file, page)) if file.is_relative_to(home) else file.absolute().as_uri()
+
+    return address
+
+
+def class_colours(folders: Iterable[Path]) -> dict[str, str]:
+    """{class: #rrggbb} of the masks of runs, which name their labels."""
+    found: dict[str, str] = {}
+    for path in (folder / "labels.txt" for folder in folders):
+        names = read_text(path).splitlines() if path.is_file() else []
+        for name, colour in zip(names[1:], voc_palette()[1:], strict=False):
+            found.setdefault(name, "#{:02x}{:02x}{:02x}".format(*colour))
+    return found

@@ -5,36 +5,51 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wsvs.core.sweeps import MINIMIZE
-from wsvs.report.records import Report
+from wsvs.report.records import Item, Report
 
 _WIDTH, _HEIGHT, _LEFT, _EDGE = 320, 150, 34, 18  # of a curve, in its own units
-_LINKED = ("http://", "https://", "file://")
 _SHARES = ("iou", "j", "precision", "recall")
+_THUMBNAILS = ("thumbnail", "attention", "motion")
 
 
 def page(report: Report) -> str:
     """HTML of a report."""
+    loader = PackageLoader("wsvs.report")
     environment = Environment(
-        loader=PackageLoader("wsvs.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.filters.update(cell=cell, curve=curve, figure=figure, gallery_data=gallery_data)
-    environment.globals.update(source=lambda name: Markup(_source(environment, name)), MINIMIZE=MINIMIZE)
+    environment.filters.update(cell=cell, curve=curve, figure=figure, gallery=gallery, thumbnails=thumbnails)
+    environment.globals.update(
+        source=lambda name: Markup(loader.get_source(environment, name)[0]), MINIMIZE=MINIMIZE
+    )
     return environment.get_template("page.html.j2").render(report=report)
 
 
-def _source(environment: Environment, name: str) -> str:
-    """A file beside the templates as it stands."""
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
+def gallery(report: Report) -> dict[str, Any]:
+    """What the page's script shows, without the thumbnails."""
+    items = [_short({**asdict(item), **dict.fromkeys(_THUMBNAILS)}) for item in report.items]
+    return {"items": items, "inAll": report.in_all, "colours": report.colours}
+
+
+def _short(found: dict[str, Any]) -> dict[str, Any]:
+    """What is known; numbers with four digits behind the point."""
+    values = {key: _short(value) if isinstance(value, dict) else value for key, value in found.items()}
+    return {
+        key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()
+        if value is not None and value != () and value is not False
+    }
+
+
+def thumbnails(item: Item) -> str:
+    """Its thumbnails, one on each line; they stand behind all else in the page, which is there before they are."""
+    return "\n".join(getattr(item, key) or "" for key in _THUMBNAILS)
 
 
 def cell(value: object) -> str:
@@ -56,16 +71,6 @@ def figure(word: str, key: str) -> tuple[Any, float | None]:
         return word, None
     share = float(value) if key in _SHARES and math.isfinite(value) else None
     return (value if share is None else share), share
-
-
-def gallery_data(report: Report) -> dict[str, Any]:
-    """What the page's script shows. Only what leads to a page or a file is a link: a table of videos may hold anything.
-    """
-    cards = {key: [asdict(one) for one in getattr(report, key)] for key in ("shots", "best", "worst")}
-    for card in chain(*cards.values()):
-        for key in {"url", "clip", "file"} & card.keys():
-            card[key] = card[key] if str(card[key] or "").startswith(_LINKED) else None
-    return {**cards, "inAll": report.shots_in_all}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The cards of a segment run: its shots, or its whole videos."""
+"""The gallery's items of a segment run: its shots, or the user's whole videos."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from wsvs.core.errors import BadItem
 from wsvs.core.files import read_json, read_jsonl
-from wsvs.core.progress import follow
+from wsvs.core.masks import read_mask
 from wsvs.core.records import Record
-from wsvs.report.records import ShotCard
-from wsvs.report.thumbnails import shot_thumbnail, term_thumbnail, video_thumbnail
+from wsvs.report.found import Address
+from wsvs.report.images import each
+from wsvs.report.records import Figures, Item
+from wsvs.report.thumbnails import masked_frame, term_thumbnail
+from wsvs.video.shots import middle
 
 
 def shot_rows(path: Path) -> list[dict[str, Any]]:
@@ -32,38 +36,47 @@ def _turns(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from (row for row in together if row is not None)
 
 
-def shot_cards(path: Path, rows: Sequence[dict[str, Any]], width: int) -> Iterator[ShotCard]:
-    """A card for each row. What is on no disk any more has no link."""
+def shot_items(path: Path, rows: Sequence[dict[str, Any]], width: int, address: Address) -> list[Item]:
+    """An item for each row. What is on no disk any more has no link."""
     record = Record(path)
-    for row in follow(rows, "shots"):
-        uncertain = bool(row.get("uncertain") or row.get("uncertain_frames") == row.get("frames", 0) != 0)
-        known = {
-            "category": row["class"], "url": _source(record, row.get("url")), "clip": _address(Path(row["file"])),
-            "score": row.get("score"), "confidence": row.get("confidence"), "uncertain": uncertain,
-        }
-        if "shot" not in row:
-            yield ShotCard(
-                row["video"], frames=row["frames"], cuts=row.get("cut_seconds", ()), **known,
-                mask=video_thumbnail(path, row, width),
-            )
-            continue
-        done = path / "done" / f"{row['shot']}.json"
-        energy = read_json(done).get("energy") if done.is_file() else None
-        count = max(1, len(row["areas"]))
-        yield ShotCard(
-            row["shot"], frames=len(row["areas"]), area=round(sum(row["areas"]) / count, 4), **known,
-            energy=energy and round(energy["total"] / count, 1), mask=shot_thumbnail(path, row, width),
-            attention=term_thumbnail(path, row["shot"], "attention", width),
-            motion=term_thumbnail(path, row["shot"], "motion", width),
-        )
+    return list(each(lambda row: _item(path, record, row, width, address), rows, "shots"))
 
 
-def _address(file: Path) -> str | None:
-    return file.as_uri() if file.exists() else None
+def _item(path: Path, record: Record, row: dict[str, Any], width: int, address: Address) -> Item:
+    whole = "shot" not in row
+    name = row["video" if whole else "shot"]
+    number = middle(row["frames"], row.get("damaged", ())) if whole else (row["start"] + row["stop"]) // 2
+    frame = f"{name}/{number:05d}" if whole else f"{name}/{number:06d}"
+    try:
+        mask = read_mask(path / "masks" / f"{frame}.png")
+    except BadItem:
+        mask = None
+    areas = row.get("areas", ())
+    count = max(1, len(areas))
+    done = path / "done" / f"{name}.json"
+    energy = read_json(done).get("energy") if done.is_file() else None
+    found = Figures(
+        area=sum(areas) / count if areas else None, confidence=row.get("confidence"), score=row.get("score"),
+        energy=energy["total"] / count if energy else None,
+    )
+    span = None if whole or "fps" not in row else (row["start"] / row["fps"], row["stop"] / row["fps"])
+    return Item(
+        "video" if whole else "shot", name, found, {row["class"]: found} if row["class"] else {},
+        address(Path(row["file"])), span,
+        overlay=address(path / "overlay" / f"{name}.mp4"), url=_source(record, row.get("url"), address),
+        frames=row["frames"] if whole else len(areas), cuts=row.get("cut_seconds", ()),
+        uncertain=bool(row.get("uncertain") or row.get("uncertain_frames") == row.get("frames", 0) != 0),
+        thumbnail=None if mask is None else masked_frame(
+            Path(row["file"]), number, mask, width, kept=path / "frames" / f"{frame}.jpg",
+            frames=None if whole else row["frames"],
+        ),
+        attention=term_thumbnail(path, name, "attention", width), motion=term_thumbnail(path, name, "motion", width),
+    )
 
 
-def _source(record: Record, address: str | None) -> str | None:
-    """A video's page; the file itself where the videos came from a disk."""
-    if not address or urlsplit(address).scheme != "file":
-        return address
-    return _address(record.where(url2pathname(urlsplit(address).path)))
+def _source(record: Record, given: str | None, address: Address) -> str | None:
+    """A video's page; the file itself where the videos came from a disk. A table of videos may hold anything else."""
+    parts = urlsplit(given or "")
+    if parts.scheme == "file":
+        return address(record.where(url2pathname(parts.path)))
+    return given if parts.scheme in ("http", "https") else None

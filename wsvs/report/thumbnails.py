@@ -5,20 +5,15 @@ from __future__ import annotations
 import base64
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from wsvs.core.errors import BadItem
-from wsvs.core.masks import read_mask
 from wsvs.core.pictures import heat, over
-from wsvs.data.images import find_image, read_image
-from wsvs.metrics.mask_files import translate
-from wsvs.report.records import ImageCard
+from wsvs.data.images import as_rgb, read_image
 from wsvs.video.reader import read_frames
-from wsvs.video.shots import middle
 
 _QUALITY = 65
 
@@ -42,48 +37,47 @@ def masked(image: np.ndarray, labels: np.ndarray, width: int) -> str:
     return embedded(over(_small(image, width), labels, 0.5), width)  # first the size: there are thousands
 
 
-def shot_thumbnail(run: Path, shot: dict[str, Any], width: int) -> str | None:
-    """The mask over the shot's middle frame; None where the clip or the mask is gone."""
-    number = (shot["start"] + shot["stop"]) // 2
-    name = f"{shot['shot']}/{number:06d}"
-    return _masked(run, name, run / "frames" / f"{name}.jpg", shot["file"], number, width, shot["frames"])
-
-
-def video_thumbnail(run: Path, video: dict[str, Any], width: int) -> str | None:
-    """The same of a video that was segmented whole."""
-    number = middle(video["frames"], video.get("damaged", ()))
-    name = f"{video['video']}/{number:05d}"
-    return _masked(run, name, run / "frames" / f"{name}.jpg", video["file"], number, width)
-
-
-def _masked(
-    run: Path, name: str, kept: Path, file: str, number: int, width: int, total: int | None = None
-) -> str | None:
+def masked_image(file: Path | None, labels: np.ndarray, width: int) -> str:
+    """A mask over its image; over white where the image cannot be read."""
     try:
-        frame = read_image(kept) if kept.is_file() else next(
-            read_frames(file, number, number + 1, longest_edge=2 * width, partial_ok=True, total=total)
+        if file is None:
+            raise FileNotFoundError
+        with Image.open(file) as opened:
+            opened.draft(None, (2 * width, 2 * width))  # photographs are decoded small
+            image = as_rgb(opened)
+    except Exception:  # decoders raise many types for damaged files
+        image = np.full((*labels.shape, 3), 255, np.uint8)
+    return masked(image, labels, width)
+
+
+def masked_frame(
+    file: Path, number: int, labels: np.ndarray, width: int, *, kept: Path | None = None, frames: int | None = None
+) -> str | None:
+    """A mask over a frame of a video; None where the video is gone.
+
+    Args:
+        kept: The frame as an image, if the run has kept it.
+        frames: Of the whole video, where they are known.
+    """
+    try:
+        frame = read_image(kept) if kept is not None and kept.is_file() else next(
+            read_frames(str(file), number, number + 1, longest_edge=2 * width, partial_ok=True, total=frames)
         )
-        return masked(frame, read_mask(run / "masks" / f"{name}.png"), width)
     except (BadItem, StopIteration):
         return None
+    return masked(frame, labels, width)
 
 
 def term_thumbnail(run: Path, shot: str, term: str, width: int) -> str | None:
-    """Attention A or motion M of the shot's middle frame at half the mask's width; None where the run has not it."""
+    """Attention A or motion M of the shot's middle frame at 2/3 of the width; None where the run has not written it."""
     path = run / "terms" / shot / f"{term}.jpg"
     return embedded(heat(read_image(path)[..., 0] / 255), 2 * width // 3) if path.is_file() else None
 
 
-def image_card(
-    root: Path, predicted: Path, truth: Path, name: str, iou: float, width: int, lookup: np.ndarray | None = None
-) -> ImageCard | None:
-    """The prediction and the true mask over an image; None where one of the files cannot be read."""
-    image = find_image(root, name)
-    if image is None:
+def probability_thumbnail(scores: Path, width: int) -> str | None:
+    """The largest probability of any class at each place of an image; None where the run has not kept them."""
+    if not scores.is_file():
         return None
-    try:
-        pixels = read_image(image)
-        ours, true = translate(read_mask(predicted / f"{name}.png"), lookup), read_mask(truth / f"{name}.png")
-    except BadItem:
-        return None
-    return ImageCard(name, iou, image.absolute().as_uri(), masked(pixels, ours, width), masked(pixels, true, width))
+    with np.load(scores, allow_pickle=False) as kept:
+        maps = kept["probabilities"]
+    return embedded(heat(maps.max(0).astype(np.float32)), width) if len(maps) else None
