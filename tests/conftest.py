@@ -13,12 +13,17 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
 
 from tests.processes import Cli, Toy, make_own_data
 
 os.environ["WANDB_MODE"] = "offline"  # of tests that say nothing else, and of the processes that they start
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # by nohup, cron, or in the background of a shell: inherited
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hydra composes every configuration twice, to see first whether hydra.mode is set in it: none of ours does (a test says
+# so), and it takes half of the time of a command that runs in a test's process.
+Hydra.get_mode = lambda self, config_name, overrides: None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,11 +89,12 @@ def tiny_runs(shared: Path, cli: Cli) -> Path:
     out = shared / "tiny"
     with made_once(out) as wanted:
         if wanted:
-            cli.run(
+            pipeline = cli.start(
                 "stage=pipeline", "name=tiny", "data=synthetic", f"out={out}", "data.world.images=24",
                 "data.world.clips_per_class=2", "encoder.epochs=1", "relevance.threshold=0", "decoder.steps=4",
                 "adapt.steps=4", "adapt.background=0.1", "pipeline.checks=null",
             )
+            cli.finish(pipeline, seconds=3000)  # a dozen stages
     return out / "tiny"
 
 
@@ -107,5 +113,6 @@ def toy(shared: Path, cli: Cli) -> Toy:
     with made_once(made.folder) as wanted:
         if wanted:
             make_own_data(made.data)
-            (made.folder / "log.txt").write_text(cli.run("stage=pipeline", *made.command(), cwd=made.folder))
+            pipeline = cli.start("stage=pipeline", *made.command(), cwd=made.folder)
+            (made.folder / "log.txt").write_text(cli.finish(pipeline, seconds=3000))
     return made

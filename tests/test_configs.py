@@ -245,3 +245,9 @@ def test_numbers_are_numbers():
             if re.search(r"[:\[,]\s*\d+e-?\d+\b", line.split("#")[0]):
                 texts.append(f"{path.relative_to(CONF)}:{number}")
     assert texts == []
+
+
+def test_no_file_says_whether_a_command_is_a_sweep():
+    """The flag -m does; the tests spare Hydra the search for hydra.mode (tests/conftest.py)."""
+    files = list(Path(config_dir()).rglob("*.yaml"))
+    assert len(files) > 20 and not [path for path in files if re.search(r"mode: *(RUN|MULTIRUN)", path.read_text())]
