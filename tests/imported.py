@@ -12,6 +12,7 @@ import gc
 import io
 import json
 import os
+import pkgutil
 import runpy
 import selectors
 import signal
@@ -140,8 +141,8 @@ def serve(requests: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    for module in (ROOT / "wsvs" / "stages").glob("*.py"):
-        import_module(f"wsvs.stages.{module.stem}")
+    for found in pkgutil.iter_modules([str(ROOT / "wsvs" / "stages")]):
+        import_module(f"wsvs.stages.{found.name}")
     import_module("wsvs.__main__")
     serve(socket.socket(fileno=int(sys.argv[1])))
     del sys.modules["wsvs.__main__"]
