@@ -347,4 +347,4 @@ def test_an_animation_is_told(tmp_path, caplog):
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     item = load_image({"id": "a", "file": str(tmp_path / "a.gif"), "classes": None})
     assert item["image"][:, 0, 0].tolist() == [255, 0, 0]
-    assert f"{tmp_path / 'a.gif'} holds 2 pictures: only the first is used" in caplog.text
+    assert f"{tmp_path / 'a.gif'} has 2 images: only the first is used" in caplog.text

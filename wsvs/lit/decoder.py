@@ -28,7 +28,7 @@ class DecoderModule(WatchedModule):
         net: `NetConfig` as a dict of primitives.
         lr: Learning rate.
         schedule, warmup: Of the learning rate; see `wsvs.lit.optim.configure`.
-        start: Checkpoint with the encoder, and with the decoder to go on from if it holds one. Not needed to load
+        start: Checkpoint with the encoder, and with the decoder to continue from if it has one. Not needed to load
             a checkpoint of this module, which holds both.
     """
 

@@ -1,4 +1,4 @@
-"""A film written picture by picture: memory does not grow with its length."""
+"""A video written frame by frame: memory does not grow with its length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from wsvs.core.files import atomic_path
 
 _X264 = {"preset": "veryfast", "crf": "20", "threads": "1"}  # one thread: the others have work of their own
-_TICK = Fraction(1, 1000)  # seconds, of films with times of their own
+_TICK = Fraction(1, 1000)  # seconds, of videos with their own time stamps
 _SLOWEST, _FASTEST = 1.0, 240.0  # frames per second that players show
 
 
@@ -21,15 +21,15 @@ _SLOWEST, _FASTEST = 1.0, 240.0  # frames per second that players show
 def open_film(
     path: Path, fps: float, *, joinable: bool = False, times: Sequence[float] | None = None
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that adds an (H, W, 3) uint8 RGB picture to an H.264 film; the first sets the size.
+    """Yield a function that adds an (H, W, 3) uint8 RGB image to an H.264 video; the first sets the size.
 
-    Odd sides get a white line more, as 4:2:0 wants it. At least one picture has to be added.
+    Odd sides get an additional white line, because 4:2:0 needs even sides. At least one image has to be added.
 
     Args:
-        path: The film; it appears when it is whole.
+        path: The video; it appears when it is complete.
         fps: Held within what players show, 1 to 240.
-        times: Seconds of each picture, rising, where they do not come at an even rate.
-        joinable: No B-frames: stamps of decoding and of showing are the same, so films can be put one behind the other.
+        times: Seconds of each image, increasing, for a variable frame rate.
+        joinable: No B-frames: decoding and presentation times are the same, so videos can be concatenated.
 
     Raises:
         UserError: The disk is full or read-only.

@@ -8,7 +8,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 
 class Metrics(WandbLogger):
-    """Logs metrics only: whoever opened the run has given it the configuration, whole and once.
+    """Logs metrics only: the code that opened the run has already logged the whole configuration.
 
     Args:
         experiment: The W&B run on rank 0; None on the other ranks, which never touch W&B.

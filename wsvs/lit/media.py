@@ -1,4 +1,4 @@
-"""Pictures of a training as it goes on: attention of the encoder, crops with target and prediction of the decoder."""
+"""Images during a training: attention of the encoder, crops with target and prediction of the decoder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Picture:
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def within(self, longest: int) -> Picture:
-        """The picture with no side longer than `longest` px, its masks at the same size."""
+        """The image with no side longer than `longest` px, its masks at the same size."""
         height, width = self.image.shape[:2]
         share = min(1.0, longest / max(height, width))
         size = (max(1, round(width * share)), max(1, round(height * share)))
@@ -44,7 +44,7 @@ class Picture:
         return Picture(image, self.caption, masks)
 
     def padded(self, height: int, width: int) -> Picture:
-        """The picture with white below and to the right of it; its masks are background there."""
+        """The image padded with white below and to the right; its masks are background there."""
         below, right = height - self.image.shape[0], width - self.image.shape[1]
         image = np.pad(self.image, ((0, below), (0, right), (0, 0)), constant_values=255)
         masks = {name: np.pad(one, ((0, below), (0, right))) for name, one in self.masks.items()}
@@ -95,7 +95,7 @@ class ShowValidation(pl.Callback):
 
 
 def alike(pictures: Iterable[Picture], longest: int) -> list[Picture]:
-    """Pictures of one size, as viewers want them: none larger than `longest` px, the smaller ones padded."""
+    """Images of one size, as viewers need them: none larger than `longest` px, smaller ones padded."""
     small = [picture.within(longest) for picture in pictures]
     height, width = (max((one.image.shape[axis] for one in small), default=0) for axis in (0, 1))
     return [picture.padded(height, width) for picture in small]

@@ -18,13 +18,13 @@ def write_overlay(
     path: Path, frames: np.ndarray, masks: np.ndarray, label: int, fps: float, *, aspect: float = 1.0,
     times: Sequence[float] | None = None, mark: str = "",
 ) -> None:
-    """H.264 film of (T, h, w, 3) uint8 RGB frames under (T, h, w) bool masks in the palette colour of their label.
+    """H.264 video of (T, h, w, 3) uint8 RGB frames under (T, h, w) bool masks in the palette colour of their label.
 
     Odd sides lose a pixel, as 4:2:0 wants it; a side of one pixel is doubled. `mark` is a short text for the upper left
     corner of every frame.
 
     Args:
-        aspect: Width of a pixel in units of its height: the film has square ones, its frames are stretched.
+        aspect: Width of a pixel in units of its height: the video has square pixels, its frames are stretched.
         times: Seconds of each frame, where they do not come at the rate `fps`.
 
     Raises:
@@ -49,7 +49,7 @@ def stretched(height: int, width: int, aspect: float) -> tuple[int, int]:
 
 
 def join(pieces: Sequence[Path], path: Path, starts: Sequence[float] | None = None) -> None:
-    """One film of pieces by `write_overlay` that have one size and rate; their pictures are not coded again.
+    """One video of pieces by `write_overlay` of the same size and rate, without re-encoding.
 
     Args:
         starts: Seconds at which each piece begins; else each follows the one before.

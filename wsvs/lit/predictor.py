@@ -1,4 +1,4 @@
-"""Semantic segmentation of still images, and of films frame by frame, as a predict loop (section 3.4)."""
+"""Semantic segmentation of still images, and of videos frame by frame, as a predict loop (section 3.4)."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ log = logging.getLogger("wsvs")
 
 Refine = Literal["none", "cut"]
 
-FILM_LOOKS = 16  # frames whose mean scores give the classes of a film
+FILM_LOOKS = 16  # frames whose mean scores give the classes of a video
 OVERLAY_SIDE = 2000  # px, longest side of an image's overlay: for the eye; a JPEG holds no more than 65,500
 
 FilmFrame = tuple[np.ndarray, Callable[[], np.ndarray], list[int]]
-"""(H, W, 3) uint8 RGB, a function that segments it into (H, W) uint8, and the numbers of the film's classes."""
+"""(H, W, 3) uint8 RGB, a function that segments it into (H, W) uint8, and the numbers of the video's classes."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Segmented:
 
 
 class PredictorModule(pl.LightningModule):
-    """One image at a time, at its own shape; a film frame by frame.
+    """One image at a time, at its own shape; a video frame by frame.
 
     A batch is {"id", "image" (3, H, W) uint8, "classes": class numbers or None to predict them},
     {"id", "film": file, "classes"}, or {"id", "bad"}.
@@ -145,12 +145,12 @@ class PredictorModule(pl.LightningModule):
         return Segmented(mask, numbers, probabilities, scores)
 
     def film(self, path: str | Path, classes: Sequence[int] | None = None) -> Iterator[FilmFrame]:
-        """Yield the frames of a film, one at a time.
+        """Yield the frames of a video, one at a time.
 
-        The classes are those of the whole film, as seen in at most `FILM_LOOKS` frames: otherwise they would flicker.
+        The classes are those of the whole video, from at most `FILM_LOOKS` frames: otherwise they would flicker.
 
         Raises:
-            BadItem: On iteration, where the film cannot be read or breaks off.
+            BadItem: On iteration, if the video cannot be read or breaks off.
         """
         numbers = self.classes_of_film(path) if classes is None else list(classes)
         for frame in read_frames(path):
@@ -174,9 +174,9 @@ class PredictorModule(pl.LightningModule):
 
 
 class PredictionWriter(BasePredictionWriter):
-    """<folder>/<id>.png for each image; of a film <folder>/<id>/00000.png, 00001.png, ...
+    """<folder>/<id>.png for each image; for a video <folder>/<id>/00000.png, 00001.png, ...
 
-    Of a film that was interrupted the masks that are there are kept: only its other frames are segmented.
+    Existing masks of an interrupted video are kept: only its other frames are segmented.
     With `scores` also <folder>/scores/<id>.npz (of images only). With `names`, those of the labels 0, 1, ..., pictures
     for people: overlay/<id>.jpg or .mp4, the mask over the image (at most `OVERLAY_SIDE`) and a legend below. The
     ledger keeps failures, how many frames a film has, and of an image its "confidence" (see `confidences`) and
@@ -223,7 +223,7 @@ class PredictionWriter(BasePredictionWriter):
                 self._write_overlay(name, prediction["image"].permute(1, 2, 0).cpu().numpy(), mask, self.names)
             except UserError:  # a full disk, say: it would be as full for the next image
                 raise
-            except Exception as error:  # of picture libraries: the mask is what the run is for
+            except Exception as error:  # of image libraries: the mask is the result that matters
                 failed = f"its mask is written, but not its overlay: {error}"
         found = confidences(mask, prediction["labels"], prediction["probabilities"])
         record = {"confidence": {str(label): value for label, value in found.items()}}
@@ -301,5 +301,5 @@ def load_image(item: dict[str, Any]) -> dict[str, Any]:
         return {"id": item["id"], "bad": error.message}
     several = pictures_in(item["file"])
     if several > 1:
-        log.warning("%s holds %d pictures: only the first is used", item["file"], several)
+        log.warning("%s has %d images: only the first is used", item["file"], several)
     return {"id": item["id"], "image": image, "classes": item["classes"]}

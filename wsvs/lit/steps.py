@@ -25,7 +25,7 @@ class StepSeed(pl.Callback):
 
 
 class ValidateLast(pl.Callback):
-    """Ends a training of so many steps by a validation: else the steps since the last one would be in no checkpoint."""
+    """Ends a training with a validation: otherwise the steps since the last one would be in no checkpoint."""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -14,7 +14,7 @@ from wsvs.core.files import atomic_path
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there: a run that is killed while it writes one can still be taken up.
+    """Checkpoints that are complete or absent: a run that is killed while it writes one can still be resumed.
 
     Lightning writes to the system's temporary folder and then copies, where that is on another disk.
     """
@@ -28,7 +28,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class BadItems(pl.Callback):
-    """Collects the bad items that the loaders passed over, on any rank and before a restart too: {id: reason}."""
+    """Collects the bad items that the loaders skipped, on any rank and before a restart too: {id: reason}."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a trunk is: layers that also hand out what the decoder may look at (sections 3.1 and 3.3)."""
+"""Backbones: layers that also return the inputs of the decoder (sections 3.1 and 3.3)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pixel(values: Sequence[float]) -> Tensor:
 
 
 class FixedBatchNorm(nn.BatchNorm2d):
-    """Batch norm by the statistics of ImageNet: those of a small batch of crops would be worse. Its scale may learn."""
+    """Batch norm with the statistics of ImageNet: those of a small batch of crops are worse. Its scale is trained."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
@@ -80,7 +80,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def train_only(self, trainable: Trainable) -> None:
-        """Let no layer learn, those of the last block, or all."""
+        """Train no layer, those of the last block, or all."""
         self.requires_grad_(trainable == "all")
         if trainable == "last":
             for layer in self.last:

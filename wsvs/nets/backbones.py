@@ -1,4 +1,4 @@
-"""The trunks by name.
+"""The backbones by name.
 
 To add one: write a `Backbone` and name it in `BACKBONES`, from a module of your own too (docs/extending.md).
 """
@@ -27,7 +27,7 @@ _OURS = frozenset(BACKBONES)
 
 
 def build_backbone(name: str, deepest: bool = True) -> Backbone:
-    """A trunk of the table, or timm/<name>.
+    """A backbone of the table, or timm/<name>.
 
     Args:
         deepest: See `TimmBackbone`.

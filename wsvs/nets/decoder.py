@@ -31,7 +31,7 @@ class Decoder(nn.Module):
     parameters without batch norm.
 
     Args:
-        backbone: The trunk to mirror; only its description is used, it is not kept.
+        backbone: The backbone to mirror; only its description is used, it is not kept.
         batch_norm: Batch norm after every deconvolution. Without it a one-channel input starts with vanishing
             activations.
         guidance: What tells the decoder where the edges are: `switches` puts each value back where the encoder's

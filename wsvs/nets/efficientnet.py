@@ -1,4 +1,4 @@
-"""EfficientNet-Lite2 (Tan & Le 2019, in its release for small devices), the strong trunk for CPUs."""
+"""EfficientNet-Lite2 (Tan & Le 2019, in its release for small devices), the strong backbone for CPUs."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ class Encoder(nn.Module):
     """Backbone, a new 3x3 convolution + ReLU (F), global average pooling, dropout, fully connected layer (W).
 
     Input: RGB in [0, 1], (B, 3, H, W); the ImageNet normalisation happens inside. Output: logits (B, C), one
-    independent sigmoid a class, because several classes can stand in one image.
+    independent sigmoid for each class, because an image can show several classes.
 
     Args:
         backbone: Name of a backbone (`wsvs.nets.backbones.BACKBONES`).
         classes: Class names, without background.
         hidden: Channels d of the new convolution.
         dropout: Dropout on the pooled vector, in [0, 1).
-        trainable: Which backbone layers learn: none, those of its last block, or all.
+        trainable: Backbone layers that are trained: none, those of its last block, or all.
         deepest: See `NetConfig`.
     """
 

@@ -33,7 +33,7 @@ class NetConfig:
         batch_norm, guidance, decoder_width: See `Decoder`.
         class_thresholds: Scores from which each class counts as shown, found with held-out tags when the encoder was
             trained; empty in a network that has not been.
-        deepest: Whether a trunk of timm goes down to its deepest stage, dilated. Not a setting: False is for
+        deepest: Whether a backbone of timm goes down to its deepest stage, dilated. Not a setting: False is for
             checkpoints that were made before it, which do not have it (`read`).
     """
 
@@ -182,7 +182,7 @@ class SegmentationNet(nn.Module):
 
 
 class View(NamedTuple):
-    """An image at one size (h, w): the trunk's features, raw alpha at each scale, logits (C,); mirrored or not."""
+    """An image at one size (h, w): the backbone's features, raw alpha at each scale, logits (C,); mirrored or not."""
 
     size: tuple[int, int]
     features: Features

@@ -1,4 +1,4 @@
-"""A plain ViT (Dosovitskiy et al. 2021) as a trunk: its tokens are a map with cells of a patch each."""
+"""A plain ViT (Dosovitskiy et al. 2021) as a backbone: its tokens are a map with cells of a patch each."""
 
 from __future__ import annotations
 

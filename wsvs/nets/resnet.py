@@ -1,4 +1,4 @@
-"""ResNet-50 v2 (He et al. 2016, "Identity mappings in deep residual networks"), the strong trunk."""
+"""ResNet-50 v2 (He et al. 2016, "Identity mappings in deep residual networks"), the strong backbone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VGG (Simonyan & Zisserman 2015), the paper's trunk, and a small one for the toy world."""
+"""VGG (Simonyan & Zisserman 2015), the paper's backbone, and a small one for the toy world."""
 
 from __future__ import annotations
 

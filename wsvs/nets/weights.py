@@ -166,5 +166,5 @@ def _check_digest(path: Path, sha256: str, source: str | None = None) -> None:
     if found != sha256.lower():
         raise UserError(
             f"checksum of the weights is {found}, expected {sha256}", where=source or path,
-            remedy="the file is damaged or another one: download it again, or mend model.sha256",
+            remedy="the file is damaged or another one: download it again, or fix model.sha256",
         )

@@ -102,7 +102,7 @@ def curves(path: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most so many points that a screen can show, evenly chosen, the last among them."""
+    """At most as many points as a screen can show, evenly chosen, including the last."""
     every = -(-len(points) // _POINTS)
     return points[::-1][::every][::-1]
 
@@ -121,7 +121,7 @@ def evaluation(path: Path) -> Evaluation:
 
 
 def label_of(run: Path) -> str:
-    """What a pipeline has called a step whose stage stands in it more than once: the end of its run's name."""
+    """Label of a pipeline's step whose stage occurs in it more than once: the end of its run's name."""
     return _STAMP.sub("", run.name, count=1)
 
 
