@@ -11,8 +11,9 @@ import torch
 
 from wsvs.core.errors import UserError
 from wsvs.nets.attention import resize
+from wsvs.nets.backbone import Features, Pooled
 from wsvs.nets.backbones import build_backbone, vgg16
-from wsvs.nets.decoder import Decoder, foreground, unpool
+from wsvs.nets.decoder import Decoder, foreground, marked, unpool
 from wsvs.nets.model import NetConfig, SegmentationNet, label_map, load_net
 
 
@@ -54,6 +55,38 @@ def test_unpooling_keeps_maxima_and_zeroes_the_rest():
     assert torch.equal(back[kept], x[kept])
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
+def test_marks_unpool_as_torch_does_gradients_too(size, layout):
+    before = torch.rand(2, 3, *size).contiguous(memory_format=layout)
+    pooled, switches = torch.nn.functional.max_pool2d(before, 2, 2, return_indices=True)
+    one, other = (torch.rand(pooled.shape, generator=torch.manual_seed(0)).requires_grad_() for _ in range(2))
+    back = unpool(one, marked(switches, before), size)
+    expected = torch.nn.functional.max_unpool2d(other, switches, 2, 2, output_size=size)
+    assert torch.equal(back, expected)
+    weights = torch.rand(back.shape)
+    (back * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert torch.equal(one.grad, other.grad)
+
+
+def test_a_decoder_of_marks_is_one_of_switches():
+    """Loss and gradients of a whole decoder: by the marks of 2x2 windows, and by scattering to the switches."""
+    trunk = build_backbone("vgg_small").eval()
+    decoder, images = Decoder(trunk), torch.rand(2, 3, 72, 104)
+    features = trunk(images, with_pools=True)
+    features = Features(features.map.detach(), [pool._replace(before=pool.before.detach()) for pool in features.pools])
+    assert all(pool.apart for pool in features.pools)
+    scattered = Features(features.map, [Pooled(pool.before, pool.switches) for pool in features.pools])
+    alpha, target, found = torch.rand(2, 1, 72, 104), torch.randint(2, (2, 72, 104)), []
+    for given in (features, scattered):
+        decoder.zero_grad()
+        loss = torch.nn.functional.cross_entropy(decoder(alpha, given, (72, 104)), target)
+        loss.backward()
+        found.append([loss.detach(), *(p.grad.clone() for p in decoder.parameters())])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+
 def test_unpooling_overlapping_windows_keeps_the_larger_value():
     # 3x3 windows of stride 2 over one row: both windows see the maximum in the middle column
     switches = torch.tensor([[[[2, 2]]]])
@@ -93,7 +126,7 @@ def test_decoder_can_fit_one_image(guidance: str):
     trunk = build_backbone("vgg_small").eval()
     decoder = Decoder(trunk, guidance=guidance)
     features = trunk(image, with_pools=True)
-    pools = [type(pool)(*(tensor.detach() for tensor in pool)) for pool in features.pools]
+    pools = [pool._replace(before=pool.before.detach()) for pool in features.pools]
     features = features._replace(map=features.map.detach(), pools=pools)
     optimiser = torch.optim.Adam(decoder.parameters(), lr=3e-3)
     for _ in range(150):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from wsvs.core.errors import UserError
+from wsvs.core.memory import keep_freed_memory
 from wsvs.nets.model import not_finite
 
 SAFE = 1e-3  # a learning rate that Adam rarely diverges with
@@ -27,6 +28,9 @@ class WatchedModule(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.losses: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        keep_freed_memory()
 
     def watched(self, loss: Tensor) -> Tensor:
         """The loss; NaN if it is not finite, so that all gradients, and by them those of all ranks, are NaN too."""

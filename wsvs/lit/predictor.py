@@ -25,6 +25,7 @@ from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.legend import with_legend
 from wsvs.core.masks import read_mask, write_mask
+from wsvs.core.memory import keep_freed_memory
 from wsvs.core.otsu import otsu
 from wsvs.core.pictures import over, shrunk
 from wsvs.data.images import pictures_in, read_image
@@ -106,6 +107,9 @@ class PredictorModule(pl.LightningModule):
         self.flip = flip
         self.zooms = tuple(zooms)
         self.refine = refine
+
+    def on_predict_start(self) -> None:
+        keep_freed_memory()
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         if "bad" in batch:

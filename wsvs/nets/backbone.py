@@ -31,10 +31,12 @@ class Pooled(NamedTuple):
     """One step to half the size: its input (B, c, h, w), and where a max-pool found the maxima.
 
     `switches` are flat indices into h*w, (B, c, h', w'); None where the size is halved by a strided convolution.
+    `apart`: the windows of the max-pool are 2x2 and do not overlap.
     """
 
     before: Tensor
     switches: Tensor | None
+    apart: bool = False
 
 
 class Features(NamedTuple):
@@ -121,7 +123,7 @@ class PoolingBackbone(Backbone):
                 x, switches = F.max_pool2d(
                     x, layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode, return_indices=True
                 )
-                pools.append(Pooled(before, switches))
+                pools.append(Pooled(before, switches, layer.kernel_size == layer.stride == 2 and not layer.padding))
             else:
                 x = layer(x)
         return Features(x, pools)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsvs.nets.attention import resize
-from wsvs.nets.backbone import Backbone, Features, Pooled
+from wsvs.nets.backbone import Backbone, Features
 
 Guidance = Literal["switches", "features", "none"]
+
+
+class Guide(NamedTuple):
+    """All that a decoder is given of an image. It depends on the encoder alone, so of a frozen one it can be kept.
+
+    Attributes:
+        tensors: For every image of the batch: the attention at the size of the last feature map (B, 1, h, w); with
+            guidance=features that map; then for each step to half the size, deep to shallow, what guides its unpooling:
+            the step's input (features), 1 where the maximum was and 0 elsewhere (switches of 2x2 windows), the switches
+            themselves (of overlapping windows), or nothing (none).
+        sizes: (h, w) before each step, deep to shallow.
+    """
+
+    tensors: tuple[Tensor, ...]
+    sizes: tuple[tuple[int, int], ...]
 
 
 def _deconv(inputs: int, outputs: int, batch_norm: bool) -> nn.Sequential:
@@ -89,26 +103,46 @@ class Decoder(nn.Module):
             features: The backbone's output for the same images, with its pools.
             size: Output size; that of the images.
         """
-        x = self.first(F.interpolate(alpha, size=features.map.shape[-2:], mode="area"))
+        return self.decode(self.guide(alpha, features), size)
+
+    def guide(self, alpha: Tensor, features: Features) -> Guide:
+        """What `decode` needs; arguments as of `forward`."""
+        tensors = [F.interpolate(alpha, size=features.map.shape[-2:], mode="area")]
         if self.guidance == "features":
-            x = x + self.laterals[0](features.map)
-        for number, block in enumerate(self.blocks):
-            pool = features.pools[-1 - number]
-            x = self._unpool(x, pool)
+            tensors.append(features.map)
+        for pool in reversed(features.pools):
             if self.guidance == "features":
-                x = x + self.laterals[number + 1](pool.before)
+                tensors.append(pool.before)
+            elif self.guidance == "switches":
+                assert pool.switches is not None
+                tensors.append(marked(pool.switches, pool.before) if pool.apart else pool.switches)
+        return Guide(tuple(tensors), tuple(tuple(pool.before.shape[-2:]) for pool in reversed(features.pools)))
+
+    def decode(self, guide: Guide, size: tuple[int, int]) -> Tensor:
+        """Score of background and foreground, (B, 2, *size)."""
+        left = iter(guide.tensors)
+        x = self.first(next(left))
+        if self.guidance == "features":
+            x = x + self.laterals[0](next(left))
+        for number, (block, larger) in enumerate(zip(self.blocks, guide.sizes, strict=True)):
+            if self.guidance == "switches":
+                x = unpool(x, next(left), larger)
+            else:
+                x = F.interpolate(x, size=larger, mode="bilinear", align_corners=False)
+            if self.guidance == "features":
+                x = x + self.laterals[number + 1](next(left))
             x = block(x)
         return resize(self.score(x), size)
 
-    def _unpool(self, x: Tensor, pool: Pooled) -> Tensor:
-        size = pool.before.shape[-2:]
-        if self.guidance == "switches":
-            assert pool.switches is not None
-            return unpool(x, pool.switches, size)
-        return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+def marked(switches: Tensor, before: Tensor) -> Tensor:
+    """1 where a max-pool found its maxima, 0 elsewhere, of the size, type and layout of its input (B, c, h, w)."""
+    marks = torch.zeros_like(before, memory_format=torch.contiguous_format)
+    marks.flatten(2).scatter_(2, switches.flatten(2), 1.0)
+    return marks.contiguous(memory_format=torch.channels_last)
 
 
-def unpool(x: Tensor, switches: Tensor, size: Sequence[int]) -> Tensor:
+def unpool(x: Tensor, where: Tensor, size: tuple[int, int]) -> Tensor:
     """Put each value where the max-pool found its maximum, 0 elsewhere.
 
     Where windows overlap (3x3 pools of stride 2) and share a maximum, the larger value stays, so that the result
@@ -116,12 +150,17 @@ def unpool(x: Tensor, switches: Tensor, size: Sequence[int]) -> Tensor:
 
     Args:
         x: (B, c, h, w).
-        switches: Flat positions in a map of `size`, (B, c, h, w).
+        where: The places as `marked` tells them, (B, c, *size), of 2x2 windows that do not overlap; else the switches,
+            flat positions in a map of `size`, (B, c, h, w).
     """
+    if where.is_floating_point():
+        grown = F.interpolate(x, scale_factor=2, mode="nearest")
+        odd = size[0] - grown.shape[-2], size[1] - grown.shape[-1]  # a last row or column is in no window
+        return (F.pad(grown, (0, odd[1], 0, odd[0])) if any(odd) else grown) * where.to(x.dtype)
     flat = x.new_zeros(*x.shape[:2], size[0] * size[1])
     # x follows a ReLU, so 0 is below every value that is put back
-    flat = flat.scatter_reduce(2, switches.flatten(2), x.flatten(2), "amax", include_self=True)
-    return flat.view(*x.shape[:2], size[0], size[1])
+    flat = flat.scatter_reduce(2, where.flatten(2), x.flatten(2), "amax", include_self=True)
+    return flat.view(*x.shape[:2], *size).contiguous(memory_format=torch.channels_last)
 
 
 def foreground(score: Tensor) -> Tensor:
