@@ -116,7 +116,8 @@ class Decoder(nn.Module):
             elif self.guidance == "switches":
                 assert pool.switches is not None
                 tensors.append(marked(pool.switches, pool.before) if pool.apart else pool.switches)
-        return Guide(tuple(tensors), tuple(tuple(pool.before.shape[-2:]) for pool in reversed(features.pools)))
+        sizes = ((pool.before.shape[-2], pool.before.shape[-1]) for pool in reversed(features.pools))
+        return Guide(tuple(tensors), tuple(sizes))
 
     def decode(self, guide: Guide, size: tuple[int, int]) -> Tensor:
         """Score of background and foreground, (B, 2, *size)."""
