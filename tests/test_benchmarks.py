@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import train
+from benchmarks import speedup, train
 from benchmarks.clips import moving_ellipse, write_video
 from benchmarks.superpixels import borders, boundary_recall, undersegmentation_error
 from wsvs.core.masks import write_mask
@@ -74,6 +75,30 @@ def test_training_takes_turns_with_a_bare_loop(make, loss, monkeypatch: pytest.M
     assert len(ours) == len(theirs) == train.TURNS and min(ours + theirs) > 0
     first = 2 * 32 * 32 * 2 * 9 * 3 * 16  # the first convolution of two images forward
     assert flops > 20 * first
+
+
+@pytest.mark.parametrize("world", ["toy", "small"])
+def test_a_step_has_the_loss_and_gradients_of_the_reference(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speedup, "BATCH", 2)
+    torch.manual_seed(0)
+    net, _ = speedup.WORLDS[world]
+    monkeypatch.setitem(speedup.WORLDS, world, (net, 72))
+    module, batch = DecoderModule(net.asdict()), speedup.made(world)
+    torch.nn.init.normal_(module.net.encoder.fc.weight)
+    found = []
+    for which in ("old", "new"):
+        module.zero_grad()
+        loss = speedup.loss_of(which, module, batch)
+        loss.backward()
+        found.append([loss.detach(), *(p.grad.clone() for p in module.decoder.parameters())])
+    assert found[0][0] > 0 and any(gradient.abs().max() > 1e-4 for gradient in found[0][1:])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["encoder", "decoder"])
+def test_steps_are_timed_in_processes_of_their_own(stage: str) -> None:
+    assert all(speedup.cpu_seconds(which, stage, "toy", 1) > 0 for which in ("old", "new"))
 
 
 @pytest.mark.parametrize(
