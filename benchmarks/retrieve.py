@@ -20,13 +20,13 @@ from rich.table import Table
 
 from benchmarks.options import Options
 from wsvs.core.classes import Classes
+from wsvs.lit.image_scorer import ImageScorer
 from wsvs.nets.model import NetConfig, SegmentationNet
 from wsvs.retrieve.clips import Cut, cut
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.examine import Choice, Tools
 from wsvs.retrieve.keyframes import key_frames, read_index, windows
 from wsvs.retrieve.source import Candidate, Fetched
-from wsvs.stages._retrieve import ImageScorer
 from wsvs.video.convert import Converter
 from wsvs.video.decode import OpenVideo
 from wsvs.video.reader import probe, read_frames

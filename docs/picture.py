@@ -31,9 +31,9 @@ from wsvs.lit.segmenter import SegmenterModule
 from wsvs.metrics import ConfusionMatrix
 from wsvs.nets.model import SegmentationNet, load_net
 from wsvs.stages.predict import list_images
-from wsvs.stages.segment import segment_settings
 from wsvs.video.reader import read_frames
 from wsvs.video.segmentation import Segmentation, describe_frames, segment
+from wsvs.video.settings import SegmentSettings
 
 
 def main(runs: Path, out: Path) -> None:
@@ -74,7 +74,7 @@ def video_row(runs: Path, run: Path, net: SegmentationNet) -> Image.Image:
 def terms(run: Path, shot: dict[str, Any], net: SegmentationNet) -> tuple[Segmentation, np.ndarray]:
     """A shot segmented again as the run did it, and its frames (T, h, w, 3)."""
     cfg = config(run)
-    settings = segment_settings(cfg)
+    settings = SegmentSettings.of(cfg.segment, cfg.seed)
     frames = np.stack(list(read_frames(shot["file"], shot["start"], shot["stop"], longest_edge=settings.longest_edge)))
     with torch.inference_mode():
         module = SegmenterModule(net, settings, batch_size=cfg.segment.attention_batch)

@@ -141,8 +141,9 @@ def serve(requests: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    for found in pkgutil.iter_modules([str(ROOT / "wsvs" / "stages")]):
-        import_module(f"wsvs.stages.{found.name}")
+    for package in ("engine", "lit", "stages"):
+        for found in pkgutil.iter_modules([str(ROOT / "wsvs" / package)]):
+            import_module(f"wsvs.{package}.{found.name}")
     import_module("wsvs.__main__")
     serve(socket.socket(fileno=int(sys.argv[1])))
     del sys.modules["wsvs.__main__"]

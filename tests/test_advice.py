@@ -12,7 +12,7 @@ import pytest
 
 from wsvs.config.check import all_keys
 from wsvs.config.files import config_dir
-from wsvs.stages import ALL_STAGES
+from wsvs.engine.names import stage_names
 
 ROOT = Path(__file__).parents[1]
 # Words before = that are no settings: of Python's interface, of Hydra, of files and of other programs.
@@ -66,7 +66,7 @@ def known() -> tuple[set[str], dict[str, set[str]]]:
     groups = {
         folder.name: {path.stem for path in folder.glob("*.yaml")}
         for folder in config_dir().iterdir() if folder.is_dir() and folder.name != "hydra"
-    }
+    } | {"stage": set(stage_names())}
     keys = {key.rsplit(".", cut)[0] for key in all_keys() for cut in (0, 1, 2)}
     return keys | set(HYDRA) | {f"callbacks.{name}" for name in ("checkpoint", "progress")}, groups
 
@@ -96,7 +96,7 @@ def test_what_an_advice_names_exists(text, known):
 
 def test_there_is_advice_and_false_advice_is_found(known):
     assert len(ADVICE) > 150
-    assert set(known[1]["stage"]) == set(ALL_STAGES)
+    assert set(known[1]["stage"]) == set(stage_names())
     wrong = "lower decoder.min_aera, give data.rot=DIR, experiment=tiny or stage=train, 'wsvs[tim]', docs/no.md"
     assert faults(wrong, *known) == [
         "data.rot", "experiment=tiny", "stage=train", "decoder.min_aera", "data.rot", "extra tim", "docs/no.md",

@@ -19,7 +19,7 @@ from PIL import Image
 from tests.imported import importer
 from tests.pages import PAGES, commands, write_files
 from tests.processes import TINY
-from wsvs.__main__ import main
+from wsvs.cli import main
 from wsvs.core.masks import write_mask
 from wsvs.nets.backbones import build_backbone
 

@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
 
-from wsvs.__main__ import register_resolvers
 from wsvs.config.files import config_dir
+from wsvs.engine.command import register_resolvers
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def program(tmp_path):
     """A folder with the console script `wsvs`, as pip installs it."""
     script = tmp_path / "bin" / "wsvs"
     script.parent.mkdir()
-    script.write_text(f"#!{sys.executable}\nfrom wsvs.__main__ import main\nmain()\n")
+    script.write_text(f"#!{sys.executable}\nfrom wsvs.cli import main\nmain()\n")
     script.chmod(0o755)
     return script
 
@@ -68,7 +68,7 @@ def test_the_options_of_a_group_are_its_files_in_conf(folder):
 
 
 def test_completion_imports_nothing_heavy(program):
-    code = "import sys; sys.argv = ['wsvs', '-sc', 'query=bash']\nfrom wsvs.__main__ import main\ntry: main()\n" \
+    code = "import sys; sys.argv = ['wsvs', '-sc', 'query=bash']\nfrom wsvs.cli import main\ntry: main()\n" \
         "except SystemExit: assert not {'torch', 'numpy', 'lightning', 'rich'} & set(sys.modules), sorted(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "COMP_LINE": "wsvs stage="}, cwd=Path(__file__).parents[1],

@@ -14,19 +14,19 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from tests.reads import keys_read
-from wsvs.__main__ import config_dir, register_resolvers
+from wsvs.config.check import check
+from wsvs.config.files import config_dir
 from wsvs.config.groups import ModelSettings
-from wsvs.config.root import SOURCES, Settings
-from wsvs.config.stages import Energy, SegmentLoop
+from wsvs.config.root import Settings
+from wsvs.config.stages import Energy
 from wsvs.core.errors import UserError
+from wsvs.engine.command import register_resolvers
+from wsvs.engine.names import PIPELINE, stage_names
+from wsvs.engine.registry import load_stage
 from wsvs.nets.model import NetConfig
-from wsvs.stages import ALL_STAGES, STAGES, load_stage
-from wsvs.stages.segment import LOOP_KEYS
 from wsvs.video.settings import SegmentSettings
 
 CONF = Path(__file__).parents[1] / "conf"
-STAGE_CODE = Path(__file__).parents[1] / "wsvs" / "stages"
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
 OPTIONS = sorted((path.parent.name, path.stem) for path in CONF.glob("*/*.yaml"))
 MAIN = OmegaConf.load(CONF / "config.yaml")
@@ -73,20 +73,16 @@ def test_the_checkout_is_what_is_tested():
     assert set(GROUPS) <= {*(next(iter(item)) for item in MAIN.defaults if not isinstance(item, str))}
 
 
-@pytest.mark.parametrize("stage", ALL_STAGES)
+@pytest.mark.parametrize("stage", stage_names())
 def test_every_stage_composes_and_resolves(stage):
     cfg = composed(f"stage={stage}", "data.root=x")
-    assert cfg.stage == stage and load_stage(stage).SECTIONS
+    assert cfg.stage == stage and load_stage(stage).keys
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    for section in load_stage(stage).SECTIONS:
+    for section in load_stage(stage).keys:
         assert OmegaConf.select(cfg, section, default="?") != "?"
     for group in GROUPS:
         if group not in UNPLACED:
             assert group in cfg
-
-
-def test_stage_files_are_the_stages():
-    assert sorted(path.stem for path in (CONF / "stage").glob("*.yaml")) == sorted(ALL_STAGES)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
@@ -161,46 +157,6 @@ def test_model_keys_are_those_of_the_net(option):
     config.build_decoder(encoder)
 
 
-def test_segment_keys_are_those_of_the_loop():
-    assert set(SegmentLoop.defaults()) == set(LOOP_KEYS)
-    code = (STAGE_CODE / "segment.py").read_text()
-    assert [key for key in LOOP_KEYS if not re.search(rf"cfg\.segment\.{key}\b", code)] == []
-
-
-@pytest.mark.parametrize("section", SECTIONS)
-def test_every_key_of_a_section_is_read(section):
-    """By its stage, or a function beside the stages that it calls; an option that nothing reads does nothing."""
-    helpers = "\n".join(path.read_text() for path in STAGE_CODE.glob("_*.py"))
-    code = (STAGE_CODE / f"{section}.py").read_text()
-    assert set(DEFAULTS[section]) - keys_read(code, section, helpers) == set()
-
-
-def test_a_key_of_another_section_is_no_reading():
-    helpers = """
-def rate(cfg, settings):
-    return settings.lr
-def build(run):
-    return averaging(run.cfg[run.stage])
-def averaging(part):
-    return part.ema
-def unused(settings):
-    return settings.warmup
-"""
-    code = """
-def run(run):
-    cfg, settings = run.cfg, run.cfg.encoder
-    other = cfg.decoder
-    return settings.size, other.schedule, other.lr, build(run), plain(cfg.encoder)["steps"], cfg.encoder.workers
-def apart(cfg):
-    settings = cfg.decoder
-    return settings.jitter
-"""
-    assert keys_read(code, "encoder", helpers) == {"size", "ema", "steps", "workers"}
-    assert keys_read(code, "decoder", helpers) == {"schedule", "lr", "ema", "jitter"}
-    passed = code.replace("other.lr", "rate(cfg, settings)")
-    assert "lr" in keys_read(passed, "encoder", helpers) and "lr" not in keys_read(passed, "decoder", helpers)
-
-
 def test_every_section_belongs_to_a_stage():
     known = {
         "defaults", "name", "out", "seed", "resume", "objective", "plugins", "max_megapixels", "inputs", "dry_run",
@@ -210,31 +166,19 @@ def test_every_section_belongs_to_a_stage():
     assert set(MAIN) == {"defaults", "hydra"}
     groups = {"model", "data", "retrieve", "trainer", "logger"}
     assert set(DEFAULTS) == known - {"defaults", "hydra"} | set(SECTIONS) | {"segment", "debug"} | groups
-    used = {section.partition(".")[0] for stage in ALL_STAGES for section in load_stage(stage).SECTIONS}
+    used = {section.partition(".")[0] for stage in stage_names() for section in load_stage(stage).keys}
     assert used <= set(DEFAULTS) | set(GROUPS)
     assert set(SECTIONS) | {"segment"} <= used  # else a change of them would not make a stage run again
-
-
-def test_retrieve_and_top_level_keys_are_read():
-    code = "\n".join(path.read_text() for path in sorted([*STAGE_CODE.glob("*.py"), STAGE_CODE.parent / "__main__.py"]))
-    for source in SOURCES.values():
-        for key in set(source.defaults()) - {"source"}:
-            assert re.search(rf"cfg\.retrieve\.{key}\b", code), key
-    for key in (
-        "name", "out", "seed", "plugins", "inputs", "dry_run", "input", "videos", "labels", "predictions", "truth",
-        "debug",
-    ):
-        assert re.search(rf"cfg\.{key}\b", code), key
-    assert "${resume}" in (CONF / "config.yaml").read_text()
 
 
 def test_inputs_can_be_named_for_every_stage_that_is_read():
     """Stages whose runs others read, and no others."""
     read = {"adapt"}  # predict reads the last of encoder, decoder and adapt
-    for stage in STAGES:
-        read |= set(getattr(load_stage(stage), "NEEDS", ()))
+    for stage in PIPELINE:
+        words = ("evaluate.kind=video",) if stage == "evaluate" else ()
+        read |= {*load_stage(stage).needed(check(composed(f"stage={stage}", "data.root=x", *words)))}
     assert set(DEFAULTS.inputs) == read
-    assert list(DEFAULTS.inputs) == [stage for stage in STAGES if stage in read]
+    assert list(DEFAULTS.inputs) == [stage for stage in PIPELINE if stage in read]
 
 
 def test_numbers_are_numbers():

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,14 @@ ALLOWED = {
     "data": MIDDLE,
     "lit": {"config", "core", "retrieve", "video", "nets", "metrics", "data"},
     "report": {"config", "core", "retrieve", "video", "metrics", "data"},
-    "stages": {"config", "core", "retrieve", "video", "nets", "metrics", "data", "lit", "report"},
+    "engine": {"config", "core", "retrieve", "nets", "data", "lit"},
+    "stages": {"config", "core", "retrieve", "video", "nets", "metrics", "data", "lit", "report", "engine"},
     "api": {"config", "core", "nets", "data", "lit"},
-    "__main__": {"config", "core", "stages"},
+    "cli": {"config", "core", "engine"},
+    "__main__": {"cli"},
+}
+LATE = {  # what takes seconds to import: a stage is there without it until it runs
+    "torch", "lightning", "numba", "cv2", "scipy", "sklearn", "timm",
 }
 EXCEPTIONS = {("data", "wsvs.video.reader")}  # frames are read by data loaders
 NO_TORCH = ("config", "core", "retrieve", "video", "metrics")
@@ -97,6 +103,25 @@ def test_imports_point_one_way(path):
     assert breaches(parts[1], parts[-1], found) == []
 
 
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports within functions and for types alone count, too."""
+    dotted = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in modules()]
+    names = dict(zip(dotted, modules(), strict=True))
+    graph = {}
+    for name, path in names.items():
+        package = name if path.stem == "__init__" else name.rpartition(".")[0]
+        found = imports(path.read_text(), package)
+        graph[name] = {one if one in names else one.rpartition(".")[0] for one in found} & set(names) - {"wsvs", name}
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_a_stage_is_found_and_told_without_what_takes_seconds():
+    code = "import sys\nfrom wsvs.engine.names import stage_names\nfrom wsvs.engine.registry import load_stage\n" \
+        f"for name in stage_names(): load_stage(name)\nprint(sorted({LATE} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
 @pytest.mark.parametrize(
     ("layer", "module", "source", "expected"),
     [
@@ -111,7 +136,7 @@ def test_imports_point_one_way(path):
         ("report", "page", "from wsvs.stages import STAGES", "layer report must not import wsvs.stages.STAGES"),
         ("stages", "decoder", "from wsvs.stages import encoder", "stage decoder must not import stage encoder"),
         ("stages", "decoder", "from wsvs.stages.encoder import run", "stage decoder must not import stage encoder"),
-        ("stages", "decoder", "from wsvs.stages._run import Run\nfrom wsvs.lit import x", None),
+        ("stages", "decoder", "from wsvs.engine.run import Run\nfrom wsvs.lit import x", None),
         ("stages", "pipeline", "from wsvs.stages import encoder", None),
         ("metrics", "video", "from wsvs import __version__\nfrom wsvs.core.files import x\nimport numpy", None),
     ],

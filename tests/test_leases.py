@@ -15,10 +15,10 @@ import os, time
 from pathlib import Path
 from wsvs.core import leases
 from wsvs.core.processes import rank
-from wsvs.stages import _devices, _lightning
+from wsvs.engine import devices, trainer
 
-place, real = Path(os.environ["STAND_IN"]), _devices.lease
-_devices.visible, leases.FOLDER, leases.EVERY = lambda cfg: ["a", "b"], place / "locks", 0.1
+place, real = Path(os.environ["STAND_IN"]), devices.lease
+devices.visible, leases.FOLDER, leases.EVERY = lambda cfg: ["a", "b"], place / "locks", 0.1
 
 def lease(cfg, held, asked=None):
     mine, begin = real(cfg, held, asked), time.monotonic()
@@ -27,7 +27,7 @@ def lease(cfg, held, asked=None):
         held.callback(lambda: (place / f"{os.getpid()}.txt").write_text(f"{begin} {time.monotonic()} {words}"))
     return None  # the training is on the CPU
 
-_lightning.lease = lease
+trainer.lease = lease
 """
 
 

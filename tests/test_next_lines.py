@@ -15,7 +15,7 @@ import pytest
 
 from tests.processes import CLASSES, TINY, make_own_data, quoted
 from tests.test_commands import run
-from wsvs.stages import ALL_STAGES
+from wsvs.engine.names import stage_names
 
 pytestmark = pytest.mark.slow
 NET = TINY[: TINY.index("model.scales=[1.0]") + 1]
@@ -63,7 +63,7 @@ def follow(own, tmp_path, monkeypatch, caplog, capfd) -> Follow:
                 return stages
             assert program == "wsvs", line
             [stage] = [word.removeprefix("stage=") for word in words if word.startswith("stage=")]
-            short = [word for word in TINY if word.startswith(ALL_STAGES if stage == "pipeline" else f"{stage}.")]
+            short = [word for word in TINY if word.startswith(stage_names() if stage == "pipeline" else f"{stage}.")]
             said = {word.partition("=")[0] for word in words}
             words += [word for word in short if word.partition("=")[0] not in said]
             caplog.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,18 @@ from hydra import compose, initialize_config_dir
 
 from docs import settings
 from tests.pages import PAGES, ROOT, commands, write_files
-from wsvs.__main__ import config_dir, register_resolvers
 from wsvs.config.check import all_keys
+from wsvs.config.files import config_dir
 from wsvs.config.groups import TaggedData
-from wsvs.stages import ALL_STAGES
+from wsvs.engine import registry
+from wsvs.engine.command import register_resolvers
+from wsvs.engine.names import stage_names
 
 ALL = [pytest.param(page, line, id=f"{page.name}: {line[:60]}") for page in PAGES for line in commands(page)]
 
 
 @pytest.mark.parametrize(("page", "line"), ALL)
-def test_command_exists(page: Path, line: str, tmp_path: Path):
+def test_command_exists(page: Path, line: str, tmp_path: Path, monkeypatch):
     words = shlex.split(line)
     while words and "=" in words[0] and not words[0].startswith("wsvs"):
         words = words[1:]  # VARIABLE=value before the command
@@ -36,10 +39,16 @@ def test_command_exists(page: Path, line: str, tmp_path: Path):
         if "--config-dir" in words:
             write_files(page, tmp_path)
             single.append(f"hydra.searchpath=[file://{tmp_path / words[words.index('--config-dir') + 1]}]")
+        if any(word.startswith("plugins=") for word in overrides):
+            write_files(page, tmp_path)
+            monkeypatch.syspath_prepend(tmp_path)
+            monkeypatch.setattr(registry, "STAGES", {})
+            monkeypatch.setattr(sys, "modules", dict(sys.modules))
+        monkeypatch.setattr(sys, "argv", ["wsvs", *overrides])
         register_resolvers()
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             cfg = compose("config", overrides=single)
-        assert cfg.stage in ALL_STAGES
+        assert cfg.stage in stage_names()
     else:
         assert words[0] in ("python", ".venv/bin/python", "git", "cd"), f"README names an unknown command: {line}"
 
@@ -59,7 +68,7 @@ def from_script(words: list[str]) -> list[str]:
 
 def test_readme_names_every_stage_and_links_to_files_that_exist():
     text = (ROOT / "README.md").read_text()
-    for stage in ALL_STAGES:
+    for stage in stage_names():
         assert f"| `{stage}` |" in text
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):

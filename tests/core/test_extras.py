@@ -7,9 +7,9 @@ import sys
 import pytest
 from hydra.errors import MissingConfigException
 
-from wsvs.__main__ import explain_config_error
 from wsvs.core.errors import UserError
 from wsvs.core.extras import missing
+from wsvs.engine.explain import explain_config_error
 from wsvs.nets.weights import load_tensors
 
 

@@ -17,9 +17,9 @@ from wsvs.core.progress import Meter, duration, follow, rate_text
 
 WORK = """
 import logging, time
-from wsvs.__main__ import _log_to_stdout
+from wsvs.core.console import log_to_stdout
 from wsvs.core.progress import follow
-_log_to_stdout()
+log_to_stdout()
 for number in follow(range(40), "frames"):
     time.sleep(0.02)
     if number == 20:

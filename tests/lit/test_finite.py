@@ -21,11 +21,11 @@ from wsvs.data.training import TrainingData
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
 from wsvs.lit.finite import StopOnDivergence, WatchedModule
+from wsvs.lit.image_scorer import ImageScorer
 from wsvs.lit.predictor import PredictorModule
 from wsvs.lit.scorer import ScorerModule
 from wsvs.lit.segmenter import SegmenterModule
 from wsvs.nets.model import load_net, not_finite, require_finite
-from wsvs.stages._retrieve import ImageScorer
 from wsvs.video.settings import SegmentSettings
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

@@ -14,8 +14,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from wsvs.__main__ import config_dir, main, register_resolvers
-from wsvs.stages._run import Run
+from wsvs.cli import main
+from wsvs.config.check import check
+from wsvs.config.files import config_dir
+from wsvs.engine.command import register_resolvers
+from wsvs.engine.registry import load_stage
+from wsvs.engine.run import Run
 
 RUN_VARIABLES = ("WSVS_RUN_ID", "WSVS_RUN_DIR", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
 RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
@@ -62,7 +66,7 @@ def make_run(composed, tmp_path):
         HydraConfig.instance().set_config(whole)
         cfg = composed(*overrides)
         sys.argv[1:] = list(overrides)
-        return Run(cfg, main)
+        return load_stage(cfg.stage).start(check(cfg, list(overrides)), cfg)
 
     return make
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from tests.films import make_film, pictures
 from wsvs.core.masks import write_mask
+from wsvs.engine import status as statuses
 from wsvs.nets.backbones import build_backbone
 from wsvs.nets.weights import load_backbone_weights
-from wsvs.stages import _status
-from wsvs.stages._data import SMALL, SMALL_BACKBONE
+from wsvs.stages.data import SMALL, SMALL_BACKBONE
 
 
 def save(path: Path, size=(12, 8)) -> None:
@@ -86,8 +86,8 @@ def test_the_next_command_names_the_model_of_the_weights(
     assert proposed == ["wsvs", "stage=pipeline", *base, *words]
     cfg = composed(*proposed[1:])
     load_backbone_weights(build_backbone(cfg.model.backbone), cfg.model.weights)
-    monkeypatch.setattr(_status, "_part", [])
-    _status.begin_part()  # as a step of a pipeline, whose next step would refuse them
+    monkeypatch.setattr(statuses, "_part", [])
+    statuses.begin_part()  # as a step of a pipeline, whose next step would refuse them
     status, _, complaint = wsvs("stage=data", *base, *given)
     assert (status == 2 and told in complaint) if told else status == 3
 

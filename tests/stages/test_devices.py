@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from tests.processes import Cli
 from wsvs.core import leases
 from wsvs.core.errors import UserError
-from wsvs.stages import _devices, _job
+from wsvs.engine import devices, job
 
 JOB = """
 import os, sys, time
@@ -112,40 +112,40 @@ def config(devices: object) -> object:
 
 @pytest.fixture
 def three(monkeypatch, tmp_path):
-    monkeypatch.setattr(_devices, "visible", lambda cfg: ["a", "b", "c"])
+    monkeypatch.setattr(devices, "visible", lambda cfg: ["a", "b", "c"])
     monkeypatch.setattr(leases, "FOLDER", tmp_path / "locks")
-    monkeypatch.setenv(_devices.LEASED, "")
-    monkeypatch.delenv(_devices.LEASED)
+    monkeypatch.setenv(devices.LEASED, "")
+    monkeypatch.delenv(devices.LEASED)
 
 
-@pytest.mark.parametrize(("devices", "expected"), [
+@pytest.mark.parametrize(("asked", "expected"), [
     (1, [0]), (2, [0, 1]), (-1, [0, 1, 2]), ("auto", [0, 1, 2]), ([2], [2]), ([2, 0], [0, 2]),
 ])
-def test_as_many_as_the_trainer_asks_for(three, devices, expected):
+def test_as_many_as_the_trainer_asks_for(three, asked, expected):
     with ExitStack() as held:
-        assert _devices.lease(config(devices), held) == expected
-        assert _devices.lease(config(devices), held) == expected  # once for a job, whatever it asks
-        assert os.environ[_devices.LEASED] == ",".join(map(str, expected))
+        assert devices.lease(config(asked), held) == expected
+        assert devices.lease(config(asked), held) == expected  # once for a job, whatever it asks
+        assert os.environ[devices.LEASED] == ",".join(map(str, expected))
 
 
-@pytest.mark.parametrize("devices", [4, [3]])
-def test_more_than_there_are(three, devices):
+@pytest.mark.parametrize("asked", [4, [3]])
+def test_more_than_there_are(three, asked):
     with ExitStack() as held, pytest.raises(UserError, match="3 GPUs are visible"):
-        _devices.lease(config(devices), held)
+        devices.lease(config(asked), held)
 
 
 def test_a_rank_takes_what_its_job_has(three, monkeypatch):
-    monkeypatch.setenv(_devices.LEASED, "1,2")
+    monkeypatch.setenv(devices.LEASED, "1,2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     with ExitStack() as held:
-        assert _devices.lease(config(2), held) == [1, 2]
+        assert devices.lease(config(2), held) == [1, 2]
 
 
 def test_ranks_of_torchrun_keep_those_they_have(three, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with ExitStack() as held:
-        assert _devices.lease(config(2), held) is None
+        assert devices.lease(config(2), held) is None
 
 
 def test_on_a_cpu_nothing_is_leased(monkeypatch, tmp_path):
@@ -153,18 +153,18 @@ def test_on_a_cpu_nothing_is_leased(monkeypatch, tmp_path):
     cfg = config(2)
     cfg.trainer.accelerator = "cpu"
     with ExitStack() as held:
-        assert _devices.lease(cfg, held) is None
+        assert devices.lease(cfg, held) is None
     assert not (tmp_path / "locks").exists()
 
 
 def test_the_gpus_are_those_that_cuda_shows(monkeypatch):
     """In torch's order, by an id that does not depend on CUDA_VISIBLE_DEVICES."""
-    monkeypatch.setattr(_devices.CUDAAccelerator, "is_available", lambda: True)
-    monkeypatch.setattr(_devices.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(devices.CUDAAccelerator, "is_available", lambda: True)
+    monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(
-        _devices.torch.cuda, "get_device_properties", lambda number: OmegaConf.create({"uuid": f"id-{number}"})
+        devices.torch.cuda, "get_device_properties", lambda number: OmegaConf.create({"uuid": f"id-{number}"})
     )
-    assert _devices.visible(config(1)) == ["id-0", "id-1"]
+    assert devices.visible(config(1)) == ["id-0", "id-1"]
 
 
 @pytest.mark.parametrize(("variable", "expected"), [
@@ -174,4 +174,4 @@ def test_who_waits(monkeypatch, variable, expected):
     for name in ("WSVS_JOB", "WSVS_WAITS", "WANDB_SWEEP_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, "1 basic ")
-    assert _job.waits() == expected
+    assert job.waits() == expected

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
+from wsvs.config.groups import TaggedData
+from wsvs.config.stages import EvaluateSettings
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json, write_jsonl
 from wsvs.core.masks import write_mask
@@ -34,15 +35,10 @@ class FakeRun(SimpleNamespace):
 
 
 def run_on(folder, **settings) -> FakeRun:
-    section = {
-        "kind": "image", "split": None, "split_name": None, "classes": None, "names": None, "prediction_names": None,
-        "thresholds": None, "table": None, "boundary": False, "truth_offset": None, **settings,
-    }
-    cfg = OmegaConf.create({
-        "predictions": str(folder / "predictions"), "truth": str(folder / "truth"), "data": {"root": "???"},
-        "evaluate": section,
-    })
-    run = FakeRun(cfg=cfg, dir=folder / "run", skipped=[], said={})
+    told = evaluate.Settings(
+        TaggedData(), EvaluateSettings(**settings), str(folder / "predictions"), str(folder / "truth")
+    )
+    run = FakeRun(settings=told, inputs={}, dir=folder / "run", skipped=[], said={})
     evaluate.run(run)
     return run
 
@@ -77,9 +73,9 @@ def test_a_split_may_name_images_with_their_extension(masks):
 
 
 def test_missing_folders():
-    cfg = OmegaConf.create({"predictions": None, "truth": "x", "evaluate": {"kind": "image"}})
+    told = evaluate.Settings(TaggedData(), EvaluateSettings(), None, "x")
     with pytest.raises(UserError, match="nothing to score"):
-        evaluate.run(SimpleNamespace(cfg=cfg))
+        evaluate.run(SimpleNamespace(settings=told, inputs={}))
 
 
 def test_relevance_counts_frames_by_hand(masks):
@@ -90,10 +86,8 @@ def test_relevance_counts_frames_by_hand(masks):
     table = masks / "truth.tsv"
     rows = [f"v\t{t}\t{int(t >= 2)}" for t in range(6)]
     table.write_text("\n".join(["video\tframe\trelevant", *rows]) + "\n")
-    cfg = OmegaConf.create({
-        "predictions": str(folder), "truth": str(table), "evaluate": {"kind": "relevance"},
-    })
-    run = FakeRun(cfg=cfg, dir=masks / "run", skipped=[], said={})
+    told = evaluate.Settings(TaggedData(), EvaluateSettings(kind="relevance"), str(folder), str(table))
+    run = FakeRun(settings=told, inputs={}, dir=masks / "run", skipped=[], said={})
     evaluate.run(run)
     assert run.said["results"] == {"precision": 1.0, "recall": 0.75}
     assert run.said["counts"] == {"frames": 6, "relevant": 4, "chosen": 3}

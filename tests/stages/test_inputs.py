@@ -10,8 +10,8 @@ from PIL import Image
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
+from wsvs.data.inputs import find_files
 from wsvs.data.tag_sources import read_image_tags
-from wsvs.stages._inputs import find_files
 from wsvs.stages.predict import list_images
 
 

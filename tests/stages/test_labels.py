@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 from PIL import Image
 
+from wsvs.config.groups import TaggedData
+from wsvs.config.stages import EvaluateSettings
 from wsvs.core.classes import voc_palette
 from wsvs.core.errors import UserError
 from wsvs.core.masks import write_mask
@@ -33,12 +34,10 @@ class FakeRun(SimpleNamespace):
 def scored(
     folder: Path, kind: str = "image", truth: str = "truth", predictions: str = "predictions", **settings
 ) -> tuple[dict, FakeRun]:
-    keys = ("split", "split_name", "classes", "names", "prediction_names", "thresholds", "table", "truth_offset")
-    cfg = OmegaConf.create({
-        "predictions": str(folder / predictions), "truth": str(folder / truth), "data": {"root": "???"},
-        "evaluate": {**dict.fromkeys(keys), "kind": kind, "boundary": False, **settings},
-    })
-    run = FakeRun(cfg=cfg, dir=folder / "run", skipped=[], said={})
+    told = evaluate.Settings(
+        TaggedData(), EvaluateSettings(kind=kind, **settings), str(folder / predictions), str(folder / truth)
+    )
+    run = FakeRun(settings=told, inputs={}, dir=folder / "run", skipped=[], said={})
     evaluate.run(run)
     return json.loads((folder / "run" / "metrics.json").read_text()), run
 

@@ -6,9 +6,8 @@ import pytest
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from wsvs.core.errors import UserError
-from wsvs.stages import load_stage
-from wsvs.stages._launcher import check_launcher
-from wsvs.stages._lightning import PATIENCE, build_trainer
+from wsvs.engine.launcher import check_launcher
+from wsvs.engine.trainer import PATIENCE, build_trainer
 
 TWO = ("trainer=ddp", "trainer.devices=2")
 STEP = {"SLURM_STEP_ID": "0"}
@@ -90,8 +89,8 @@ def test_without_a_gpu_it_says_so(check, monkeypatch):
 def test_ranks_wait_for_the_slowest_as_long_as_it_takes(make_run):
     """Of a predict loop: Lightning's own patience ends after half an hour, with an error. One device waits not."""
     for words, expected in ((TWO, PATIENCE), ((*TWO, "trainer.strategy=auto"), PATIENCE), ((), None)):
-        run = make_run("stage=predict", "data.root=x", "trainer.accelerator=cpu", *words)
-        with run.opened(load_stage("evaluate")):
+        run = make_run("stage=evaluate", "data.root=x", "trainer.accelerator=cpu", *words)
+        with run.opened():
             strategy = build_trainer(run, use_distributed_sampler=False).strategy
         assert getattr(strategy, "_timeout", None) == expected
 
@@ -99,5 +98,5 @@ def test_ranks_wait_for_the_slowest_as_long_as_it_takes(make_run):
 @pytest.mark.parametrize("words", [("callbacks=none",), ("~callbacks.checkpoint",), ("callbacks.checkpoint=null",)])
 def test_a_training_that_nothing_would_keep_is_refused_before_it_begins(make_run, words):
     run = make_run("stage=encoder", "data.root=x", "trainer=cpu", *words)
-    with run.opened(load_stage("evaluate")), pytest.raises(UserError, match="no callback keeps a checkpoint"):
+    with run.opened(), pytest.raises(UserError, match="no callback keeps a checkpoint"):
         build_trainer(run, epochs=1, monitor="val/map")

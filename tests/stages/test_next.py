@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wsvs.config.check import check
 from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import write_mask
-from wsvs.stages import _status
-from wsvs.stages._next import next_command, next_line
+from wsvs.engine import status
+from wsvs.engine.next import next_command, next_line
 
 OWN = ["data.root=my images", "data.labels=labels.tsv", "retrieve.root=my_videos", "model.weights=null"]
 
@@ -24,7 +25,7 @@ def proposed(composed, tmp_path):
     def ask(*overrides: str, options=()) -> list[str]:
         cfg = composed(*overrides)
         run = tmp_path / "outputs/n" / cfg.stage / "r"
-        command = next_command(cfg, overrides, run, options)
+        command = next_command(cfg.stage, check(cfg), overrides, run, options)
         first, *words = shlex.split(command)
         assert first == "wsvs"
         composed(*[word for word in words if word not in options])
@@ -98,7 +99,8 @@ def test_a_command_with_a_word_to_fill_in_says_so(composed, tmp_path):
     told = {}
     for words in (["data.root=x"], ["data.root=x", "retrieve=youtube"]):
         overrides = ["stage=encoder", "name=n", *words]
-        told[len(words)] = next_line(composed(*overrides), overrides, tmp_path / "outputs/n/encoder/r")
+        settings, run = check(composed(*overrides)), tmp_path / "outputs/n/encoder/r"
+        told[len(words)] = next_line("encoder", settings, overrides, run)
     filling = "next, with your folder of videos in place of DIR: "
     assert told[1] == filling + "wsvs stage=retrieve name=n data.root=x retrieve.root=DIR"
     assert told[2] == "next: wsvs stage=retrieve name=n data.root=x retrieve=youtube"
@@ -117,10 +119,11 @@ def test_odd_names_come_through_the_shell_and_hydra(proposed, composed):
 
 
 def test_a_report_is_opened_and_nothing_is_proposed_of_nothing(composed, tmp_path):
-    cfg = composed("stage=report", "name=n")
-    command = next_command(cfg, ["stage=report"], Path("/a b/r"))
+    settings = check(composed("stage=report", "name=n"))
+    command = next_command("report", settings, ["stage=report"], Path("/a b/r"))
     assert shlex.split(command) == ["python3", "-m", "webbrowser", "file:///a%20b/r/report.html"]
-    assert next_command(composed("stage=export", "name=none"), ["stage=export", "name=none"], tmp_path) is None
+    nothing = check(composed("stage=export", "name=none"))
+    assert next_command("export", nothing, ["stage=export", "name=none"], tmp_path) is None
 
 
 def test_the_command_line_says_it_last_and_it_can_be_pasted(wsvs, judging, tmp_path, caplog):
@@ -138,8 +141,8 @@ def test_the_command_line_says_it_last_and_it_can_be_pasted(wsvs, judging, tmp_p
 def test_steps_of_a_pipeline_and_jobs_of_a_sweep_propose_nothing(wsvs, judging, monkeypatch, caplog):
     caplog.set_level("INFO", "wsvs")
     assert wsvs("-m", *judging, "seed=0,1", run_id="m")[0] == 0
-    monkeypatch.setattr(_status, "_part", [])
-    _status.begin_part()
+    monkeypatch.setattr(status, "_part", [])
+    status.begin_part()
     assert wsvs(*judging, run_id="p")[0] == 0
     wrote = [message for message in caplog.messages if message.startswith("wrote ")]
     assert len(wrote) == 4 and sum(message.endswith("sweep.csv") for message in wrote) == 1

@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
+from wsvs.config.check import check
+from wsvs.config.groups import FolderRetrieve, ModelSettings, TaggedData, YouTubeRetrieve
+from wsvs.config.stages import Check, PipelineSettings
 from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
-from wsvs.stages import STAGES, load_stage, pipeline
-from wsvs.stages._figures import judge
-from wsvs.stages._run import fingerprint, resolve_inputs
+from wsvs.engine.figures import judge
+from wsvs.engine.names import PIPELINE
+from wsvs.engine.registry import load_stage
+from wsvs.engine.resume import fingerprint
+from wsvs.engine.stage import home_of
+from wsvs.stages import pipeline
 from wsvs.stages.pipeline import Step, _links, plan, quote
 
 HARD = [
@@ -34,31 +39,32 @@ def test_quoted_values_are_read_back_unchanged(value):
     assert parse(f"key={quote(Path('/a b', value or '.'))}")[1] == str(Path("/a b", value or "."))
 
 
-def config(steps=None, **more):
-    base = {"input": None, "labels": None, "predictions": None, "truth": None, "pipeline": {"steps": steps},
-            "data": {"root": "im ages", "labels": "folders", "masks": None},
-            "retrieve": {"source": "folder", "root": "videos"}}
-    return OmegaConf.create({**base, **more})
+def config(steps=None, data=None, retrieve=None, **more):
+    return pipeline.Settings(
+        pipeline=PipelineSettings(steps=steps), data=TaggedData(**(data or {"root": "im ages"})),
+        retrieve=retrieve or FolderRetrieve(root="videos"), model=ModelSettings(),
+        **{**dict.fromkeys(("input", "labels", "predictions", "truth")), **more},
+    )
 
 
 def test_every_stage_once_in_order(tmp_path):
     steps = list(plan(config()))
-    assert [step.stage for step in steps] == ["data", *STAGES[:-1]]  # no true masks, so nothing to evaluate
+    assert [step.stage for step in steps] == ["data", *PIPELINE[:-1]]  # no true masks, so nothing to evaluate
     assert {step.label == step.stage for step in steps} == {True}
     assert steps[-1].set == ("input='im ages'", "labels='folders'") and all(not step.set for step in steps[:-1])
     table = tmp_path / "labels.tsv"
     table.touch()
     scored = list(plan(config(data={"root": "x", "labels": str(table), "masks": "truth dir"})))
-    assert [step.stage for step in scored] == ["data", *STAGES]
+    assert [step.stage for step in scored] == ["data", *PIPELINE]
     assert scored[-2].set == ("input='x'", f"labels='{table}'")
     assert scored[-1].set == ("predictions={predict}", "truth='truth dir'")
 
 
 def test_videos_are_asked_for_before_anything_runs():
     with pytest.raises(UserError, match=r"no folder of videos(.|\n)*retrieve=youtube"):
-        list(plan(config(retrieve={"source": "folder", "root": None})))
-    assert list(plan(config(retrieve={"source": "youtube"})))
-    assert list(plan(config([{"stage": "encoder"}], retrieve={"source": "folder", "root": None})))
+        list(plan(config(retrieve=FolderRetrieve())))
+    assert list(plan(config(retrieve=YouTubeRetrieve(source="youtube"))))
+    assert list(plan(config([{"stage": "encoder"}], retrieve=FolderRetrieve())))
 
 
 def test_what_the_command_names_is_left_alone(tmp_path):
@@ -84,7 +90,6 @@ def test_listed_steps():
         ([{"stage": "encoder"}, {"stage": "encoder"}], "two steps are called 'encoder'"),
         ([{"stage": "encoder"}, {"stage": "decoder", "label": "encoder"}], "two steps are called 'encoder'"),
         ([{"label": "x"}], "not a step"),
-        (["encoder"], "not a step: 'encoder'"),
         ([{"stage": "encoder", "sets": []}], "not a step"),
         ([{"stage": "encoder", "set": "encoder.lr=1"}], "set must be a list"),
     ],
@@ -107,19 +112,21 @@ def piped(wsvs, monkeypatch):
     def call(*words, run_id=None, broken=None):
         called = []
 
-        def played(command, overrides, name):
+        def played(overrides, name):
             cfg = compose("config", overrides)
             if cfg.stage == broken:
                 return 2
             called.append(f"{cfg.stage}/{name}")
-            inputs = resolve_inputs(cfg, load_stage(cfg.stage))
+            stage, settings = load_stage(cfg.stage), check(cfg)
+            inputs = {one: home_of(settings).require(one) for one in stage.needed(settings)}
             runs.write_summary(
                 Path(cfg.out, cfg.name, cfg.stage, name), stage=cfg.stage, started=0, overrides=overrides, inputs={},
-                counts={"passed over": 0}, results={"fingerprint": fingerprint(cfg, cfg.stage, inputs)},
+                counts={"passed over": 0}, results={"fingerprint": fingerprint(cfg, stage.decisive, inputs)},
             )
             return 0
 
         monkeypatch.setattr(pipeline, "call", played)
+        Path("x").mkdir(exist_ok=True)
         status, _, err = wsvs("stage=pipeline", "data.root=x", STEPS, *words, run_id=run_id)
         return status, called, err
 
@@ -191,7 +198,7 @@ def done(tmp_path):
 
 
 def checks(**more):
-    return OmegaConf.create({"figure": {"step": "A", "metric": "miou", **more}}), "figure"
+    return {"figure": Check(**{"step": "A", "metric": "miou", **more})}, "figure"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +228,7 @@ def test_difference_of_two_runs(done, tmp_path):
 
 
 def test_checks_can_be_taken_out(done):
-    assert judge(OmegaConf.create({"figure": None}), done) == {} and judge(None, done) == {} and judge({}, done) == {}
+    assert judge({"figure": None}, done) == {} and judge(None, done) == {} and judge({}, done) == {}
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def test_nothing_to_predict(tmp_path):
         listed(tmp_path / "nowhere", tmp_path)
     assert caught.value.where == f"input={tmp_path / 'nowhere'}"
     with pytest.raises(UserError, match="nothing to predict") as caught:
-        list_images(OmegaConf.create({"input": None, "predict": {}}), CLASSES)
+        list_images(OmegaConf.create({"input": None, "labels": None, "predict": {}}), CLASSES)
     assert "input=DIR" in str(caught.value)
     with pytest.raises(UserError, match="list of ids not found"):
         cfg = {"input": str(tmp_path), "labels": None, "predict": {"ids": "nowhere.txt", "tags": None}}

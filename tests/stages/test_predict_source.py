@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from omegaconf import OmegaConf
-
+from wsvs.config.stages import PredictSettings
 from wsvs.core.files import write_json
-from wsvs.stages.predict import needs
+from wsvs.core.runs import Home
+from wsvs.stages.predict import Settings, needs
 
 
 def asked(tmp_path, method="decoder", model="auto", checkpoint=None, **inputs):
-    return needs(OmegaConf.create({
-        "out": str(tmp_path), "name": "n", "debug": False, "inputs": {"adapt": None, "decoder": None, **inputs},
-        "predict": {"method": method, "model": model, "checkpoint": checkpoint},
-    }))
+    predict = PredictSettings(method=method, model=model, checkpoint=checkpoint)
+    return needs(Settings(predict, None, None, "32-true"), Home(str(tmp_path), "n", given=inputs))
 
 
 def test_which_checkpoint_is_used(tmp_path):

@@ -17,8 +17,8 @@ from tests.reports import Page, finish, make_world
 from wsvs.core.files import read_json, write_jsonl
 from wsvs.core.masks import write_mask
 from wsvs.core.pictures import heat
+from wsvs.engine.names import PIPELINE
 from wsvs.report.found import finished_runs
-from wsvs.stages import STAGES
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_what_is_not_there_is_left_out(wsvs, world, tmp_path):
 
 
 def found_in(world: Path) -> tuple[dict[str, Path], list[str]]:
-    return finished_runs(world / "out/n", STAGES, {})
+    return finished_runs(world / "out/n", PIPELINE, {})
 
 
 def test_folder_that_was_moved(wsvs, world, tmp_path):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from wsvs.config.check import check as check_settings
+from wsvs.config.stages import Check
 from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.masks import write_mask
+from wsvs.engine.registry import load_stage
 from wsvs.stages import reproduce
 from wsvs.stages.pipeline import plan
 
@@ -38,7 +42,7 @@ WORDS = ("stage=reproduce", "experiment=table4", "trainer=cpu")
 def test_rows_hold_the_papers_numbers_two_points_below(composed, row):
     stages, figures = ROWS[row]
     cfg = composed("stage=pipeline", f"experiment={row}")
-    steps = {step.stage: step.set for step in plan(cfg)}
+    steps = {step.stage: step.set for step in plan(pipeline_settings(cfg))}
     assert list(steps) == ["encoder", *stages.split()]
     assert steps.get("predict", ("predict.model=adapt",)) == (
         "predict.model=adapt" if "adapt" in steps or row == "table4" else "predict.model=decoder",
@@ -63,15 +67,22 @@ def test_table_2_has_every_class(composed):
     assert " | ".join(f"{number:.1f}" for number in numbers) in TABLES
 
 
+check = partial(Check, step="evaluate", metric="miou")
+
+
+def pipeline_settings(cfg):
+    return load_stage("pipeline").settings_of(check_settings(cfg))
+
+
 def test_mean_spread_and_bounds():
-    result = reproduce.held_against({0: 0.5, 1: 0.6, 2: 0.7}, {"low": 0.6, "high": None, "expected": 0.58})
+    result = reproduce.held_against({0: 0.5, 1: 0.6, 2: 0.7}, check(low=0.6, expected=0.58))
     assert result["mean"] == pytest.approx(0.6) and result["spread"] == pytest.approx(0.1)
     assert result["verdict"] == "PASS" and result["seeds"] == {"0": 0.5, "1": 0.6, "2": 0.7}
-    assert reproduce.held_against({0: 0.5}, {"low": 0.5, "high": 0.5})["verdict"] == "PASS"
-    assert reproduce.held_against({0: 0.5}, {"low": 0.51})["verdict"] == "FAIL"
-    assert reproduce.held_against({0: 0.5}, {"high": 0.49})["verdict"] == "FAIL"
-    assert reproduce.held_against({0: 0.5}, {})["spread"] is None
-    assert reproduce.held_against({0: math.nan}, {"low": 0.1})["verdict"] == "FAIL"
+    assert reproduce.held_against({0: 0.5}, check(low=0.5, high=0.5))["verdict"] == "PASS"
+    assert reproduce.held_against({0: 0.5}, check(low=0.51))["verdict"] == "FAIL"
+    assert reproduce.held_against({0: 0.5}, check(high=0.49))["verdict"] == "FAIL"
+    assert reproduce.held_against({0: 0.5}, check())["spread"] is None
+    assert reproduce.held_against({0: math.nan}, check(low=0.1))["verdict"] == "FAIL"
 
 
 @pytest.fixture
@@ -82,7 +93,7 @@ def played(monkeypatch, make_run):
         run = make_run(*WORDS, *words, run_id=run_id)
         home = Path(run.cfg.out, run.cfg.name, "pipeline").absolute()
 
-        def call(command, overrides, run_id):
+        def call(overrides, run_id):
             calls.append((overrides, run_id))
             answer = answers[int(run_id.rpartition("-seed")[2])]
             if isinstance(answer, int):
@@ -98,7 +109,7 @@ def played(monkeypatch, make_run):
             return 2 if "FAIL" in "".join(verdicts.values()) else 0
 
         monkeypatch.setattr(reproduce, "call", call)
-        with run.opened(reproduce):
+        with run.opened():
             try:
                 reproduce.run(run)
             except UserError as error:
@@ -136,10 +147,15 @@ def test_a_pipeline_that_breaks_stops_it(played):
     assert not (run.dir / runs.SUMMARY).exists()
 
 
-@pytest.mark.parametrize("seeds", ["[]", "[1,1]", "[a]", "[1.5]", "[true]", "3", "abc", "null"])
-def test_seeds_are_different_whole_numbers(played, seeds):
-    _, calls, error = played({}, f"reproduce.seeds={seeds}")
+def test_seeds_are_different(played):
+    _, calls, error = played({}, "reproduce.seeds=[1,1]")
     assert calls == [] and error is not None and error.where == "reproduce.seeds"
+
+
+@pytest.mark.parametrize("seeds", ["[]", "[a]", "[1.5]", "[true]", "3", "abc", "null"])
+def test_seeds_are_whole_numbers(make_run, seeds):
+    with pytest.raises(UserError, match="must be a list of whole numbers, got"):
+        make_run(*WORDS, f"reproduce.seeds={seeds}")
 
 
 def test_a_seed_beside_the_seeds_is_refused(played):

@@ -12,13 +12,16 @@ from PIL import Image
 
 from tests.retrieve.films import film, thumbnail
 from tests.retrieve.server import Site, status
+from wsvs.config.check import check
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_json
+from wsvs.engine.registry import load_stage
+from wsvs.lit.image_scorer import ImageScorer
 from wsvs.nets.model import NetConfig, SegmentationNet
+from wsvs.retrieve.closing import estimate
 from wsvs.retrieve.source import Candidate
-from wsvs.stages._retrieve import ImageScorer, chosen_classes, estimate
-from wsvs.stages.retrieve import needs
+from wsvs.retrieve.sources import chosen_classes
 from wsvs.video.reader import read_frames
 
 POLITE = ("retrieve.pause=[0,0]", "retrieve.backoff=0.001", "retrieve.retries=1", "retrieve.rate=1.0e+9")
@@ -139,11 +142,15 @@ def test_what_is_missing_is_said_first(wsvs, words, monkeypatch):
         assert code == 2 and expected in err, err
 
 
+def needed(cfg) -> tuple[str, ...]:
+    return load_stage("retrieve").needed(check(cfg))
+
+
 def test_the_encoder_is_needed_only_to_score(composed):
-    assert needs(composed("stage=retrieve", "data.root=x")) == ()
-    assert needs(composed("stage=retrieve", "data.root=x", "retrieve.score=true")) == ("encoder",)
-    assert needs(composed("stage=retrieve", "data.root=x", "retrieve=youtube")) == ("encoder",)
-    assert needs(composed("stage=retrieve", "data.root=x", "retrieve=urls", "retrieve.merge=d")) == ()
+    assert needed(composed("stage=retrieve", "data.root=x")) == ()
+    assert needed(composed("stage=retrieve", "data.root=x", "retrieve.score=true")) == ("encoder",)
+    assert needed(composed("stage=retrieve", "data.root=x", "retrieve=youtube")) == ("encoder",)
+    assert needed(composed("stage=retrieve", "data.root=x", "retrieve=urls", "retrieve.merge=d")) == ()
 
 
 def test_chosen_classes(composed):
@@ -151,11 +158,11 @@ def test_chosen_classes(composed):
     for given, expected in ((), known.names), (("retrieve.classes=dog",), ("dog",)), (
         ("retrieve.classes=['big bird',cat]",), ("big bird", "cat")
     ):
-        assert chosen_classes(composed("stage=retrieve", "data.root=x", *given), known).names == expected
+        settings = check(composed("stage=retrieve", "data.root=x", *given)).retrieve
+        assert chosen_classes(settings, known).names == expected
     with pytest.raises(UserError, match="videos of other classes"):
-        chosen_classes(
-            composed("stage=retrieve", "data.root=x", "retrieve.foreign=assign", "retrieve.classes=cat"), known
-        )
+        words = ("stage=retrieve", "data.root=x", "retrieve.foreign=assign", "retrieve.classes=cat")
+        chosen_classes(check(composed(*words)).retrieve, known)
 
 
 def test_scores_do_not_depend_on_what_else_is_in_the_batch(net, tmp_path):
@@ -173,7 +180,8 @@ def test_estimate(composed):
     cfg = composed("stage=retrieve", "data.root=x", "retrieve=youtube", "retrieve.pause=[1,3]", "retrieve.rate=1000000",
                    "retrieve.max_size=10000000")
     videos = [Candidate("a", "u", duration=100.0), Candidate("b", "u", duration=300.0), Candidate("c", "u")]
-    costs = estimate(cfg, [("cat", videos[0]), ("dog", videos[0]), ("cat", videos[1]), ("cat", videos[2])])
+    wanted = [("cat", videos[0]), ("dog", videos[0]), ("cat", videos[1]), ("cat", videos[2])]
+    costs = estimate(check(cfg).retrieve, wanted)
     assert costs["videos"] == 3 and costs["hours of video"] == pytest.approx(600 / 3600)  # 200 s for the unknown one
     size = 6.25e6 + 10e6 + 10e6  # the others are cut off at max_size
     assert costs["GB"] == pytest.approx(size / 1e9)

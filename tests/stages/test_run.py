@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from wsvs.config.check import check
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.core.runs import read_summary
-from wsvs.stages import STAGES, load_stage
-from wsvs.stages._run import Run, fingerprint, resolve_inputs, resolve_run_id
+from wsvs.engine.names import PIPELINE
+from wsvs.engine.registry import load_stage
+from wsvs.engine.resume import fingerprint, resolve_run_id
+from wsvs.engine.stage import home_of
 
 COMMAND = ["stage=encoder", "name=n", "data.root=x", "~callbacks.progress"]
 
@@ -134,22 +137,23 @@ def test_torchrun_without_an_id(monkeypatch):
         resolved()
 
 
-def opened(run: Run, stage=None):
-    return run.opened(load_stage(stage or run.stage))
+def resolve_inputs(cfg, stage: str) -> dict[str, Path]:
+    settings = check(cfg)
+    return {name: home_of(settings).require(name) for name in load_stage(stage).needed(settings)}
 
 
 def test_lock_refuses_a_second_process(make_run, locked):
     run = make_run("stage=evaluate", "data.root=x")
     run.dir.mkdir(parents=True)
     locked(run.dir)
-    with pytest.raises(UserError, match="another process works in this run directory") as caught, opened(run):
+    with pytest.raises(UserError, match="another process works in this run directory") as caught, run.opened():
         pass
     assert caught.value.where == str(run.dir)
 
 
 def test_lock_ends_with_the_run(make_run):
     for _ in range(2):
-        with opened(make_run("stage=evaluate", "data.root=x")):
+        with make_run("stage=evaluate", "data.root=x").opened():
             pass
 
 
@@ -161,28 +165,28 @@ def finish(stage: str, run_id: str, finished: float, debug=False) -> Path:
 
 def test_inputs_are_recorded_and_kept(make_run):
     first, shots = finish("encoder", "a", 1.0), finish("relevance", "a", 1.0)
-    with opened(make_run("stage=segment", "data.root=x")) as run:
+    with make_run("stage=segment", "data.root=x").opened() as run:
         assert run.inputs == {"encoder": first, "relevance": shots}
     record = read_json(run.dir / "inputs.json")
     assert record == {"encoder": str(first), "relevance": str(shots)}
     later = finish("encoder", "b", 2.0)
-    with opened(make_run("stage=segment", "data.root=x")) as again:  # what was begun goes on with what it began with
+    with make_run("stage=segment", "data.root=x").opened() as again:  # what was begun goes on with what it began with
         assert again.inputs["encoder"] == first
-    with opened(make_run("stage=segment", "data.root=x", run_id="new")) as new:
+    with make_run("stage=segment", "data.root=x", run_id="new").opened() as new:
         assert new.inputs["encoder"] == later
     named = ("stage=segment", "data.root=x", f"inputs.encoder={first}")
-    with opened(make_run(*named, run_id="named")) as run:
+    with make_run(*named, run_id="named").opened() as run:
         assert run.inputs["encoder"] == first
 
 
 def test_missing_input_leaves_no_record(make_run):
     run = make_run("stage=segment", "data.root=x")
-    with pytest.raises(UserError, match="no finished run of stage encoder"), opened(run):
+    with pytest.raises(UserError, match="no finished run of stage encoder"), run.opened():
         pass
     assert not (run.dir / "inputs.json").exists()
     finish("encoder", "a", 1.0)
     finish("relevance", "a", 1.0)
-    with opened(make_run("stage=segment", "data.root=x")) as run:
+    with make_run("stage=segment", "data.root=x").opened() as run:
         assert set(run.inputs) == {"encoder", "relevance"}
 
 
@@ -191,7 +195,7 @@ def test_other_ranks_read_the_record(make_run, monkeypatch):
     run.dir.mkdir(parents=True)
     write_json(run.dir / "inputs.json", {"encoder": "/e", "relevance": "/r"})
     monkeypatch.setenv("RANK", "1")
-    with opened(run):
+    with run.opened():
         assert run.inputs == {"encoder": Path("/e"), "relevance": Path("/r")}
     assert not (run.dir / "wsvs.log").exists()
     (run.dir / "inputs.json").unlink()
@@ -205,14 +209,14 @@ def test_debug_runs_are_input_of_debug_runs_only(composed):
     finish("encoder", "sweep/0", 3.0)
     decoder = finish("segment", "s", 1.0)
     words = ("stage=decoder", "data.root=x")
-    assert resolve_inputs(composed(*words), load_stage("decoder")) == {"encoder": real, "segment": decoder}
-    assert resolve_inputs(composed(*words, "debug=fast"), load_stage("decoder"))["encoder"] == quick
+    assert resolve_inputs(composed(*words), "decoder") == {"encoder": real, "segment": decoder}
+    assert resolve_inputs(composed(*words, "debug=fast"), "decoder")["encoder"] == quick
 
 
 def test_what_a_run_exports_does_not_reach_the_next(make_run, tmp_path):
     before, argv = dict(os.environ), ["wsvs", "stage=evaluate", "data.root=x"]
     handlers = list(logging.getLogger().handlers)
-    with opened(make_run("stage=evaluate", "data.root=x")) as run:
+    with make_run("stage=evaluate", "data.root=x").opened() as run:
         assert os.environ["WSVS_RUN_DIR"] == str(run.dir)
         os.environ["MASTER_PORT"] = "1"  # as Lightning sets
         logging.getLogger("wsvs").warning("a word for the log")
@@ -222,18 +226,18 @@ def test_what_a_run_exports_does_not_reach_the_next(make_run, tmp_path):
 
 def test_other_settings_in_one_directory_are_refused(make_run):
     """WSVS_RUN_ID or a SLURM number may repeat: half of one result and half of another make neither."""
-    with opened(make_run("stage=evaluate", "data.root=x")):
+    with make_run("stage=evaluate", "data.root=x").opened():
         pass
-    with opened(make_run("stage=evaluate", "data.root=x")):  # the same again goes on
+    with make_run("stage=evaluate", "data.root=x").opened():  # the same again goes on
         pass
     run = make_run("stage=evaluate", "data.root=x", "evaluate.kind=video")
-    with pytest.raises(UserError, match="begun with other settings") as caught, opened(run):
+    with pytest.raises(UserError, match="begun with other settings") as caught, run.opened():
         pass
     assert "WSVS_RUN_ID" in caught.value.remedy
 
 
 def prints(cfg, stage="segment", inputs=None):
-    return fingerprint(cfg, stage, inputs or {"encoder": Path("/a")})
+    return fingerprint(cfg, load_stage(stage).decisive, inputs or {"encoder": Path("/a")})
 
 
 @pytest.mark.parametrize(
@@ -288,10 +292,10 @@ def test_fingerprint_follows_the_sections_of_each_stage(composed):
     }
     before = composed("stage=encoder", "data.root=x")
     after = {key: composed("stage=encoder", "data.root=x", word) for key, word in changes.items()}
-    for stage in STAGES:
-        now = fingerprint(before, stage, {})
-        changed = {key for key, cfg in after.items() if fingerprint(cfg, stage, {}) != now}
-        sections = load_stage(stage).SECTIONS
+    for stage in PIPELINE:
+        sections = load_stage(stage).decisive
+        now = fingerprint(before, sections, {})
+        changed = {key for key, cfg in after.items() if fingerprint(cfg, sections, {}) != now}
         assert changed == {key for key in changes if {key, key.partition(".")[0]} & set(sections)}, stage
         assert set(sections) <= set(changes)
 
@@ -301,7 +305,7 @@ def test_a_run_that_is_refused_before_it_has_made_anything_forgets_its_inputs(ma
     """Else the same command would be refused for ever: it takes up the run, with the inputs that were mended since."""
     run = make_run("stage=evaluate", "data.root=x")
     for refused in (UserError("no shot is relevant", where="x", remedy="y"), ValueError("broken")):
-        with pytest.raises(type(refused)), opened(run):
+        with pytest.raises(type(refused)), run.opened():
             for name in made:
                 (run.dir / name).parent.mkdir(exist_ok=True)
                 (run.dir / name).touch()
@@ -313,14 +317,14 @@ def test_a_run_that_is_refused_before_it_has_made_anything_forgets_its_inputs(ma
 
 def test_finish_writes_the_summary_last_and_prints_the_table(make_run, capsys, caplog):
     caplog.set_level(logging.INFO)
-    with opened(make_run("stage=evaluate", "data.root=x", "debug=fast")) as run:
+    with make_run("stage=evaluate", "data.root=x", "debug=fast").opened() as run:
         run.skip("cat/1", "torn\n  where: f")
         assert not (run.dir / "summary.json").exists()
         run.finish(counts={"images": 3}, results={"mIoU": 0.51234}, supervision="image tags")
     summary = read_summary(run.dir)
     assert summary["counts"] == {"images": 3, "passed over": 1} and summary["debug"] is True
     assert summary["results"]["mIoU"] == 0.51234 and summary["supervision"] == "image tags"
-    assert summary["results"]["fingerprint"] == fingerprint(run.cfg, "evaluate", {})
+    assert summary["results"]["fingerprint"] == fingerprint(run.cfg, load_stage("evaluate").decisive, {})
     assert json.loads((run.dir / "skipped.json").read_text()) == [{"item": "cat/1", "reason": "torn\n  where: f"}]
     out = capsys.readouterr().out
     assert "0.5123" in out and "passed over" in out and "images" in out
@@ -335,7 +339,7 @@ def test_other_ranks_finish_silently(make_run, monkeypatch, capsys):
 
 
 def test_checkpoint_of_an_input(make_run):
-    with opened(make_run("stage=evaluate", "data.root=x")) as run:
+    with make_run("stage=evaluate", "data.root=x").opened() as run:
         run.inputs = {"encoder": Path("e")}
         with pytest.raises(UserError, match="this run has no checkpoint"):
             run.checkpoint("encoder")

@@ -15,16 +15,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from tests.processes import TWO_RANKS, only_run, summary
-from wsvs.__main__ import config_dir
 from wsvs.config.check import check
+from wsvs.config.files import config_dir
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import write_mask
-from wsvs.stages import ALL_STAGES, load_stage
-from wsvs.stages._figures import read_figure
-from wsvs.stages._objective import objective
-from wsvs.stages._run import LOCK
-from wsvs.stages._sweep import FIRST
+from wsvs.engine.figures import read_figure
+from wsvs.engine.names import stage_names
+from wsvs.engine.objective import objective
+from wsvs.engine.registry import load_stage
+from wsvs.engine.run import LOCK
+from wsvs.engine.sweep import FIRST
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 
@@ -82,7 +83,7 @@ def test_a_job_that_fails_stops_the_search_and_says_why(wsvs, search, no_collect
     status, _, told = wsvs(*search, "truth=nowhere")
     assert held_locks() == []
     assert status == 2 and "Traceback" not in told
-    assert told.endswith("error: folder of true masks not found\n  where: nowhere\n  next:  name an existing folder\n")
+    assert told.endswith("error: true masks not found\n  where: truth=nowhere\n  next:  check truth\n")
 
 
 def test_jobs_that_may_fail_are_passed_over(wsvs, search, tmp_path, caplog):
@@ -151,12 +152,12 @@ def test_the_shipped_search_is_over_settings_of_the_decoder(composed):
     for override in parsed:
         for end in ends[override.key_or_group](override.value()):
             check(composed("stage=decoder", "data.root=x", f"{override.key_or_group}={end}"))
-    assert sweeper.direction == "maximize" and load_stage("decoder").OBJECTIVE == "val/miou"
+    assert sweeper.direction == "maximize" and load_stage("decoder").objective == "val/miou"
 
 
 @pytest.mark.slow
 def test_every_figure_that_a_stage_names_is_one_that_it_writes(toy):
-    named = {stage: load_stage(stage).OBJECTIVE for stage in ALL_STAGES if hasattr(load_stage(stage), "OBJECTIVE")}
+    named = {stage: figure for stage in stage_names() if (figure := load_stage(stage).objective)}
     assert set(named) == {"encoder", "decoder", "adapt", "evaluate", "pipeline"}
     step, _, named["evaluate"] = named.pop("pipeline").partition(".")
     assert step == "evaluate"

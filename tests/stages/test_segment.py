@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from tests.films import make_film, make_sound, pictures, write_film
+from wsvs.config.check import check
 from wsvs.core.masks import read_mask, write_mask
-from wsvs.stages.segment import needs
+from wsvs.engine.registry import load_stage
 
 QUICK = (
     "stage=segment", "experiment=motion", "name=n", "out=out", "trainer=cpu", "logger=none", "segment.workers=0",
@@ -219,7 +220,7 @@ def test_mistakes_are_told(wsvs, tmp_path):
 
 def test_runs_that_are_read(composed):
     def read(*words):
-        return needs(composed("stage=segment", *words))
+        return load_stage("segment").needed(check(composed("stage=segment", *words)))
 
     assert read() == ("encoder", "relevance") and read("segment.lambda_a=0") == ("encoder", "relevance")
     assert read("videos=v") == ("encoder",) and read("videos=v", "experiment=full") == ("encoder",)

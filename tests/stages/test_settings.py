@@ -15,7 +15,7 @@ from wsvs.config.describe import values_of
 from wsvs.config.root import Settings
 from wsvs.config.store import NODES
 from wsvs.core.errors import UserError
-from wsvs.stages import STEPS
+from wsvs.engine.names import PIPELINE
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_precision_that_is_not_ours_is_refused(composed, stage, precision):
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed", "64-true"])
 def test_the_precisions_of_each_stage(composed, precision):
-    for stage in STEPS:
+    for stage in ("data", *PIPELINE, "submit"):
         cfg = composed(f"stage={stage}", "data.root=x", f"trainer.precision={precision}")
         if (stage, precision) == ("segment", "64-true"):
             with pytest.raises(UserError, match="segment has no precision 64-true"):

@@ -12,12 +12,12 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from wsvs.__main__ import config_dir
 from wsvs.config.check import check
+from wsvs.config.files import config_dir
 from wsvs.core.files import read_json, write_json, write_text
 from wsvs.core.masks import write_mask
 from wsvs.core.sweeps import read_sweep
-from wsvs.stages.segment import segment_settings
+from wsvs.video.settings import SegmentSettings
 
 SWEEPS = {  # sweep: (stage, number of jobs)
     "seeds": ("decoder", 5), "learning_rate": ("decoder", 6), "terms": ("segment", 4), "smoothness": ("segment", 27),
@@ -63,9 +63,9 @@ def test_each_job_is_another_configuration_that_the_stage_takes(composed, name):
     made = set()
     for words in jobs(name):
         cfg = composed(f"stage={stage}", f"sweep={name}", "data.root=x", *words)
-        check(cfg)
-        if stage == "segment":
-            segment_settings(cfg)  # its constructor takes the values
+        settings = check(cfg)
+        if stage == "segment":  # its constructor takes the values
+            SegmentSettings.of(settings.segment, 0)
         made.add(json.dumps(OmegaConf.to_container(cfg), sort_keys=True))
     assert len(made) == number
 
@@ -137,8 +137,8 @@ def test_a_parallel_job_that_fails_leaves_the_others_alone(cli, tmp_path):
         status=2,
     )
     [run] = (tmp_path / "outputs" / "n" / "evaluate").iterdir()
-    assert said.count("error: folder of predicted masks not found") == 1 and "Traceback" not in said
-    assert "folder of predicted masks not found" in read_json(run / "1" / "job.json")["failed"]
+    assert said.count("error: predicted masks not found") == 1 and "Traceback" not in said
+    assert "predicted masks not found" in read_json(run / "1" / "job.json")["failed"]
     assert read_json(run / "0" / "job.json") == {"objective": "miou", "value": 1.0, "direction": None}
     words = ("-m", *EVALUATE, "seed=0", "hydra/launcher=joblib")
     cli.run(*words, cwd=tmp_path, status=1, sabotage="metrics.json|0|0|kill", WSVS_RUN_ID="killed")
@@ -178,16 +178,16 @@ def test_a_sweep_ends_with_its_jobs_in_a_table_the_best_first(wsvs, tmp_path, ca
     for row in rows[:3]:
         assert float(row["miou"]) == read_json(folder / row["job"] / "metrics.json")["miou"]
     assert rows[3]["state"] == "failed" and rows[3]["miou"] == ""
-    assert rows[3]["reason"] == "folder of predicted masks not found; where: nowhere; next:  name an existing folder"
+    assert rows[3]["reason"] == "predicted masks not found; where: predictions=nowhere; next:  check predictions"
     table = out[out.index("4 jobs, by miou, highest first") :]
     assert table.index("masks/0") < table.index("masks/1") < table.index("masks/2") < table.index("nowhere")
-    assert "job 2 failed: folder of predicted masks not found" in caplog.text
+    assert "job 2 failed: predicted masks not found" in caplog.text
     wsvs("stage=report", "name=n")
     [page] = (tmp_path / "outputs" / "n" / "report").glob("*/report.html")
     text = page.read_text()
     section = text[text.index("evaluate, r: miou, the highest first") :]
     assert section.index("masks/0") < section.index("masks/1") < section.index("masks/2") < section.index("nowhere")
-    assert "failed: folder of predicted masks not found" in section
+    assert "failed: predicted masks not found" in section
 
 
 @pytest.mark.slow

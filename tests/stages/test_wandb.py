@@ -15,9 +15,10 @@ from omegaconf import OmegaConf
 from tests.wandb_file import Written, read
 from wsvs.config.check import check
 from wsvs.core.masks import write_mask
-from wsvs.stages import _wandb
-from wsvs.stages._artifacts import build, describe, masks_below
-from wsvs.stages._wandb import Wandb, numbers, tracked
+from wsvs.engine import wandb as engine_wandb
+from wsvs.engine.artifacts import build, describe, masks_below
+from wsvs.engine.registry import load_stage
+from wsvs.engine.wandb import Wandb, numbers, tracked
 
 SWEEP = Path(__file__).parents[2] / "docs" / "wandb_sweep.yaml"
 EVALUATE = (
@@ -129,7 +130,7 @@ def test_without_a_login_it_says_what_to_do_before_any_work(wsvs, masks, monkeyp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "method"), [(_wandb.Tracker, "_tables"), ("wandb", "teardown")])
+@pytest.mark.parametrize(("place", "method"), [(engine_wandb.WandbTracker, "_tables"), ("wandb", "teardown")])
 def test_what_cannot_be_logged_loses_nothing(wsvs, masks, monkeypatch, place, method):
     def broken(*_):
         raise RuntimeError("the server is on fire")
@@ -159,7 +160,7 @@ def test_what_wandb_refuses_is_named_by_its_variable(wsvs, masks, monkeypatch, v
 def test_the_alias_of_an_artifact_is_of_one_run_alone(make_run, place, alias):
     """In an array too, whose tasks are no jobs of a sweep of Hydra's."""
     run = make_run("stage=segment", "data.root=x", run_id=place)
-    [made] = describe(run, models=True, masks="manifest")
+    [made] = describe(run, ("masks",), models=True, masks="manifest")
     assert made["alias"] == alias
 
 
@@ -181,7 +182,7 @@ def test_other_ranks_and_other_loggers_never_import_wandb(make_run, monkeypatch,
     monkeypatch.setitem(sys.modules, "wandb", None)  # an import would raise
     if words:
         monkeypatch.setenv("RANK", "1")
-    with tracked(run):
+    with tracked(run, load_stage("evaluate")):
         assert run.tracker is None
 
 

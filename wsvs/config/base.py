@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, validate_call
@@ -14,6 +15,7 @@ class Section(BaseModel):
     """Base of every section. Values are not converted: `true` is not a number, and 1e4 is not an integer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
+    made: ClassVar[bool] = False  # what it names on disk is made, or unpacked, when it is first needed
 
     def replaced(self, **changes: Any) -> Self:
         """The same with other values, which are checked too."""
@@ -33,22 +35,51 @@ class Section(BaseModel):
 checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
 
 
-def option(default: Any = REQUIRED, help: str = "", *, unit: str = "", **more: Any) -> Any:
+class Group(Section):
+    """A section of a plugin's, whose settings only the plugin knows."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """What a setting that names a file, a folder or several of them has to find on disk.
+
+    Attributes:
+        what: As "folder of images".
+        kind: "folder", "file", "any" of the two, or "pattern", which may also be one with wildcards, or a list.
+        words: Values that are no paths.
+    """
+
+    what: str
+    kind: Literal["folder", "file", "any", "pattern"] = "folder"
+    words: tuple[str, ...] = ()
+
+
+def option(
+    default: Any = REQUIRED, help: str = "", *, unit: str = "", path: OnDisk | None = None, **more: Any
+) -> Any:
     """One setting.
 
     Args:
         default: Its default; left out if the user has to give a value.
         help: One line for --help and the docs.
         unit: Unit of a number, such as px or s.
+        path: What it has to find on disk, for the stages that name it among their `paths`.
     """
-    if default == REQUIRED:
-        return Field(default=None, description=help, json_schema_extra={"unit": unit, "required": True}, **more)
-    return Field(default=default, description=help, json_schema_extra={"unit": unit}, **more)
+    extra = {"unit": unit, "path": path, "required": default == REQUIRED}
+    return Field(default=None if default == REQUIRED else default, description=help, json_schema_extra=extra, **more)
 
 
 def is_required(name: str, section: type[Section]) -> bool:
     extra = section.model_fields[name].json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("required"))
+
+
+def path_of(name: str, section: type[Section]) -> OnDisk | None:
+    extra = section.model_fields[name].json_schema_extra
+    found = extra.get("path") if isinstance(extra, dict) else None
+    return found if isinstance(found, OnDisk) else None
 
 
 def unit_of(name: str, section: type[Section]) -> str:

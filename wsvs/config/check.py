@@ -12,9 +12,10 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import ValidationError
 
-from wsvs.config.base import Section
+from wsvs.config.base import Group, Section
 from wsvs.config.describe import is_list, is_text, values_of
-from wsvs.config.root import DATA, LOGGERS, SOURCES, Settings
+from wsvs.config.groups import OtherRetrieve
+from wsvs.config.root import DATA, LOGGERS, OUTSIDE, SOURCES, Settings
 from wsvs.core.errors import UserError
 
 _MISSING = object()
@@ -36,15 +37,16 @@ def check(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
     for prefix, section in parts.items():
         _make_texts(cfg, section, prefix, overrides)
     given = _plain(cfg)
+    found: dict[str, Section] = {}
     for prefix, section in parts.items():
-        node = given if not prefix else _at(given, prefix)
+        node = _at(given, prefix) if prefix else {key: given[key] for key in given if key not in parts}
         try:
-            found = section.model_validate_json(json.dumps(node, default=str))
+            found[prefix] = section.model_validate_json(json.dumps(node, default=str))
         except ValidationError as error:
             raise _refusal(error, section, prefix, given, overrides) from None
-        if not prefix:
-            settings = found
+    settings = found.pop("")
     assert isinstance(settings, Settings)
+    settings = settings.model_copy(update={key: one for key, one in found.items() if "." not in key})
     if settings.trainer.precision == "64-true" and given.get("stage") in ("segment", "pipeline", "reproduce"):
         raise UserError(  # Lightning cannot convert its shots
             "stage segment has no precision 64-true", where="trainer.precision", remedy="use trainer.precision=32-true"
@@ -53,14 +55,16 @@ def check(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
 
 
 def _groups(cfg: DictConfig) -> dict[str, type[Section]]:
-    """{prefix: section} of the groups, by their choice; those of plugins have no section."""
-    found = {
-        "data": DATA.get(str(cfg.get("data", {}).get("_target_", ""))),
-        "retrieve": SOURCES.get(str(cfg.get("retrieve", {}).get("source", ""))),
+    """{prefix: section} of the groups whose choice decides which section they are, and of stages from outside."""
+    found: dict[str, type[Section]] = {
+        "data": DATA.get(str(cfg.get("data", {}).get("_target_", "")), Group),
+        "retrieve": SOURCES.get(str(cfg.get("retrieve", {}).get("source", "")), OtherRetrieve),
+        **OUTSIDE,
     }
     for name, logger in (cfg.get("logger") or {}).items():
-        found[f"logger.{name}"] = LOGGERS.get(str((logger or {}).get("_target_", "")))
-    return {prefix: section for prefix, section in found.items() if section is not None}
+        if (section := LOGGERS.get(str((logger or {}).get("_target_", "")))) is not None:
+            found[f"logger.{name}"] = section
+    return found
 
 
 def _plain(node: DictConfig | ListConfig) -> Any:
@@ -185,7 +189,7 @@ def _refusal(
     problem = f"{each}{key} must be {'one text' if each else values_of(field)}, got {value!r}"
     if field.annotation is bool:
         remedy = f"write {key}=true or {key}=false"
-    elif many and not isinstance(value, list) and " or a list" not in problem:
+    elif many and value is not None and not isinstance(value, list) and " or a list" not in problem:
         remedy = f"write {key}=[{value}]"
     elif is_text(field.annotation, field.metadata):
         remedy = quoting(key, many)
@@ -231,7 +235,7 @@ def source_of(key: str, overrides: Sequence[str]) -> str:
 def all_keys() -> set[str]:
     """Every setting of a command, including those of all choices of the groups."""
     found = {key for key, *_ in fields_below(Settings)}
-    for group, choices in (("data", DATA), ("retrieve", SOURCES)):
+    for group, choices in (("data", DATA), ("retrieve", SOURCES), *((key, {key: one}) for key, one in OUTSIDE.items())):
         for section in choices.values():
             found |= {key for key, *_ in fields_below(section, group)}
     return found | {key for section in LOGGERS.values() for key, *_ in fields_below(section, "logger.wandb")}

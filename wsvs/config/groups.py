@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import ConfigDict, model_validator
@@ -12,6 +12,7 @@ from wsvs.config.base import (
     AtLeast0,
     BelowOne,
     Natural,
+    OnDisk,
     Positive,
     Range,
     Section,
@@ -30,7 +31,10 @@ class ModelSettings(Section):
     """The networks (sections 3.1 and 3.3), described once: later stages take them from the checkpoint."""
 
     backbone: Text = option("vgg16", "name of the pre-trained network")
-    weights: Text | None = option(None, "path or URL of its state dict as published, such as torchvision's")
+    weights: Text | None = option(
+        None, "path or URL of its state dict as published, such as torchvision's",
+        path=OnDisk("weights", "file", words=("timm",)),
+    )
     sha256: Text | None = option(None, "SHA-256 of the weights, hex; a URL needs one")
     image_size: Annotated[int, Ge(16)] = option(320, "longest side at which images enter the network", unit="px")
     scales: list[Above0] = option(
@@ -63,17 +67,27 @@ class TaggedData(Section):
     """Tagged images of your own."""
 
     target: Text = option("wsvs.data.tagged.TaggedImages", "class that reads them", alias="_target_")
-    root: Text | None = option(help="folder of images")
-    labels: Text = option("folders", "table, folder of VOC XML files, or `folders`: root/<class>/<image>")
+    root: Text | None = option(help="folder of images", path=OnDisk("folder of images"))
+    labels: Text = option(
+        "folders", "table, folder of VOC XML files, or `folders`: root/<class>/<image>",
+        path=OnDisk("table of tags", "any", words=("folders",)),
+    )
     classes: SomeTexts | None = option(None, "names in the order of the labels 1, 2, ...; null = all tags, sorted")
-    train: Text | None = option(None, "file of the ids to train on, one per line; null = all that are not in val")
-    val: Text | None = option(None, "file of the held-out ids; null = about every tenth of train")
+    train: Text | None = option(
+        None, "file of the ids to train on, one per line; null = all that are not in val",
+        path=OnDisk("list of ids", "file"),
+    )
+    val: Text | None = option(
+        None, "file of the held-out ids; null = about every tenth of train", path=OnDisk("list of ids", "file")
+    )
     unknown_tags: Literal["error", "drop"] = option("error", "for a tag that is not in classes: error or drop")
     masks: Text | None = option(None, "folder of true masks <id>.png; only stage evaluate reads them")
 
 
 class VocData(TaggedData):
     """PASCAL VOC 2012 (docs/tables.md)."""
+
+    made: ClassVar[bool] = True
 
     folder: Text = option("datasets/VOC2012", "the download")
     prepared: Text = option(
@@ -86,6 +100,8 @@ class VocData(TaggedData):
 
 class SyntheticData(TaggedData):
     """The toy world."""
+
+    made: ClassVar[bool] = True
 
     folder: Text = option("${out}/${name}/world", "folder of the generated data")
     world: dict[str, Any] = option({}, "sizes and difficulty of the data: wsvs.data.world_settings")
@@ -106,7 +122,9 @@ class RetrieveSettings(Section):
 
     source: Text = option("folder", "set by retrieve=folder, urls or youtube")
     classes: Text | SomeTexts | None = option(None, "only these, e.g. [cat,dog]; null = data.classes")
-    merge: Text | None = option(None, "folder of a sweep over classes: merge its jobs into one run")
+    merge: Text | None = option(
+        None, "folder of a sweep over classes: merge its jobs into one run", path=OnDisk("folder of a sweep")
+    )
     threshold: Share = option(0.8, "thumbnails and key frames must score more than this")
     key_frames: Positive = option(15, "largest number of key frames kept per video, the best ones")
     window: Above0 = option(2.0, "time to keep before and after each of them", unit="s")
@@ -117,11 +135,21 @@ class RetrieveSettings(Section):
     max_hours: AtLeast0 | None = option(None, "time since the run began after which no further video starts", unit="h")
 
 
+class OtherRetrieve(RetrieveSettings):
+    """A source of a plugin's, which may have settings of its own."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class FolderRetrieve(RetrieveSettings):
     """Videos of a local folder."""
 
-    root: Text | SomeTexts | None = option(None, "videos: a folder, a file, a pattern, or a list of these")
-    labels: Text | None = option(None, "table: video, class; null = root/<class>/<video>")
+    root: Text | SomeTexts | None = option(
+        None, "videos: a folder, a file, a pattern, or a list of these", path=OnDisk("folder of videos", "pattern")
+    )
+    labels: Text | None = option(
+        None, "table: video, class; null = root/<class>/<video>", path=OnDisk("table of classes", "file")
+    )
     foreign: Literal["skip", "assign"] = option(
         "skip", "videos without a class of the data: skip, or assign them to classes as distractors"
     )
@@ -166,7 +194,9 @@ class WebRetrieve(RetrieveSettings):
 class UrlsRetrieve(WebRetrieve):
     """A list of URLs."""
 
-    file: Text | None = option(None, "table (tsv, csv) with the columns url and class")
+    file: Text | None = option(
+        None, "table (tsv, csv) with the columns url and class", path=OnDisk("list of addresses", "file")
+    )
     per_list: Positive = option(50, "largest number of videos of a URL that leads to a playlist or a channel")
 
 
@@ -209,7 +239,7 @@ class TrainerSettings(Section):
 class WandbSettings(Section):
     """Weights & Biases (docs/tracking.md)."""
 
-    target: Text = option("wsvs.stages._wandb.Wandb", "class", alias="_target_")
+    target: Text = option("wsvs.engine.wandb.Wandb", "class", alias="_target_")
     project: Text = option("wsvs", "project")
     entity: Text | None = option(None, "user or team; null = yours")
     group: Text = option("${name}", "group of the run")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from wsvs.config.base import REQUIRED, Section, is_required, unit_of
 from wsvs.config.check import fields_below
 from wsvs.config.describe import values_of
-from wsvs.config.root import DATA, LOGGERS, SOURCES, Settings
+from wsvs.config.root import DATA, LOGGERS, OUTSIDE, SOURCES, Settings
 
 
 class Row(NamedTuple):
@@ -24,6 +24,7 @@ class Row(NamedTuple):
 def rows(prefix: str) -> Iterator[Row]:
     """The settings of a section (`segment`), of all choices of a group (`retrieve`), or one (`seed`)."""
     groups: dict[str, dict[str, type[Section]]] = {"data": DATA, "retrieve": SOURCES, "logger": LOGGERS}
+    groups |= {key: {key: section} for key, section in OUTSIDE.items()}
     name, _, choice = prefix.partition("/")
     found: dict[str, Row] = {}
     if name in groups:

@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from wsvs.config.base import Section, SomeTexts, Text, Texts, option
+from wsvs.config.base import OnDisk, Section, SomeTexts, Text, Texts, option
 from wsvs.config.groups import (
     FolderRetrieve,
     ModelSettings,
+    RetrieveSettings,
     SyntheticData,
     TaggedData,
     TrainerSettings,
@@ -41,7 +42,9 @@ DATA: dict[str, type[Section]] = {
     "wsvs.data.youtube_objects.YouTubeObjects": VideoData,
 }
 SOURCES: dict[str, type[Section]] = {"folder": FolderRetrieve, "urls": UrlsRetrieve, "youtube": YouTubeRetrieve}
-LOGGERS: dict[str, type[Section]] = {"wsvs.stages._wandb.Wandb": WandbSettings}
+OUTSIDE: dict[str, type[Section]] = {}  # sections of stages that other packages have
+OUTSIDE_INPUTS: dict[str, None] = {}  # stages whose runs those read, and they themselves
+LOGGERS: dict[str, type[Section]] = {"wsvs.engine.wandb.Wandb": WandbSettings}
 
 
 class Settings(Section):
@@ -65,15 +68,22 @@ class Settings(Section):
     inputs: Inputs = option(Inputs(), "runs to read, by stage")
     dry_run: bool = option(False, "stage retrieve: search and score thumbnails only, and estimate a full run's cost")
     videos: Text | SomeTexts | None = option(
-        None, "videos to segment: folder, file, pattern, or list of these; null = the shots of a relevance run"
+        None, "videos to segment: folder, file, pattern, or list of these; null = the shots of a relevance run",
+        path=OnDisk("folder of videos", "pattern"),
     )
     frame_rate: float = option(24.0, "rate of folders of numbered images", gt=0, unit="frames/s")
-    input: Text | None = option(None, "folder of images; or an image, a video, or a pattern such as photos/*.jpg")
-    labels: Text | None = option(
-        None, "table of tags of `input`, as data.labels (null = predict them), or of classes of `videos`"
+    input: Text | None = option(
+        None, "folder of images; or an image, a video, or a pattern such as photos/*.jpg",
+        path=OnDisk("image, video or folder", "pattern"),
     )
-    predictions: Text | None = option(None, "folder of masks to score, or to export")
-    truth: Text | None = option(None, "folder of true masks")
+    labels: Text | None = option(
+        None, "table of tags of `input`, as data.labels (null = predict them), or of classes of `videos`",
+        path=OnDisk("table of tags", "any", words=("folders",)),
+    )
+    predictions: Text | None = option(
+        None, "folder of masks to score, or to export", path=OnDisk("predicted masks", "any")
+    )
+    truth: Text | None = option(None, "folder of true masks", path=OnDisk("true masks", "any"))
     encoder: EncoderSettings = option(EncoderSettings(), "stage encoder")
     relevance: RelevanceSettings = option(RelevanceSettings(), "stage relevance")
     segment: SegmentSettings = option(SegmentSettings(), "stage segment")
@@ -88,6 +98,6 @@ class Settings(Section):
     export: ExportSettings = option(ExportSettings(), "stage export")
     model: ModelSettings = option(ModelSettings(), "the networks")
     trainer: TrainerSettings = option(TrainerSettings(), "Lightning's trainer")
-    data: dict[str, Any] = option({}, "the tagged images")
-    retrieve: dict[str, Any] = option({}, "the source of videos")
+    data: Section = option(Section(), "the tagged images")
+    retrieve: RetrieveSettings = option(RetrieveSettings(), "the source of videos")
     logger: dict[str, Any] = option({}, "loggers by name")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, Lt, MinLen
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from wsvs.config.base import (
     Above0,
     AtLeast0,
     BelowOne,
     Natural,
+    OnDisk,
     Positive,
     Range,
     Section,
@@ -129,7 +130,9 @@ class Energy(Section):
 class SegmentLoop(Section):
     """How stage segment processes its videos; of these `cuts`, `max_frames` and `min_confidence` change masks."""
 
-    checkpoint: Text | None = option(None, "checkpoint file of an encoder, instead of inputs.encoder")
+    checkpoint: Text | None = option(
+        None, "checkpoint file of an encoder, instead of inputs.encoder", path=OnDisk("checkpoint", "file")
+    )
     max_frames: Positive = option(100, "frames per graph; longer shots are split", unit="frames")
     attention_batch: Positive = option(8, "frames whose attention is computed at once")
     workers: Natural = option(1, "processes that read frames and compute superpixels and flow, per device")
@@ -188,7 +191,7 @@ class PredictSettings(Section):
     model: Literal["auto", "encoder", "decoder", "adapt"] = option(
         "auto", "stage of the model: encoder, decoder or adapt; auto = the last of them that is finished"
     )
-    checkpoint: Text | None = option(None, "checkpoint file, instead of a run's")
+    checkpoint: Text | None = option(None, "checkpoint file, instead of a run's", path=OnDisk("checkpoint", "file"))
     method: Method = option("decoder", "decoder, attention, or the mean of both")
     class_threshold: Share | Literal["auto"] = option(
         0.6, "score from which a class counts as present; auto: per class, chosen on held-out tags"
@@ -202,7 +205,9 @@ class PredictSettings(Section):
     tags: SomeTexts | None = option(
         None, "classes of every image of input, e.g. [cat,dog]; null = those in labels, else predicted"
     )
-    ids: Text | None = option(None, "file with the ids to predict; null = every image of input")
+    ids: Text | None = option(
+        None, "file with the ids to predict; null = every image of input", path=OnDisk("list of ids", "file")
+    )
     overlay: bool = option(True, "write images and videos with the masks and a legend drawn over them, in overlay/")
     scores: bool = option(False, "keep the probabilities (float16) for a scan of thresholds")
     workers: Natural = option(1, _READERS + "images, per device")
@@ -214,7 +219,9 @@ class EvaluateSettings(Section):
     kind: Literal["image", "video", "relevance"] = option(
         "image", "image; video for folders <video>/%05d.png or a segment run; relevance for a relevance run"
     )
-    split: Text | None = option(None, "file with the ids to score; null = every mask in truth")
+    split: Text | None = option(
+        None, "file with the ids to score; null = every mask in truth", path=OnDisk("list of ids", "file")
+    )
     split_name: Text | None = option(None, "name printed with every figure; null = that of the split file or of truth")
     classes: SomeTexts | None = option(None, "names to average over, e.g. [background,cat]; null = all")
     names: SomeTexts | None = option(
@@ -227,16 +234,29 @@ class EvaluateSettings(Section):
         None, "number of the first true label, or frame (kind=video): 1 if they count from 1; null = 0, or detected"
     )
     thresholds: list[Share] | None = option(None, "background thresholds to scan over predictions/scores (an oracle)")
-    table: Text | None = option(None, "kind=video: table of video and class")
+    table: Text | None = option(None, "kind=video: table of video and class", path=OnDisk("table of classes", "file"))
     boundary: bool = option(False, "kind=video: also the boundary measure F of every frame; slower")
 
 
 class SubmitSettings(Section):
     """Stage submit (Table 3)."""
 
-    ids: Text | None = option(None, "file with the ids that the server expects: test.txt")
+    ids: Text | None = option(
+        None, "file with the ids that the server expects: test.txt", path=OnDisk("list of ids", "file")
+    )
     competition: Literal["comp5", "comp6"] = option("comp6", "comp5: trained on VOC's data only; comp6: other data too")
     split: Text = option("test", "part of the folder's name in the archive")
+
+
+class Check(Section):
+    """What is expected of a figure of a finished run."""
+
+    step: str = option(help="label of the step")
+    metric: str = option(help="dotted name in its metrics.json, or in the results of its summary.json")
+    minus: str | None = option(None, "step whose figure is subtracted")
+    low: float | None = option(None, "smallest value; null = no bound")
+    high: float | None = option(None, "largest value; null = no bound")
+    expected: float | str | None = option(None, "value of the committed run")
 
 
 class PipelineSettings(Section):
@@ -245,7 +265,9 @@ class PipelineSettings(Section):
     steps: list[dict[str, Any]] | None = option(
         None, "list of {stage, label, set: [overrides]}; null = every stage once"
     )
-    checks: dict[str, Any] | None = option({}, "expected figures: {name: {step, metric, minus, low, high, expected}}")
+    checks: dict[str, Check | None] | None = option(
+        {}, "expected figures: {name: {step, metric, minus, low, high, expected}}"
+    )
 
 
 class ReportSettings(Section):
@@ -273,6 +295,8 @@ class ReproduceSettings(Section):
 
 class Inputs(Section):
     """Runs to read, by stage; null = the last finished one of this name."""
+
+    model_config = ConfigDict(extra="allow")  # stages from other packages may read more
 
     encoder: Text | None = option(None, "encoder run to read; null = the last finished one")
     retrieve: Text | None = option(None, "retrieve run")

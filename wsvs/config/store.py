@@ -17,7 +17,7 @@ from wsvs.config.groups import (
     WandbSettings,
     YouTubeRetrieve,
 )
-from wsvs.config.root import Settings
+from wsvs.config.root import OUTSIDE, OUTSIDE_INPUTS, Settings
 
 # Not within the groups: Hydra would offer them beside the files of conf/, as values that can be chosen.
 NODES: dict[str, type[Section]] = {
@@ -32,6 +32,8 @@ def register() -> None:
     """Register the defaults with Hydra. Can be called repeatedly."""
     store = ConfigStore.instance()
     main = {key: value for key, value in Settings.defaults().items() if key not in _GROUPS}
+    main |= {key: section.defaults() for key, section in OUTSIDE.items()}
+    main["inputs"] = OUTSIDE_INPUTS | main["inputs"]
     store.store(name="settings", node=main)
     for name, section in NODES.items():
         store.store(name=name, node=section.defaults())

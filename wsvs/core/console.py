@@ -1,10 +1,12 @@
-"""The screen for tables: it shows names as they are."""
+"""The screen: tables that show names as they are, and the log."""
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
+from typing import TextIO
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -33,6 +35,23 @@ def show(table: Table) -> None:
         console.print(first[1], soft_wrap=True, highlight=False)
         for name, cell in others:
             console.print(f"  {name}  {cell}" if name else f"  {cell}", soft_wrap=True, highlight=False)
+
+
+class _Stdout(logging.StreamHandler[TextIO]):
+    """Where print() of this process goes, which is above a progress bar; a forked worker knows of no bar."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+        self._plain, self._process = sys.stdout, os.getpid()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stdout if os.getpid() == self._process else self._plain
+        super().emit(record)
+
+
+def log_to_stdout() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Stdout()])
+    logging.raiseExceptions = False  # a log that cannot be written must not bury the message that says why
 
 
 def for_shell(word: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import timedelta
+
+PATIENCE = timedelta(days=7)  # of a rank that has done its share of the items, and waits for the others
 
 # torchrun sets the first, Lightning the second for the ranks that it starts itself. Those inherit SLURM's from a batch
 # script, where it is 0 for all of them.

@@ -12,7 +12,8 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,7 +25,35 @@ from wsvs.core.files import read_json, read_jsonl, write_json
 
 SUMMARY = "summary.json"
 LOG = "wsvs.log"
+VIDEOS = "videos.jsonl"  # of a segment run on whole videos: one line for each that has masks
 ITEMS = "items.jsonl"  # what stage predict has masks of: {"id", "file"}, with "frames" of films, "confidence" of images
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the runs of a name lie: <out>/<name>/<stage>/<run id>.
+
+    Attributes:
+        debug: Whether debug runs count.
+        given: Stage -> the run that `inputs.<stage>` names, if it names one.
+    """
+
+    out: str
+    name: str
+    debug: bool = False
+    given: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out, self.name)
+
+    def find(self, stage: str) -> Path | None:
+        """The run of a stage that finished last; None where there is none."""
+        return find_run(self.out, self.name, stage, debug=self.debug)
+
+    def require(self, stage: str) -> Path:
+        """The run that was named, else the one that finished last. Raises `UserError` as `require_run` does."""
+        return require_run(self.out, self.name, stage, self.given.get(stage), debug=self.debug)
 
 
 def check_folder_name(key: str, value: str) -> str:

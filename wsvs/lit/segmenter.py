@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import write_mask
 from wsvs.data.loading import scaled
-from wsvs.data.shots import is_whole, sound_frames
+from wsvs.data.shots import ShotDataset, is_whole, sound_frames
+from wsvs.data.work import Item
 from wsvs.lit.overlay import write_overlay
 from wsvs.nets.attention import activations, merge_scales, resize
 from wsvs.nets.model import SegmentationNet, require_finite
+from wsvs.video.frame_graph import describe_frames
+from wsvs.video.reader import read_frames
 from wsvs.video.refine import enlarged, guided
 from wsvs.video.segmentation import Segmentation, segment
 from wsvs.video.settings import SegmentSettings
@@ -93,6 +97,7 @@ class SegmenterModule(pl.LightningModule):
             frames = frames[[number - item["start"] for number in sound_frames(item)]]
         return self.attend(frames, item["classes"])
 
+    @torch.inference_mode()
     def attention(self, frames: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """The maps of `attend`."""
         return self.attend(frames, names)[0]
@@ -117,6 +122,24 @@ class SegmenterModule(pl.LightningModule):
             found[first : first + len(x)] = alpha.float().cpu().numpy()
             scores[first : first + len(x)] = logits[:, numbers].float().sigmoid().amax(1).cpu().numpy()
         return found, scores
+
+
+def shots(items: Sequence[Item], settings: SegmentSettings, *, needed: bool, guided: bool) -> ShotDataset:
+    """The work of loader processes: frames and superpixel graph of each shot.
+
+    Args:
+        needed: The frames are needed after the graph is made, by the writer.
+        guided: They are where the shot has a class, for its attention.
+    """
+    return ShotDataset(
+        items, describe=partial(describe_frames, settings=settings),
+        read=partial(read_frames, longest_edge=settings.longest_edge),
+        keep=partial(_keeps, needed=needed, guided=guided),
+    )
+
+
+def _keeps(item: Item, *, needed: bool, guided: bool) -> bool:
+    return needed or (guided and bool(item["classes"]))
 
 
 class MaskWriter(BasePredictionWriter):

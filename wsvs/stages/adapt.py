@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from wsvs.config.base import Section
+from wsvs.config.groups import ModelSettings, TrainerSettings
+from wsvs.config.stages import AdaptSettings
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_json
 from wsvs.core.masks import read_mask
-from wsvs.data.frames import PseudoLabelDataset
-from wsvs.data.training import TrainingData
-from wsvs.data.transforms import ImageAugmentation
-from wsvs.lit.decoder import DecoderModule
-from wsvs.lit.predictor import PredictorModule
-from wsvs.nets.model import load_net
-from wsvs.stages._lightning import PATIENCE, build_data, build_trainer, decoder_config, fit, optimisation
-from wsvs.stages._predict import predict_all
-from wsvs.stages._run import Run, rank
-
-NEEDS = ("decoder",)
-SECTIONS = ("data", "model", "adapt", "trainer", "callbacks")
-OBJECTIVE = "val/miou"
+from wsvs.core.processes import PATIENCE, rank
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage
 
 
-def run(run: Run) -> None:
-    cfg, settings = run.cfg, run.cfg.adapt
-    data = build_data(cfg)
+@dataclass(frozen=True)
+class Settings:
+    data: Section
+    model: ModelSettings
+    adapt: AdaptSettings
+    trainer: TrainerSettings
+    callbacks: Mapping[str, object]
+
+
+def run(run: Run[Settings]) -> None:
+    from wsvs.data.frames import PseudoLabelDataset
+    from wsvs.data.training import TrainingData
+    from wsvs.data.transforms import ImageAugmentation
+    from wsvs.engine.data import build_data
+    from wsvs.engine.optimisation import decoder_config, optimisation
+    from wsvs.engine.predict import predict_all
+    from wsvs.engine.trainer import build_trainer, fit, sow
+    from wsvs.lit.decoder import DecoderModule
+    from wsvs.lit.predictor import PredictorModule
+    from wsvs.nets.model import load_net
+
+    settings, model = run.settings.adapt, run.settings.model
+    sow(run.seed)
+    data = build_data(run)
     checkpoint = str(run.checkpoint("decoder"))
     net = load_net(checkpoint, need_decoder=True)
     if tuple(net.classes) != data.class_list.names:
@@ -37,7 +53,7 @@ def run(run: Run) -> None:
     numbers = {name: [data.class_list.index(tag) for tag in tags] for name, tags in data.tags.items()}
     folder = run.dir / "masks"
     tagged = {split: [name for name in ids if numbers[name]] for split, ids in data.splits.items()}
-    tagged["train"] = sample(tagged["train"], settings.max_images, cfg.seed)
+    tagged["train"] = sample(tagged["train"], settings.max_images, run.seed)
     tagged["val"] = tagged["val"][: settings.val_items]
     items = [
         {"id": name, "file": str(data.path(name)), "classes": numbers[name]} for ids in tagged.values() for name in ids
@@ -60,15 +76,17 @@ def run(run: Run) -> None:
             augmentation=augmentation,
         )
 
-    size = settings.size or cfg.model.image_size
+    size = settings.size or model.image_size
     loaders = TrainingData(
-        dataset(ids["train"], ImageAugmentation(size, tuple(settings.scale), settings.jitter)),
+        dataset(ids["train"], ImageAugmentation(size, settings.scale, settings.jitter)),
         dataset((ids["val"] or ids["train"])[: settings.val_items], ImageAugmentation(size, (1, 1), 0)),
-        batch_size=settings.batch_size, workers=settings.workers, seed=cfg.seed,
+        batch_size=settings.batch_size, workers=settings.workers, seed=run.seed,
     )
-    config = decoder_config(cfg, net.config.asdict())
-    module = DecoderModule(config.asdict(), **optimisation(cfg, settings), start=checkpoint)
-    trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
+    config = decoder_config(model, net.config.asdict())
+    module = DecoderModule(config.asdict(), **optimisation(model, settings), start=checkpoint)
+    trainer = build_trainer(
+        run, training=settings, steps=settings.steps, val_every=settings.val_every, monitor="val/miou"
+    )
     results = fit(run, trainer, module, loaders)
     run.finish(
         counts={"pseudo-labels": len(labelled), "used for training": len(ids["train"]), "to validate": len(ids["val"])},
@@ -86,7 +104,7 @@ def sample(names: list[str], most: int | None, seed: int) -> list[str]:
     return sorted(random.Random(seed).sample(names, most))
 
 
-def _usable(run: Run, names: list[str]) -> set[str]:
+def _usable(run: Run[Settings], names: list[str]) -> set[str]:
     """Ids whose pseudo-label shows something; looked at once and kept in usable.json."""
     record = run.dir / "usable.json"
     if rank() == 0 and not record.is_file():
@@ -104,3 +122,9 @@ def _usable(run: Run, names: list[str]) -> set[str]:
     for name, reason in found["bad"].items():
         run.skip(name, reason)
     return set(found["usable"])
+
+
+STAGE = Stage(
+    "adapt", Settings, run, needs=("decoder",), paths=("data.root", "data.labels", "data.train", "data.val"),
+    objective="val/miou", makes=("model", "masks"),
+)

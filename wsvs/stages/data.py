@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
-from hydra.utils import instantiate
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+from urllib.parse import urlparse
 
-from wsvs.core.errors import UserError
+from hydra.utils import instantiate
+from rich.table import Table
+
+from wsvs.config.base import Section
+from wsvs.config.groups import FolderRetrieve, ModelSettings, RetrieveSettings, SyntheticData
+from wsvs.core.classes import plainly
+from wsvs.core.console import plain_console, show
+from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_json
 from wsvs.core.progress import follow
 from wsvs.core.words import counted
-from wsvs.data.own import check_tagged
-from wsvs.data.tagged import TaggedImages
-from wsvs.stages._data import Preparable, add_training, add_videos, print_report
-from wsvs.stages._next import key_of
-from wsvs.stages._run import Run, rank
+from wsvs.data.report import Progress, Report
+from wsvs.engine.next import key_of
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage, reads
+from wsvs.engine.status import is_part
+from wsvs.retrieve.sources import folder_source
+from wsvs.video.reader import check, probe
 
-NEEDS: tuple[str, ...] = ()
-SECTIONS = ("data", "retrieve", "model", "frame_rate")
+FEW_IMAGES, LONG = 100, 2000  # images; steps of the decoder
+LOOK_THROUGH = 10_000_000_000  # pixels of video that are decoded for damage, a minute on one core
+SMALL, SMALL_BACKBONE = "small", "squeezenet1_1"  # the experiment for few images, and its network
 
 
-def run(run: Run) -> None:
-    cfg = run.cfg
-    if rank() != 0:
-        return
-    data = instantiate(cfg.data, _convert_="all")
+@dataclass(frozen=True)
+class Settings:
+    data: Section
+    retrieve: RetrieveSettings
+    model: ModelSettings
+    frame_rate: float
+    min_frames: int = reads("relevance.min_frames", result=False)
+    steps: int = reads("decoder.steps", result=False)
+
+
+def run(run: Run[Settings]) -> None:
+    from wsvs.data.own import check_tagged
+    from wsvs.data.tagged import TaggedImages
+
+    settings = run.settings
+    data = instantiate(run.cfg.data, _convert_="all")
     words: list[str] = []
     report = data.make(follow) if isinstance(data, Preparable) else check_tagged(data, follow)
     if isinstance(data, TaggedImages):
-        if cfg.retrieve.source == "folder" and cfg.retrieve.root:
-            add_videos(cfg, list(report.by_class), report, follow)
-        words = add_training(cfg, {key_of(word) for word in run.overrides}, report)
+        if isinstance(settings.retrieve, FolderRetrieve) and settings.retrieve.root:
+            add_videos(settings, settings.retrieve, list(report.by_class), report, follow)
+        words = add_training(settings, {key_of(word) for word in run.overrides}, report)
     print_report(report)
     write_json(run.dir / "report.json", report.asdict())
     if report.fatal:
@@ -41,3 +66,174 @@ def run(run: Run) -> None:
         for item in problem.items or (problem.where,):
             run.skipped.append({"item": item, "reason": problem.what})  # said above, all of one kind together
     run.finish(counts=report.counts, wrote=run.dir / "report.json", proposed=words)
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A data set that is made out of a download."""
+
+    def make(self, progress: Progress) -> Report: ...
+
+
+def add_videos(
+    settings: Settings, retrieve: FolderRetrieve, classes: Sequence[str], report: Report, progress: Progress
+) -> None:
+    """Count the usable videos of each class below retrieve.root. Raises `UserError` where there is none at all."""
+    source, rate = folder_source(retrieve, getattr(settings.data, "classes", None) or ()), settings.frame_rate
+    videos = source.videos
+    for name in classes:
+        report.by_class[name] |= {"videos": 0, "minutes of video": 0.0}
+    usable, lost, foreign, unreadable, short, damaged = 0, [], [], [], [], []
+    left, glanced = LOOK_THROUGH, 0
+    for video in progress(videos, "videos"):
+        own = [tag for tag in video.tags if tag in classes]
+        if video.path is None:
+            lost.append(video.id)
+        elif not own:
+            foreign.append(_with_hint(video.id, video.tags, classes))
+        else:
+            try:
+                info = check(video.path, rate=rate)
+                if (cost := info.frames * info.width * info.height) <= left:
+                    left -= cost
+                    info = probe(video.path, rate=rate)
+                else:
+                    glanced += 1
+            except BadItem as item:
+                unreadable.append(f"{video.id} ({item.problem})")
+                continue
+            report.notes += [f"{video.id}: {note}" for note in info.notes]
+            if info.damage:
+                damaged.append(f"{video.id} ({info.damage})")
+            if info.frames - info.lost < settings.min_frames:
+                short.append(f"{video.id} ({counted(info.frames, 'frame|frames')})")
+                continue
+            usable += 1
+            for tag in own:
+                row = report.by_class[tag]
+                row["videos"] += 1
+                row["minutes of video"] = round(row["minutes of video"] + info.frames / info.fps / 60, 2)
+    root = source.root
+    if source.not_read:
+        report.notes.append(source.not_read)
+    if glanced:
+        said = "video|videos was|were not decoded here: stage retrieve tells damage that only a decoder sees"
+        report.notes.append(counted(glanced, said))
+    report.add_items(
+        damaged, "video|videos has|have damaged frames, which are not used", root,
+        "get the files again if these frames matter", fatal=False,
+    )
+    report.add_items(
+        lost, "video|videos of the table has|have no file", root, f"mend {retrieve.labels}", fatal=False
+    )
+    report.add_items(unreadable, "video|videos cannot be read", root, "replace them", fatal=False)
+    report.add_items(
+        short, "video|videos has|have fewer than "
+        f"relevance.min_frames={settings.min_frames} frames and gives|give nothing",
+        root, "replace them", fatal=False,
+    )
+    if foreign and retrieve.foreign == "assign":
+        said = "video|videos belongs|belong to no class and is|are dealt to the classes to distract"
+        report.notes.append(counted(len(foreign), said))
+    else:
+        report.add_items(
+            foreign, "video|videos belongs|belong to no class", root,
+            "name their class as the images' tags do: by the first folder below retrieve.root, or in retrieve.labels",
+            fatal=False,
+        )
+    without = [name for name in classes if not report.by_class[name]["videos"]]
+    report.add_items(
+        without if usable else [], "class|classes has|have no video: nothing is learned about its|their shapes", root,
+        "add videos of them; without, the decoder makes do with what the other classes taught it", fatal=False,
+    )
+    report.counts |= {"videos": len(videos), "usable videos": usable}
+    if not usable:
+        report.add(
+            "not one video can be used", root,
+            f"a video needs a file that can be read and a class of the images ({', '.join(classes)}): put it into a "
+            "folder of that name, or list it in retrieve.labels",
+        )
+
+
+def _with_hint(video: str, tags: Sequence[str], classes: Sequence[str]) -> str:
+    near = [name for name in classes if plainly(name) in {plainly(tag) for tag in tags}]
+    return f"{video} (did you mean {near[0]!r}?)" if near else video
+
+
+def add_training(settings: Settings, said: Collection[str], report: Report) -> list[str]:
+    """What is known beforehand of the network: where it starts, and whether its settings fit so few images.
+
+    Args:
+        settings: Of the stage.
+        said: The keys that the command gives.
+        report: Where it is put.
+
+    Returns:
+        Overrides that the next command needs: those of the network that the given weights are of.
+    """
+    from wsvs.nets.backbones import build_backbone
+    from wsvs.nets.timm_backbone import PREFIX as TIMM
+    from wsvs.nets.weights import ForeignWeights, check_weights
+
+    weights, backbone = settings.model.weights, settings.model.backbone
+    words: list[str] = []
+    usable = report.counts.get("usable images", 0)
+    few = 0 < usable < FEW_IMAGES and settings.steps > LONG and "experiment" not in said
+    fetched = urlparse(weights or "").scheme in ("http", "https") or (weights == "timm" and backbone.startswith(TIMM))
+    try:
+        if weights and not fetched and not Path(weights).expanduser().is_file():
+            where = f"model.weights={weights}"
+            report.add("the weights are not there", where, "check the path, or give an http(s) URL")
+        elif weights and not fetched:
+            check_weights(build_backbone(backbone), weights)
+        elif backbone.startswith(TIMM):
+            build_backbone(backbone)
+    except ForeignWeights as error:
+        owner = error.owner
+        if owner and owner.words and not {"model", "model.backbone"} & set(said) and not is_part():
+            words = [f"experiment={SMALL}"] if few and owner.backbone == SMALL_BACKBONE else owner.words
+            report.notes.append(f"{error.problem}: the next command says {' '.join(words)}")
+        else:
+            report.add(error.problem, error.where, error.remedy or "give other weights")
+    except UserError as error:
+        report.add(error.problem, error.where, error.remedy or "check model.weights and model.backbone")
+    if not weights and not isinstance(settings.data, SyntheticData):
+        report.notes.append(
+            f"model.weights is not given: {backbone} learns from nothing, which wants many thousands of images"
+        )
+    if few and words != [f"experiment={SMALL}"]:
+        report.notes.append(
+            f"{counted(usable, 'image|images')} and decoder.steps={settings.steps}: experiment={SMALL} has settings "
+            "for so few, with SqueezeNet's weights"
+        )
+    return words
+
+
+def print_report(report: Report) -> None:
+    """Tables of the tags as they were understood, of the classes and of what is wrong."""
+    console = plain_console()
+    if report.format:
+        console.print(f"format: {report.format}", highlight=False, soft_wrap=True)
+    if report.rows:
+        table = Table("file", "tags as read", title=f"first {counted(len(report.rows), 'row|rows')}")
+        for row in report.rows:
+            table.add_row(row["file"], ", ".join(row["tags"]) or "(none)")
+        show(table)
+    if report.by_class:
+        columns = list(dict.fromkeys(key for row in report.by_class.values() for key in row))
+        table = Table("class", *columns)
+        for name, row in report.by_class.items():
+            table.add_row(name, *(str(row.get(key, 0)) for key in columns))
+        show(table)
+    for problem in report.problems:
+        word, style = ("must be mended:", "bold") if problem.fatal else ("passed over:", None)
+        console.print(word, end=" ", style=style)
+        console.print(problem.text, highlight=False, soft_wrap=True)
+        console.print(f"  where: {problem.where}\n  next:  {problem.remedy}", highlight=False, soft_wrap=True)
+    for note in report.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+
+
+STAGE = Stage(
+    "data", Settings, run, paths=("data.root", "data.labels", "retrieve.root", "retrieve.labels"), ranks="first"
+)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wsvs.config.groups import ModelSettings, TrainerSettings
+from wsvs.config.stages import DecoderSettings
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl
-from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet
-from wsvs.data.training import TrainingData
-from wsvs.lit.decoder import DecoderModule, net_of
-from wsvs.stages._lightning import build_trainer, decoder_config, fit, optimisation
-from wsvs.stages._run import Run
-
-NEEDS = ("encoder", "segment")
-SECTIONS = ("model", "decoder", "trainer", "callbacks")
-OBJECTIVE = "val/miou"
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage
 
 
-def run(run: Run) -> None:
-    cfg, settings = run.cfg, run.cfg.decoder
+@dataclass(frozen=True)
+class Settings:
+    model: ModelSettings
+    decoder: DecoderSettings
+    trainer: TrainerSettings
+    callbacks: Mapping[str, object]
+
+
+def run(run: Run[Settings]) -> None:
+    from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet
+    from wsvs.data.training import TrainingData
+    from wsvs.engine.optimisation import decoder_config, optimisation
+    from wsvs.engine.trainer import build_trainer, fit, sow
+    from wsvs.lit.decoder import DecoderModule, net_of
+
+    settings, model = run.settings.decoder, run.settings.model
+    sow(run.seed)
     encoder = str(run.checkpoint("encoder"))
     segmented = run.inputs["segment"]
     frames = FrameSet.select(
@@ -31,10 +44,10 @@ def run(run: Run) -> None:
     if not (segmented / "frames").is_dir():
         raise UserError("the segment run kept no frames", where=segmented, remedy="segment with segment.frames=true")
     train, held = frames.split(settings.holdout)
-    config = decoder_config(cfg, net_of(encoder))
-    size = settings.size or cfg.model.image_size
-    crop = FrameCrop(size, settings.crop, tuple(settings.coverage), settings.jitter)
-    plain = FrameCrop(size, settings.crop, tuple(settings.coverage), jitter=0, mirror=False)
+    config = decoder_config(model, net_of(encoder))
+    size = settings.size or model.image_size
+    crop = FrameCrop(size, settings.crop, settings.coverage, settings.jitter)
+    plain = FrameCrop(size, settings.crop, settings.coverage, jitter=0, mirror=False)
     classes = config.classes
     unknown = sorted({shot["class"] for shot in frames.shots} - set(classes))
     if unknown:
@@ -45,10 +58,12 @@ def run(run: Run) -> None:
     loaders = TrainingData(
         FrameDataset(train, classes, crop),
         FrameDataset(held if held.shots else train, classes, plain, fixed=settings.val_items),
-        batch_size=settings.batch_size, workers=settings.workers, seed=cfg.seed,
+        batch_size=settings.batch_size, workers=settings.workers, seed=run.seed,
     )
-    module = DecoderModule(config.asdict(), **optimisation(cfg, settings), start=encoder)
-    trainer = build_trainer(run, steps=settings.steps, val_every=settings.val_every, monitor="val/miou")
+    module = DecoderModule(config.asdict(), **optimisation(model, settings), start=encoder)
+    trainer = build_trainer(
+        run, training=settings, steps=settings.steps, val_every=settings.val_every, monitor="val/miou"
+    )
     results = fit(run, trainer, module, loaders)
     run.finish(
         counts={
@@ -58,3 +73,6 @@ def run(run: Run) -> None:
         results=results,
         wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (masks made from videos)",
     )
+
+
+STAGE = Stage("decoder", Settings, run, needs=("encoder", "segment"), objective="val/miou", makes=("model",))

@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-from wsvs.data.tagged import TaggedDataset
-from wsvs.data.training import TrainingData
-from wsvs.data.transforms import ImageAugmentation
-from wsvs.lit.encoder import EncoderModule
-from wsvs.stages._lightning import build_data, build_trainer, fit, net_config, optimisation
-from wsvs.stages._run import Run
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-NEEDS: tuple[str, ...] = ()
-SECTIONS = ("data", "model", "encoder", "trainer", "callbacks")
-OBJECTIVE = "val/map"
+from wsvs.config.base import Section
+from wsvs.config.groups import ModelSettings, TrainerSettings
+from wsvs.config.stages import EncoderSettings
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage
 
 
-def run(run: Run) -> None:
-    cfg, settings = run.cfg, run.cfg.encoder
-    data = build_data(cfg)
+@dataclass(frozen=True)
+class Settings:
+    data: Section
+    model: ModelSettings
+    encoder: EncoderSettings
+    trainer: TrainerSettings
+    callbacks: Mapping[str, object]
+
+
+def run(run: Run[Settings]) -> None:
+    from wsvs.data.tagged import TaggedDataset
+    from wsvs.data.training import TrainingData
+    from wsvs.data.transforms import ImageAugmentation
+    from wsvs.engine.data import build_data
+    from wsvs.engine.optimisation import net_config, optimisation
+    from wsvs.engine.trainer import build_trainer, fit, sow
+    from wsvs.lit.encoder import EncoderModule
+
+    settings, model = run.settings.encoder, run.settings.model
+    sow(run.seed)
+    data = build_data(run)
     splits = data.splits
     module = EncoderModule(
-        net_config(cfg, data.class_list.names).asdict(), lr_backbone=settings.lr_backbone, weights=cfg.model.weights,
-        sha256=cfg.model.sha256, **optimisation(cfg, settings),
+        net_config(model, data.class_list.names).asdict(), lr_backbone=settings.lr_backbone, weights=model.weights,
+        sha256=model.sha256, **optimisation(model, settings),
     )
-    augmentation = ImageAugmentation(cfg.model.image_size, tuple(settings.scale), settings.jitter)
+    augmentation = ImageAugmentation(model.image_size, settings.scale, settings.jitter)
     loaders = TrainingData(
         TaggedDataset(data, splits["train"], augmentation), TaggedDataset(data, splits["val"], None),
-        batch_size=settings.batch_size, val_batch_size=1, workers=settings.workers, seed=cfg.seed,
+        batch_size=settings.batch_size, val_batch_size=1, workers=settings.workers, seed=run.seed,
     )
-    trainer = build_trainer(run, epochs=settings.epochs, monitor="val/map")
+    trainer = build_trainer(run, training=settings, epochs=settings.epochs, monitor="val/map")
     results = fit(run, trainer, module, loaders)
     run.finish(
         counts={"classes": len(data.class_list), **{f"{name} images": len(ids) for name, ids in splits.items()}},
         results=results, wrote=run.dir / "checkpoints" / "best.ckpt",
-        supervision="image tags" + (", ImageNet labels (pre-trained backbone)" if cfg.model.weights else ""),
+        supervision="image tags" + (", ImageNet labels (pre-trained backbone)" if model.weights else ""),
     )
+
+
+STAGE = Stage(
+    "encoder", Settings, run, paths=("data.root", "data.labels", "data.train", "data.val", "model.weights"),
+    objective="val/map", makes=("model",),
+)

@@ -3,78 +3,76 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
+from wsvs.config.base import Section
+from wsvs.config.stages import EvaluateSettings
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json, read_jsonl, write_json
 from wsvs.core.progress import follow
+from wsvs.core.runs import VIDEOS, Home
 from wsvs.core.tables import read_ids, read_table, read_tags
 from wsvs.core.words import counted
 from wsvs.data.images import EXTENSIONS
-from wsvs.metrics.evaluate import evaluate_images, evaluate_video
-from wsvs.metrics.reading import mask_file
-from wsvs.metrics.shots import evaluate_shots, evaluate_videos
-from wsvs.metrics.thresholds import scan_thresholds
-from wsvs.metrics.video import precision_recall
-from wsvs.metrics.write import write_image_results, write_video_results
-from wsvs.stages._labels import labels_of
-from wsvs.stages._run import Run, rank
-from wsvs.stages._videos import MANIFEST
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage
 
 log = logging.getLogger("wsvs")
 
-NEEDS: tuple[str, ...] = ()
-SECTIONS = ("data", "evaluate", "predictions", "truth")
-OBJECTIVE = "miou"  # of images; a search over masks of videos names its own, e.g. objective=video_average
-IMAGES, SHOTS, VIDEOS = (partial(follow, unit=unit) for unit in ("images", "shots", "videos"))
+
+@dataclass(frozen=True)
+class Settings:
+    data: Section
+    evaluate: EvaluateSettings
+    predictions: str | None
+    truth: str | None
 
 
-def needs(cfg: DictConfig) -> tuple[str, ...]:
+def needs(settings: Settings, home: Home) -> tuple[str, ...]:
     """The run that is scored where no folder is named: masks of videos are those of stage segment."""
-    return ("segment",) if cfg.evaluate.kind == "video" and not cfg.predictions else ()
+    return ("segment",) if settings.evaluate.kind == "video" and not settings.predictions else ()
 
 
-def run(run: Run) -> None:
-    cfg = run.cfg
-    if rank() != 0:
-        return
-    for key in ("predictions", "truth"):
-        if not cfg[key] and (key, cfg.evaluate.kind) != ("predictions", "video"):
-            raise UserError("nothing to score" if key == "predictions" else "no true masks", where=key,
-                            remedy=f"give {key}=DIR")
-    if cfg.evaluate.kind == "image":
-        _images(run)
-    elif cfg.evaluate.kind == "video":
-        _videos(run)
-    else:
-        _relevance(run)
+def run(run: Run[Settings]) -> None:
+    predictions = run.settings.predictions or run.inputs.get("segment")
+    if not predictions:
+        raise UserError("nothing to score", where="predictions", remedy="give predictions=DIR")
+    if not run.settings.truth:
+        raise UserError("no true masks", where="truth", remedy="give truth=DIR")
+    work = {"image": _images, "video": _videos, "relevance": _relevance}[run.settings.evaluate.kind]
+    work(run, Path(predictions), Path(run.settings.truth))
 
 
-def _images(run: Run) -> None:
-    cfg, settings = run.cfg, run.cfg.evaluate
-    named = list(settings.classes) if settings.classes else None
-    ids = [_true_mask(Path(cfg.truth), name) for name in read_ids(settings.split)] if settings.split else None
-    split = settings.split_name or (Path(settings.split).stem if settings.split else Path(cfg.truth).name)
+def _images(run: Run[Settings], predictions: Path, truth: Path) -> None:
+    from wsvs.metrics.evaluate import evaluate_images
+    from wsvs.metrics.labels import labels_of
+    from wsvs.metrics.thresholds import scan_thresholds
+    from wsvs.metrics.write import write_image_results
+
+    settings = run.settings.evaluate
+    ids = [_true_mask(truth, name) for name in read_ids(settings.split)] if settings.split else None
+    split = settings.split_name or (Path(settings.split).stem if settings.split else truth.name)
     labels = labels_of(
-        cfg, ids, names=settings.names, prediction_names=settings.prediction_names, offset=settings.truth_offset
+        predictions, truth, ids, names=settings.names, prediction_names=settings.prediction_names,
+        offset=settings.truth_offset, of_data=partial(_classes, run),
     )
     for note in labels.notes:
         log.warning("%s", note)
     names = labels.names
     chosen: dict[str, Any] = {
-        "ids": ids, "named": named, "prediction_classes": labels.predicted, "reading": labels.reading,
-        "progress": IMAGES,
+        "ids": ids, "named": settings.classes or None, "prediction_classes": labels.predicted,
+        "reading": labels.reading, "progress": partial(follow, unit="images"),
     }
-    results = evaluate_images(cfg.predictions, cfg.truth, names, **chosen)
+    results = evaluate_images(predictions, truth, names, **chosen)
     scan = None
     if settings.thresholds:
-        scan = scan_thresholds(cfg.predictions, cfg.truth, names, list(settings.thresholds), **chosen)
+        scan = scan_thresholds(predictions, truth, names, settings.thresholds, **chosen)
     said = {"names": names, "prediction_names": labels.predicted or names, "notes": labels.notes}
     write_image_results(run.dir, results, scan, said)
     for item in results.bad:
@@ -92,15 +90,27 @@ def _images(run: Run) -> None:
     run.finish(counts=counts, results=shown, wrote=run.dir / "metrics.json")
 
 
+def _classes(run: Run[Settings]) -> Sequence[str] | None:
+    """Names of the data set's labels, where there is one."""
+    from wsvs.engine.data import build_data
+
+    if not getattr(run.settings.data, "root", None):
+        return None
+    return build_data(run).class_list.with_background
+
+
 def _true_mask(truth: Path, name: str) -> str:
     """Name of an image's true mask: the id, without its extension where a list has ids with one."""
+    from wsvs.metrics.reading import mask_file
+
     has_one = Path(name).suffix.lower() in EXTENSIONS and not mask_file(truth, name).is_file()
     return str(Path(name).with_suffix("")) if has_one else name
 
 
-def _relevance(run: Run) -> None:
+def _relevance(run: Run[Settings], relevance: Path, truth: Path) -> None:
     """Of the frames of a relevance run: how many of the chosen ones show their class, how many that do were chosen."""
-    relevance, truth = Path(run.cfg.predictions), Path(run.cfg.truth)
+    from wsvs.metrics.video import precision_recall
+
     shows: dict[str, dict[int, bool]] = {}
     for row in read_table(truth, ("video", "frame", "relevant")):
         shows.setdefault(row["video"], {})[int(row["frame"])] = row["relevant"] == "1"
@@ -125,9 +135,12 @@ def _relevance(run: Run) -> None:
     )
 
 
-def _videos(run: Run) -> None:
-    cfg, settings = run.cfg, run.cfg.evaluate
-    predictions, truth = Path(cfg.predictions or run.inputs["segment"]), Path(cfg.truth)
+def _videos(run: Run[Settings], predictions: Path, truth: Path) -> None:
+    from wsvs.metrics.evaluate import evaluate_video
+    from wsvs.metrics.shots import evaluate_shots, evaluate_videos
+    from wsvs.metrics.write import write_video_results
+
+    settings = run.settings.evaluate
     scoring: dict[str, Any] = {"boundary": settings.boundary, "truth_offset": settings.truth_offset}
     table = None
     if settings.table:
@@ -136,16 +149,16 @@ def _videos(run: Run) -> None:
     if (predictions / "shots.jsonl").is_file():  # a segment run: only its shots have masks
         shots = read_jsonl(predictions / "shots.jsonl")
         results, counts = evaluate_shots(
-            predictions / "masks", shots, truth, **scoring, progress=SHOTS
+            predictions / "masks", shots, truth, **scoring, progress=partial(follow, unit="shots")
         )
-    elif (predictions / MANIFEST).is_file():  # a segment run on whole videos
-        videos = list(read_jsonl(predictions / MANIFEST))
+    elif (predictions / VIDEOS).is_file():  # a segment run on whole videos
+        videos = list(read_jsonl(predictions / VIDEOS))
         results, counts = evaluate_videos(
-            predictions / "masks", videos, truth, table, **scoring, progress=VIDEOS
+            predictions / "masks", videos, truth, table, **scoring, progress=partial(follow, unit="videos")
         )
         results.bad += _without_masks(predictions, {video["video"] for video in videos}, truth)
     else:
-        results = evaluate_video(predictions, truth, table, **scoring, progress=VIDEOS)
+        results = evaluate_video(predictions, truth, table, **scoring, progress=partial(follow, unit="videos"))
     for note in results.notes:
         log.warning("%s", note)
     write_video_results(run.dir, results)
@@ -170,3 +183,9 @@ def _without_masks(segment: Path, segmented: Collection[str], truth: Path) -> li
         for row in (read_json(path) if path.is_file() else ())
         if row["item"] not in segmented and (truth / row["item"]).is_dir()
     ]
+
+
+STAGE = Stage(  # the objective is of images; a search over masks of videos names its own, e.g. video_average
+    "evaluate", Settings, run, needs=needs,
+    paths=("predictions", "truth", "evaluate.split", "evaluate.table"), objective="miou", ranks="first",
+)

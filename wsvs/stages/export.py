@@ -5,51 +5,56 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig
 
+from wsvs.config.stages import ExportSettings
 from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.export import READ, WRITE, require_lines, write_coco
 from wsvs.core.files import explain_os_error, read_json, read_text
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.progress import follow
-from wsvs.core.runs import masks_of, require_run
+from wsvs.core.runs import Home, masks_of
 from wsvs.data.images import find_image
-from wsvs.nets.model import read_checkpoint
-from wsvs.stages._run import INPUTS, Run, rank
+from wsvs.engine.run import INPUTS, Run
+from wsvs.engine.stage import Stage
 
 log = logging.getLogger("wsvs")
 
-NEEDS: tuple[str, ...] = ()
-SECTIONS = ("export", "predictions", "input")
 MASKS = partial(follow, unit="masks")
 
 
-def run(run: Run) -> None:
-    cfg, settings = run.cfg, run.cfg.export
-    if rank() != 0:
-        return
+@dataclass(frozen=True)
+class Settings:
+    export: ExportSettings
+    predictions: str | None
+    input: str | None
+
+
+def run(run: Run[Settings]) -> None:
+    from wsvs.core.export import READ, WRITE, require_lines, write_coco
+
+    settings, predictions = run.settings.export, run.settings.predictions
     out = Path(settings.out or run.dir)
     if settings.reverse:
-        if not cfg.predictions:
+        if not predictions:
             raise UserError("nothing to read", where="predictions", remedy="give the exported files: predictions=PATH")
         make_writable(out, "export.out" if settings.out else "out")
         count = 0
-        for count, (name, mask) in enumerate(READ[settings.format](Path(cfg.predictions), MASKS), 1):  # noqa: B007
+        for count, (name, mask) in enumerate(READ[settings.format](Path(predictions), MASKS), 1):  # noqa: B007
             write_mask(out / f"{name}.png", mask)
     else:
-        folder = source_of(cfg)
+        folder = source_of(run.settings, run.home)
         labels = list(settings.names) if settings.names else label_names(folder)
         root, names = masks_of(folder)
         require_lines(settings.format, names, root)
         make_writable(out, "export.out" if settings.out else "out")
         masks = read_masks(run, root, list(names), len(labels))
         if settings.format == "coco":
-            count = write_coco(out, masks, labels, image_files(names, cfg.input))
+            count = write_coco(out, masks, labels, image_files(names, run.settings.input))
         else:
             count = WRITE[settings.format](out, masks, labels)
     run.finish(counts={"masks": count, "format": settings.format}, wrote=out)
@@ -64,18 +69,14 @@ def make_writable(out: Path, key: str) -> None:
         raise explain_os_error(error, out, key) from error
 
 
-def source_of(cfg: DictConfig) -> Path:
+def source_of(settings: Settings, home: Home) -> Path:
     """The folder or run that is named, else the last finished run of predict, for DAVIS of segment."""
-    if cfg.predictions:
-        if not Path(cfg.predictions).is_dir():
-            where = f"predictions={cfg.predictions}"
-            raise UserError("folder of masks not found", where=where, remedy="check the path")
-        return Path(cfg.predictions)
-    stage = "segment" if cfg.export.format == "davis" else "predict"
-    return require_run(cfg.out, cfg.name, stage, cfg.inputs.get(stage), debug=bool(cfg.debug))
+    if settings.predictions:
+        return Path(settings.predictions)
+    return home.require("segment" if settings.export.format == "davis" else "predict")
 
 
-def read_masks(run: Run, root: Path, names: list[str], labels: int) -> Iterator[tuple[str, np.ndarray]]:
+def read_masks(run: Run[Settings], root: Path, names: list[str], labels: int) -> Iterator[tuple[str, np.ndarray]]:
     """(id, mask) of the masks <id>.png below a folder; unreadable ones are passed over.
 
     Raises:
@@ -120,6 +121,8 @@ def label_names(folder: Path) -> list[str]:
     for run in inputs.values():
         checkpoint = Path(run, "checkpoints", "best.ckpt")
         if checkpoint.is_file():
+            from wsvs.nets.model import read_checkpoint
+
             return [BACKGROUND, *read_checkpoint(checkpoint)["hyper_parameters"]["net"]["classes"]]
     labels = folder / "labels.txt"
     if labels.is_file():
@@ -127,3 +130,6 @@ def label_names(folder: Path) -> list[str]:
     raise UserError(
         "the names of the classes are not known", where=folder, remedy="give them: export.names=[background,cat,dog]"
     )
+
+
+STAGE = Stage("export", Settings, run, paths=("predictions", "input"), ranks="first")

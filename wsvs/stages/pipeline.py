@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightning.pytorch  # noqa: F401  imported once here and inherited by the stages, which are forked
 from hydra import compose
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Column, Table
 
+from wsvs.config.base import Section
 from wsvs.config.check import check
+from wsvs.config.groups import FolderRetrieve, ModelSettings, RetrieveSettings
+from wsvs.config.root import Settings as CommandSettings
+from wsvs.config.stages import Inputs, PipelineSettings
 from wsvs.core import runs
 from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.words import fitting
-from wsvs.stages import STAGES, STEPS, load_stage
-from wsvs.stages._figures import judge
-from wsvs.stages._fork import GOOD, call
-from wsvs.stages._lightning import plain
-from wsvs.stages._next import PREDICTED, QUOTES, defaults, quote
-from wsvs.stages._run import Run, fingerprint, log, rank, resolve_inputs
+from wsvs.engine.figures import judge
+from wsvs.engine.fork import GOOD, call
+from wsvs.engine.names import PIPELINE, stage_names
+from wsvs.engine.next import PREDICTED, QUOTES, defaults, quote
+from wsvs.engine.registry import load_stage
+from wsvs.engine.resume import fingerprint
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage, home_of, reads
 
-NEEDS: tuple[str, ...] = ()
-SECTIONS: tuple[str, ...] = ("pipeline",)
-OBJECTIVE = "evaluate.miou"
+log = logging.getLogger("wsvs")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the steps only what the plan needs; each reads its own."""
+
+    pipeline: PipelineSettings
+    data: Section = reads("data", result=False)
+    retrieve: RetrieveSettings = reads("retrieve", result=False)
+    model: ModelSettings = reads("model", result=False)
+    input: str | None = reads("input", result=False)
+    labels: str | None = reads("labels", result=False)
+    predictions: str | None = reads("predictions", result=False)
+    truth: str | None = reads("truth", result=False)
 
 
 @dataclass(frozen=True)
@@ -39,25 +57,22 @@ class Step:
     set: tuple[str, ...] = ()
 
 
-def run(run: Run) -> None:
-    if rank() != 0:
-        raise UserError(
-            "the pipeline starts its own ranks", where="torchrun or srun with several tasks",
-            remedy="start it once, and give trainer=ddp trainer.devices=N",
-        )
+def run(run: Run[Settings]) -> None:
+    import lightning.pytorch  # noqa: F401  once here, inherited by the steps, which are forked
+
     shared = [word for word in run.overrides if not word.startswith("stage=")]
     done: dict[str, Path] = {}
     passed_over = 0
-    steps = list(plan(run.cfg))
+    steps = list(plan(run.settings))
     for number, step in enumerate(steps, 1):
         overrides = [f"stage={step.stage}", *shared, *_links(step, done, shared)]
         cfg = compose(config_name="config", overrides=overrides)
-        check(cfg, overrides)  # as the step itself does: one fingerprint
+        settings = check(cfg, overrides)  # as the step itself does: one fingerprint
         name = run.id if step.label == step.stage else f"{run.id}-{step.label}"
-        found = _finished(cfg, step, name)
+        found = _finished(cfg, settings, step, name)
         if found is None:
             log.info("--- %s (%d of %d)", step.label, number, len(steps))
-            found = _launch(run, cfg, step, overrides, name)
+            found = _launch(settings, step, overrides, name)
         else:
             log.info("--- %s: finished before, in %s", step.label, os.path.relpath(found))
         done[step.label] = found
@@ -67,7 +82,7 @@ def run(run: Run) -> None:
         table.add_row(label, f"{runs.read_summary(path)['seconds']:.0f}", os.path.relpath(path))
     show(table)
     run.steps = done
-    results = judge(run.cfg.pipeline.checks, done)
+    results = judge(run.settings.pipeline.checks, done)
     run.finish(
         counts={"steps": len(done), "items passed over in the steps": passed_over}, results=results,
         wrote=list(done.values())[-1] if done else None,
@@ -81,38 +96,39 @@ def run(run: Run) -> None:
         )
 
 
-def plan(cfg: DictConfig) -> Iterator[Step]:
-    """The steps that the configuration lists, else the check of the data and every stage once.
+def plan(settings: Settings) -> Iterator[Step]:
+    """The steps that the settings list, else the check of the data and every stage once.
 
     Raises:
         UserError: A step is malformed, names no stage, or a label stands twice; no videos are named.
     """
-    if not cfg.pipeline.steps:
-        if cfg.retrieve.source == "folder" and not cfg.retrieve.root:
+    if not settings.pipeline.steps:
+        if isinstance(settings.retrieve, FolderRetrieve) and not settings.retrieve.root:
             raise UserError(
                 "no folder of videos", where="retrieve.root",
                 remedy="give retrieve.root=DIR; without videos of your own, retrieve=youtube or retrieve=urls",
             )
         yield Step("data", "data")
-        scored = cfg.truth or OmegaConf.select(cfg, "data.masks")
-        for stage in STAGES:
+        scored = settings.truth or getattr(settings.data, "masks", None)
+        for stage in PIPELINE:
             if stage != "evaluate" or scored:
-                yield Step(stage, stage, tuple(_said(*pair) for pair in defaults(cfg, stage)))
+                yield Step(stage, stage, tuple(_said(*pair) for pair in defaults(settings, stage)))
         return
     seen: set[str] = set()
-    for entry in plain(cfg.pipeline)["steps"]:
-        if not isinstance(entry, dict) or not {"stage"} <= set(entry) <= {"stage", "label", "set"}:
+    steps = [name for name in stage_names() if load_stage(name).ranks != "one"]
+    for entry in settings.pipeline.steps:
+        if not {"stage"} <= set(entry) <= {"stage", "label", "set"}:
             raise UserError(
                 f"not a step: {entry!r}", where="pipeline.steps", remedy="a step is {stage, label, set: [...]}",
             )
         if not isinstance(entry.get("set", []), list):
             raise UserError(f"set must be a list, got {entry['set']!r}", where=f"pipeline.steps, {entry['stage']}")
         step = Step(str(entry["stage"]), str(entry.get("label") or entry["stage"]), tuple(entry.get("set", ())))
-        if step.stage not in STEPS or step.label in seen:
-            unknown = step.stage not in STEPS
+        if step.stage not in steps or step.label in seen:
+            unknown = step.stage not in steps
             raise UserError(
                 f"{step.stage!r} is not a stage" if unknown else f"two steps are called {step.label!r}",
-                where="pipeline.steps", remedy=f"stages: {', '.join(STEPS)}; give repeated ones a label",
+                where="pipeline.steps", remedy=f"stages: {', '.join(steps)}; give repeated ones a label",
             )
         seen.add(runs.check_folder_name("label", step.label))
         yield step
@@ -126,8 +142,8 @@ def _links(step: Step, done: dict[str, Path], shared: Sequence[str]) -> list[str
     """Overrides of a step: its own, with {label} replaced by that step's run, and its inputs named outright."""
     own = [_fill(word, done, step) for word in step.set]
     said = {word.partition("=")[0] for word in (*own, *shared)}
-    inputs = [f"inputs.{name}={quote(done[name])}" for name in STAGES if name in done and f"inputs.{name}" not in said]
-    return [word for word in inputs if word.partition("=")[0] in _INPUT_KEYS] + own
+    inputs = [name for name in PIPELINE if name in done and name in Inputs.model_fields]
+    return [f"inputs.{name}={quote(done[name])}" for name in inputs if f"inputs.{name}" not in said] + own
 
 
 def _fill(word: str, done: dict[str, Path], step: Step) -> str:
@@ -144,35 +160,39 @@ def _fill(word: str, done: dict[str, Path], step: Step) -> str:
     return word if filled == value else f"{key}={filled if value[0] in QUOTES else quote(filled)}"
 
 
-_INPUT_KEYS = {f"inputs.{name}" for name in STAGES[:6]}
-
-
-def _finished(cfg: DictConfig, step: Step, name: str) -> Path | None:
+def _finished(cfg: DictConfig, settings: CommandSettings, step: Step, name: str) -> Path | None:
     """The latest finished run of this stage that had the same settings and inputs.
 
     With resume=false only the one of this `name` counts: this pipeline's own, of a job that was requeued.
     """
-    inputs = resolve_inputs(cfg, load_stage(step.stage))
-    wanted = fingerprint(cfg, step.stage, inputs)
+    stage, home = load_stage(step.stage), home_of(settings)
+    wanted = fingerprint(cfg, stage.decisive, {one: home.require(one) for one in stage.needed(settings)})
     best: tuple[float, Path] | None = None
-    for path in Path(cfg.out, cfg.name, step.stage).glob(f"*/{runs.SUMMARY}"):
-        if not cfg.resume and path.parent.name != name:
+    for path in (home.folder / step.stage).glob(f"*/{runs.SUMMARY}"):
+        if not settings.resume and path.parent.name != name:
             continue
         summary = runs.read_summary(path.parent)
-        if summary.get("debug") and not cfg.debug:
+        if summary.get("debug") and not settings.debug:
             continue
         if summary["results"].get("fingerprint") == wanted and (best is None or summary["finished"] > best[0]):
             best = summary["finished"], path.parent.absolute()
     return best[1] if best else None
 
 
-def _launch(run: Run, cfg: DictConfig, step: Step, overrides: list[str], name: str) -> Path:
+def _launch(settings: CommandSettings, step: Step, overrides: list[str], name: str) -> Path:
     """Run a stage under this run id; returns its directory."""
-    status = call(run.command, overrides, name)
+    status = call(overrides, name)
     if status not in GOOD:
-        again = "the same command" if cfg.resume else "the same command without resume=false"
+        again = "the same command" if settings.resume else "the same command without resume=false"
         raise UserError(
             f"stage {step.stage} stopped with exit status {status}", where=f"step {step.label}",
             remedy=f"mend what it says above; {again} goes on from there",
         )
-    return Path(cfg.out, cfg.name, step.stage, name).absolute()
+    return (home_of(settings).folder / step.stage / name).absolute()
+
+
+# W&B's sweeps and `sweep=search` go by the figure of its last step.
+STAGE = Stage(
+    "pipeline", Settings, run, paths=("data.root", "data.labels", "retrieve.root", "retrieve.labels"),
+    objective="evaluate.miou", ranks="one",
+)

@@ -4,50 +4,61 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
-
+from wsvs.config.stages import PredictSettings
 from wsvs.core import runs
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import files_below, write_jsonl, write_text
 from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
+from wsvs.data.inputs import FILMS, by_id, find_files, without_clash
 from wsvs.data.tag_sources import read_image_tags
-from wsvs.data.work import Item
-from wsvs.lit.predictor import PredictorModule
-from wsvs.nets.model import load_net
-from wsvs.stages._inputs import FILMS, by_id, find_files, without_clash
-from wsvs.stages._media import predictions
-from wsvs.stages._predict import predict_all
-from wsvs.stages._run import Run
-from wsvs.video.reader import glance
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage, reads
 
 log = logging.getLogger("wsvs")
 
-SECTIONS = ("predict", "input", "labels", "trainer.precision")
 SOURCES = ("adapt", "decoder", "encoder")  # the last stage that is finished comes first
+Item = dict[str, Any]
 
 
-def needs(cfg: DictConfig) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Settings:
+    predict: PredictSettings
+    input: str | None
+    labels: str | None
+    precision: str = reads("trainer.precision")
+
+
+def needs(settings: Settings, home: runs.Home) -> tuple[str, ...]:
     """The stage whose checkpoint is used."""
-    if cfg.predict.checkpoint:
+    predict = settings.predict
+    if predict.checkpoint:
         return ()
-    if cfg.predict.model != "auto":
-        return (cfg.predict.model,)
+    if predict.model != "auto":
+        return (predict.model,)
     for stage in SOURCES[:2]:
-        if cfg.inputs[stage] or runs.find_run(cfg.out, cfg.name, stage, debug=bool(cfg.debug)):
+        if home.given.get(stage) or home.find(stage):
             return (stage,)
-    return ("encoder",) if cfg.predict.method == "attention" else ("decoder",)
+    return ("encoder",) if predict.method == "attention" else ("decoder",)
 
 
-def run(run: Run) -> None:
-    cfg, settings = run.cfg, run.cfg.predict
+def run(run: Run[Settings]) -> None:
+    from wsvs.engine.predict import predict_all
+    from wsvs.lit.predictor import PredictorModule
+    from wsvs.lit.shown import predictions
+    from wsvs.nets.model import load_net
+
+    settings = run.settings.predict
     checkpoint = settings.checkpoint or run.checkpoint(next(iter(run.inputs)))
     net = load_net(checkpoint, need_decoder=settings.method != "attention")
     classes = Classes(net.classes)
-    items = [item | {"size": _frames(item["film"])} if "film" in item else item for item in list_images(cfg, classes)]
+    listed = list_images(run.settings, classes)
+    items = [item | {"size": _frames(item["film"])} if "film" in item else item for item in listed]
     module = PredictorModule(
         net, method=settings.method, class_threshold=settings.class_threshold, background=settings.background,
         flip=settings.flip, zooms=settings.zooms, refine=settings.refine,
@@ -65,7 +76,7 @@ def run(run: Run) -> None:
     if run.tracker:
         shown = predictions(written, run.dir, run.tracker.media)
         run.tracker.show("predict/masks", shown, classes.with_background)
-    given = cfg.labels or settings.tags
+    given = run.settings.labels or settings.tags
     run.finish(
         counts=counts, wrote=run.dir, goes_on=bool(written),
         supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",
@@ -83,41 +94,43 @@ def _listed(item: Item, names: Sequence[str]) -> Item:
 
 def _frames(film: str) -> int:
     """About how many there are; 1 of a film that cannot be read, which is passed over later."""
+    from wsvs.video.reader import glance
+
     try:
         return glance(film).frames
     except BadItem:
         return 1
 
 
-def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
+def list_images(settings: Settings, classes: Classes) -> list[Item]:
     """Items {"id", "file", "classes"}, or "film" instead of "file"; what cannot be predicted comes with its reason.
 
     Raises:
         UserError: Nothing there to predict, a tag that is not a class, or tags from two places.
     """
-    settings = cfg.predict
-    if not cfg.input:
+    predict, given, labels = settings.predict, settings.input, settings.labels
+    if not given:
         raise UserError(
             "nothing to predict", where="input",
             remedy="give a folder of images, an image, a video or a pattern: input=DIR"
         )
-    if settings.tags and cfg.labels:
+    if predict.tags and labels:
         raise UserError("tags are given twice", where="predict.tags and labels", remedy="give one of them")
     everywhere = None
-    if settings.tags:
-        everywhere = [classes.index(tag, where="predict.tags") for tag in settings.tags]
-    root, files = find_files(cfg.input)
+    if predict.tags:
+        everywhere = [classes.index(tag, where="predict.tags") for tag in predict.tags]
+    root, files = find_files(given)
     tags = None
-    if cfg.labels:
-        table = read_image_tags(root, cfg.labels, classes.names)
-        log.info("%s", table.summary(cfg.labels))
+    if labels:
+        table = read_image_tags(root, labels, classes.names)
+        log.info("%s", table.summary(labels))
         tags = table.tags
     rows = {root / name: name for name in tags or ()}  # of films, whose names may have their extension, too
     rows |= {found: name for name in tags or () if (found := find_image(root, name)) is not None}
     if files is None:
-        files = _in_folder(root, read_ids(settings.ids) if settings.ids else None, tags)
-    elif settings.ids:
-        raise UserError("predict.ids needs a folder", where=f"input={cfg.input}", remedy="give input=DIR, or no ids")
+        files = _in_folder(root, read_ids(predict.ids) if predict.ids else None, tags)
+    elif predict.ids:
+        raise UserError("predict.ids needs a folder", where=f"input={given}", remedy="give input=DIR, or no ids")
     items: list[Item] = []
     for name, found in files.items():
         if found is None:
@@ -127,9 +140,9 @@ def list_images(cfg: DictConfig, classes: Classes) -> list[Item]:
         if tags is None:
             items.append({"id": name, kind: str(found), "classes": everywhere})
         elif (row := rows.get(found, name)) not in tags:
-            items.append({"id": name, "bad": f"no tags for image {name!r} in {cfg.labels}"})
+            items.append({"id": name, "bad": f"no tags for image {name!r} in {labels}"})
         else:
-            numbers = [classes.index(tag, where=f"tags of {row!r} in {cfg.labels}") for tag in tags[row]]
+            numbers = [classes.index(tag, where=f"tags of {row!r} in {labels}") for tag in tags[row]]
             items.append({"id": name, kind: str(found), "classes": numbers})
     return items
 
@@ -161,3 +174,9 @@ def _in_folder(root: Path, names: list[str] | None, tags: Tags | None) -> dict[s
             remedy=f"images end in {', '.join(EXTENSIONS)}; for videos give input='{root}/*.mp4'",
         )
     return dict(sorted(files.items()))
+
+
+STAGE = Stage(
+    "predict", Settings, run, needs=needs, paths=("input", "labels", "predict.checkpoint", "predict.ids"),
+    makes=("masks",),
+)

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wsvs.config.stages import RelevanceSettings
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.ledger import Ledger
+from wsvs.core.processes import rank
 from wsvs.core.words import counted
-from wsvs.data.work import ItemDataset
-from wsvs.lit.scorer import ScorerModule, ScoreWriter
-from wsvs.nets.model import load_net
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage, reads
 from wsvs.retrieve.manifest import iter_clips
-from wsvs.stages._run import Run, rank
-from wsvs.stages._work import skip_failed, work_through
 from wsvs.video.relevance import relevant_runs
 from wsvs.video.shots import left_out, spans
 
-NEEDS = ("encoder", "retrieve")
 _OF_THE_CLIP = frozenset({"id", "path", "start", "stop", "offset", "damaged"})
-SECTIONS = ("relevance", "trainer.precision")
 
 
-def run(run: Run) -> None:
-    settings = run.cfg.relevance
-    if not 0 <= settings.threshold <= 1:  # asked now: the scores take hours, the shots seconds
-        raise ValueError(f"relevance.threshold must be in [0, 1], got {settings.threshold}")
-    if settings.min_frames < 1:
-        raise ValueError(f"relevance.min_frames must be at least 1, got {settings.min_frames}")
+@dataclass(frozen=True)
+class Settings:
+    relevance: RelevanceSettings
+    precision: str = reads("trainer.precision")
+
+
+def run(run: Run[Settings]) -> None:
+    from wsvs.data.work import ItemDataset
+    from wsvs.engine.work import skip_failed, work_through
+    from wsvs.lit.scorer import ScorerModule, ScoreWriter
+    from wsvs.nets.model import load_net
+
+    settings = run.settings.relevance
     net = load_net(run.checkpoint("encoder"))
     retrieved = run.inputs["retrieve"]
     clips = [
@@ -119,3 +124,6 @@ def read_scores(path: Path) -> np.ndarray:
     """(T,) scores of the frames that belong to a clip, from its start on."""
     with path.open(encoding="utf-8") as stream:
         return np.array([float(row["score"]) for row in csv.DictReader(stream)])
+
+
+STAGE = Stage("relevance", Settings, run, needs=("encoder", "retrieve"), makes=("shots",))

@@ -5,32 +5,33 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from pathlib import Path
+from dataclasses import dataclass
 
+from wsvs.config.stages import ReportSettings
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_text
 from wsvs.core.sweeps import sweeps_below
-from wsvs.report.flow import curves, data_flow, evaluation
-from wsvs.report.found import addresses, class_colours, finished, finished_runs, stage_run
-from wsvs.report.images import predicted_items, rounds
-from wsvs.report.page import page
-from wsvs.report.records import Report
-from wsvs.report.shots import shot_items, shot_rows
-from wsvs.stages import STAGES
-from wsvs.stages._run import Run, rank
+from wsvs.engine.names import PIPELINE
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage
 
 log = logging.getLogger("wsvs")
 
-NEEDS: tuple[str, ...] = ()
-SECTIONS = ("report",)
+@dataclass(frozen=True)
+class Settings:
+    report: ReportSettings
 
 
-def run(run: Run) -> None:
-    cfg, settings = run.cfg, run.cfg.report
-    if rank() != 0:
-        return
-    home, debug = Path(cfg.out, cfg.name).absolute(), bool(cfg.debug)
-    found, notes = finished_runs(home, STAGES, cfg.inputs, debug=debug)
+def run(run: Run[Settings]) -> None:
+    from wsvs.report.flow import curves, data_flow, evaluation
+    from wsvs.report.found import addresses, class_colours, finished, finished_runs, stage_run
+    from wsvs.report.images import predicted_items, rounds
+    from wsvs.report.page import page
+    from wsvs.report.records import Report
+    from wsvs.report.shots import shot_items, shot_rows
+
+    settings, home, debug = run.settings.report, run.home.folder.absolute(), run.home.debug
+    found, notes = finished_runs(home, PIPELINE, run.home.given, debug=debug)
     sweeps = list(sweeps_below(home))
     if not found and not sweeps:
         raise UserError("no finished run to report on", where=home, remedy="run stages under this name first")
@@ -44,7 +45,7 @@ def run(run: Run) -> None:
     for note in notes:
         log.warning("%s", note)
     report = Report(
-        cfg.name, time.strftime("%Y-%m-%d"), notes, items,
+        run.home.name, time.strftime("%Y-%m-%d"), notes, items,
         Counter(kinds) + Counter("shot" if "shot" in row else "video" for row in rows),
         class_colours([*(one.folder for one in predicted), *([found["segment"]] if rows else [])]),
         [stage_run(stage, path) for stage, path in found.items()], data_flow(found),
@@ -58,3 +59,6 @@ def run(run: Run) -> None:
         counts={"runs": len(found), **{key: shown[key] for key in ("images", "videos", "shots")}, "notes": len(notes)},
         wrote=target, results={"MB": round(target.stat().st_size / 1e6, 2)},
     )
+
+
+STAGE = Stage("report", Settings, run, ranks="first")

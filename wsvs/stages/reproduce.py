@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from wsvs.config.stages import Check, PipelineSettings, ReproduceSettings
 from wsvs.core import runs
 from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
 from wsvs.core.words import fitting
-from wsvs.stages._fork import GOOD, call
-from wsvs.stages._lightning import plain
-from wsvs.stages._run import Run, log, rank
+from wsvs.engine.fork import GOOD, call
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage
 
-NEEDS: tuple[str, ...] = ()
-SECTIONS = ("reproduce", "pipeline")
+log = logging.getLogger("wsvs")
 
 
-def run(run: Run) -> None:
-    cfg = run.cfg
-    if rank() != 0:
-        raise UserError(
-            "the stages start their own ranks", where="torchrun or srun with several tasks",
-            remedy="start it once, and give trainer=ddp trainer.devices=N",
-        )
-    checks = {name: check for name, check in (plain(cfg.pipeline)["checks"] or {}).items() if check is not None}
+@dataclass(frozen=True)
+class Settings:
+    reproduce: ReproduceSettings
+    pipeline: PipelineSettings
+
+
+def run(run: Run[Settings]) -> None:
+    checks = {name: check for name, check in (run.settings.pipeline.checks or {}).items() if check is not None}
     if not checks:
         raise UserError(
             "this row names no figures", where="pipeline.checks",
@@ -57,30 +59,29 @@ def run(run: Run) -> None:
         )
 
 
-def _seeds(run: Run) -> list[int]:
-    seeds = plain(run.cfg.reproduce)["seeds"]
-    good = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
-    if not seeds or not good or len(set(seeds)) < len(seeds):
+def _seeds(run: Run[Settings]) -> list[int]:
+    seeds = run.settings.reproduce.seeds
+    if len(set(seeds)) < len(seeds):
         raise UserError(
-            f"seeds must be a list of different whole numbers, got {seeds}", where="reproduce.seeds",
+            f"seeds must be different whole numbers, got {seeds}", where="reproduce.seeds",
             remedy="for example reproduce.seeds=[0,1,2]",
         )
     twice = [word for word in run.overrides if word.partition("=")[0].lstrip("+") == "seed"]
     if twice:
         raise UserError(
             "the seed is given twice: this stage runs the seeds of reproduce.seeds", where=twice[0],
-            remedy=f"give reproduce.seeds=[{run.cfg.seed}] instead, or several; in a sweep leave out sweep=seeds",
+            remedy=f"give reproduce.seeds=[{run.seed}] instead, or several; in a sweep leave out sweep=seeds",
         )
     return seeds
 
 
-def _pipeline(run: Run, seed: int) -> Path:
+def _pipeline(run: Run[Settings], seed: int) -> Path:
     """Run the pipeline with a seed; returns its directory. Figures of one seed may be out of range, all else stops."""
     own = ("stage", "reproduce.seeds")
     shared = [word for word in run.overrides if word.partition("=")[0] not in own]
     name = f"{run.id}-seed{seed}"
-    found = Path(run.cfg.out, run.cfg.name, "pipeline", name).absolute()
-    status = call(run.command, ["stage=pipeline", *shared, f"seed={seed}"], name)
+    found = (run.home.folder / "pipeline" / name).absolute()
+    status = call(["stage=pipeline", *shared, f"seed={seed}"], name)
     judged = (found / runs.SUMMARY).is_file() and runs.read_summary(found)["finished"] >= run.started
     if status not in GOOD and not judged:
         raise UserError(
@@ -90,15 +91,15 @@ def _pipeline(run: Run, seed: int) -> Path:
     return found
 
 
-def held_against(values: Mapping[int, float], check: Mapping[str, Any]) -> dict[str, Any]:
+def held_against(values: Mapping[int, float], check: Check) -> dict[str, Any]:
     """Mean over the seeds, its spread (standard deviation of a sample), and PASS or FAIL by low <= mean <= high."""
     mean = statistics.fmean(values.values())
-    low, high = check.get("low"), check.get("high")
+    low, high = check.low, check.high
     good = (-math.inf if low is None else low) <= mean <= (math.inf if high is None else high)
     return {
         "mean": mean, "spread": statistics.stdev(values.values()) if len(values) > 1 else None,
         "seeds": {str(seed): value for seed, value in values.items()}, "low": low, "high": high,
-        "expected": check.get("expected"), "verdict": "PASS" if good else "FAIL",
+        "expected": check.expected, "verdict": "PASS" if good else "FAIL",
     }
 
 
@@ -110,3 +111,6 @@ def _print(results: Mapping[str, Mapping[str, Any]]) -> None:
         expected = "" if result["expected"] is None else str(result["expected"])
         table.add_row(name, f"{result['mean']:.3f}", spread, expected, f"{low} .. {high}", result["verdict"])
     show(table)
+
+
+STAGE = Stage("reproduce", Settings, run, ranks="one")

@@ -2,75 +2,85 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from omegaconf import DictConfig
-
+from wsvs.config.base import Section
+from wsvs.config.groups import FolderRetrieve, RetrieveSettings, WebRetrieve
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_json
 from wsvs.core.progress import follow
+from wsvs.core.runs import Home
 from wsvs.core.words import counted, fitting
-from wsvs.nets.model import load_net
-from wsvs.retrieve.crawl import Budget, Crawl
-from wsvs.retrieve.examine import Choice, Tools
-from wsvs.retrieve.folder import retrieve_folder
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage, reads
+from wsvs.retrieve.closing import estimate, print_costs, print_tally, tell_failures
+from wsvs.retrieve.folder import Pack, retrieve_folder
 from wsvs.retrieve.manifest import FAILED, MANIFEST, Row
+from wsvs.retrieve.merge import merge
+from wsvs.retrieve.sources import build_source, chosen_classes, folder_source, retried
 from wsvs.retrieve.table import tally
-from wsvs.stages._devices import lease
-from wsvs.stages._lightning import build_data
-from wsvs.stages._retrieve import (
-    ImageScorer,
-    build_source,
-    chosen_classes,
-    estimate,
-    folder_source,
-    merge,
-    packer,
-    print_costs,
-    print_tally,
-    retried,
-    tell_failures,
-)
-from wsvs.stages._run import Run, log, rank
-from wsvs.video.convert import Converter
-from wsvs.video.cuts import EDGE, find_cuts
-from wsvs.video.decode import OpenVideo
 from wsvs.video.reader import probe, read_frames
 
-SECTIONS = ("data", "retrieve", "frame_rate")
+if TYPE_CHECKING:
+    from wsvs.retrieve.crawl import Crawl
+
+log = logging.getLogger("wsvs")
+
 _LOOK = "the manifest says of each video why it was left out; check data.classes and the settings of retrieve"
 
 
-def needs(cfg: DictConfig) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Settings:
+    data: Section
+    retrieve: RetrieveSettings
+    frame_rate: float
+    dry_run: bool = reads("dry_run", result=False)
+
+
+def needs(settings: Settings, home: Home) -> tuple[str, ...]:
     """The encoder, which scores; not for whole videos of a folder, nor to merge what is there."""
-    if cfg.retrieve.merge or (cfg.retrieve.source == "folder" and not cfg.retrieve.score):
-        return ()
-    return ("encoder",)
+    retrieve = settings.retrieve
+    whole = isinstance(retrieve, FolderRetrieve) and not retrieve.score
+    return () if retrieve.merge or whole else ("encoder",)
 
 
-def run(run: Run) -> None:
-    cfg = run.cfg
-    if rank() != 0:
-        return
-    known = build_data(cfg).class_list
-    if cfg.retrieve.merge:
-        merge(Path(cfg.retrieve.merge), run.dir)
+def run(run: Run[Settings]) -> None:
+    from wsvs.engine.data import build_data
+
+    settings = run.settings.retrieve
+    known = build_data(run).class_list
+    if settings.merge:
+        merge(Path(settings.merge), run.dir)
         _close(run, read_jsonl(run.dir / MANIFEST), known)
-    elif not needs(cfg):
-        _whole(run, chosen_classes(cfg, known))
+    elif isinstance(settings, FolderRetrieve) and not settings.score:
+        _whole(run, settings, chosen_classes(settings, known))
     else:
-        _scored(run, known, chosen_classes(cfg, known))
+        _scored(run, known, chosen_classes(settings, known))
 
 
-def _whole(run: Run, classes: Classes) -> None:
+def _named(run: Run[Settings]) -> Sequence[str]:
+    """The classes that the settings of the data name."""
+    return getattr(run.settings.data, "classes", None) or ()
+
+
+def _packer(run: Run[Settings]) -> Pack:
+    """Makes a video file out of a folder of numbered images."""
+    from wsvs.video.pack import pack
+
+    return partial(pack, rate=run.settings.frame_rate)
+
+
+def _whole(run: Run[Settings], settings: FolderRetrieve, classes: Classes) -> None:
     """Every video of a folder as one clip."""
-    source = folder_source(run.cfg)
+    source = folder_source(settings, _named(run))
     counts = retrieve_folder(
-        source, classes, run.dir, probe=probe, pack=packer(run.cfg), foreign=run.cfg.retrieve.foreign,
+        source, classes, run.dir, probe=probe, pack=_packer(run), foreign=settings.foreign,
         progress=partial(follow, unit="videos"),
     )
     if not counts["retrieved"]:
@@ -80,17 +90,30 @@ def _whole(run: Run, classes: Classes) -> None:
     run.finish(counts={**counts, "by class": by_class}, wrote=run.dir / MANIFEST)
 
 
-def _scored(run: Run, known: Classes, classes: Classes) -> None:
+def _scored(run: Run[Settings], known: Classes, classes: Classes) -> None:
     """Search, thumbnails, key frames: the paper's way."""
-    cfg = run.cfg
+    from wsvs.retrieve.crawl import Budget, Crawl
+    from wsvs.retrieve.examine import Choice, Tools
+    from wsvs.video.convert import Converter
+    from wsvs.video.decode import OpenVideo
+
+    settings = run.settings.retrieve
+    web = settings if isinstance(settings, WebRetrieve) else None
     choice = Choice(
-        threshold=cfg.retrieve.threshold, key_frames=cfg.retrieve.key_frames, window=cfg.retrieve.window,
-        scan=cfg.retrieve.scan, batch=cfg.retrieve.batch,
-        max_duration=cfg.retrieve.max_duration if "max_duration" in cfg.retrieve else None,
+        threshold=settings.threshold, key_frames=settings.key_frames, window=settings.window, scan=settings.scan,
+        batch=settings.batch, max_duration=web.max_duration if web else None,
     )
-    retry = retried(cfg, run.dir)
-    budget = Budget(cfg.retrieve.max_videos, cfg.retrieve.max_bytes, cfg.retrieve.max_hours)
-    source = build_source(cfg, known, classes)
+    retry = retried(settings, run.dir)
+    budget = Budget(settings.max_videos, settings.max_bytes, settings.max_hours)
+    source = build_source(
+        settings, known, classes, named=_named(run), pack=_packer(run), dry_run=run.settings.dry_run
+    )
+    import torch  # only where frames are scored
+
+    from wsvs.engine.devices import lease
+    from wsvs.lit.image_scorer import ImageScorer
+    from wsvs.nets.model import load_net
+
     net = load_net(run.checkpoint("encoder"))
     unknown = sorted(set(classes) - set(net.classes))
     if unknown:
@@ -98,16 +121,15 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
             f"the encoder does not know {', '.join(unknown)}", where=run.inputs["encoder"],
             remedy="retrieve for the classes that it was trained on, with retrieve.classes=[...]",
         )
-    leased = lease(cfg, run.held, asked=1)
-    on_gpu = torch.cuda.is_available() and cfg.trainer.accelerator != "cpu"
+    leased = lease(run.cfg, run.held, asked=1)
+    on_gpu = torch.cuda.is_available() and run.cfg.trainer.accelerator != "cpu"
     score = ImageScorer(net, f"cuda:{leased[0]}" if leased else "cuda" if on_gpu else "cpu")
     convert = Converter(net.config.image_size)
     with Crawl(
         source, classes.names, run.dir, Tools(OpenVideo, convert, probe, _cuts, score), choice, budget,
-        keep_videos="keep_videos" in cfg.retrieve and cfg.retrieve.keep_videos,
-        streak=cfg.retrieve.streak if "streak" in cfg.retrieve else None, retry=retry,
+        keep_videos=web is not None and web.keep_videos, streak=web.streak if web else None, retry=retry,
     ) as crawl:
-        if cfg.dry_run:
+        if run.settings.dry_run:
             _dry(run, crawl)
         else:
             rows = crawl.fetch()
@@ -116,20 +138,22 @@ def _scored(run: Run, known: Classes, classes: Classes) -> None:
 
 
 def _cuts(path: Path) -> Sequence[int]:
+    from wsvs.video.cuts import EDGE, find_cuts
+
     return find_cuts(read_frames(path, longest_edge=EDGE)).cuts
 
 
-def _dry(run: Run, crawl: Crawl) -> None:
+def _dry(run: Run[Settings], crawl: Crawl) -> None:
     """Search and thumbnails only. The run stays unfinished, so that nobody takes it for an input."""
     wanted = crawl.look()
     found = sum(len(crawl.journal.candidates(name)) for name in crawl.classes)
-    costs = {"found": found, "thumbnails passed": len(wanted), **estimate(run.cfg, wanted)}
+    costs = {"found": found, "thumbnails passed": len(wanted), **estimate(run.settings.retrieve, wanted)}
     write_json(run.dir / "dry_run.json", costs)
     print_costs(costs)
     log.info("WSVS_RUN_ID=%s and the same command without dry_run=true goes on from here", run.dir.name)
 
 
-def _close(run: Run, rows: Iterable[Row], classes: Classes) -> None:
+def _close(run: Run[Settings], rows: Iterable[Row], classes: Classes) -> None:
     """The closing table, by class, and the summary."""
     tallies = tally(rows, classes.names)
     print_tally(tallies)
@@ -142,7 +166,7 @@ def _close(run: Run, rows: Iterable[Row], classes: Classes) -> None:
     run.finish(counts={**counts, "classes_without_video": lacking}, wrote=run.dir / MANIFEST)
 
 
-def _skip_failed(run: Run, rows: Iterable[Row]) -> None:
+def _skip_failed(run: Run[Settings], rows: Iterable[Row]) -> None:
     """What could not be had, and what is damaged, as passed over."""
     for row in rows:
         for clip in row["clips"]:
@@ -152,3 +176,11 @@ def _skip_failed(run: Run, rows: Iterable[Row]) -> None:
                 run.skip(clip["clip"], f"{lost} of {of} {fitting(lost, 'is|are')} damaged and not used")
         if row["status"].startswith(FAILED):
             run.skip(row["video"], row["status"])
+
+
+# Version 2: a run goes on with other budgets and other manners of asking.
+STAGE = Stage(
+    "retrieve", Settings, run, needs=needs,
+    paths=("data.root", "data.labels", "retrieve.root", "retrieve.labels", "retrieve.file", "retrieve.merge"),
+    makes=("clips",), version=2, ranks="first",
+)

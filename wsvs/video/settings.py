@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import field_validator
 
 from wsvs.config.base import Natural, option
@@ -19,6 +22,12 @@ class SegmentSettings(Energy):
     """
 
     seed: Natural = option(0, "seed of the colour models' start")
+
+    @classmethod
+    def of(cls, section: Energy | Mapping[str, Any], seed: int) -> SegmentSettings:
+        """Those of a run: of its section `segment`, which has settings of the stage too, and its seed."""
+        given = section.model_dump() if isinstance(section, Energy) else section
+        return cls(seed=seed, **{key: given[key] for key in Energy.model_fields if key in given})
 
     @field_validator("flow")
     @classmethod

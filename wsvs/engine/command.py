@@ -1,0 +1,168 @@
+"""One command: from its configuration to the exit status of its jobs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from wsvs.config.check import check
+from wsvs.config.files import config_dir
+from wsvs.config.store import register
+from wsvs.core.console import log_to_stdout
+from wsvs.core.errors import UserError
+from wsvs.core.files import explain_os_error
+from wsvs.core.plugins import load_plugins
+from wsvs.core.processes import rank
+from wsvs.core.stopping import catch_signals, leave, number, stop_in
+from wsvs.engine import job, status, sweep
+from wsvs.engine.explain import explain_config_error, told
+from wsvs.engine.next import next_line
+from wsvs.engine.objective import objective, objective_name
+from wsvs.engine.paths import check_paths
+from wsvs.engine.ranks import config_options
+from wsvs.engine.registry import load_stage, register_stages
+from wsvs.engine.resume import resolve_run_id
+from wsvs.engine.sweep import trial_number
+from wsvs.engine.wandb import tracked
+
+log = logging.getLogger("wsvs")
+
+
+def register_resolvers() -> None:
+    register_stages()
+    register()
+    OmegaConf.register_new_resolver("run_id", resolve_run_id, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("trial", trial_number, replace=True)
+    OmegaConf.register_new_resolver("run_dir", lambda: os.environ.get("WSVS_RUN_DIR", "outputs"), replace=True)
+
+
+def run_stage(cfg: DictConfig) -> float | None:
+    """Run the stage of a composed configuration: the one job of a command, or one of the jobs of a sweep.
+
+    Returns the figure that a search for settings goes by (`objective`), if the stage has one.
+    """
+    if job.is_apart():
+        return job.run_apart(_config_options())
+    try:
+        with job.recorded() as outcome, told():
+            name, value = _run_stage(cfg)
+            outcome |= {"objective": name, "value": value}
+            return value
+    except UserError as mistake:
+        # The sweep's process has to hear of a job in a process of its own, and a search of every job that failed.
+        if not status.counts_here() or (job.searches() and cfg.trainer.devices == 1):
+            raise
+        status.complain(mistake)  # said here, once: Hydra would put its own words around it
+        if cfg.trainer.devices != 1:  # its other ranks are left in disorder: no further job of a sweep beside them
+            sys.exit(status.overall())
+    return None
+
+
+def _config_options() -> list[str]:
+    """The options of this process's job that say where its configuration comes from."""
+    hydra = HydraConfig.get()
+    found = {source.provider: source.path for source in hydra.runtime.config_sources}
+    options = ["--config-name", str(hydra.job.config_name)]
+    if found["main"] != str(config_dir()):
+        options += ["--config-path", found["main"]]
+    if "command-line" in found:
+        options += ["--config-dir", found["command-line"]]
+    return options
+
+
+def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
+    """The figure that a search goes by, and its value. Nothing that takes seconds is imported before the stage runs."""
+    log_to_stdout()  # a launcher's process has not come through main()
+    settings = check(cfg, HydraConfig.get().overrides.task)
+    stage = load_stage(cfg.stage)
+    sought = objective_name(settings, stage)
+    check_paths(settings, stage.paths, HydraConfig.get().overrides.task)
+    run = stage.start(settings, cfg)
+    with run.opened(), tracked(run, stage):
+        if stage.ranks == "one" and rank() != 0:
+            raise UserError(
+                f"stage {stage.name} starts its own ranks", where="torchrun or srun with several tasks",
+                remedy="start it once, and give trainer=ddp trainer.devices=N",
+            )
+        if stage.ranks == "all" or rank() == 0:
+            load_plugins(cfg.plugins)
+            stage.run(run)
+        goes_on, proposed = run.closing
+        if goes_on and not status.is_part() and not job.swept():  # no step, nor a sweep's job
+            following = next_line(
+                stage.name, settings, run.overrides, run.dir, config_options(sys.argv[1:]), proposed
+            )
+            if following:
+                log.info("%s", following)
+    if run.skipped:
+        status.add(status.PASSED_OVER)
+    return sought, objective(run, sought)
+
+
+def application() -> None:
+    """Compose the configuration of the command line, and run it."""
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(run_stage)()
+
+
+def _run_jobs() -> None:
+    """All that the command line asks for; mistakes are told."""
+    register_resolvers()
+    try:
+        application()
+    except UserError as error:
+        status.complain(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        status.complain(explain_config_error(error))
+    except OSError as error:  # Hydra's own files in the run directory
+        explained = explain_os_error(error, error.filename or "the run directory")
+        if not isinstance(explained, UserError):
+            raise
+        status.complain(explained)
+    except ValueError as error:
+        refused = sweep.explain(error)
+        if refused is None:
+            raise
+        status.complain(refused)
+    finally:
+        sweep.release()
+
+
+def options_first(words: list[str]) -> list[str]:
+    """Hydra wants its options in one piece; here they may stand anywhere among the overrides."""
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+    return [word for word in words if word not in overrides] + overrides
+
+
+def main() -> NoReturn:
+    """Run the command that stands in sys.argv, and end this process.
+
+    Exit status: 0 done, 1 unexpected error, 2 a mistake to mend, 3 done with items passed over, 130 stopped by Ctrl-C,
+    143 by SIGTERM.
+    """
+    sys.argv[1:] = options_first(sys.argv[1:])
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must not hide where an unexpected error came from
+    log_to_stdout()
+    status.begin()
+    job.begin()
+    catch_signals()
+    said = ""
+    try:
+        _run_jobs()
+        code = status.overall()
+    except BaseException as error:
+        stop = stop_in(error)
+        if stop is not None:
+            said, code = "\nstopped; the same command goes on from here", 128 + number(stop)
+        elif isinstance(error, SystemExit) and isinstance(error.code, int):
+            code = error.code
+        else:
+            raise
+    leave(code, said)

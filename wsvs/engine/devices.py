@@ -1,0 +1,72 @@
+"""GPUs of a machine: every job has some of its own."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
+from omegaconf import DictConfig, OmegaConf
+
+from wsvs.core.errors import UserError
+from wsvs.core.leases import can_lock, share, take
+from wsvs.core.processes import rank, world_size
+from wsvs.engine.job import waits
+
+LEASED = "WSVS_GPUS"  # for the ranks that a job starts: which GPUs it has
+
+
+def visible(cfg: DictConfig) -> list[str]:
+    """Ids of the GPUs that the trainer may use, in torch's order; CUDA_VISIBLE_DEVICES is kept. None on a CPU."""
+    if cfg.trainer.accelerator not in ("auto", "gpu", "cuda") or not CUDAAccelerator.is_available():
+        return []
+    return [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
+
+
+def lease(cfg: DictConfig, held: ExitStack, asked: object = None) -> list[int] | None:
+    """The GPUs that this process's job may use, until `held` is closed or the process ends.
+
+    A parallel job of a sweep, or one of `wandb agent`, waits until there are enough. Any other command does not: it
+    takes free ones if there are, else the first ones, and says so.
+
+    Args:
+        asked: How many, or which; `trainer.devices` by default.
+
+    Returns:
+        Their indices for torch; None where the trainer uses no GPU, or where torchrun or srun starts the ranks.
+
+    Raises:
+        UserError: There are not as many.
+    """
+    names = visible(cfg)
+    if not names or world_size() > 1 or cfg.trainer.num_nodes > 1 or not can_lock():
+        return None
+    if LEASED in os.environ:  # by this job, earlier, or by the process that started this rank
+        mine = [int(word) for word in os.environ[LEASED].split(",")]
+        for number in mine if rank() else ():
+            share(names[number], rank(), held)
+        return mine
+    if rank() != 0:
+        return None
+    candidates, count = _wanted(cfg.trainer.devices if asked is None else asked, len(names))
+    mine = take(names, candidates, count, held, wait=waits())
+    os.environ[LEASED] = ",".join(map(str, mine))
+    return mine
+
+
+def _wanted(asked: object, there: int) -> tuple[list[int], int]:
+    """Which GPUs will do, and how many of them are asked for."""
+    if OmegaConf.is_list(asked) or isinstance(asked, list):
+        candidates = [int(number) for number in asked]  # type: ignore[attr-defined]
+        count = len(candidates)
+    else:
+        candidates = list(range(there))
+        count = there if asked in (-1, "auto") else int(str(asked))
+    if count > there or max(candidates) >= there:
+        visible_ones = "1 GPU is" if there == 1 else f"{there} GPUs are"
+        raise UserError(
+            f"{visible_ones} visible, trainer.devices={asked}", where="trainer.devices, CUDA_VISIBLE_DEVICES",
+            remedy="lower trainer.devices; nvidia-smi lists the GPUs",
+        )
+    return candidates, count

@@ -1,0 +1,61 @@
+"""Hold figures of finished runs against what is expected of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from wsvs.config.stages import Check
+from wsvs.core.console import show
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_json
+from wsvs.core.runs import SUMMARY
+
+
+def judge(checks: Mapping[str, Check | None] | None, done: Mapping[str, Path]) -> dict[str, str]:
+    """Print a table, got against expected, and return {name: 'PASS ...' or 'FAIL ...'}.
+
+    Args:
+        checks: {name: what is expected}; None where an override has taken one out.
+        done: Label -> run directory of the steps.
+    """
+    if not checks:
+        return {}
+    verdicts = {}
+    table = Table("figure", "got", "expected", "allowed", "")
+    for name, check in checks.items():
+        if check is None:  # taken out by an override
+            continue
+        got = _figure(done, check.step, check.metric)
+        if check.minus:
+            got -= _figure(done, check.minus, check.metric)
+        low, high = check.low, check.high
+        good = (-math.inf if low is None else low) <= got <= (math.inf if high is None else high)
+        allowed = f"{'' if low is None else low} .. {'' if high is None else high}"
+        verdict = "PASS" if good else "FAIL"
+        table.add_row(name, f"{got:.3f}", "" if check.expected is None else str(check.expected), allowed, verdict)
+        verdicts[name] = f"{verdict} {got:.4f}"
+    show(table)
+    return verdicts
+
+
+def _figure(done: Mapping[str, Path], step: str, metric: str) -> float:
+    if step not in done:
+        raise UserError(f"no step is called {step!r}", where="pipeline.checks", remedy=f"steps: {', '.join(done)}")
+    value = read_figure(done[step], metric)
+    if value is None:
+        raise UserError(f"no figure {metric!r}", where=done[step], remedy="check pipeline.checks")
+    return value
+
+
+def read_figure(run: Path, metric: str) -> float | None:
+    """A number of a finished run by its dotted name in metrics.json, else in the results of its summary."""
+    metrics = run / "metrics.json"
+    values: Any = read_json(metrics) if metrics.is_file() else read_json(run / SUMMARY)["results"]
+    for key in metric.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
+    return None if isinstance(values, bool) or not isinstance(values, int | float) else float(values)

@@ -1,0 +1,49 @@
+"""The one figure of a run that a search for settings goes by, and that a stage returns to Hydra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wsvs.config.root import Settings
+from wsvs.core.errors import UserError
+from wsvs.core.processes import rank
+from wsvs.core.runs import SUMMARY
+from wsvs.engine.figures import read_figure
+from wsvs.engine.job import searches
+from wsvs.engine.run import Run
+from wsvs.engine.stage import Stage
+
+
+def objective_name(settings: Settings, stage: Stage[Any]) -> str | None:
+    """The figure that `objective` names, else the stage's own.
+
+    Raises:
+        UserError: A search on a stage that has none of its own.
+    """
+    name = settings.objective or stage.objective
+    if name is None and searches():
+        raise UserError(
+            f"stage {stage.name} has no figure of its own to search by", where="objective",
+            remedy="name one of its summary.json or metrics.json, or search over stage=pipeline, where "
+            "objective=<step>.<figure> is one of a step",
+        )
+    return name
+
+
+def objective(run: Run[Any], name: str | None) -> float | None:
+    """The figure of a finished run; of one of a pipeline's steps if its name begins with <step>. (first rank only).
+
+    Raises:
+        UserError: A search, or a user, wants a figure that the run does not have.
+    """
+    if name is None or rank() != 0:
+        return None
+    step, _, metric = name.partition(".")
+    folder = run.steps.get(step)
+    value = read_figure(run.dir, name) if folder is None else read_figure(folder, metric)
+    if value is None and (run.cfg.objective or searches()):
+        raise UserError(
+            f"no figure {name!r}", where=(folder or run.dir) / SUMMARY,
+            remedy="objective=... names one of the results there, or of metrics.json beside it",
+        )
+    return value

@@ -1,0 +1,52 @@
+"""What the settings of a training and of the model say together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from wsvs.config.groups import ModelSettings
+from wsvs.config.stages import EncoderSettings, Training
+from wsvs.core.errors import UserError
+from wsvs.nets.model import NetConfig
+from wsvs.nets.timm_backbone import PREFIX as TIMM
+
+
+def learning_rates(common: float | None, training: Training | None, stage: str, trainable: str) -> dict[str, float]:
+    """Setting -> value of all learning rates of a training: model.lr if it is given, 0 too, else the stage's own."""
+    if training is None:
+        return {}
+    rates = {f"{stage}.lr": training.lr} if common is None else {"model.lr": common}
+    if isinstance(training, EncoderSettings) and trainable != "none":
+        rates[f"{stage}.lr_backbone"] = training.lr_backbone
+    return rates
+
+
+def optimisation(model: ModelSettings, training: Training) -> dict[str, Any]:
+    """What the modules are told of the optimizer."""
+    lr = training.lr if model.lr is None else model.lr
+    return {"lr": lr, "schedule": training.schedule, "warmup": training.warmup}
+
+
+def net_config(model: ModelSettings, classes: tuple[str, ...]) -> NetConfig:
+    return NetConfig(classes=tuple(classes), **model.model_dump(exclude={"weights", "sha256", "lr"}))
+
+
+def decoder_config(model: ModelSettings, trained: dict[str, Any]) -> NetConfig:
+    """The trained encoder's description with the decoder and the input sizes that the model section asks for.
+
+    Raises:
+        UserError: The encoder is of another backbone than model.backbone.
+    """
+    theirs = trained["backbone"]
+    if theirs != model.backbone:
+        name = f"timm model.backbone={theirs}" if theirs.startswith(TIMM) else theirs
+        raise UserError(
+            f"the encoder's backbone is {theirs}, but model.backbone={model.backbone}", where="inputs.encoder",
+            remedy=f"give the model the encoder was trained with: model={name}",
+        )
+    asked = net_config(model, tuple(trained["classes"]))
+    return replace(
+        NetConfig.read(trained), image_size=asked.image_size, scales=asked.scales, batch_norm=asked.batch_norm,
+        guidance=asked.guidance, decoder_width=asked.decoder_width,
+    )

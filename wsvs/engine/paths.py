@@ -1,0 +1,67 @@
+"""Are the files and folders there that a stage is told to read? Asked before anything that takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from wsvs.config.base import OnDisk, Section, path_of
+from wsvs.config.check import DEFAULT, source_of
+from wsvs.core.errors import UserError
+from wsvs.core.files import expand_pattern
+
+PATTERN = (
+    "check the path: a folder, a file or a pattern such as 'DIR/*.mp4'; put quotes around a name with spaces, brackets "
+    "or commas: '{key}=\"a (1).mp4\"'"
+)
+
+
+def check_paths(settings: Section, keys: Iterable[str], overrides: Sequence[str]) -> None:
+    """Look for what settings name on disk.
+
+    Args:
+        settings: All of a command.
+        keys: Those to look at, as `data.root`; what a section does not have is left out.
+        overrides: Of the command: where a value comes from.
+
+    Raises:
+        UserError: It is not there.
+    """
+    for key in keys:
+        section, name = _find(settings, key)
+        wanted = path_of(name, type(section)) if section is not None else None
+        value = getattr(section, name, None)
+        if section is None or wanted is None or value is None or section.made:
+            continue
+        for path in [value] if isinstance(value, str) else value:
+            if not _is(path, wanted):
+                source = source_of(key, overrides)
+                file = "" if source.startswith("the command line") or source == DEFAULT else f" ({source})"
+                remedy = PATTERN.format(key=key) if wanted.kind == "pattern" else f"check {key}"
+                if name == "labels" and Path(root := str(getattr(section, "root", "")), path).exists():
+                    remedy = f"did you mean {Path(root, path)}?"
+                raise UserError(f"{wanted.what} not found", where=f"{key}={path}{file}", remedy=remedy)
+
+
+def _find(settings: Section, key: str) -> tuple[Section | None, str]:
+    """The section that has a setting, and its name there; no section where there is none."""
+    *sections, name = key.split(".")
+    found: Any = settings
+    for part in sections:
+        found = getattr(found, part, None)
+    return (found, name) if isinstance(found, Section) and name in type(found).model_fields else (None, name)
+
+
+def _is(path: str, wanted: OnDisk) -> bool:
+    if path in wanted.words or urlparse(path).scheme in ("http", "https"):
+        return True
+    try:
+        if wanted.kind == "file":
+            return Path(path).expanduser().is_file()
+        if wanted.kind == "folder":
+            return Path(path).is_dir()
+        return Path(path).exists() or (wanted.kind == "pattern" and expand_pattern(Path(path)) is not None)
+    except OSError:  # a name that is too long, or a folder that may not be entered: who reads it says so
+        return True

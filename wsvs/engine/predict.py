@@ -1,0 +1,56 @@
+"""Predict masks of images: shared by the stages predict and adapt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wsvs.core.ledger import Ledger
+from wsvs.core.words import counted
+from wsvs.data.work import Item, ItemDataset
+from wsvs.engine.run import Run
+from wsvs.engine.work import work_through
+from wsvs.lit.predictor import PredictionWriter, PredictorModule, load_image
+
+
+def predict_all(
+    run: Run[Any], items: Sequence[Item], module: PredictorModule, folder: Path, *, workers: int, scores: bool = False,
+    names: Sequence[str] | None = None,
+) -> list[Item]:
+    """Write the mask of every item that has none yet; returns the items that have one.
+
+    Those of films have "frames" then, images "confidence", {label: value}, unless an older version has written them.
+
+    Args:
+        items: {"id", "file", "classes"}, {"id", "film", "classes", "size": frames}, or {"id", "bad": reason}.
+        folder: Where the masks go.
+        scores, names: See `PredictionWriter`.
+    """
+    ledger = Ledger(run.dir)
+
+    def finished(item: Item) -> bool:
+        known = ledger.read(item["id"]) if ledger.has(item["id"]) else {}
+        return "failed" in known or "frames" in known or (folder / f"{item['id']}.png").is_file()
+
+    work_through(
+        run, items, module=module, writer=PredictionWriter(folder, ledger, scores=scores, names=names),
+        finished=finished, dataset=partial(ItemDataset, load=load_image), workers=workers,
+        size=lambda item: item.get("size", 1), unit="frames" if any("film" in item for item in items) else "images",
+    )
+    written: list[Item] = []
+    for item in items:
+        record = ledger.read(item["id"]) if ledger.has(item["id"]) else {}
+        if "failed" in record:
+            run.skip(item["id"], record["failed"])
+        if "unshown" in record:
+            run.skip(item["id"], record["unshown"])
+        if "broken" in record:
+            used = counted(record["frames"], "frame|frames is|are")
+            run.skip(item["id"], f"only its first {used} used: {record['broken']}")
+        if "frames" in record:
+            written.append({**item, "frames": record["frames"]})
+        elif (folder / f"{item['id']}.png").is_file():
+            written.append({**item, **{key: record[key] for key in ("confidence",) if key in record}})
+    return written

@@ -1,0 +1,48 @@
+"""The stages themselves: ours, those of installed packages, and those of plugins."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from wsvs.config.base import Section
+from wsvs.config.root import OUTSIDE, OUTSIDE_INPUTS, Settings
+from wsvs.core.plugins import load_plugins
+from wsvs.engine import names
+from wsvs.engine.stage import Stage
+
+STAGES: dict[str, Stage[Any]] = {}  # of plugins, which add theirs when they are imported
+
+
+def load_stage(name: str) -> Stage[Any]:
+    """The stage of a name. Raises `KeyError` where there is none."""
+    if name in STAGES:
+        return STAGES[name]
+    found: Stage[Any]
+    if name in names.own():
+        found = import_module(f"wsvs.stages.{name}").STAGE
+    else:
+        found = names.installed()[name].load()
+    return found
+
+
+def register_stages() -> None:
+    """Make all stages known to Hydra as choices, with the settings of those that are not ours.
+
+    Plugins that the command line names are imported for it, since theirs may be among them.
+    """
+    for word in sys.argv[1:]:
+        key, _, value = word.partition("=")
+        if key.lstrip("+") == "plugins" and not value.startswith("$"):
+            load_plugins([one.strip(" \"'") for one in value.strip("[] ").split(",") if one.strip()])
+    names.PLUGINS[:] = STAGES
+    names.register_choices()
+    OUTSIDE.clear()
+    OUTSIDE_INPUTS.clear()
+    for name in (*names.installed(), *STAGES):
+        stage = load_stage(name)
+        OUTSIDE_INPUTS.update(dict.fromkeys((name, *(() if callable(stage.needs) else stage.needs))))
+        for key, kind in get_type_hints(stage.settings).items():
+            if isinstance(kind, type) and issubclass(kind, Section) and key not in Settings.model_fields:
+                OUTSIDE[key] = kind

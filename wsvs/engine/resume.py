@@ -1,0 +1,92 @@
+"""Which earlier run a command goes on with: that of the same command, where there is something left to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from wsvs.config.check import text_of
+from wsvs.core import runs
+from wsvs.core.sweeps import unfinished
+from wsvs.engine.job import is_sweep
+from wsvs.engine.lock import is_locked
+
+# Of stage retrieve: how videos are asked for, and how many of them. A run goes on with others of these.
+MANNERS = ("pause", "rate", "timeout", "backoff", "retries", "streak", "retry", "yt_dlp", "javascript")
+BUDGETS = ("max_videos", "max_bytes", "max_hours")
+# Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
+NO_RESULT = ("workers", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every", *MANNERS)
+
+
+def continues(directory: Path, stage: str, said: Sequence[str], before: Sequence[str]) -> bool:
+    """Whether a command with the overrides `said` goes on with a run that was started with those `before`."""
+    if _without(said, stage, (*MANNERS, *BUDGETS)) != _without(before, stage, (*MANNERS, *BUDGETS)):
+        return False
+    return not (directory / runs.SUMMARY).exists() or (stage == "retrieve" and _reopens(directory, said, before))
+
+
+def _reopens(directory: Path, said: Sequence[str], before: Sequence[str]) -> bool:
+    """Has a finished retrieval something to try again: what failed for now, what its budget left, what is asked for?"""
+    failures = runs.read_summary(directory)["counts"].get("failures", {})
+    asked = any(word.lstrip("+").startswith("retrieve.retry=") and not word.endswith(("=null", "=[]")) for word in said)
+    more = _without(said, "retrieve", MANNERS) != _without(before, "retrieve", MANNERS)
+    return asked or "later" in failures or ("budget" in failures and more)
+
+
+def _without(words: Sequence[str], stage: str, keys: Sequence[str]) -> list[str]:
+    """Overrides without those of some keys of stage retrieve."""
+    left_out = tuple(f"retrieve.{key}{end}" for key in keys for end in "=.")
+    return [word for word in words if stage != "retrieve" or not word.lstrip("+").startswith(left_out)]
+
+
+def is_task_override(word: str) -> bool:
+    return ("=" in word or word.startswith("~")) and not word.startswith(("-", "hydra"))
+
+
+def overrides_of(path: Path) -> list[str]:
+    """What an earlier command wrote down of its overrides, sorted; nothing where a full disk left a stump."""
+    try:
+        words = OmegaConf.load(path)
+        return sorted(str(word) for word in words) if isinstance(words, ListConfig) else []
+    except Exception:  # of yaml, mostly, which is not ours to import
+        return []
+
+
+def fingerprint(
+    cfg: DictConfig, keys: Sequence[str], inputs: Mapping[str, Path], without: Sequence[str] = ()
+) -> str:
+    """Digest of all that determines a stage's result: the settings that it reads, the seed, its inputs."""
+    sections: dict[str, Any] = {}
+    for key in (*keys, "seed"):
+        value = OmegaConf.select(cfg, key)  # a section, or one setting of it
+        sections[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    sections = _left(sections, (*NO_RESULT, *without))
+    text = json.dumps([sections, {k: str(v) for k, v in inputs.items()}], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _left(value: Any, keys: Sequence[str]) -> Any:
+    """Nested dicts without some keys."""
+    return {k: _left(v, keys) for k, v in value.items() if k not in keys} if isinstance(value, dict) else value
+
+
+def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
+    """Id of this run: from the environment, else the unfinished run of the same command, else a new one."""
+    home = Path(runs.check_out(text_of("out", out)), runs.check_folder_name("name", text_of("name", name)), stage)
+    if resume and not any(
+        os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
+    ):
+        said = sorted(word for word in sys.argv[1:] if is_task_override(word))
+        begun = [(path.parents[1], overrides_of(path)) for path in home.glob("*/.hydra/overrides.yaml")]
+        for directory, words in sorted(unfinished(home) if is_sweep(sys.argv) else begun, reverse=True):
+            if continues(directory, stage, said, words) and not is_locked(directory):
+                os.environ["WSVS_RUN_ID"] = directory.name
+                break
+    return runs.run_id()

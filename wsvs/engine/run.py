@@ -1,0 +1,242 @@
+"""One run of one stage: its directory and inputs, log, lock, bad items, and the summary at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.table import Table
+
+from wsvs.core import runs
+from wsvs.core.console import show
+from wsvs.core.errors import UserError
+from wsvs.core.files import explain_os_error, read_json, write_json, write_text
+from wsvs.core.processes import end_with, rank, world_size
+from wsvs.data.images import limit_images
+from wsvs.engine.lock import LOCK, take_lock
+from wsvs.engine.ranks import leave_group, prepare_relaunch, relaunched
+from wsvs.engine.resume import BUDGETS, fingerprint
+from wsvs.engine.tracking import Tracker
+
+log = logging.getLogger("wsvs")
+
+INPUTS = "inputs.json"
+FINGERPRINT = ".fingerprint"
+_OWN = (INPUTS, FINGERPRINT, LOCK, ".hydra", "wandb", "wandb.json")  # before there is any work
+_NO_WORK = ("hparams.yaml", "metrics.csv")  # what a training that diverged early leaves
+
+S = TypeVar("S")
+
+
+class Run(Generic[S]):
+    """What a stage is told.
+
+    Attributes:
+        stage: Its name.
+        settings: The settings that it reads, typed; see `wsvs.engine.stage.Stage`.
+        keys: The settings that determine its result.
+        needs: The stages whose runs it reads: those given by inputs.<stage>, else the latest finished ones.
+        inputs: Stage -> run directory that it reads; resolved once and recorded.
+        dir: <out>/<name>/<stage>/<run id>, the same for every rank.
+        seed: Of every random draw.
+        home: Where the runs of this name lie.
+        overrides: The command's overrides.
+        tracker: Writes to W&B; None without logger=wandb, and on every rank but the first.
+        cfg: The whole configuration, for what Hydra builds of it: trainer, callbacks, loggers, data, and further
+            commands.
+        steps: Label -> run directory of what a pipeline ran.
+        held: What this run has until it ends: its GPUs.
+        skipped: The bad items that were passed over.
+        closing: What `finish` was told of the next command: whether anything was made, and overrides that it needs.
+    """
+
+    def __init__(
+        self, stage: str, settings: S, *, keys: Sequence[str], needs: Sequence[str], home: runs.Home, cfg: DictConfig,
+        version: int = 1,
+    ) -> None:
+        self.stage = stage
+        self.settings = settings
+        self.keys = tuple(keys)
+        self.needs = tuple(needs)
+        self.version = version
+        self.home = home
+        self.cfg = cfg
+        self.seed: int = cfg.seed
+        self.debug = bool(cfg.debug)
+        self.started = time.time()
+        hydra = HydraConfig.get()
+        self.overrides = list(hydra.overrides.task)
+        self.dir = Path(os.environ["WSVS_RUN_DIR"] if relaunched() else hydra.runtime.output_dir).absolute()
+        self.inputs: dict[str, Path] = {}
+        self.steps: dict[str, Path] = {}
+        self.skipped: list[dict[str, str]] = []
+        self.tracker: Tracker | None = None
+        self.held = ExitStack()
+        self.closing: tuple[bool, Sequence[str]] = (False, ())
+        self._lock: IO[str] | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's path below the folder of its stage, in one word: the run id, and in a sweep the job's number."""
+        home = (self.home.folder / self.stage).absolute()
+        return "-".join(self.dir.relative_to(home).parts if self.dir.is_relative_to(home) else self.dir.parts[-1:])
+
+    @contextmanager
+    def opened(self) -> Iterator[Run[S]]:
+        """Lock the directory, resolve the inputs, start the log; undo what leaks into a next job of this process."""
+        before = dict(os.environ)
+        argv = list(sys.argv)
+        os.environ["WSVS_RUN_DIR"] = str(self.dir)
+        limit_images(self.cfg.max_megapixels)
+        handler = None
+        try:
+            if rank() == 0:
+                try:
+                    self.dir.mkdir(parents=True, exist_ok=True)
+                    self._lock = take_lock(self.dir)
+                    handler = logging.FileHandler(self.dir / runs.LOG, encoding="utf-8")
+                except OSError as error:
+                    raise explain_os_error(error, self.dir) from error
+                handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+                logging.getLogger().addHandler(handler)
+                log.info("stage %s in %s", self.stage, self.dir)
+                log.debug("command: wsvs %s", shlex.join(self.overrides))
+            elif relaunched() and "WSVS_PARENT" in os.environ:
+                end_with(int(os.environ["WSVS_PARENT"]))
+            self.inputs = self._resolve_inputs()
+            prepare_relaunch(self.overrides)
+            if not relaunched():
+                os.environ["WSVS_PARENT"] = str(os.getpid())
+            yield self
+        except Exception as error:
+            if handler is not None:  # the log keeps what the screen shows
+                handler.emit(logging.LogRecord("wsvs", logging.ERROR, __file__, 0, "%s", (error,), None))
+            if isinstance(error, UserError) and self._lock is not None and world_size() == 1:
+                self._forget_inputs()
+            raise
+        finally:
+            if handler is not None:
+                logging.getLogger().removeHandler(handler)
+                handler.close()
+            self.held.close()
+            if self._lock is not None:
+                self._lock.close()
+            sys.argv[:] = argv
+            if "LOCAL_RANK" in set(os.environ) - set(before):  # Lightning started ranks for this job alone
+                leave_group()
+            for variable in set(os.environ) - set(before):
+                del os.environ[variable]
+
+    def _resolve_inputs(self) -> dict[str, Path]:
+        """Rank 0 resolves and records; the others read the record, so that all see the same runs."""
+        record = self.dir / INPUTS
+        if rank() != 0:
+            return {stage: Path(path) for stage, path in self.wait_for(record).items()}
+        if record.is_file():  # a run that is taken up again keeps its inputs
+            given = self.home.given
+            found = {
+                stage: Path(str(given[stage])).resolve() if given.get(stage) else Path(path)
+                for stage, path in read_json(record).items()
+            }
+        else:
+            found = {stage: self.home.require(stage) for stage in self.needs}
+        self._check_settings(found)
+        if not record.is_file():
+            write_json(record, {stage: str(path) for stage, path in found.items()})
+        for stage, path in found.items():
+            log.info("reads %s: %s", stage, path)
+        return found
+
+    def _forget_inputs(self) -> None:
+        """Where a run is refused before it has made anything: the next start takes what has been mended meanwhile."""
+        if all(path.name in (*_OWN, *_NO_WORK, runs.LOG) for path in self.dir.iterdir()):
+            for name in (INPUTS, FINGERPRINT):
+                (self.dir / name).unlink(missing_ok=True)
+
+    def _check_settings(self, inputs: Mapping[str, Path]) -> None:
+        """Part of one result and part of another would make neither: refuse what was begun with other settings."""
+        now, path = fingerprint(self.cfg, self.keys, inputs, without=BUDGETS), self.dir / FINGERPRINT
+        mark = f"{self.version} " if self.version > 1 else ""
+        before = path.read_text(encoding="utf-8") if path.is_file() else None
+        if before is not None and not before.startswith(mark):
+            log.warning("an earlier version began this run: whether its settings were the same cannot be told")
+            before = None
+        if before is None:
+            write_text(path, mark + now)
+        elif before != mark + now:
+            raise UserError(
+                "this run directory was begun with other settings", where=self.dir,
+                remedy="give another WSVS_RUN_ID (in a SLURM job too: its number is the default), or resume=false, "
+                "or remove the directory",
+            )
+
+    def wait_for(self, record: Path, seconds: float = 600.0) -> Any:
+        """Content of a JSON file that rank 0 writes. Raises `UserError` if it does not come."""
+        deadline = time.time() + seconds
+        while not record.is_file():
+            if time.time() > deadline:
+                raise UserError("rank 0 did not write this file", where=record, remedy="do all nodes share the folder?")
+            time.sleep(0.2)
+        return read_json(record)
+
+    def checkpoint(self, stage: str) -> Path:
+        """Best checkpoint of an input run. Raises `UserError` if the run holds none."""
+        path = self.inputs[stage] / "checkpoints" / "best.ckpt"
+        if not path.is_file():
+            raise UserError("this run has no checkpoint", where=path, remedy=f"run stage={stage} again")
+        return path
+
+    def skip(self, item: str, reason: str) -> None:
+        """Record one bad item that was passed over."""
+        log.warning("passed over %s: %s", item, reason.replace("\n", " "))
+        self.skipped.append({"item": item, "reason": reason})
+
+    def finish(
+        self, *, counts: Mapping[str, Any], results: Mapping[str, Any] | None = None, wrote: Path | None = None,
+        supervision: str | None = None, columns: Sequence[str] = ("", ""), goes_on: bool = True,
+        proposed: Sequence[str] = (),
+    ) -> None:
+        """Write the summary (rank 0) and print the closing table.
+
+        Args:
+            goes_on: Whether anything was made that a next command could work on.
+            proposed: Overrides that the next command needs beside those of this one.
+        """
+        if rank() != 0:
+            return
+        counts = {**counts, "passed over": len(self.skipped)}
+        if self.skipped:
+            write_json(self.dir / "skipped.json", self.skipped)
+        runs.write_summary(
+            self.dir, stage=self.stage, started=self.started, overrides=self.overrides,
+            inputs={stage: str(path) for stage, path in self.inputs.items()}, counts=counts,
+            results={**(results or {}), "fingerprint": fingerprint(self.cfg, self.keys, self.inputs)},
+            supervision=supervision, debug=self.debug,
+        )
+        if self.tracker is not None:
+            self.tracker.finished(counts, results or {})
+        table = Table(*columns, title=f"{self.stage}: {time.time() - self.started:.0f} s", show_header=bool(columns[0]))
+        for key, value in {**counts, **(results or {})}.items():
+            _add_rows(table, str(key), value)
+        show(table)
+        log.info("wrote %s", wrote or self.dir)
+        self.closing = (goes_on, proposed)
+
+
+def _add_rows(table: Table, key: str, value: Any) -> None:
+    """One row, or the key and a row for each of its parts."""
+    if isinstance(value, Mapping) and value:
+        table.add_row(key, "")
+        for part, one in value.items():
+            _add_rows(table, f"  {part}", one)
+    else:
+        table.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))

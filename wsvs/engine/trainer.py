@@ -1,0 +1,264 @@
+"""Build the Lightning parts that the configuration names, and fit or predict with resume."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from math import isnan
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.strategies import DDPStrategy
+from omegaconf import DictConfig, OmegaConf
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from wsvs.config.stages import Training
+from wsvs.core.errors import UserError
+from wsvs.core.files import explain_os_error
+from wsvs.core.processes import PATIENCE, rank
+from wsvs.core.stopping import at_a_stop, stop_in
+from wsvs.engine.devices import lease
+from wsvs.engine.launcher import check_launcher, devices_of
+from wsvs.engine.optimisation import learning_rates
+from wsvs.engine.run import Run
+from wsvs.lit.finite import StopOnDivergence
+from wsvs.lit.logger import Metrics
+from wsvs.lit.steps import Newest, StepSeed, Throughput, ValidateLast
+from wsvs.lit.tracking import BadItems, WholeCheckpoints
+from wsvs.nets.model import read_checkpoint
+
+log = logging.getLogger("wsvs")
+
+def plain(section: DictConfig) -> dict[str, Any]:
+    """A section of the configuration as resolved primitives."""
+    return cast(dict[str, Any], OmegaConf.to_container(section, resolve=True))
+
+
+def sow(seed: int) -> None:
+    """Seed every random generator, those of loader workers included. Networks are initialised from it too."""
+    pl.seed_everything(seed, workers=True, verbose=False)
+
+
+def build_trainer(
+    run: Run[Any], *, training: Training | None = None, epochs: int | None = None, steps: int | None = None,
+    val_every: int | None = None, monitor: str | None = None, **extra: Any,
+) -> pl.Trainer:
+    """`cfg.trainer` with its loggers and callbacks, and the stage's length unless the trainer section overrides it.
+
+    Args:
+        training: Its settings; None for a predict loop.
+        epochs, steps: Length of a training; neither is given for a predict loop. Steps are those of the optimizer.
+        val_every: Steps between validations; at the end of every epoch by default.
+        monitor: The metric, the higher the better, that chooses the checkpoint.
+    """
+    cfg = run.cfg
+    _quieten()
+    check_launcher(cfg)
+    sow(run.seed)  # again: the same order of items whatever was drawn until here, by a run that is taken up or not
+    given = {key: value for key, value in cfg.trainer.items() if value is not None}
+    if epochs is not None:  # a pass over the images ends with a validation, also where steps are counted
+        given.setdefault("max_epochs", sys.maxsize if "max_steps" in given else epochs)
+    if steps is not None and "max_epochs" not in given:
+        given.setdefault("max_steps", steps)
+    if steps is not None:
+        given.setdefault("max_epochs", -1)
+    given.setdefault("max_steps", -1)
+    if val_every is not None:
+        batches = val_every * given.get("accumulate_grad_batches", 1)  # Lightning counts these
+        given |= {"val_check_interval": batches, "check_val_every_n_epoch": None}
+    leased = lease(cfg, run.held)
+    if leased is not None:
+        given["devices"] = leased
+    if rank() == 0:
+        keep_metrics(run.dir)
+    loggers = [instantiate(item, _convert_="all") for name, item in cfg.logger.items() if item and name != "wandb"]
+    # Writers before the callbacks that count what is done.
+    callbacks: list[pl.Callback] = [StopOnTerm(), *extra.pop("callbacks", [])]
+    if cfg.logger.get("wandb"):
+        loggers.append(Metrics(run.tracker.logger if run.tracker else None, str(run.dir)))
+    if monitor and run.tracker and run.tracker.media:
+        from wsvs.lit.media import ShowValidation
+
+        callbacks.append(ShowValidation(run.tracker.media, run.tracker.show))
+    if monitor:
+        callbacks += [StepSeed(cfg.seed), ValidateLast(), Newest(monitor), *averaging(training)]
+        rates = learning_rates(cfg.model.lr, training, run.stage, cfg.model.trainable)
+        callbacks.append(StopOnDivergence(rates))  # looks at what the average has saved
+    for item in cfg.callbacks.values():
+        if item is not None and item._target_.endswith("ModelCheckpoint"):
+            free = "monitor" in item or item.get("filename") == "last"
+            chosen = {} if free else {"monitor": monitor, "mode": "max"}
+            if monitor:
+                callbacks.append(instantiate(item, **chosen, _convert_="all"))
+        elif item is not None:
+            callbacks.append(instantiate(item, _convert_="all"))
+    if monitor and not any(getattr(item, "filename", "") == "best" for item in callbacks):
+        raise UserError(
+            "no callback keeps a checkpoint: all would be lost at the end", where="callbacks",
+            remedy="keep callbacks.checkpoint, with filename: best",
+        )
+    if monitor is None and given.get("strategy") in ("auto", "ddp") and devices_of(cfg) * cfg.trainer.num_nodes > 1:
+        del given["strategy"]  # whose own patience is of half an hour
+        extra["strategy"] = DDPStrategy(timeout=PATIENCE)
+    trainer: pl.Trainer = instantiate(
+        OmegaConf.create(given), logger=loggers or False, callbacks=callbacks, default_root_dir=str(run.dir),
+        enable_checkpointing=monitor is not None, enable_progress_bar=False, plugins=[WholeCheckpoints()], **extra,
+        _convert_="all",
+    )
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(plain(cfg))
+    return trainer
+
+
+def averaging(training: Training | None) -> list[pl.Callback]:
+    """The moving average of the weights, where one is asked for: validations and checkpoints then have the average."""
+    if training is None or training.ema is None:
+        return []
+    # by differences: what does not move stays the same to the bit, frozen layers among it
+    return [WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(training.ema))]  # type: ignore[no-untyped-call]
+
+
+def keep_metrics(folder: Path) -> None:
+    """Move the metrics of an earlier start out of the way: Lightning's CSV logger would delete them."""
+    metrics = folder / "metrics.csv"
+    if metrics.is_file():
+        number = next(n for n in count(1) if not (folder / f"metrics.{n}.csv").exists())
+        metrics.rename(folder / f"metrics.{number}.csv")
+
+
+def restore_metrics(folder: Path) -> None:
+    """The metrics of the start before, where this one found nothing left to train."""
+    numbers = [int(path.suffixes[0][1:]) for path in folder.glob("metrics.*.csv")]
+    if numbers and not (folder / "metrics.csv").exists():
+        (folder / f"metrics.{max(numbers)}.csv").rename(folder / "metrics.csv")
+
+
+class StopOnTerm(pl.Callback):
+    """Puts our SIGTERM handler back in its place: Lightning's makes a predict loop deaf to the signal, and broadcasts
+    from within the handler, which may meet a rank that waits in another collective call."""
+
+    def __init__(self) -> None:
+        self.ours = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        signal.signal(signal.SIGTERM, self.ours)
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        signal.signal(signal.SIGTERM, self.ours)
+
+
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    """Where this rank stops by an error or a signal, it may say so and end by itself.
+
+    Lightning's watch over the other ranks kills it as soon as one of them has ended badly, as they then do.
+    """
+    with at_a_stop(_unwatch):
+        try:
+            yield
+        except BaseException:
+            _unwatch()
+            raise
+
+
+def _unwatch() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "child-process-observer":
+            thread._child_processes = []  # type: ignore[attr-defined]  # nobody left to watch
+
+
+@contextmanager
+def explained(run: Run[Any]) -> Iterator[None]:
+    """Errors of a training or predict loop that a user can mend, as `UserError`; Lightning's exit as an interrupt."""
+    try:
+        with _unwatched():
+            yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "the GPU has not enough memory", where=f"stage {run.stage}",
+            remedy="lower <stage>.batch_size or model.image_size",
+        ) from error
+    except OSError as error:
+        raise explain_os_error(error, error.filename or run.dir) from error
+    except RuntimeError as error:
+        lost = _who_is_lost(error)
+        if lost is None:
+            raise
+        raise UserError(
+            f"{lost} ended before its time: {error}", where=f"stage {run.stage}",
+            remedy="see what is said above, if anything: it may have been killed for lack of memory; "
+            "the same command goes on from there",
+        ) from error
+    except SystemExit as exit:  # Lightning's answer to an interrupt
+        raise (stop_in(exit) or KeyboardInterrupt) from exit
+
+
+def _who_is_lost(error: RuntimeError) -> str | None:
+    """Whose end an error tells of, if of anybody's."""
+    if "DataLoader worker" in str(error):
+        return "a loader's process"
+    if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
+        return "another rank"
+    return None
+
+
+def fit(run: Run[Any], trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> dict[str, float | None]:
+    """Train from the start or from where the run was stopped; bad items are passed over and recorded.
+
+    Returns the metric that chooses the checkpoint, with its value of the one that is kept, and how fast it went.
+    """
+    bad, throughput = BadItems(), Throughput()
+    trainer.callbacks += [bad, throughput]  # type: ignore[attr-defined]
+    last = run.dir / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        # Lightning would give a damaged one's trace; what it raises cannot be told from what a training raises.
+        read_checkpoint(last, remedy="remove the file: the same command then begins this training anew")
+        log.info("goes on from %s", last)
+    with explained(run):
+        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    for item, reason in sorted(bad.found.items()):
+        run.skip(item, reason)
+    if rank() == 0:
+        restore_metrics(run.dir)
+    newest = next(item for item in trainer.callbacks if isinstance(item, Newest))  # type: ignore[attr-defined]
+    keeper: Any = trainer.checkpoint_callback
+    chosen, best = keeper.monitor, keeper.best_model_score
+    if chosen is None:  # nothing chooses
+        chosen, best = newest.figure, newest.score
+    if best is None or (rank() == 0 and not (run.dir / "checkpoints" / "best.ckpt").is_file()):
+        raise UserError(
+            "the training wrote no checkpoint", where=run.dir / "checkpoints",
+            remedy="train longer (at least one validation)",
+        )
+    figure = float(best)  # NaN: nothing was held out that it is a figure of, nor does it choose
+    return {chosen: None if isnan(figure) else figure, **throughput.results()}
+
+
+def _quieten() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.profilers", "lightning.fabric.strategies.launchers"):
+        logging.getLogger(name).setLevel(logging.INFO)  # the table of debug=profile; why all ranks were killed
+    harmless = (
+        "does not have many workers", "smaller than the logging interval", "exists and is not empty",
+        "across ranks is zero", "It is recommended to use `self.log.*sync_dist=True",
+        "You have overridden `transfer_batch_to_device`", "module.s. in eval mode at the start of training",
+        "Couldn.t infer the batch indices", "No positive samples found in target",
+        "Average precision score for one or more", "`isinstance.treespec, LeafSpec.` is deprecated",
+        "your dataloader is not resumable",  # `TrainingData` is, not its loader
+        "The `srun` command is available on your system",  # _check_launcher knows when it is needed
+    )
+    for text in harmless:
+        warnings.filterwarnings("ignore", message=f".*{text}.*")

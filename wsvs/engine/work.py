@@ -1,0 +1,54 @@
+"""Run a predict loop over items whose results are files, and count what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import BasePredictionWriter
+from torch.utils.data import Dataset
+
+from wsvs.core.processes import rank
+from wsvs.data.work import Item, WorkModule
+from wsvs.engine.run import Run
+from wsvs.engine.trainer import build_trainer, explained
+
+
+def work_through(
+    run: Run[Any], items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]], *, module: pl.LightningModule,
+    writer: BasePredictionWriter, finished: Callable[[Item], bool], dataset: Callable[[Sequence[Item]], Dataset[Any]],
+    workers: int, size: Callable[[Item], float] = lambda _: 1, unit: str = "items",
+) -> float:
+    """Bring every item to its end, by this or an earlier start of the run. Returns when all ranks are through.
+
+    See `WorkModule` for the arguments. The result is the seconds from the dealing of the items to the end of the last
+    rank, the start of all processes left out.
+    """
+    if rank() == 0:
+        remove_stumps(run.dir)
+    trainer = build_trainer(run, callbacks=[writer], use_distributed_sampler=False)
+    work = WorkModule(items, finished=finished, dataset=dataset, workers=workers, size=size, unit=unit)
+    with explained(run):
+        trainer.predict(module, work, return_predictions=False, weights_only=True)
+        trainer.strategy.barrier()
+    return perf_counter() - work.begun
+
+
+def remove_stumps(folder: Path) -> None:
+    """Delete the half-written files of a start that was killed. Only before the ranks begin: theirs look the same."""
+    for stump in folder.rglob(".tmp-*"):
+        stump.unlink(missing_ok=True)
+
+
+def skip_failed(run: Run[Any], records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Record the failed among {item: ledger record} as passed over; return the others."""
+    good = {}
+    for item, record in records.items():
+        if "failed" in record:
+            run.skip(item, record["failed"])
+        else:
+            good[item] = record
+    return good

@@ -1,0 +1,73 @@
+"""What a retrieval says at its end: what came of the candidates, what can be tried again, what all would cost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from wsvs.config.groups import RetrieveSettings, WebRetrieve
+from wsvs.core.console import show
+from wsvs.retrieve.source import Candidate
+from wsvs.retrieve.table import COLUMNS, Tally
+
+log = logging.getLogger("wsvs")
+
+# What a video of YouTube in 360 lines takes, about; only for the estimate of a dry run.
+BYTES_PER_SECOND = 62_500.0
+UNKNOWN_DURATION = 180.0  # seconds
+REQUESTS_PER_VIDEO = 3
+
+
+def tell_failures(failures: Mapping[str, int]) -> None:
+    """What can be done about videos that were not had."""
+    if "later" in failures:
+        log.info("failed for now: videos %d; the same command tries them again", failures["later"])
+    if "budget" in failures:
+        log.info("left by a budget: videos %d; the same command with a larger one goes on", failures["budget"])
+    if "account" in failures:
+        log.info(
+            "need an account: videos %d; the same command with retrieve.yt_dlp.cookies=FILE retrieve.retry=[account] "
+            "tries them again", failures["account"],
+        )
+    if "region" in failures:
+        log.info(
+            "blocked in this country: videos %d; the same command with retrieve.yt_dlp.proxy=URL "
+            "retrieve.retry=[region] tries them again", failures["region"],
+        )
+    if "unknown" in failures:
+        log.info(
+            "failed in an earlier version: videos %d; the same command with retrieve.retry=[unknown] tries them again",
+            failures["unknown"],
+        )
+
+
+def estimate(settings: RetrieveSettings, wanted: Sequence[tuple[str, Candidate]]) -> dict[str, float]:
+    """What fetching these videos would cost: {"videos", "hours of video"}, from the web also {"GB", "hours"}."""
+    videos = {candidate.video: candidate.duration for _, candidate in wanted}
+    known = [duration for duration in videos.values() if duration is not None]
+    usual = sum(known) / len(known) if known else UNKNOWN_DURATION
+    seconds = [usual if duration is None else duration for duration in videos.values()]
+    found: dict[str, float] = {"videos": len(videos), "hours of video": sum(seconds) / 3600}
+    if not isinstance(settings, WebRetrieve):  # nothing comes from the web
+        return found
+    size = sum(min(BYTES_PER_SECOND * duration, settings.max_size) for duration in seconds)
+    pauses = REQUESTS_PER_VIDEO * sum(settings.pause) / 2 * len(videos)
+    return {**found, "GB": size / 1e9, "hours": (pauses + size / settings.rate) / 3600}
+
+
+def print_costs(costs: Mapping[str, float]) -> None:
+    table = Table("", "", title="what a full run would cost, about", show_header=False)
+    for name, value in costs.items():
+        table.add_row(name, f"{value:.4g}")
+    show(table)
+
+
+def print_tally(tallies: Mapping[str, Tally]) -> None:
+    table = Table(*COLUMNS, title="what came of the candidates")
+    for name, one in tallies.items():
+        if name == "all":
+            table.add_section()
+        table.add_row(name, *one.cells())
+    show(table)

@@ -1,0 +1,54 @@
+"""One run out of the jobs of a sweep over classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_jsonl, write_jsonl
+from wsvs.core.runs import SUMMARY
+from wsvs.retrieve.clips import place_clip
+from wsvs.retrieve.manifest import MANIFEST, Row, skip
+
+
+def merge(folder: Path, out: Path) -> None:
+    """Make one run out of the jobs of a sweep: their clips as hard links (or copies), and one manifest.
+
+    A video that several jobs had for the same class counts once. Memory grows with the number of videos by their ids
+    alone.
+
+    Raises:
+        UserError: No sweep there, or one of its jobs has not finished.
+    """
+    jobs = sorted(
+        (path for path in folder.glob("*/") if (path / ".hydra").is_dir() or (path / MANIFEST).exists()),
+        key=lambda path: (len(path.name), path.name),
+    )
+    if not jobs:
+        raise UserError(
+            "no jobs of a sweep in this folder", where=folder, remedy="give retrieve.merge=outputs/NAME/retrieve/RUN"
+        )
+    for job in jobs:
+        if not (job / SUMMARY).is_file():
+            raise UserError(
+                "this job of the sweep has not finished", where=job,
+                remedy=f"run the sweep's command again with WSVS_RUN_ID={folder.resolve().name}: it goes on from there",
+            )
+    write_jsonl(out / MANIFEST, _merged(jobs, out))
+
+
+def _merged(jobs: Iterable[Path], out: Path) -> Iterator[Row]:
+    seen = set()
+    had: dict[tuple[str, str], str] = {}
+    for job in jobs:
+        for row in read_jsonl(job / MANIFEST):
+            key = row["class"], row["video"]
+            if key not in seen:
+                seen.add(key)
+                other = had.setdefault((row["class"], row["sha256"]), row["video"]) if row["clips"] else row["video"]
+                if other != row["video"]:
+                    row = {**skip(row, f"the same video as {other} (by its content)"), "clips": []}
+                for clip in row["clips"]:
+                    place_clip(job / clip["path"], out / clip["path"])
+                yield row
