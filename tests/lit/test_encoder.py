@@ -52,6 +52,25 @@ def test_learns_and_its_checkpoint_is_plain_data(config, make_trainer, load, tmp
     assert torch.equal(loaded.net.encoder(images), expected) and torch.equal(net.encoder(images), expected)
 
 
+def test_a_linear_classifier_on_a_frozen_trunk(config, make_trainer, load, tmp_path):
+    torch.manual_seed(0)
+    module = EncoderModule(replace(config, hidden=0, trainable="none").asdict(), lr=1e-2)
+    before = {key: value.clone() for key, value in module.net.state_dict().items()}
+    trainer = make_trainer(max_steps=25)
+    trainer.fit(module, load([batch()] * 25))
+    moved = {key for key, value in module.net.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved == {"encoder.fc.weight", "encoder.fc.bias"}
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    encoder = load_net(tmp_path / "x.ckpt").encoder
+    images = batch()["image"].float() / 255
+    with torch.no_grad():
+        trunk = encoder.trunk(images).map
+        alpha = encoder.activation(encoder.features(images))
+    assert alpha.shape == (len(images), 2, *trunk.shape[-2:])  # classes are read off the trunk's own cells
+    torch.testing.assert_close(alpha, torch.einsum("kc,bchw->bkhw", encoder.fc.weight, trunk))
+    torch.testing.assert_close(encoder(images), alpha.mean((2, 3)) + encoder.fc.bias)
+
+
 def test_pre_trained_weights_are_not_needed_again(config, make_trainer, load, tmp_path):
     weights = tmp_path / "backbone.pth"
     torch.save(config.build_encoder().backbone.state_dict(), weights)

@@ -118,7 +118,7 @@ def test_what_does_not_exist(wsvs, words, said):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("model.hidden=0", "model.hidden must be a whole number >= 1, got 0"),
+        ("model.hidden=-1", "model.hidden must be a whole number >= 0, got -1"),
         ("model.backbone=vgg17", "model.backbone must be one of vgg16, vgg_small"),
         ("model.image_size=8", "model.image_size must be a whole number >= 16, got 8"),
         ("model.scales=[]", "model: scales must not be empty"),

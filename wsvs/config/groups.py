@@ -40,7 +40,7 @@ class ModelSettings(Section):
     scales: list[Above0] = option(
         (0.5, 1.0, 1.5, 2.0), "multi-scale attention, the maximum over these multiples of the image's size"
     )
-    hidden: Positive = option(1024, "channels of the new layer before the classes")
+    hidden: Natural = option(1024, "channels of the new layer before the classes; 0 = none, a linear classifier")
     dropout: BelowOne = option(0.5, "dropout before the classes")
     trainable: Trainable = option("all", "layers of the backbone that are trained: none, last (block) or all")
     batch_norm: bool = option(True, "batch norm in the decoder")

@@ -15,13 +15,15 @@ from wsvs.nets.backbones import build_backbone
 class Encoder(nn.Module):
     """Backbone, a new 3x3 convolution + ReLU (F), global average pooling, dropout, fully connected layer (W).
 
+    Without the new convolution F is the backbone's map itself: a linear classifier on what it has learned elsewhere.
+
     Input: RGB in [0, 1], (B, 3, H, W); the ImageNet normalisation happens inside. Output: logits (B, C), one
     independent sigmoid for each class, because an image can show several classes.
 
     Args:
         backbone: Name of a backbone (`wsvs.nets.backbones.BACKBONES`).
         classes: Class names, without background.
-        hidden: Channels d of the new convolution.
+        hidden: Channels d of the new convolution; 0 for none.
         dropout: Dropout on the pooled vector, in [0, 1).
         trainable: Backbone layers that are trained: none, those of its last block, or all.
         deepest: See `NetConfig`.
@@ -35,8 +37,8 @@ class Encoder(nn.Module):
         trainable: Trainable = "all", deepest: bool = True,
     ) -> None:
         super().__init__()
-        if hidden < 1:
-            raise ValueError(f"model.hidden must be at least 1, got {hidden}")
+        if hidden < 0:
+            raise ValueError(f"model.hidden must be at least 0, got {hidden}")
         if not 0 <= dropout < 1:
             raise ValueError(f"model.dropout must be in [0, 1), got {dropout}")
         if trainable not in ("none", "last", "all"):
@@ -44,14 +46,15 @@ class Encoder(nn.Module):
         self.classes = tuple(classes)
         self.trainable = trainable
         self.backbone = build_backbone(backbone, deepest)
-        self.conv6 = nn.Conv2d(self.backbone.channels, hidden, 3, padding=1)
+        self.conv6 = nn.Conv2d(self.backbone.channels, hidden, 3, padding=1) if hidden else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(hidden, len(self.classes))
-        nn.init.kaiming_normal_(self.conv6.weight, nonlinearity="relu")
+        self.fc = nn.Linear(hidden or self.backbone.channels, len(self.classes))
+        if isinstance(self.conv6, nn.Conv2d):
+            nn.init.kaiming_normal_(self.conv6.weight, nonlinearity="relu")
         nn.init.normal_(self.fc.weight, std=0.01)
-        for layer in (self.conv6, self.fc):
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        for name, parameter in self.named_parameters():
+            if name in ("conv6.bias", "fc.bias"):
+                nn.init.zeros_(parameter)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.backbone.train_only(trainable)
@@ -71,7 +74,7 @@ class Encoder(nn.Module):
 
     def features_from(self, trunk: Features) -> Tensor:
         """F(x) from the backbone's features."""
-        return F.relu(self.conv6(trunk.map))
+        return F.relu(self.conv6(trunk.map)) if isinstance(self.conv6, nn.Conv2d) else trunk.map
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (B, C) from F(x): average pooling, dropout, W and its bias."""
