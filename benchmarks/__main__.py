@@ -15,7 +15,7 @@ from benchmarks.options import Options
 from wsvs.core.files import write_json
 
 PARTS = tuple(
-    part for part in ("segment", "cuts", "superpixels", "loop", "retrieve", "train", "speedup")
+    part for part in ("startup", "segment", "cuts", "superpixels", "loop", "retrieve", "train", "speedup")
     if find_spec(f"benchmarks.{part}")
 )
 

@@ -55,6 +55,16 @@ def test_short_benchmark(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_start_up_in_multiples_of_importing_hydra(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    done = run("--only", "startup", "--repeats", 1, "--out", out)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(out.read_text())
+    assert set(figures) == {"startup.hydra_s", "startup.wrong_path", "startup.cfg_job", "startup.bare"}
+    assert figures["startup.bare"] < figures["startup.cfg_job"] and figures["startup.hydra_s"] > 0
+
+
+@pytest.mark.slow
 def test_superpixels_of_real_videos(tmp_path: Path, folder: Path) -> None:
     out = tmp_path / "bench.json"
     done = run("--only", "superpixels", "--real", folder, "--out", out)

@@ -167,11 +167,13 @@ def test_files_are_short(folder):
 
 @pytest.mark.parametrize(
     "words", [("stage=encoder", "data.root=x", "--cfg", "job"), ("stage=encoder", "encoder.lr=fast"),
-              ("stage=segment", "--help"), ("stage=segment", "segment.flou=1")],
+              ("stage=segment", "--help"), ("stage=segment", "segment.flou=1"), ("stage=encoder", "data.root=nowhere"),
+              ("stage=predict", "input=nowhere"), ("stage=segment", "videos=x"), ("stage=pipeline", "data.root=x"),
+              ("stage=evaluate", "predictions=nowhere"), ("stage=decoder", "name=new")],
     ids=" ".join,
 )
-def test_heavy_libraries_wait_for_valid_settings(words, tmp_path):
-    """Torch, Lightning, numba, OpenCV and SciPy take seconds to import: settings are checked before."""
+def test_heavy_libraries_wait_for_settings_paths_and_runs(words, tmp_path):
+    """Torch, Lightning, numba, OpenCV and SciPy take seconds to import: what can be refused is refused before."""
     code = (
         "import sys, wsvs.__main__ as command\n"
         "command.leave = lambda *_: None\n"

@@ -114,7 +114,7 @@ def test_jobs_of_a_sweep_have_runs_of_their_own(wsvs, masks):
 
 @pytest.mark.slow
 def test_a_mistake_ends_the_run_as_failed(wsvs, masks):
-    assert wsvs(*EVALUATE, "evaluate.split=nowhere.txt", run_id="one")[0] == 2
+    assert wsvs(*EVALUATE, "evaluate.classes=[zebra]", run_id="one")[0] == 2
     assert read(masks / "one").exit_code == 1
     assert wsvs(*EVALUATE, "evaluate.kind=image", run_id="two")[0] == 0  # and the next one is not touched by it
     assert read(masks / "two").exit_code == 0

@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -109,6 +110,10 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
 
 def application() -> None:
     """Compose the configuration of the command line, and run it."""
+    if not any(config_options(sys.argv[1:])) and not any("hydra.mode" in word for word in sys.argv):
+        # Hydra would compose everything twice, to see first whether hydra.mode is set: no file of ours does (a test
+        # says so), and it is a fourth of the time until a mistake is told.
+        Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(run_stage)()
 
 

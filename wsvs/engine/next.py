@@ -13,7 +13,6 @@ from wsvs.config.base import Section
 from wsvs.config.groups import FolderRetrieve, TaggedData
 from wsvs.config.root import Settings
 from wsvs.core.console import for_shell
-from wsvs.data.tag_sources import FOLDERS
 from wsvs.engine.names import PIPELINE, stage_names
 from wsvs.engine.registry import load_stage
 from wsvs.engine.stage import home_of
@@ -134,6 +133,8 @@ def defaults(settings: Works, stage: str) -> Iterator[tuple[str, str | None]]:
 
     The masks to score are those of the pipeline's step `predict`, written as `PREDICTED`.
     """
+    from wsvs.data.tag_sources import FOLDERS
+
     data = settings.data if isinstance(settings.data, TaggedData) else None
     if stage == "predict" and not settings.input:
         yield "input", data.root if data else None

@@ -23,12 +23,15 @@ def check_paths(settings: Section, keys: Iterable[str], overrides: Sequence[str]
 
     Args:
         settings: All of a command.
-        keys: Those to look at, as `data.root`; what a section does not have is left out.
+        keys: Those to look at, as `data.root`; what a section does not have is left out, and what lies in the folder
+            of a data set that is made when it is first needed.
         overrides: Of the command: where a value comes from.
 
     Raises:
         UserError: It is not there.
     """
+    data = getattr(settings, "data", None)
+    later = Path(str(getattr(data, "folder", ""))) if data is not None and data.made else None
     for key in keys:
         section, name = _find(settings, key)
         wanted = path_of(name, type(section)) if section is not None else None
@@ -36,7 +39,7 @@ def check_paths(settings: Section, keys: Iterable[str], overrides: Sequence[str]
         if section is None or wanted is None or value is None or section.made:
             continue
         for path in [value] if isinstance(value, str) else value:
-            if not _is(path, wanted):
+            if not _is(path, wanted) and not (later and Path(path).is_relative_to(later)):
                 source = source_of(key, overrides)
                 file = "" if source.startswith("the command line") or source == DEFAULT else f" ({source})"
                 remedy = PATTERN.format(key=key) if wanted.kind == "pattern" else f"check {key}"

@@ -21,7 +21,6 @@ from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, rank, world_size
-from wsvs.data.images import limit_images
 from wsvs.engine.lock import LOCK, take_lock
 from wsvs.engine.ranks import leave_group, prepare_relaunch, relaunched
 from wsvs.engine.resume import BUDGETS, fingerprint
@@ -93,6 +92,8 @@ class Run(Generic[S]):
     @contextmanager
     def opened(self) -> Iterator[Run[S]]:
         """Lock the directory, resolve the inputs, start the log; undo what leaks into a next job of this process."""
+        from wsvs.data.images import limit_images  # late, with NumPy: what is refused before needs none of it
+
         before = dict(os.environ)
         argv = list(sys.argv)
         os.environ["WSVS_RUN_DIR"] = str(self.dir)

@@ -13,7 +13,6 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from wsvs.core.classes import IGNORE
@@ -73,6 +72,8 @@ def tracked(run: Run[Any], stage: Stage[Any]) -> Iterator[None]:
     if section is None or rank() != 0:
         yield
         return
+    from hydra.utils import instantiate
+
     tracker = run.tracker = WandbTracker(run, stage.makes, instantiate(section, _convert_="all"))
     if stage.ranks != "one":
         tracker.open()
