@@ -235,6 +235,16 @@ def test_bad_true_masks_and_two_masks_of_a_frame(tmp_path):
     ]
 
 
+def test_linked_folders_of_masks_are_videos(tmp_path):
+    mask = np.eye(4, dtype=np.uint8)
+    write_mask(tmp_path / "elsewhere" / "00000.png", mask)
+    write_mask(tmp_path / "predictions" / "cat" / "v" / "00000.png", mask)
+    (tmp_path / "truth" / "cat").mkdir(parents=True)
+    (tmp_path / "truth" / "cat" / "v").symlink_to(tmp_path / "elsewhere")
+    results = evaluate_video(tmp_path / "predictions", tmp_path / "truth")
+    assert list(results.scores.by_shot()) == ["cat/v"] and results.metrics()["frame_average"] == 1
+
+
 def test_no_videos_is_an_error(tmp_path):
     ours, truth = tmp_path / "ours", tmp_path / "truth"
     ours.mkdir()

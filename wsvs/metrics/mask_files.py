@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem, UserError
+from wsvs.core.files import files_below
 from wsvs.core.masks import read_mask
 from wsvs.metrics.reading import SUFFIXES, Reading
 
@@ -91,10 +91,8 @@ def translate(labels: np.ndarray, lookup: np.ndarray | None) -> np.ndarray:
 
 def find_videos(truth: Path) -> list[str]:
     """Folders of masks below `truth`, as relative paths. Raises `UserError` if there is none."""
-    found = [
-        Path(place).relative_to(truth).as_posix() for place, _, files in os.walk(truth)
-        if any(Path(name).suffix.lower() in _MASKS and not name.startswith(".") for name in files)
-    ]
+    masks = (path for path in files_below(truth) if path.suffix.lower() in _MASKS)
+    found = list(dict.fromkeys(path.parent.relative_to(truth).as_posix() for path in masks))
     if not found:
         raise UserError("no true masks here", where=truth, remedy="true masks are <video>/00000.png, or .jpg")
     return sorted(found)
