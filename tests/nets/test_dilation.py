@@ -58,6 +58,11 @@ class Slices(nn.Module):
         return x[..., ::2, ::2]
 
 
+class ChannelsLast(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., ::2, ::2].movedim(1, -1)
+
+
 class Twice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -140,6 +145,7 @@ def test_a_network_in_training_stays_so_and_untouched():
     ("stages", "complaint"),
     [
         ([Slices()], "level of 4 cells a side gets 4 instead of 8"),
+        ([ChannelsLast()], "not laid out as"),
         ([Twice()], "one Conv2d at strides 4 and 8"),
         ([nn.Sequential(conv(3, 2, 1), nn.AvgPool2d(3, 1, 1))], "AvgPool2d at stride 8, which has no dilation"),
         ([conv(3, 2, 1, padding_mode="reflect")], "Conv2d with reflect padding"),
@@ -148,7 +154,7 @@ def test_a_network_in_training_stays_so_and_untouched():
 )
 def test_what_cannot_be_dilated(stages, complaint):
     net = Net(*stages)
-    deepest = 64 // net(torch.zeros(1, 3, 64, 64))[-1].shape[-1]
+    deepest = 64 // net(torch.zeros(1, 3, 64, 64))[-1].shape[2]
     with pytest.raises(NotDilated, match=complaint):
         dilate(net, 4, deepest)
 

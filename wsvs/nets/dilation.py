@@ -61,11 +61,14 @@ def dilate(net: nn.Module, stride: int, deepest: int) -> None:
 
 def _levels(net: nn.Module, image: Tensor) -> list[Tensor]:
     try:
-        return net(image)
+        levels = net(image)
     except NotDilated:
         raise
     except Exception as error:  # of their code: one size only, or sizes that do not match any more
         raise NotDilated(str(error)) from error
+    if any(level.ndim != 4 or level.shape[-1] != level.shape[-2] for level in levels):
+        raise NotDilated("its maps are not laid out as (images, channels, rows, columns)")
+    return levels
 
 
 def _dilate(module: _Windows, found: int, stride: int) -> None:
