@@ -36,10 +36,14 @@ CLASSES = ("cat", "dog", "bus")
 SCALES = (0.5, 1.0, 1.5)
 # Network and side of the crops in px: of the toy world, and of experiment=small
 WORLDS = {
-    "toy": (NetConfig("vgg_small", CLASSES, 128, SCALES, hidden=96, dropout=0.2), 128),
+    "toy": (
+        NetConfig(backbone="vgg_small", classes=CLASSES, image_size=128, scales=SCALES, hidden=96, dropout=0.2), 128,
+    ),
     "small": (
-        NetConfig("squeezenet1_1", CLASSES, 224, SCALES, hidden=256, trainable="none", guidance="features",
-                  decoder_width=0.5), 160,
+        NetConfig(
+            backbone="squeezenet1_1", classes=CLASSES, image_size=224, scales=SCALES, hidden=256, trainable="none",
+            guidance="features", decoder_width=0.5,
+        ), 160,
     ),
 }
 FIGURES = {

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from wsvs.config.stages import Method
 from wsvs.core.classes import IGNORE
 from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import read_mask
@@ -35,7 +36,7 @@ from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
 from wsvs.metrics.segmentation import ConfusionMatrix
 from wsvs.nets.attention import resize
-from wsvs.nets.model import Method, SegmentationNet, load_net
+from wsvs.nets.model import SegmentationNet, load_net
 from wsvs.video.still import cut_image
 
 BINS = 20

@@ -128,7 +128,7 @@ def measure(make: Any, loss: Callable[..., Tensor], repeats: int, device: str) -
     """Seconds of each turn of ours and of the bare loop, and the floating-point operations of a step."""
     backbone, size, batch_size, precision = SIZES[device]
     half = precision == "16-mixed"
-    net = NetConfig(backbone, CLASSES, image_size=size, scales=(0.5, 1.0, 1.5), hidden=96).asdict()
+    net = NetConfig(backbone=backbone, classes=CLASSES, image_size=size, scales=(0.5, 1.0, 1.5), hidden=96).asdict()
     steps = WARM + repeats * TURNS * TURN
     data = TrainingData(Pictures(size), Pictures(size), batch_size=batch_size, workers=0, seed=0)
     module, other = make(net, lr=1e-4), make(net, lr=1e-4).to(device)

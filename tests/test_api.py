@@ -18,7 +18,7 @@ from wsvs.core.masks import read_mask
 from wsvs.lit.predictor import PredictorModule
 from wsvs.nets.model import NetConfig, SegmentationNet, label_map
 
-CONFIG = NetConfig("vgg_small", ("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
+CONFIG = NetConfig(backbone="vgg_small", classes=("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
 
 
 @pytest.fixture

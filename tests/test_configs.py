@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
 import re
@@ -16,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from wsvs.config.check import check
 from wsvs.config.files import config_dir
-from wsvs.config.groups import ModelSettings
 from wsvs.config.root import Settings
 from wsvs.config.stages import Energy
 from wsvs.core.errors import UserError
@@ -121,8 +119,8 @@ def test_files_of_settings_make_what_they_name(group, option):
     parts += [instantiate(one, _convert_="all") for one in cfg.logger.values()]
     assert len(parts) >= 3 and instantiate(trainer, logger=False, _convert_="all").accelerator is not None
     SegmentSettings(**{key: value for key, value in cfg.segment.items() if key in Energy.model_fields})
-    known = {field.name for field in dataclasses.fields(NetConfig)}
-    NetConfig(classes=("a",), **{key: value for key, value in cfg.model.items() if key in known})
+    model = OmegaConf.to_container(cfg.model)
+    NetConfig(classes=("a",), **{key: value for key, value in model.items() if key not in BESIDE_THE_NET})
 
 
 def targets(node, where=""):
@@ -144,11 +142,10 @@ def further_keys(target) -> set[str]:
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
 def test_model_keys_are_those_of_the_net(option):
     # those that come from the data, from the training, and from checkpoints of another time
-    fields = {field.name for field in dataclasses.fields(NetConfig)} - {"classes", "class_thresholds", "deepest"}
     values = OmegaConf.to_container(composed("stage=encoder", f"model={option}").model)
-    assert set(values) == fields | BESIDE_THE_NET == set(ModelSettings.defaults())
+    assert set(values) == set(NetConfig.model_fields) - {"classes", "class_thresholds", "deepest"} | BESIDE_THE_NET
     assert values["backbone"].partition("/")[0] == option  # an error message says model=<backbone>
-    config = NetConfig(classes=("a",), **{key: values[key] for key in fields})
+    config = NetConfig(classes=("a",), **{key: value for key, value in values.items() if key not in BESIDE_THE_NET})
     try:
         encoder = config.build_encoder()  # every value is one that the constructors take
     except UserError as error:

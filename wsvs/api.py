@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 
+from wsvs.config.stages import ClassThreshold, Cut, Method, PredictSettings, Threshold, Zooms
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.legend import with_legend
@@ -18,8 +18,10 @@ from wsvs.core.masks import write_mask
 from wsvs.core.pictures import over
 from wsvs.data.images import as_rgb, read_image
 from wsvs.data.tagged import to_tensor
-from wsvs.lit.predictor import PredictorModule, Refine
-from wsvs.nets.model import Method, load_net
+from wsvs.lit.predictor import PredictorModule
+from wsvs.nets.model import load_net
+
+_DEFAULT = PredictSettings()
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,9 @@ class Model:
 
 
 def load(
-    checkpoint: str | Path, *, device: str = "cpu", method: Method = "decoder",
-    class_threshold: float | Literal["auto"] = 0.6, background: float | Literal["otsu"] = 0.5, flip: bool = False,
-    zooms: Sequence[float] = (1.0,), refine: Refine = "none",
+    checkpoint: str | Path, *, device: str = "cpu", method: Method = _DEFAULT.method,
+    class_threshold: ClassThreshold = _DEFAULT.class_threshold, background: Threshold = _DEFAULT.background,
+    flip: bool = _DEFAULT.flip, zooms: Zooms = _DEFAULT.zooms, refine: Cut = _DEFAULT.refine,
 ) -> Model:
     """See `wsvs.load`."""
     net = load_net(checkpoint, need_decoder=method != "attention")

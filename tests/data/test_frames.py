@@ -27,9 +27,6 @@ def test_select_keeps_frames_with_masks_of_a_sensible_size(tmp_path):
     frames = FrameSet.select(tmp_path, shots, 0.1, 0.9)
     assert [(s["shot"], s["numbers"]) for s in frames.shots] == [("x", [8, 9])] and len(frames) == 2
     assert FrameSet.select(tmp_path, shots, 0, 1).shots[0]["numbers"] == [8, 9, 10, 11]  # never an empty mask
-    for low, high in ((-0.1, 0.5), (0.5, 0.5), (0.1, 1.1)):
-        with pytest.raises(ValueError, match="0 <= min_area < max_area <= 1"):
-            FrameSet.select(tmp_path, shots, low, high)
 
 
 def test_select_leaves_uncertain_frames_out(tmp_path):
@@ -39,8 +36,6 @@ def test_select_leaves_uncertain_frames_out(tmp_path):
     assert {least: [s["numbers"] for s in found] for least, found in chosen.items()} == {
         0: [[0, 1, 2], [0]], 0.5: [[1, 2], [0]], 1: [[0]]
     }
-    with pytest.raises(ValueError, match=r"decoder\.min_confidence must be in"):
-        FrameSet.select(tmp_path, shots, 0.1, 0.9, 1.5)
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.9])
@@ -59,9 +54,6 @@ def test_split_puts_no_video_on_both_sides(tmp_path, share):
     for kind, count in counts.items():  # the share of each class, but at least one video to train on
         assert by_class[kind] == min(round(share * count), count - 1)
     assert frames.split(share) == (train, held)
-    for bad in (-0.1, 1):
-        with pytest.raises(ValueError, match="holdout must be in"):
-            frames.split(bad)
 
 
 def test_split_takes_a_video_of_two_classes_whole(tmp_path):
@@ -174,19 +166,9 @@ def test_mirror_turns_image_and_target_alike():
     assert 15 < sum(seen) < 45
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"crop": "box"}, "crop must be zoom or frame"),
-        ({"coverage": (0, 0.5)}, "coverage must be"),
-        ({"coverage": (0.6, 0.5)}, "coverage must be"),
-        ({"coverage": (0.6, 1.5)}, "coverage must be"),
-        ({"jitter": 2}, "jitter must be in"),
-    ],
-)
-def test_bad_crop(settings, message):
-    with pytest.raises(ValueError, match=message):
-        FrameCrop(64, **settings)
+def test_bad_crop():
+    with pytest.raises(ValueError, match=r"coverage must be two numbers in \(0, 1\], the lower one first, got"):
+        FrameCrop(64, coverage=(0.6, 0.5))
 
 
 def write_frames(run, name, numbers, size=(24, 32)):
@@ -283,7 +265,7 @@ def test_bad_frame_or_mask_is_an_item_with_its_reason(frames, tmp_path):
     frame.unlink()
     for item, name, path in ((dataset[0], "cat/a_0/000000", mask), (dataset[1], "cat/a_0/000001", frame)):
         assert item["id"] == name and str(path) in item["bad"] and "image" not in item
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="fixed must be a whole number >= 1"):
         FrameDataset(frames, ["cat", "dog"], FrameCrop(16), fixed=0)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
 
+from wsvs.config.world import WorldSettings
 from wsvs.data.scenes import make_video, paint_image
 from wsvs.data.shapes import (
     FACES,
@@ -26,7 +25,6 @@ from wsvs.data.shapes import (
     to_lab,
     turn,
 )
-from wsvs.data.world_settings import WorldSettings
 
 SETTINGS = WorldSettings()
 RED = np.broadcast_to(np.array([255, 0, 0], np.float32), (4, 4, 3)).copy()
@@ -169,7 +167,7 @@ def centre(mask: np.ndarray) -> np.ndarray:
 
 
 def test_objects_move_over_a_ground_that_moves() -> None:
-    still = replace(SETTINGS, pauses=0.0, companions=0.0, distractors=0, noise=0.0, camera_speed=0.8)
+    still = SETTINGS.replaced(pauses=0.0, companions=0.0, distractors=0, noise=0.0, camera_speed=0.8)
     film = make_video(np.random.default_rng(1), "panda", "whole", still)
     assert all(mask.any() for mask in film.masks)
     # What the object never covers: the ground, seen by a camera that pans.
@@ -183,8 +181,8 @@ def test_objects_move_over_a_ground_that_moves() -> None:
 
 def test_a_pause_freezes_the_gait_and_the_place_on_the_ground() -> None:
     """With a fixed camera a pausing creature's frames repeat but for the zoom, so its mask hardly changes."""
-    calm = replace(SETTINGS, pauses=1.0, companions=0.0, distractors=0, noise=0.0, camera_speed=0.0)
-    calm = replace(calm, video_area=(0.1, 0.1))
+    calm = SETTINGS.replaced(pauses=1.0, companions=0.0, distractors=0, noise=0.0, camera_speed=0.0)
+    calm = calm.replaced(video_area=(0.1, 0.1))
     found = 0
     for seed in range(6):
         film = make_video(np.random.default_rng(seed), "tiger", "whole", calm)
@@ -209,7 +207,7 @@ def test_frames_without_the_class_have_empty_masks(kind) -> None:
 
 def test_another_class_is_background_of_the_mask() -> None:
     """The same film under two names: the masks of the two classes share no pixel, and each is somebody's."""
-    both = replace(SETTINGS, companions=1.0, classes=("tiger", "panda"))
+    both = SETTINGS.replaced(companions=1.0, classes=("tiger", "panda"))
     film = make_video(np.random.default_rng(2), "tiger", "whole", both)
     red, green, blue = np.moveaxis(np.array(film.frames), -1, 0)
     orange = (red > 190) & (blue < 90) & (green > 90) & (green < 170)
@@ -220,14 +218,14 @@ def test_another_class_is_background_of_the_mask() -> None:
 
 
 def test_one_class_alone_has_no_other() -> None:
-    alone = replace(SETTINGS, classes=("zebra",), companions=1.0)
+    alone = SETTINGS.replaced(classes=("zebra",), companions=1.0)
     for kind in ("other", "cut", "whole"):
         film = make_video(np.random.default_rng(0), "zebra", kind, alone)
         assert any(mask.any() for mask in film.masks) is (kind != "other")
 
 
 def test_distractors_can_be_turned_off() -> None:
-    calm = replace(SETTINGS, distractors=0, noise=0.0)
+    calm = SETTINGS.replaced(distractors=0, noise=0.0)
     film = make_video(np.random.default_rng(0), "tiger", "nothing", calm)
     saturation = [np.ptp(cv2.GaussianBlur(f, (9, 9), 0).astype(int), axis=2) for f in film.frames]
     assert np.max([s.max() - np.median(s) for s in saturation]) < 60

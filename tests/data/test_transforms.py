@@ -92,16 +92,6 @@ def test_one_pixel_and_long_images():
         assert image.shape == (16, 16, 3) and (mask == 1).any()
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"size": 15}, "at least 16 px, got 15"),
-        ({"size": 32, "scale": (0, 1)}, "0 < low <= high, got"),
-        ({"size": 32, "scale": (1.5, 1)}, "0 < low <= high, got"),
-        ({"size": 32, "jitter": -0.1}, "jitter must be in"),
-        ({"size": 32, "jitter": 1.1}, "jitter must be in"),
-    ],
-)
-def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        ImageAugmentation(**settings)
+def test_bad_settings():
+    with pytest.raises(ValueError, match="size must be a whole number >= 16, got 15"):
+        ImageAugmentation(15)

@@ -73,7 +73,7 @@ def test_loader_hands_items_over_one_by_one_and_as_they_are():
         items = list(module.predict_dataloader())
         assert [item["id"] for item in items] == [item["id"] for item in module.mine]
         assert all(isinstance(item["array"], np.ndarray) for item in items)
-    with pytest.raises(ValueError, match="workers must be >= 0"):
+    with pytest.raises(ValueError, match="workers must be a whole number >= 0"):
         WorkModule(ITEMS, finished=bool, dataset=ItemDataset, workers=-1)
 
 

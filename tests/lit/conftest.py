@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from wsvs.nets.model import NetConfig, SegmentationNet
 
-CONFIG = NetConfig("vgg_small", ("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
+CONFIG = NetConfig(backbone="vgg_small", classes=("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
 
 
 @pytest.fixture

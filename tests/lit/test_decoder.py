@@ -172,7 +172,5 @@ def test_starts_from_an_encoder_and_goes_on_from_a_decoder(config, make_trainer,
 
 
 def test_settings_refused(config):
-    with pytest.raises(ValueError, match="must be finite and at least 0, got -1"):
-        DecoderModule(config.asdict(), lr=-1)
     with pytest.raises(ValueError, match="schedule must be constant, cosine or poly"):
         DecoderModule(config.asdict(), schedule="step")

@@ -79,7 +79,7 @@ def test_clip_without_a_frame_is_bad(net, frames):
 
 
 def test_settings_refused(net):
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number >= 1, got 0"):
         ScorerModule(net, batch_size=0)
 
 

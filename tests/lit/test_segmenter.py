@@ -72,9 +72,9 @@ def test_bad_shot_goes_through(net):
 
 
 def test_settings_refused(net):
-    with pytest.raises(ValueError, match="attention_batch must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number >= 1, got 0"):
         SegmenterModule(net, SETTINGS, batch_size=0)
-    with pytest.raises(ValueError, match=r"segment.min_confidence must be in \[0, 1\], got 2"):
+    with pytest.raises(ValueError, match=r"min_confidence must be a number in \[0, 1\], got 2"):
         MaskWriter("x", frames=False, overlay=False, min_confidence=2)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,7 +110,7 @@ def test_gradient_reaches_the_attention():
 
 @pytest.mark.parametrize("wrong", [{"guidance": "edges"}, {"width": 0.0}, {"width": 0.5}])
 def test_decoder_refuses_bad_settings(wrong: dict):
-    with pytest.raises(ValueError, match="model"):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
         Decoder(build_backbone("vgg_small"), **wrong)
 
 
@@ -175,7 +174,7 @@ def test_zooms_average_over_sizes_of_the_image():
     image = torch.rand(3, 64, 48)
     size = net.network_size(64, 48)
     larger = resize(image[None], (96, 72))[0]
-    net_at_96 = SegmentationNet(replace(net.config, image_size=96), net.encoder, net.decoder)
+    net_at_96 = SegmentationNet(net.config.replaced(image_size=96), net.encoder, net.decoder)
     enlarged = resize(net_at_96.probabilities(larger, [1])[1][None], size)[0]
     plain = net.probabilities(image, [1])[1]
     torch.testing.assert_close(net.probabilities(image, [1], zooms=(1.0, 1.5))[1], (plain + enlarged) / 2)
@@ -186,7 +185,7 @@ def test_thresholds_of_the_checkpoint_choose_the_classes():
     scores = torch.tensor([0.3, 0.5, 0.6])
     with pytest.raises(ValueError, match="no class thresholds of its own"):
         net.classes_shown(scores, "auto")
-    net.config = replace(net.config, class_thresholds=(0.2, 0.6, 0.6))
+    net.config = net.config.replaced(class_thresholds=(0.2, 0.6, 0.6))
     assert net.classes_shown(scores, "auto") == [0, 2]
     assert net.classes_shown(scores, 0.5) == [1, 2]
     assert net.classes_shown(scores / 10, "auto") == [2]  # the best one always is

@@ -68,7 +68,7 @@ def test_checkpoints_from_before_end_at_stride_16(fake, tmp_path):
         expected = F.linear(features.mean((2, 3)), head["fc.weight"], head["fc.bias"])
         assert torch.equal(read.encoder(x), expected)
     assert not read.config.deepest and read.encoder.backbone.pool_channels == (4, 6, 8)
-    assert NetConfig("timm/pyramid", ("a",)).deepest and "deepest" in read.config.asdict()
+    assert NetConfig(backbone="timm/pyramid", classes=("a",)).deepest and "deepest" in read.config.asdict()
 
 
 def test_tokens_of_a_plain_vit_are_a_map(fake):

@@ -129,11 +129,11 @@ def test_live_and_thumbnails() -> None:
 
 
 def test_settings_refused(retrieval: Retrieval) -> None:
-    with pytest.raises(ValueError, match=r"retrieve\.per_class"):
+    with pytest.raises(ValueError, match="per_class"):
         YouTubeSource(retrieval.web(), per_class=0, **LIMITS)
-    with pytest.raises(ValueError, match=r"retrieve\.max_size"):
+    with pytest.raises(ValueError, match="max_size"):
         YouTubeSource(retrieval.web(), per_class=1, max_duration=1, max_size=0)
-    with pytest.raises(ValueError, match=r"retrieve\.javascript .*\['perl'\]"):
+    with pytest.raises(ValueError, match=r"javascript must be a list of deno, .*\['perl'\]"):
         Web(Pace(), javascript=["perl"])
 
 

@@ -89,7 +89,7 @@ def test_the_checkpoints_before_it_stay(wsvs, images, monkeypatch, more):
 @pytest.fixture
 def spoiled(tmp_path):
     """Checkpoints: both networks, sound; with a NaN in the encoder; and with weights so large that all is NaN."""
-    config = NetConfig("vgg_small", ("cat", "dog"), image_size=32, scales=(1.0,), hidden=4, dropout=0.0)
+    config = NetConfig(backbone="vgg_small", classes=("cat", "dog"), image_size=32, scales=(1.0,), hidden=4, dropout=0)
     torch.manual_seed(0)
     encoder = config.build_encoder()
     net = SegmentationNet(config, encoder, config.build_decoder(encoder))
@@ -151,7 +151,7 @@ def test_images_without_a_finite_output_are_skipped(wsvs, images, spoiled):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_of_a_backbone_that_are_not_finite(wsvs, images, value):
-    state = NetConfig("vgg_small", ("cat",)).build_encoder().backbone.state_dict()
+    state = NetConfig(backbone="vgg_small", classes=("cat",)).build_encoder().backbone.state_dict()
     key = next(key for key, tensor in reversed(state.items()) if tensor.is_floating_point())
     state[key].view(-1)[0] = value
     torch.save(state, "weights.pth")

@@ -32,7 +32,7 @@ def root(tmp_path):
 
 
 def write_checkpoint(path):
-    config = NetConfig("vgg_small", ("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
+    config = NetConfig(backbone="vgg_small", classes=("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0)
     torch.manual_seed(0)
     encoder = config.build_encoder()
     net = SegmentationNet(config, encoder, config.build_decoder(encoder))

@@ -82,9 +82,12 @@ def test_every_setting_says_what_it_is(section):
         ("decoder.steps=1e4", "decoder.steps must be a whole number >= 1, got 10000.0"),
         ("encoder.ema=1.0", "encoder.ema must be a number in [0, 1), or null, got 1.0"),
         ("adapt.background=otto", "adapt.background must be a number in [0, 1] or otsu, got 'otto'"),
-        ("adapt.scale=[2,1]", "adapt.scale must be two numbers, the lower one first, got [2, 1]"),
+        ("adapt.scale=[2,1]", "adapt.scale must be two numbers > 0, the lower one first, got [2, 1]"),
         ("seed=1.5", "seed must be a whole number, got 1.5"),
         ("retrieve.foreign=x", "retrieve.foreign must be skip or assign, got 'x'"),
+        ("decoder.coverage=[0,1]", "decoder.coverage must be two numbers in (0, 1], the lower one first, got [0, 1]"),
+        ("decoder.min_area=0.9", "decoder: min_area must be below max_area, got 0.9 and 0.9"),
+        ("model.scales=[]", "model.scales must be a list of numbers > 0, got []"),
         ("segment.bg_threshold=0.6", "segment: thresholds must satisfy bg_threshold <= fg_threshold"),
         ("+segment.flou=dis_fast", "there is no setting segment.flou"),
     ],
@@ -94,6 +97,27 @@ def test_a_refusal_names_key_value_range_and_source(composed, word, said):
         check(composed("stage=pipeline", "data.root=x", word), [word])
     assert caught.value.problem.startswith(said)
     assert caught.value.where == f"the command line: {word}"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("data.world.frames=[4,20]", "data.world.frames must be two whole numbers >= 16, the lower one first"),
+        ("data.world.video_size=[127,96]", "data.world.video_size must be two whole numbers >= 32 (a multiple of 2)"),
+        ("data.world.classes=[tiger,yeti]", "data.world.classes must be a list of tiger, panda, parrot or zebra"),
+        ("data.world.two_objects=0.95", "data.world: two_objects + empty_images must be at most 1"),
+        ("data.world.framse=[20,30]", "there is no setting data.world.framse"),
+        ("+data.world.noise=-1", "data.world.noise must be a number >= 0, got -1"),
+    ],
+)
+def test_settings_of_the_synthetic_world(composed, word, said):
+    """Given or not in conf/data/synthetic.yaml; what is not given is in no fingerprint."""
+    with pytest.raises(UserError) as caught:
+        check(composed("stage=pipeline", "data=synthetic", word), ["data=synthetic", word])
+    assert caught.value.problem.startswith(said)
+    assert caught.value.where == f"the command line: {word}"
+    assert "framse" not in word or "data.world.frames" in caught.value.remedy
+    assert "noise" not in composed("stage=pipeline", "data=synthetic").data.world
 
 
 def test_a_refusal_names_the_file_of_a_value(composed, tmp_path):

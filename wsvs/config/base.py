@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, validate_call
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
 
 REQUIRED = "???"  # Hydra's mark of a value that has to be given
 
@@ -29,10 +29,6 @@ class Section(BaseModel):
             value = REQUIRED if is_required(name, cls) else field.get_default(call_default_factory=True)
             found[field.alias or name] = _plain(value)
         return found
-
-
-# Of a function whose arguments are annotated with the types of settings: wrong values raise pydantic's ValidationError.
-checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
 
 
 class Group(Section):
@@ -93,10 +89,16 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+def ordered(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
         raise ValueError("the first must not be above the second")
     return pair
+
+
+def different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("no name may come twice")
+    return names
 
 
 class IsText:
@@ -111,6 +113,10 @@ Above0 = Annotated[float, Gt(0)]
 AtLeast0 = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]
-Range = Annotated[tuple[AtLeast0, AtLeast0], AfterValidator(_ordered)]
+T = TypeVar("T")
+Pair = Annotated[tuple[T, T], Strict(False)]  # also of a list
+Several = Annotated[tuple[T, ...], Strict(False)]
+Range = Annotated[Pair[AtLeast0], AfterValidator(ordered)]
+RangeAbove0 = Annotated[Pair[Above0], AfterValidator(ordered)]
 Texts = list[Text]
 SomeTexts = Annotated[list[Text], MinLen(1)]

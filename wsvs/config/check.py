@@ -222,10 +222,10 @@ def _keys(node: Any, prefix: str = "") -> set[str]:
 
 def source_of(key: str, overrides: Sequence[str]) -> str:
     """Source of a value: the argument on the command line, the chosen file, or the defaults."""
-    for word in overrides:
-        said = word.partition("=")[0].lstrip("+~").partition("@")[0]
-        if said == key or key.startswith(f"{said}."):
-            return f"the command line: {word}"
+    said = {word.partition("=")[0].lstrip("+~").partition("@")[0]: word for word in overrides}
+    near = [one for one in said if one == key or key.startswith(f"{one}.")]
+    if near:
+        return f"the command line: {said[max(near, key=len)]}"
     from wsvs.config.files import file_of
 
     path = file_of(key, overrides)

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
+from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
-from wsvs.config.base import IsText
+from wsvs.config.base import IsText, ordered
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "one text", Any: "anything"}
 
 
 def values_of(field: FieldInfo) -> str:
     """Such as 'a number in [0, 1], or null'."""
-    return _values(field.annotation, field.metadata)
+    return values(field.annotation, field.metadata)
 
 
-def _values(kind: Any, bounds: Iterable[Any] = ()) -> str:
+def values(kind: Any, bounds: Iterable[Any] = ()) -> str:
     origin = get_origin(kind)
     if origin is Annotated:
         inner, *meta = get_args(kind)
-        return _values(inner, [*meta, *bounds])
+        return values(inner, [*meta, *bounds])
     if origin in (Union, types.UnionType):
         parts = [part for part in get_args(kind) if part is not type(None)]
-        words = list(dict.fromkeys(_values(part, bounds) for part in parts))
+        words = list(dict.fromkeys(values(part, bounds) for part in parts))
         return " or ".join(words) + (", or null" if type(None) in get_args(kind) else "")
     if origin is Literal:
         *first, last = (_yaml(value) for value in get_args(kind))
         return f"{', '.join(first)} or {last}" if first else str(last)
-    if origin is tuple:
-        return "two numbers, the lower one first"
-    if origin is list:
-        each = _values(get_args(kind)[0]).removeprefix("a ").removeprefix("one ")
-        return f"a list of {_plural(each)}"
+    if origin in (list, tuple, Sequence):
+        each = _plural(values(get_args(kind)[0]).removeprefix("a ").removeprefix("one "))
+        if origin is not tuple or get_args(kind)[-1] is ...:
+            return f"a list of {each}"
+        rising = any(isinstance(one, AfterValidator) and one.func is ordered for one in bounds)
+        return f"two {each}, the lower one first" if rising else f"two {each}"
     if origin is dict:
         return "a mapping"
     return _WORDS.get(kind, "a section") + _range(kind, bounds)
@@ -45,11 +47,11 @@ def _plural(words: str) -> str:
     for one in ("whole number", "number", "text"):
         if words.startswith(one):
             return f"{one}s{words.removeprefix(one)}"
-    return "mappings"
+    return "mappings" if words == "mapping" else words
 
 
 def _range(kind: Any, bounds: Iterable[Any]) -> str:
-    low = high = ""
+    low = high = each = ""
     least: float | None = None
     for bound in bounds:
         match bound:
@@ -61,11 +63,13 @@ def _range(kind: Any, bounds: Iterable[Any]) -> str:
                 high = f"{bound.le}]"
             case Lt():
                 high = f"{bound.lt})"
+            case MultipleOf():
+                each = f" (a multiple of {bound.multiple_of})"
     if low and high:
-        return f" in {low}, {high}"
+        return f" in {low}, {high}{each}"
     if low:
-        return f" >= {least}" if least is not None else f" > {low[1:]}"
-    return f" <= {high[:-1]}" if high else ""
+        return (f" >= {least}" if least is not None else f" > {low[1:]}") + each
+    return (f" <= {high[:-1]}" if high else "") + each
 
 
 def is_text(kind: Any, meta: Iterable[Any] = ()) -> bool:
@@ -84,7 +88,7 @@ def is_list(kind: Any) -> bool:
         return is_list(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
         return any(is_list(part) for part in get_args(kind))
-    return get_origin(kind) in (list, tuple)
+    return get_origin(kind) in (list, tuple, Sequence)
 
 
 def _yaml(value: Any) -> str:

@@ -16,28 +16,29 @@ from wsvs.config.base import (
     Positive,
     Range,
     Section,
+    Several,
     Share,
     SomeTexts,
     Text,
     Texts,
     option,
 )
+from wsvs.config.world import WorldSettings
 
 Guidance = Literal["switches", "features", "none"]
 Trainable = Literal["none", "last", "all"]
+DecoderWidth = Annotated[float, Gt(0), Le(1)]
+Scales = Annotated[Several[Above0], MinLen(1)]
+Foreign = Literal["skip", "assign"]
+Runtime = Literal["deno", "node", "bun", "quickjs"]
 
 
-class ModelSettings(Section):
-    """The networks (sections 3.1 and 3.3), described once: later stages take them from the checkpoint."""
+class NetSettings(Section):
+    """The networks (sections 3.1 and 3.3) as checkpoints describe them."""
 
     backbone: Text = option("vgg16", "name of the pre-trained network")
-    weights: Text | None = option(
-        None, "path or URL of its state dict as published, such as torchvision's",
-        path=OnDisk("weights", "file", words=("timm",)),
-    )
-    sha256: Text | None = option(None, "SHA-256 of the weights, hex; a URL needs one")
     image_size: Annotated[int, Ge(16)] = option(320, "longest side at which images enter the network", unit="px")
-    scales: list[Above0] = option(
+    scales: Scales = option(
         (0.5, 1.0, 1.5, 2.0), "multi-scale attention, the maximum over these multiples of the image's size"
     )
     hidden: Natural = option(1024, "channels of the new layer before the classes; 0 = none, a linear classifier")
@@ -47,20 +48,28 @@ class ModelSettings(Section):
     guidance: Guidance = option(
         "switches", "input of the decoder besides attention: switches of the max-pools (the paper), features, or none"
     )
-    decoder_width: Annotated[float, Gt(0), Le(1)] = option(
+    decoder_width: DecoderWidth = option(
         1.0, "channels of the decoder, as a fraction of the backbone's; switches need 1"
     )
-    lr: AtLeast0 | None = option(None, "learning rate of the stage that trains; null = the stage's own")
 
     @model_validator(mode="after")
-    def _consistent(self) -> ModelSettings:
-        if not self.scales:
-            raise ValueError("scales must not be empty")
+    def _consistent(self) -> NetSettings:
         if self.guidance == "switches" and self.decoder_width != 1:
             raise ValueError(
                 f"guidance=switches needs decoder_width=1 (one switch per channel), got {self.decoder_width!r}"
             )
         return self
+
+
+class ModelSettings(NetSettings):
+    """The networks, described once: later stages take them from the checkpoint."""
+
+    weights: Text | None = option(
+        None, "path or URL of the backbone's state dict as published, such as torchvision's",
+        path=OnDisk("weights", "file", words=("timm",)),
+    )
+    sha256: Text | None = option(None, "SHA-256 of the weights, hex; a URL needs one")
+    lr: AtLeast0 | None = option(None, "learning rate of the stage that trains; null = the stage's own")
 
 
 class TaggedData(Section):
@@ -88,7 +97,7 @@ class VocData(TaggedData):
     """PASCAL VOC 2012 (docs/tables.md)."""
 
     made: ClassVar[bool] = True
-
+    target: Text = option("wsvs.data.voc.VocImages", "class that reads them", alias="_target_")
     folder: Text = option("datasets/VOC2012", "the download")
     prepared: Text = option(
         "${data.folder}/prepared", "folder for lists and tags; set it if the download is read-only"
@@ -102,19 +111,25 @@ class SyntheticData(TaggedData):
     """The toy world."""
 
     made: ClassVar[bool] = True
-
+    target: Text = option("wsvs.data.world.SyntheticImages", "class that reads them", alias="_target_")
     folder: Text = option("${out}/${name}/world", "folder of the generated data")
-    world: dict[str, Any] = option({}, "sizes and difficulty of the data: wsvs.data.world_settings")
+    world: WorldSettings = option({}, "sizes and difficulty")  # what is not given is in no fingerprint
 
 
-class VideoData(Section):
-    """A benchmark of videos: DAVIS 2016, YouTube-Objects."""
+class DavisData(Section):
+    """A benchmark of videos: DAVIS 2016."""
 
     target: Text = option("wsvs.data.davis.DavisVideos", "class that reads them", alias="_target_")
     folder: Text = option("datasets/DAVIS", "the download")
     prepared: Text = option(
         "${data.folder}/prepared", "folder for videos and masks; set it if the download is read-only"
     )
+
+
+class YouTubeObjectsData(DavisData):
+    """YouTube-Objects."""
+
+    target: Text = option("wsvs.data.youtube_objects.YouTubeObjects", "class that reads them", alias="_target_")
 
 
 class RetrieveSettings(Section):
@@ -150,7 +165,7 @@ class FolderRetrieve(RetrieveSettings):
     labels: Text | None = option(
         None, "table: video, class; null = root/<class>/<video>", path=OnDisk("table of classes", "file")
     )
-    foreign: Literal["skip", "assign"] = option(
+    foreign: Foreign = option(
         "skip", "videos without a class of the data: skip, or assign them to classes as distractors"
     )
     score: bool = option(False, "true: keep clips around the best key frames, as for web videos; false: whole videos")
@@ -175,7 +190,7 @@ class WebRetrieve(RetrieveSettings):
     max_duration: Above0 = option(1200, "longer videos are skipped", unit="s")
     max_size: Positive = option(100000000, "larger files are skipped", unit="bytes")
     format: Text = option(help="format selection in yt-dlp's syntax")
-    javascript: list[Text] = option(
+    javascript: list[Runtime] = option(
         ("deno", "node", "bun", "quickjs"), "runtimes that may execute YouTube's scripts"
     )
     pause: Range = option((1.0, 3.0), "pause between two requests, drawn from this range", unit="s")
@@ -194,6 +209,7 @@ class WebRetrieve(RetrieveSettings):
 class UrlsRetrieve(WebRetrieve):
     """A list of URLs."""
 
+    source: Text = option("urls", "set by retrieve=folder, urls or youtube")
     file: Text | None = option(
         None, "table (tsv, csv) with the columns url and class", path=OnDisk("list of addresses", "file")
     )
@@ -203,6 +219,7 @@ class UrlsRetrieve(WebRetrieve):
 class YouTubeRetrieve(WebRetrieve):
     """A YouTube search per class."""
 
+    source: Text = option("youtube", "set by retrieve=folder, urls or youtube")
     queries: dict[str, Any] | None = option(
         None, "{class: [search terms, ...]}; null = the names of the classes"
     )

@@ -8,6 +8,7 @@ from pydantic import ConfigDict
 
 from wsvs.config.base import OnDisk, Section, SomeTexts, Text, Texts, option
 from wsvs.config.groups import (
+    DavisData,
     FolderRetrieve,
     ModelSettings,
     RetrieveSettings,
@@ -15,9 +16,9 @@ from wsvs.config.groups import (
     TaggedData,
     TrainerSettings,
     UrlsRetrieve,
-    VideoData,
     VocData,
     WandbSettings,
+    YouTubeObjectsData,
     YouTubeRetrieve,
 )
 from wsvs.config.stages import (
@@ -36,15 +37,22 @@ from wsvs.config.stages import (
     SubmitSettings,
 )
 
-DATA: dict[str, type[Section]] = {
-    "wsvs.data.tagged.TaggedImages": TaggedData, "wsvs.data.voc.VocImages": VocData,
-    "wsvs.data.world.SyntheticImages": SyntheticData, "wsvs.data.davis.DavisVideos": VideoData,
-    "wsvs.data.youtube_objects.YouTubeObjects": VideoData,
+# The sections of the groups, by the names that files of conf/ begin with, such as /data_voc@_here_.
+NODES: dict[str, type[Section]] = {
+    "model_settings": ModelSettings, "trainer_settings": TrainerSettings, "data_tagged": TaggedData,
+    "data_voc": VocData, "data_world": SyntheticData, "data_videos": DavisData,
+    "data_youtube_objects": YouTubeObjectsData, "retrieve_folder": FolderRetrieve, "retrieve_urls": UrlsRetrieve,
+    "retrieve_youtube": YouTubeRetrieve, "wandb_settings": WandbSettings,
 }
-SOURCES: dict[str, type[Section]] = {"folder": FolderRetrieve, "urls": UrlsRetrieve, "youtube": YouTubeRetrieve}
 OUTSIDE: dict[str, type[Section]] = {}  # sections of stages that other packages have
 OUTSIDE_INPUTS: dict[str, None] = {}  # stages whose runs those read, and they themselves
-LOGGERS: dict[str, type[Section]] = {"wsvs.engine.wandb.Wandb": WandbSettings}
+
+
+def _by(key: str, prefix: str) -> dict[str, type[Section]]:
+    return {section.defaults()[key]: section for name, section in NODES.items() if name.startswith(prefix)}
+
+
+DATA, SOURCES, LOGGERS = _by("_target_", "data_"), _by("source", "retrieve_"), _by("_target_", "wandb_")
 
 
 class Settings(Section):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le, Lt, MinLen
-from pydantic import ConfigDict, model_validator
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import AfterValidator, ConfigDict, model_validator
 
 from wsvs.config.base import (
     Above0,
@@ -13,17 +14,26 @@ from wsvs.config.base import (
     BelowOne,
     Natural,
     OnDisk,
+    Pair,
     Positive,
-    Range,
+    RangeAbove0,
     Section,
     Share,
     SomeTexts,
     Text,
     option,
+    ordered,
 )
 
 Schedule = Literal["constant", "cosine", "poly"]
 Method = Literal["decoder", "attention", "mean"]
+Threshold = Share | Literal["otsu"]
+ClassThreshold = Share | Literal["auto"]
+Zooms = Annotated[Sequence[Above0], MinLen(1)]
+Cut = Literal["none", "cut"]
+Crop = Literal["zoom", "frame"]
+Coverage = Annotated[Pair[Annotated[float, Gt(0), Le(1)]], AfterValidator(ordered)]
+Side = Annotated[int, Ge(16)]
 SlicMethod = Literal["auto", "numba", "opencv"]
 Gradient = Literal["full", "cross"]
 Angle = Literal["circular", "sum"]
@@ -58,7 +68,7 @@ class EncoderSettings(Training):
     lr_backbone: AtLeast0 = option(
         1.0e-4, "learning rate of the backbone's layers that model.trainable selects"
     )
-    scale: Range = option((0.8, 1.6), _SCALE + "model.image_size")
+    scale: RangeAbove0 = option((0.8, 1.6), _SCALE + "model.image_size")
     workers: Natural = option(2, _READERS + "images, per device")
 
 
@@ -152,11 +162,11 @@ class DecoderSettings(Training):
     """Stage decoder (section 3.3)."""
 
     steps: Positive = option(15000, "optimizer steps")
-    size: Positive | None = option(None, "side of the training crops; null = model.image_size", unit="px")
-    crop: Literal["zoom", "frame"] = option(
+    size: Side | None = option(None, "side of the training crops; null = model.image_size", unit="px")
+    crop: Crop = option(
         "zoom", "zoom: around the mask, so that its bounding box fills `coverage` of the crop; frame: whole frames"
     )
-    coverage: Range = option((0.25, 0.9), "fraction of the crop that the mask's bounding box fills, for crop=zoom")
+    coverage: Coverage = option((0.25, 0.9), "fraction of the crop that the mask's bounding box fills, for crop=zoom")
     min_area: Share = option(0.005, "masks with a smaller fraction of the frame are not used")
     max_area: Share = option(0.9, "masks with a larger fraction of the frame are not used")
     min_confidence: Share = option(
@@ -167,19 +177,25 @@ class DecoderSettings(Training):
     val_items: Positive = option(64, "frames of a validation")
     workers: Natural = option(2, _READERS + "frames, per device")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> DecoderSettings:
+        if not self.min_area < self.max_area:
+            raise ValueError(f"min_area must be below max_area, got {self.min_area!r} and {self.max_area!r}")
+        return self
+
 
 class AdaptSettings(Training):
     """Stage adapt (section 5.2.1)."""
 
     steps: Positive = option(5000, "optimizer steps")
     lr: AtLeast0 = option(1.0e-4, "learning rate (Adam)")
-    size: Positive | None = option(None, "side of the training crops; null = model.image_size", unit="px")
-    scale: Range = option((0.8, 1.6), _SCALE + "the crop's side")
+    size: Side | None = option(None, "side of the training crops; null = model.image_size", unit="px")
+    scale: RangeAbove0 = option((0.8, 1.6), _SCALE + "the crop's side")
     max_images: Positive | None = option(None, "images to label and train on, drawn at random; null = all")
     method: Method = option("decoder", "what makes the pseudo-labels: decoder, attention or their mean")
-    background: Share | Literal["otsu"] = option(0.5, "foreground threshold of the pseudo-labels, or otsu per image")
+    background: Threshold = option(0.5, "foreground threshold of the pseudo-labels, or otsu per image")
     flip: bool = option(False, "average with the mirrored image")
-    refine: Literal["none", "cut"] = option("none", "cut: a graph cut over the image's colours")
+    refine: Cut = option("none", "cut: a graph cut over the image's colours")
     val_every: Positive = option(500, "interval between validations", unit="steps")
     val_items: Positive = option(64, "images of a validation")
     workers: Natural = option(2, _READERS + "images, per device")
@@ -193,15 +209,15 @@ class PredictSettings(Section):
     )
     checkpoint: Text | None = option(None, "checkpoint file, instead of a run's", path=OnDisk("checkpoint", "file"))
     method: Method = option("decoder", "decoder, attention, or the mean of both")
-    class_threshold: Share | Literal["auto"] = option(
+    class_threshold: ClassThreshold = option(
         0.6, "score from which a class counts as present; auto: per class, chosen on held-out tags"
     )
-    background: Share | Literal["otsu"] = option(0.5, "foreground threshold, or otsu: chosen per image")
+    background: Threshold = option(0.5, "foreground threshold, or otsu: chosen per image")
     flip: bool = option(False, "average with the mirrored image")
-    zooms: Annotated[list[Above0], MinLen(1)] = option(
+    zooms: Zooms = option(
         (1.0,), "multi-scale test-time augmentation: multiples of model.image_size"
     )
-    refine: Literal["none", "cut"] = option("none", "cut: a graph cut over the image's colours")
+    refine: Cut = option("none", "cut: a graph cut over the image's colours")
     tags: SomeTexts | None = option(
         None, "classes of every image of input, e.g. [cat,dog]; null = those in labels, else predicted"
     )

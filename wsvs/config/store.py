@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
-from wsvs.config.base import Section
-from wsvs.config.groups import (
-    FolderRetrieve,
-    ModelSettings,
-    SyntheticData,
-    TaggedData,
-    TrainerSettings,
-    UrlsRetrieve,
-    VideoData,
-    VocData,
-    WandbSettings,
-    YouTubeRetrieve,
-)
-from wsvs.config.root import OUTSIDE, OUTSIDE_INPUTS, Settings
+from wsvs.config.root import NODES, OUTSIDE, OUTSIDE_INPUTS, Settings
 
-# Not within the groups: Hydra would offer them beside the files of conf/, as values that can be chosen.
-NODES: dict[str, type[Section]] = {
-    "model_settings": ModelSettings, "trainer_settings": TrainerSettings, "wandb_settings": WandbSettings,
-    "data_tagged": TaggedData, "data_voc": VocData, "data_world": SyntheticData, "data_videos": VideoData,
-    "retrieve_folder": FolderRetrieve, "retrieve_urls": UrlsRetrieve, "retrieve_youtube": YouTubeRetrieve,
-}
 _GROUPS = ("model", "trainer", "data", "retrieve", "logger", "debug")
 
 
@@ -35,5 +17,9 @@ def register() -> None:
     main |= {key: section.defaults() for key, section in OUTSIDE.items()}
     main["inputs"] = OUTSIDE_INPUTS | main["inputs"]
     store.store(name="settings", node=main)
-    for name, section in NODES.items():
-        store.store(name=name, node=section.defaults())
+    for name, section in NODES.items():  # not within the groups: Hydra would offer them beside the files of conf/
+        node = OmegaConf.create(defaults := section.defaults())
+        for key, value in defaults.items():
+            if value == {}:  # a mapping that the user fills: data.world.frames=[24,30]
+                OmegaConf.set_struct(node[key], False)
+        store.store(name=name, node=node)

@@ -10,13 +10,16 @@ import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from wsvs.config.base import BelowOne, Positive, Share
+from wsvs.config.checked import checked
+from wsvs.config.stages import Coverage, Crop, DecoderSettings, Side
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem
 from wsvs.core.masks import read_mask
@@ -24,6 +27,8 @@ from wsvs.data.images import read_image
 from wsvs.data.tagged import jitter_of, to_tensor
 from wsvs.data.transforms import FILL, ImageAugmentation, crop_or_pad, resize_image
 from wsvs.data.visits import Visit, visited
+
+_DEFAULT = DecoderSettings()
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,15 @@ class FrameSet:
     shots: list[dict[str, Any]]
 
     @classmethod
+    @checked
     def select(
-        cls, run: Path, shots: Sequence[dict[str, Any]], min_area: float, max_area: float, min_confidence: float = 0.0
+        cls, run: Path, shots: Sequence[dict[str, Any]], min_area: Share, max_area: Share, min_confidence: Share = 0.0
     ) -> FrameSet:
         """Frames with min_area <= mask share <= max_area; an empty mask teaches nothing about an object.
 
         Frames with a confidence below `min_confidence` are left out, too: a mask was found, but maybe of nothing. So
         are odd and blank frames: their masks are those of other frames, or empty.
         """
-        if not 0 <= min_area < max_area <= 1:
-            raise ValueError(f"decoder areas must satisfy 0 <= min_area < max_area <= 1, got {min_area}, {max_area}")
-        if not 0 <= min_confidence <= 1:
-            raise ValueError(f"decoder.min_confidence must be in [0, 1], got {min_confidence}")
         chosen = []
         for shot in shots:
             known = shot.get("confidences", [1.0] * len(shot["areas"]))  # runs of before have none
@@ -64,14 +66,13 @@ class FrameSet:
                 chosen.append({**shot, "numbers": numbers})
         return cls(run, chosen)
 
-    def split(self, share: float) -> tuple[FrameSet, FrameSet]:
+    @checked
+    def split(self, share: BelowOne) -> tuple[FrameSet, FrameSet]:
         """(training, held out) by video: every 1/share-th video of each class, so that no video is in both.
 
         Files of the same content are the same video, whatever they are called. One that shows two classes is held out
         of both, unless it is the last that teaches one of them.
         """
-        if not 0 <= share < 1:
-            raise ValueError(f"decoder.holdout must be in [0, 1), got {share}")
         same = same_videos(self.shots)
         classes = sorted({shot["class"] for shot in self.shots})
         videos = {
@@ -122,6 +123,7 @@ def same_videos(shots: Sequence[dict[str, Any]]) -> dict[str, str]:
     return found
 
 
+@checked
 @dataclass(frozen=True)
 class FrameCrop:
     """A square crop of a frame for the decoder.
@@ -135,19 +137,11 @@ class FrameCrop:
         mirror: Random mirroring.
     """
 
-    size: int
-    crop: Literal["zoom", "frame"] = "zoom"
-    coverage: tuple[float, float] = (0.25, 0.9)
-    jitter: float = 0.3
+    size: Side
+    crop: Crop = _DEFAULT.crop
+    coverage: Coverage = _DEFAULT.coverage
+    jitter: Share = _DEFAULT.jitter
     mirror: bool = True
-
-    def __post_init__(self) -> None:
-        if self.crop not in ("zoom", "frame"):
-            raise ValueError(f"decoder.crop must be zoom or frame, got {self.crop!r}")
-        if not 0 < self.coverage[0] <= self.coverage[1] <= 1:
-            raise ValueError(f"decoder.coverage must be (low, high) in (0, 1], got {self.coverage}")
-        if not 0 <= self.jitter <= 1:
-            raise ValueError(f"decoder.jitter must be in [0, 1], got {self.jitter}")
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Image (S, S, 3) uint8 and target (S, S) uint8 in {0, 1, 255}; outside the frame the target is 255."""
@@ -195,11 +189,10 @@ class FrameDataset(Dataset[dict[str, Any]]):
         fixed: So many items that are spread evenly over the frames, for validation; None draws.
     """
 
+    @checked
     def __init__(
-        self, frames: FrameSet, classes: Sequence[str], crop: FrameCrop, *, fixed: int | None = None
+        self, frames: FrameSet, classes: Sequence[str], crop: FrameCrop, *, fixed: Positive | None = None
     ) -> None:
-        if fixed is not None and fixed < 1:
-            raise ValueError(f"val_items must be at least 1, got {fixed}")
         self.frames = frames
         self.classes = tuple(classes)
         self.crop = crop

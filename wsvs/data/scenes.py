@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from wsvs.config.world import EXIT_FRAMES, WorldSettings
 from wsvs.data.shapes import (
     Affine,
     Canvas,
@@ -21,7 +22,6 @@ from wsvs.data.shapes import (
     turn,
     warp,
 )
-from wsvs.data.world_settings import EXIT_FRAMES, WorldSettings
 
 Kind = Literal["whole", "leaves", "cut", "other", "nothing"]
 _TRIES = 40

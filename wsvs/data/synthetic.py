@@ -13,12 +13,10 @@ heads, and whole bodies have to come from what moves and looks alike in the vide
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +25,11 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from PIL import Image
 
+from wsvs.config.world import WorldSettings
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.masks import write_mask
 from wsvs.data.scenes import Kind, Video, make_video, paint_image
-from wsvs.data.world_settings import WorldSettings
 
 __all__ = ["WorldSettings", "make_world"]
 
@@ -61,7 +59,7 @@ def make_world(root: str | Path, settings: WorldSettings | None = None, **change
         UserError: The folder holds other files, or cannot be written.
     """
     root = Path(root).absolute()
-    settings = replace(settings or WorldSettings(), **changes)
+    settings = (settings or WorldSettings()).replaced(**changes)
     if _is_ready(root, settings):
         return root
     try:
@@ -95,7 +93,7 @@ def _is_ready(root: Path, settings: WorldSettings) -> bool:
 
 
 def _plain(settings: WorldSettings) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(settings)))
+    return settings.model_dump(mode="json")
 
 
 def _install(new: Path, root: Path, settings: WorldSettings) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset
 
+from wsvs.config.base import Natural, Positive
+from wsvs.config.checked import checked
 from wsvs.data.loading import make_loader
 from wsvs.data.visits import Once, Present, Visits
 
@@ -26,13 +28,12 @@ class TrainingData(pl.LightningDataModule):
         seed: Of order and crops.
     """
 
+    @checked
     def __init__(
-        self, train: Dataset[Any], val: Dataset[Any], *, batch_size: int, workers: int, seed: int,
-        val_batch_size: int | None = None,
+        self, train: Dataset[Any], val: Dataset[Any], *, batch_size: Positive, workers: Natural, seed: int,
+        val_batch_size: Positive | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or workers < 0:
-            raise ValueError(f"batch_size must be >= 1 and workers >= 0, got {batch_size} and {workers}")
         self.train_set = train
         self.val_set = val
         self.batch_size = batch_size

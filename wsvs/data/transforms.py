@@ -10,8 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from wsvs.config.base import RangeAbove0, Share
+from wsvs.config.checked import checked
+from wsvs.config.stages import EncoderSettings, Side
 from wsvs.core.classes import IGNORE
 
+_DEFAULT = EncoderSettings()
 FILL = (124, 116, 104)  # ImageNet's mean colour: 0 after the encoder's normalisation
 
 
@@ -43,6 +47,7 @@ def crop_or_pad(array: np.ndarray, top: int, left: int, size: int, fill: int | t
     return result
 
 
+@checked
 @dataclass(frozen=True)
 class ImageAugmentation:
     """Random size, crop and mirror of an image.
@@ -53,17 +58,9 @@ class ImageAugmentation:
         jitter: Colour jitter of the crop's item, 0 to 1.
     """
 
-    size: int
-    scale: tuple[float, float] = (0.8, 1.6)
-    jitter: float = 0.3
-
-    def __post_init__(self) -> None:
-        if self.size < 16:
-            raise ValueError(f"the crop must be at least 16 px, got {self.size}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale must be (low, high) with 0 < low <= high, got {self.scale}")
-        if not 0 <= self.jitter <= 1:
-            raise ValueError(f"jitter must be in [0, 1], got {self.jitter}")
+    size: Side
+    scale: RangeAbove0 = _DEFAULT.scale
+    jitter: Share = _DEFAULT.jitter
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return self.with_mask(image, np.zeros(image.shape[:2], np.uint8), rng)[0]

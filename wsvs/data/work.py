@@ -11,6 +11,8 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset
 
+from wsvs.config.base import Natural
+from wsvs.config.checked import checked
 from wsvs.data.loading import one_thread
 
 log = logging.getLogger("wsvs")
@@ -38,14 +40,13 @@ class WorkModule(pl.LightningDataModule):
         begun: When the dealing was over (`time.perf_counter`); all ranks start within a moment.
     """
 
+    @checked
     def __init__(
         self, items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]], *, finished: Callable[[Item], bool],
-        dataset: Callable[[Sequence[Item]], Dataset[Any]], workers: int, size: Callable[[Item], float] = lambda _: 1,
-        unit: str = "items",
+        dataset: Callable[[Sequence[Item]], Dataset[Any]], workers: Natural,
+        size: Callable[[Item], float] = lambda _: 1, unit: str = "items",
     ) -> None:
         super().__init__()
-        if workers < 0:
-            raise ValueError(f"workers must be >= 0, got {workers}")
         self.items = items
         self.finished = finished
         self.dataset = dataset

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from wsvs.config.world import WorldSettings
 from wsvs.data.synthetic import make_world
 from wsvs.data.tagged import TaggedImages
 
@@ -16,7 +17,7 @@ class SyntheticImages(TaggedImages):
 
     Args:
         folder: The world's folder; `root` is its images/.
-        world: Settings of the world (`wsvs.data.world_settings.WorldSettings`).
+        world: Settings of the world (`wsvs.config.world.WorldSettings`).
     """
 
     folder: str = ""
@@ -24,4 +25,4 @@ class SyntheticImages(TaggedImages):
 
     def prepare(self) -> None:
         """Make the world. Raises `UserError` where its folder holds something else."""
-        make_world(self.folder, **self.world)
+        make_world(self.folder, WorldSettings(**self.world))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from wsvs.config.groups import ModelSettings
@@ -46,7 +45,7 @@ def decoder_config(model: ModelSettings, trained: dict[str, Any]) -> NetConfig:
             remedy=f"give the model the encoder was trained with: model={name}",
         )
     asked = net_config(model, tuple(trained["classes"]))
-    return replace(
-        NetConfig.read(trained), image_size=asked.image_size, scales=asked.scales, batch_norm=asked.batch_norm,
+    return NetConfig.read(trained).replaced(
+        image_size=asked.image_size, scales=asked.scales, batch_norm=asked.batch_norm,
         guidance=asked.guidance, decoder_width=asked.decoder_width,
     )

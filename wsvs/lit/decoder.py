@@ -9,13 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.classification import BinaryConfusionMatrix
 
+from wsvs.config.base import AtLeast0, Natural
+from wsvs.config.checked import checked
+from wsvs.config.stages import DecoderSettings, Schedule
 from wsvs.core.classes import IGNORE
 from wsvs.data.loading import pixels
 from wsvs.lit.finite import WatchedModule
-from wsvs.lit.optim import check_rates, check_schedule, configure, no_loss
+from wsvs.lit.optim import configure, no_loss
 from wsvs.nets.attention import attention
 from wsvs.nets.decoder import Decoder, foreground
 from wsvs.nets.model import NetConfig, SegmentationNet, load_net, read_checkpoint
+
+_DEFAULT = DecoderSettings()
 
 
 class DecoderModule(WatchedModule):
@@ -32,13 +37,12 @@ class DecoderModule(WatchedModule):
             a checkpoint of this module, which holds both.
     """
 
+    @checked
     def __init__(
-        self, net: dict[str, Any], *, lr: float = 1e-3, schedule: str = "constant", warmup: int = 0,
-        start: str | None = None,
+        self, net: dict[str, Any], *, lr: AtLeast0 = _DEFAULT.lr, schedule: Schedule = _DEFAULT.schedule,
+        warmup: Natural = _DEFAULT.warmup, start: str | None = None,
     ) -> None:
         super().__init__()
-        check_rates(lr)
-        check_schedule(schedule, warmup)
         self.save_hyperparameters(ignore=["start"])
         config = NetConfig.read(net)
         if start is not None:

@@ -11,12 +11,17 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
+from wsvs.config.base import AtLeast0, Natural
+from wsvs.config.checked import checked
+from wsvs.config.stages import EncoderSettings, Schedule
 from wsvs.data.loading import pixels
 from wsvs.lit.finite import WatchedModule
-from wsvs.lit.optim import check_rates, check_schedule, configure, no_loss
+from wsvs.lit.optim import configure, no_loss
 from wsvs.metrics.presence import presence_thresholds
 from wsvs.nets.attention import resize
 from wsvs.nets.model import NetConfig, SegmentationNet
+
+_DEFAULT = EncoderSettings()
 
 
 class EncoderModule(WatchedModule):
@@ -30,13 +35,13 @@ class EncoderModule(WatchedModule):
         weights, sha256: Pre-trained backbone (path or URL) and its checksum. Not needed to load a checkpoint.
     """
 
+    @checked
     def __init__(
-        self, net: dict[str, Any], *, lr: float = 1e-3, lr_backbone: float = 1e-4, schedule: str = "constant",
-        warmup: int = 0, weights: str | None = None, sha256: str | None = None,
+        self, net: dict[str, Any], *, lr: AtLeast0 = _DEFAULT.lr, lr_backbone: AtLeast0 = _DEFAULT.lr_backbone,
+        schedule: Schedule = _DEFAULT.schedule, warmup: Natural = _DEFAULT.warmup,
+        weights: str | None = None, sha256: str | None = None,
     ) -> None:
         super().__init__()
-        check_rates(lr, lr_backbone)
-        check_schedule(schedule, warmup)
         self.save_hyperparameters(ignore=["weights", "sha256"])
         config = NetConfig.read(net)
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import torch.distributed
 from torch import Tensor, nn
 
-Schedule = Literal["constant", "cosine", "poly"]
-
 POWER = 0.9  # of poly, as in DeepLab (Chen et al., "DeepLab", TPAMI 2018, section 4.1.1)
-
-
-def check_rates(*rates: float) -> None:
-    if not all(0 <= rate < math.inf for rate in rates):
-        raise ValueError(f"learning rates must be finite and at least 0, got {' and '.join(map(str, rates))}")
-
-
-def check_schedule(schedule: str, warmup: int) -> None:
-    names = get_args(Schedule)
-    if schedule not in names:
-        raise ValueError(f"schedule must be {', '.join(names[:-1])} or {names[-1]}, got {schedule!r}")
-    if warmup < 0:
-        raise ValueError(f"warmup must not be negative, got {warmup}")
 
 
 def factor(schedule: str, step: int, steps: float, warmup: int = 0) -> float:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from itertools import chain
-from numbers import Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -20,6 +19,8 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 from torch import Tensor
 
+from wsvs.config.checked import checked
+from wsvs.config.stages import ClassThreshold, Cut, Method, PredictSettings, Threshold, Zooms
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
@@ -33,13 +34,13 @@ from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
 from wsvs.lit.film import open_film
 from wsvs.lit.progress import Progress
-from wsvs.nets.model import Method, SegmentationNet, label_map
+from wsvs.nets.model import SegmentationNet, label_map
 from wsvs.video.reader import glance, read_frames
 from wsvs.video.still import cut_image
 
+_DEFAULT = PredictSettings()
 log = logging.getLogger("wsvs")
 
-Refine = Literal["none", "cut"]
 
 FILM_LOOKS = 16  # frames whose mean scores give the classes of a video
 OVERLAY_SIDE = 2000  # px, longest side of an image's overlay: for the eye; a JPEG holds no more than 65,500
@@ -82,26 +83,15 @@ class PredictorModule(pl.LightningModule):
         refine: 'cut' lets the borders follow the image's colours (`wsvs.video.still`).
     """
 
+    @checked
     def __init__(
-        self, net: SegmentationNet, *, method: Method = "decoder", class_threshold: float | Literal["auto"] = 0.6,
-        background: float | Literal["otsu"] = 0.5, flip: bool = False, zooms: Sequence[float] = (1.0,),
-        refine: Refine = "none",
+        self, net: SegmentationNet, *, method: Method = _DEFAULT.method,
+        class_threshold: ClassThreshold = _DEFAULT.class_threshold, background: Threshold = _DEFAULT.background,
+        flip: bool = _DEFAULT.flip, zooms: Zooms = _DEFAULT.zooms, refine: Cut = _DEFAULT.refine,
     ) -> None:
         super().__init__()
-        if method not in ("decoder", "attention", "mean"):
-            raise ValueError(f"method must be decoder, attention or mean, got {method!r}")
-        if class_threshold != "auto" and not (isinstance(class_threshold, Real) and 0 <= class_threshold <= 1):
-            raise ValueError(f"class_threshold must be a number in [0, 1] or auto, got {class_threshold!r}")
-        if background != "otsu" and not (isinstance(background, Real) and 0 <= background <= 1):
-            raise ValueError(f"background must be a number in [0, 1] or otsu, got {background!r}")
-        if not isinstance(flip, bool):
-            raise ValueError(f"flip must be true or false, got {flip!r}")
-        if not isinstance(zooms, Sequence) or not zooms or not all(isinstance(z, Real) and z > 0 for z in zooms):
-            raise ValueError(f"zooms must be a list of positive numbers, got {zooms!r}")
-        if refine not in ("none", "cut"):
-            raise ValueError(f"refine must be none or cut, got {refine!r}")
         self.net = net
-        self.method: Method = method
+        self.method = method
         self.class_threshold = class_threshold
         self.background = background
         self.flip = flip

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from wsvs.config.base import Positive
+from wsvs.config.checked import checked
+from wsvs.config.stages import RelevanceSettings
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_text
 from wsvs.core.ledger import Ledger
@@ -20,6 +23,8 @@ from wsvs.nets.attention import resize
 from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.video.cuts import CutFinder
 from wsvs.video.reader import read_frames
+
+_DEFAULT = RelevanceSettings()
 
 
 class ScorerModule(pl.LightningModule):
@@ -34,10 +39,11 @@ class ScorerModule(pl.LightningModule):
         cuts: Find the cuts between shots, too.
     """
 
-    def __init__(self, net: SegmentationNet, *, batch_size: int = 16, cuts: bool = False) -> None:
+    @checked
+    def __init__(
+        self, net: SegmentationNet, *, batch_size: Positive = _DEFAULT.batch_size, cuts: bool = False
+    ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"relevance.batch_size must be at least 1, got {batch_size}")
         self.net = net
         self.batch_size = batch_size
         self.cuts = cuts

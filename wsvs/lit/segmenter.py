@@ -17,7 +17,9 @@ import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
-from wsvs.config.stages import Guided
+from wsvs.config.base import Positive, Share
+from wsvs.config.checked import checked
+from wsvs.config.stages import Guided, SegmentLoop
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_bytes
 from wsvs.core.ledger import Ledger
@@ -33,6 +35,8 @@ from wsvs.video.reader import read_frames
 from wsvs.video.refine import enlarged, guided
 from wsvs.video.segmentation import Segmentation, segment
 from wsvs.video.settings import SegmentSettings
+
+_DEFAULT = SegmentLoop()
 
 TERM_WIDTH = 240  # px, at most, of the pictures of A and M
 
@@ -62,10 +66,12 @@ class SegmenterModule(pl.LightningModule):
         batch_size: Frames a forward pass.
     """
 
-    def __init__(self, net: SegmentationNet | None, settings: SegmentSettings, *, batch_size: int = 8) -> None:
+    @checked
+    def __init__(
+        self, net: SegmentationNet | None, settings: SegmentSettings, *,
+        batch_size: Positive = _DEFAULT.attention_batch,
+    ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"segment.attention_batch must be at least 1, got {batch_size}")
         self.net = net
         self.settings = settings
         self.batch_size = batch_size
@@ -161,12 +167,11 @@ class MaskWriter(BasePredictionWriter):
         min_confidence: That something moves by itself or is attended to, in [0, 1]; 0 keeps every mask.
     """
 
+    @checked
     def __init__(
-        self, run: Path, *, frames: bool, overlay: bool, refine: Guided = "none", min_confidence: float = 0.0
+        self, run: Path, *, frames: bool, overlay: bool, refine: Guided = "none", min_confidence: Share = 0.0
     ) -> None:
         super().__init__(write_interval="batch")
-        if not 0 <= min_confidence <= 1:
-            raise ValueError(f"segment.min_confidence must be in [0, 1], got {min_confidence}")
         self.min_confidence = min_confidence
         self.run = run
         self.frames = frames

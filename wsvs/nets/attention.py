@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wsvs.config.groups import NetSettings
 from wsvs.nets.backbone import Features
 from wsvs.nets.encoder import Encoder
 
-SCALES = (0.5, 1.0, 1.5, 2.0)
+SCALES = NetSettings().scales
 
 
 def round_size(height: float, width: float, multiple: int) -> tuple[int, int]:
@@ -45,8 +46,6 @@ def activations(
     Returns:
         A list of (B, C, h_s, w_s) in logit units, in the order of `scales`, and (B, C).
     """
-    if not scales or min(scales) <= 0:
-        raise ValueError(f"attention scales must be positive and not empty, got {list(scales)}")
     height, width = images.shape[-2:]
     base = min(scales, key=lambda scale: abs(scale - 1))
     maps, logits = [], None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Trainable = Literal["none", "last", "all"]
+from wsvs.config.groups import Trainable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]: images enter a backbone less the mean, by the deviation
 IMAGENET_STD = (0.229, 0.224, 0.225)

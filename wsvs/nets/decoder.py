@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wsvs.config.checked import checked
+from wsvs.config.groups import DecoderWidth, Guidance, NetSettings
 from wsvs.nets.attention import resize
 from wsvs.nets.backbone import Backbone, Features
 
-Guidance = Literal["switches", "features", "none"]
+_DEFAULT = NetSettings()
 
 
 class Guide(NamedTuple):
@@ -54,16 +56,13 @@ class Decoder(nn.Module):
         width: Factor on the number of channels in (0, 1]; 1 mirrors the backbone. Switches fix it to 1.
     """
 
+    @checked
     def __init__(
-        self, backbone: Backbone, *, batch_norm: bool = True, guidance: Guidance = "switches", width: float = 1.0
+        self, backbone: Backbone, *, batch_norm: bool = _DEFAULT.batch_norm, guidance: Guidance = _DEFAULT.guidance,
+        width: DecoderWidth = _DEFAULT.decoder_width,
     ) -> None:
         super().__init__()
-        if guidance not in ("switches", "features", "none"):
-            raise ValueError(f"model.guidance must be switches, features or none, got {guidance!r}")
-        if not 0 < width <= 1:
-            raise ValueError(f"model.decoder_width must be in (0, 1], got {width}")
-        if guidance == "switches" and width != 1:
-            raise ValueError(f"model.guidance=switches needs model.decoder_width=1 (one switch a channel), got {width}")
+        NetSettings(guidance=guidance, decoder_width=width)  # they must fit
         if guidance == "switches" and not backbone.has_switches:
             raise ValueError(
                 "model.guidance=switches needs a backbone that halves the size by max-pools alone, and this one does "

@@ -8,8 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Features, Trainable
+from wsvs.config.base import BelowOne, Natural
+from wsvs.config.checked import checked
+from wsvs.config.groups import NetSettings, Trainable
+from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Features
 from wsvs.nets.backbones import build_backbone
+
+_DEFAULT = NetSettings()
 
 
 class Encoder(nn.Module):
@@ -32,17 +37,12 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
+    @checked
     def __init__(
-        self, *, backbone: str, classes: Sequence[str], hidden: int = 1024, dropout: float = 0.5,
-        trainable: Trainable = "all", deepest: bool = True,
+        self, *, backbone: str, classes: Sequence[str], hidden: Natural = _DEFAULT.hidden,
+        dropout: BelowOne = _DEFAULT.dropout, trainable: Trainable = _DEFAULT.trainable, deepest: bool = True,
     ) -> None:
         super().__init__()
-        if hidden < 0:
-            raise ValueError(f"model.hidden must be at least 0, got {hidden}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"model.dropout must be in [0, 1), got {dropout}")
-        if trainable not in ("none", "last", "all"):
-            raise ValueError(f"model.trainable must be none, last or all, got {trainable!r}")
         self.classes = tuple(classes)
         self.trainable = trainable
         self.backbone = build_backbone(backbone, deepest)

@@ -3,69 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from wsvs.config.base import Several, option
+from wsvs.config.groups import NetSettings
+from wsvs.config.stages import ClassThreshold, Method, PredictSettings
 from wsvs.core.errors import BadItem, UserError
-from wsvs.nets.attention import SCALES, activations, fit_size, merge_scales, resize, round_size
-from wsvs.nets.backbone import Features, Trainable
-from wsvs.nets.decoder import Decoder, Guidance, foreground
+from wsvs.nets.attention import activations, fit_size, merge_scales, resize, round_size
+from wsvs.nets.backbone import Features
+from wsvs.nets.decoder import Decoder, foreground
 from wsvs.nets.encoder import Encoder
 from wsvs.nets.weights import load_backbone_weights
 
-Method = Literal["decoder", "attention", "mean"]
+_DEFAULT = PredictSettings()
 
 
-@dataclass(frozen=True)
-class NetConfig:
-    """Everything that is needed to build the networks again; primitives only, so that checkpoints are plain data.
+class NetConfig(NetSettings):
+    """Everything that is needed to build the networks again: the settings, the class names and their thresholds."""
 
-    Args:
-        backbone: Name of a backbone.
-        classes: Class names, background left out.
-        image_size: Longest side in px at which images enter the network.
-        scales: Attention scales.
-        hidden, dropout, trainable: See `Encoder`.
-        batch_norm, guidance, decoder_width: See `Decoder`.
-        class_thresholds: Scores from which each class counts as shown, found with held-out tags when the encoder was
-            trained; empty in a network that has not been.
-        deepest: Whether a backbone of timm goes down to its deepest stage, dilated. Not a setting: False is for
-            checkpoints that were made before it, which do not have it (`read`).
-    """
-
-    backbone: str
-    classes: tuple[str, ...]
-    image_size: int = 320
-    scales: tuple[float, ...] = SCALES
-    hidden: int = 1024
-    dropout: float = 0.5
-    trainable: Trainable = "all"
-    batch_norm: bool = True
-    guidance: Guidance = "switches"
-    decoder_width: float = 1.0
-    class_thresholds: tuple[float, ...] = ()
-    deepest: bool = True
+    classes: Several[str] = Field(description="class names, background left out")
+    class_thresholds: Several[float] = option(
+        (), "scores from which each class counts as shown, found with held-out tags when the encoder was trained"
+    )
+    deepest: bool = option(True, "timm backbone down to its deepest stage, dilated; false: checkpoints made before it")
 
     @classmethod
     def read(cls, net: Mapping[str, Any]) -> NetConfig:
         """From what a checkpoint holds."""
         return cls(**{"deepest": False, **net})
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
-        object.__setattr__(self, "class_thresholds", tuple(float(one) for one in self.class_thresholds))
-        if self.image_size < 16:
-            raise ValueError(f"model.image_size must be at least 16, got {self.image_size}")
-        if not self.scales or min(self.scales) <= 0:
-            raise ValueError(f"model.scales must be positive and not empty, got {list(self.scales)}")
-
     def asdict(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """Primitives only, so that checkpoints are plain data."""
+        return self.model_dump(mode="json")
 
     def build_encoder(self, weights: str | None = None, sha256: str | None = None) -> Encoder:
         encoder = Encoder(
@@ -110,8 +84,9 @@ class SegmentationNet(nn.Module):
 
     @torch.inference_mode()
     def probabilities(
-        self, image: Tensor, classes: Sequence[int] | None = None, *, class_threshold: float | Literal["auto"] = 0.6,
-        method: Method = "decoder", flip: bool = False, zooms: Sequence[float] = (1.0,),
+        self, image: Tensor, classes: Sequence[int] | None = None, *,
+        class_threshold: ClassThreshold = _DEFAULT.class_threshold, method: Method = _DEFAULT.method,
+        flip: bool = _DEFAULT.flip, zooms: Sequence[float] = _DEFAULT.zooms,
     ) -> tuple[list[int], Tensor, Tensor]:
         """Foreground probability of each class of one image.
 
@@ -167,7 +142,7 @@ class SegmentationNet(nn.Module):
         found = torch.stack(parts).mean(0)
         return found.flip(-1) if view.mirrored else found
 
-    def classes_shown(self, scores: Tensor, class_threshold: float | Literal["auto"]) -> list[int]:
+    def classes_shown(self, scores: Tensor, class_threshold: ClassThreshold) -> list[int]:
         """Numbers of the classes whose score (C,) reaches the threshold, else the best one."""
         thresholds: Tensor | float
         if class_threshold == "auto":

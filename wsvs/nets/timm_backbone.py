@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from wsvs.config.groups import Trainable
 from wsvs.core.errors import UserError
 from wsvs.core.extras import missing
-from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Features, Pooled, Trainable, pixel
+from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Features, Pooled, pixel
 from wsvs.nets.dilation import NotDilated, dilate
 from wsvs.nets.patches import PatchGrid
 

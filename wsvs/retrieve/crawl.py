@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from wsvs.config.base import AtLeast0, Natural
+from wsvs.config.checked import checked
+from wsvs.config.groups import WebRetrieve
 from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error, read_json, write_json, write_jsonl
 from wsvs.core.progress import EVERY, Meter
@@ -30,11 +33,12 @@ from wsvs.retrieve.source import Candidate, Failed, Source, Unwanted
 
 log = logging.getLogger("wsvs")
 LARGEST_PICTURE = 50_000_000  # pixels of a thumbnail: a few bytes can unfold to any size
-STREAK = 5  # failures in a row that stop the run
+_DEFAULT = WebRetrieve()
 
 Pair = tuple[str, Candidate]
 
 
+@checked
 @dataclass(frozen=True)
 class Budget:
     """When to fetch no more; None means no limit.
@@ -45,15 +49,9 @@ class Budget:
         max_hours: Hours since the run was begun, however often it was stopped.
     """
 
-    max_videos: int | None = None
-    max_bytes: float | None = None
-    max_hours: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_videos", "max_bytes", "max_hours"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"retrieve.{name} must be at least 0, got {value}")
+    max_videos: Natural | None = None
+    max_bytes: AtLeast0 | None = None
+    max_hours: AtLeast0 | None = None
 
     def used_up(self, videos: int, count: int, hours: float) -> str | None:
         """Name of the limit that is reached, if one is."""
@@ -82,7 +80,8 @@ class Crawl:
 
     def __init__(
         self, source: Source, classes: Sequence[str], out: Path, tools: Tools, choice: Choice, budget: Budget, *,
-        keep_videos: bool = False, every: float = EVERY, streak: int | None = STREAK, retry: Collection[str] = (),
+        keep_videos: bool = False, every: float = EVERY, streak: int | None = _DEFAULT.streak,
+        retry: Collection[str] = (),
     ) -> None:
         self.source, self.classes, self.out, self.tools = source, list(classes), out, tools
         self.choice, self.budget, self.keep_videos, self.every = choice, budget, keep_videos, every

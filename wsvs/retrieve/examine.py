@@ -13,12 +13,17 @@ from typing import TypeVar
 import av
 import numpy as np
 
+from wsvs.config.base import Above0, Positive, Share
+from wsvs.config.checked import checked
+from wsvs.config.groups import RetrieveSettings
 from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error
 from wsvs.retrieve.clips import Cut, cut
 from wsvs.retrieve.folder import VideoFacts, damage_of
 from wsvs.retrieve.keyframes import FLAT, Open, PacketIndex, contrast_of, key_frames, read_index, stand_ins, windows
 from wsvs.retrieve.manifest import RETRIEVED, Row, safe_name, skip
+
+_DEFAULT = RetrieveSettings()
 
 T = TypeVar("T")
 Score = Callable[[Sequence[np.ndarray], str], np.ndarray]  # (H, W, 3) uint8 RGB images, class -> their scores in [0, 1]
@@ -44,6 +49,7 @@ class Tools:
     score: Score
 
 
+@checked
 @dataclass(frozen=True)
 class Choice:
     """What is chosen, and how much of it.
@@ -57,21 +63,12 @@ class Choice:
         max_duration: Seconds; a longer video is left out, which may be known only of its file. None takes all.
     """
 
-    threshold: float = 0.8
-    key_frames: int = 15
-    window: float = 2.0
-    scan: int = 300
-    batch: int = 32
-    max_duration: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"retrieve.threshold must be in [0, 1], got {self.threshold}")
-        for name in ("key_frames", "scan", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"retrieve.{name} must be at least 1, got {getattr(self, name)}")
-        if self.window <= 0:
-            raise ValueError(f"retrieve.window must be positive, got {self.window}")
+    threshold: Share = _DEFAULT.threshold
+    key_frames: Positive = _DEFAULT.key_frames
+    window: Above0 = _DEFAULT.window
+    scan: Positive = _DEFAULT.scan
+    batch: Positive = _DEFAULT.batch
+    max_duration: Above0 | None = None
 
     def passes(self, score: float) -> bool:
         return score > self.threshold

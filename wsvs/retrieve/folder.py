@@ -9,8 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
+from wsvs.config.checked import checked
+from wsvs.config.groups import Foreign
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import explain_os_error, read_jsonl, write_jsonl
@@ -23,7 +25,6 @@ from wsvs.retrieve.manifest import FAILED, MANIFEST, RETRIEVED, SKIPPED, Row, fa
 log = logging.getLogger("wsvs")
 
 _JOURNAL = "manifest.partial.jsonl"
-Foreign = Literal["skip", "assign"]
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 Pack = Callable[[Path, Path], None]
 """(images, video file to make): a folder of numbered images, or an animation, as a file (`wsvs.video.pack.pack`)."""
@@ -147,6 +148,7 @@ class FolderSource:
         return {path: self._stem(path) if count[self._stem(path)] == 1 else str(path) for path in paths}
 
 
+@checked
 def retrieve_folder(
     source: FolderSource, classes: Classes, out_dir: str | Path, *, probe: Callable[[Path], VideoFacts],
     pack: Pack | None = None, foreign: Foreign = "skip", progress: Progress = iter,
@@ -174,8 +176,6 @@ def retrieve_folder(
     Raises:
         UserError: The disk is full or cannot be written.
     """
-    if foreign not in ("skip", "assign"):
-        raise ValueError(f"foreign must be skip or assign, got {foreign!r}")
     out = Path(out_dir)
     known = _earlier_rows(out)
     candidates = plan(source, classes, foreign)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wsvs.config.groups import Foreign
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem
-from wsvs.retrieve.folder import PACKED, FolderSource, Foreign, Pack, plan
+from wsvs.retrieve.folder import PACKED, FolderSource, Pack, plan
 from wsvs.retrieve.manifest import Row, safe_name
 from wsvs.retrieve.source import Candidate, Fetched
 

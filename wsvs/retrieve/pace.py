@@ -6,14 +6,18 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from wsvs.config.base import Above0, AtLeast0, Natural, Positive, Range
+from wsvs.config.checked import checked
+from wsvs.config.groups import WebRetrieve
 from wsvs.core.errors import UserError
 from wsvs.retrieve.source import STRIKES
 
 log = logging.getLogger("wsvs")
 T = TypeVar("T")
+_DEFAULT = WebRetrieve()
 
 LONGEST_WAIT = 3600.0  # seconds; the run stops if a site asks for more
 OUTAGE = 5  # requests in a row that came to nothing, each after all its attempts: the network is gone, or we are
@@ -46,9 +50,8 @@ class Streak:
         limit: Failures in a row that stop it; None never does.
     """
 
-    def __init__(self, limit: int | None) -> None:
-        if limit is not None and limit < 1:
-            raise ValueError(f"retrieve.streak must be at least 1, or null for none, got {limit}")
+    @checked
+    def __init__(self, limit: Positive | None) -> None:
         self.limit = limit
         self._kinds: list[str] = []
         self._last = ""
@@ -104,16 +107,12 @@ class Pace:
         sleep, clock: For tests.
     """
 
+    @checked
     def __init__(
-        self, *, pause: Sequence[float] = (1.0, 3.0), rate: float = 2e6, backoff: float = 10.0, retries: int = 6,
-        sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic,
+        self, *, pause: Range = _DEFAULT.pause, rate: Above0 = _DEFAULT.rate, backoff: AtLeast0 = _DEFAULT.backoff,
+        retries: Natural = _DEFAULT.retries, sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if len(pause) != 2 or not 0 <= pause[0] <= pause[1]:
-            raise ValueError(f"retrieve.pause must be two numbers, 0 <= shortest <= longest, got {list(pause)}")
-        if rate <= 0:
-            raise ValueError(f"retrieve.rate must be positive, got {rate}")
-        if backoff < 0 or retries < 0:
-            raise ValueError(f"retrieve.backoff and retries must be at least 0, got {backoff} and {retries}")
         self.pause, self.rate, self.backoff, self.retries = (float(pause[0]), float(pause[1])), rate, backoff, retries
         self._sleep, self._clock = sleep, clock
         self._random = random.Random()  # of its own: pauses must not disturb the seed of anything else

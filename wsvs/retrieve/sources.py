@@ -76,7 +76,7 @@ def build_source(
     javascript = list(settings.javascript)
     web = Web(
         Pace(
-            pause=list(settings.pause), rate=settings.rate, backoff=settings.backoff,
+            pause=settings.pause, rate=settings.rate, backoff=settings.backoff,
             retries=settings.retries,
         ),
         timeout=settings.timeout, format=settings.format, javascript=javascript,

@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from wsvs.config.base import Positive
+from wsvs.config.checked import checked
+from wsvs.config.groups import UrlsRetrieve
 from wsvs.core.errors import UserError
 from wsvs.core.tables import read_table
 from wsvs.retrieve.download import fetch_bytes
 from wsvs.retrieve.source import Candidate, Failed
 from wsvs.retrieve.web import Web
 from wsvs.retrieve.youtube import SiteVideos, facts, identity, thumbnail_of, unwanted
+
+_DEFAULT = UrlsRetrieve()
 
 log = logging.getLogger("wsvs")
 _YOUTUBE = re.compile(r"(^|\.)(youtube(-nocookie)?\.com|youtu\.be)$", re.IGNORECASE)
@@ -37,13 +42,12 @@ class UrlSource(SiteVideos):
         UserError: No such table, no row, or something that is not http(s).
     """
 
+    @checked
     def __init__(
         self, web: Web, *, file: str | Path, max_duration: float, max_size: float, max_thumbnail: float = 5e6,
-        per_list: int = 50,
+        per_list: Positive = _DEFAULT.per_list,
     ) -> None:
         super().__init__(web, max_duration=max_duration, max_size=max_size, max_thumbnail=max_thumbnail)
-        if per_list < 1:
-            raise ValueError(f"retrieve.per_list must be at least 1, got {per_list}")
         self.per_list = per_list
         self.rows: list[tuple[str, str]] = []
         for line, row in enumerate(read_table(file, ("url", "class")), 2):

@@ -17,11 +17,16 @@ from yt_dlp.networking import Request, Response
 from yt_dlp.networking.exceptions import HTTPError, RequestError, TransportError
 from yt_dlp.utils import YoutubeDLError
 
+from wsvs.config.base import Above0
+from wsvs.config.checked import checked
+from wsvs.config.groups import Runtime, WebRetrieve
 from wsvs.core.errors import UserError
 from wsvs.retrieve.failures import HUMAN, behind, failed, human, is_page, of_a_page, words
 from wsvs.retrieve.pace import Busy, Pace
 from wsvs.retrieve.source import Failed, Unwanted
 from wsvs.retrieve.ytdlp import parameters, secrets
+
+_DEFAULT = WebRetrieve()
 
 PAGE_BYTES = 32 << 20  # of a page or an answer of an API
 _PAGE_SEEN = 1 << 18  # characters of a page that are searched for what the site says
@@ -46,16 +51,11 @@ class Web(YoutubeDL):
         UserError: An option that is not allowed, or does not work.
     """
 
+    @checked
     def __init__(
-        self, pace: Pace, *, timeout: float = 30.0, format: str = "b", javascript: Sequence[str] = (),
+        self, pace: Pace, *, timeout: Above0 = _DEFAULT.timeout, format: str = "b", javascript: Sequence[Runtime] = (),
         extractors: Sequence[str] | None = None, options: Mapping[str, Any] | None = None,
     ) -> None:
-        if timeout <= 0:
-            raise ValueError(f"retrieve.timeout must be positive, got {timeout}")
-        unknown = sorted(set(javascript) - set(supported_js_runtimes.value))
-        if unknown:
-            known = sorted(supported_js_runtimes.value)
-            raise ValueError(f"retrieve.javascript must be a list out of {known}, got {unknown}")
         self.pace = pace
         self.timeout = timeout
         self._left: int | None = None

@@ -7,6 +7,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
+from wsvs.config.base import Above0, Positive
+from wsvs.config.checked import checked
 from wsvs.retrieve.download import Media, fetch_bytes, fetch_file
 from wsvs.retrieve.manifest import Row, one_line, safe_name
 from wsvs.retrieve.segments import DASH, HLS, fetch_segments
@@ -27,10 +29,8 @@ class SiteVideos:
         max_thumbnail: Largest thumbnail to fetch, bytes.
     """
 
-    def __init__(self, web: Web, *, max_duration: float, max_size: float, max_thumbnail: float = 5e6) -> None:
-        for name, value in (("max_duration", max_duration), ("max_size", max_size), ("max_thumbnail", max_thumbnail)):
-            if value <= 0:
-                raise ValueError(f"retrieve.{name} must be positive, got {value}")
+    @checked
+    def __init__(self, web: Web, *, max_duration: Above0, max_size: Above0, max_thumbnail: Above0 = 5e6) -> None:
         self.web = web
         self.max_duration, self.max_size, self.max_thumbnail = max_duration, int(max_size), int(max_thumbnail)
 
@@ -83,13 +83,12 @@ class YouTubeSource(SiteVideos):
         per_class: Most candidates of a class. With several queries, their first results come first.
     """
 
+    @checked
     def __init__(
-        self, web: Web, *, per_class: int, queries: Mapping[str, Sequence[str]] | None = None, max_duration: float,
+        self, web: Web, *, per_class: Positive, queries: Mapping[str, Sequence[str]] | None = None, max_duration: float,
         max_size: float, max_thumbnail: float = 5e6,
     ) -> None:
         super().__init__(web, max_duration=max_duration, max_size=max_size, max_thumbnail=max_thumbnail)
-        if per_class < 1:
-            raise ValueError(f"retrieve.per_class must be at least 1, got {per_class}")
         self.per_class = per_class
         self.queries = {name: [given] if isinstance(given, str) else list(given) for name, given in
                         (queries or {}).items()}

@@ -61,7 +61,7 @@ def run(run: Run[Settings]) -> None:
     items = [item | {"size": _frames(item["film"])} if "film" in item else item for item in listed]
     module = PredictorModule(
         net, method=settings.method, class_threshold=settings.class_threshold, background=settings.background,
-        flip=settings.flip, zooms=settings.zooms, refine=settings.refine,
+        flip=settings.flip, zooms=list(settings.zooms), refine=settings.refine,
     )
     written = predict_all(
         run, items, module, run.dir, workers=settings.workers, scores=settings.scores,

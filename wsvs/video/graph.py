@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsvs.config.base import checked
+from wsvs.config.checked import checked
 from wsvs.config.stages import Solver
 from wsvs.video.jit import compiled
 

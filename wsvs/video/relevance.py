@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsvs.config.base import Positive, Share, checked
+from wsvs.config.base import Positive, Share
+from wsvs.config.checked import checked
 from wsvs.config.stages import RelevanceSettings
 
 _DEFAULT = RelevanceSettings()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from wsvs.config.base import Above0, Positive, checked
+from wsvs.config.base import Above0, Positive
+from wsvs.config.checked import checked
 from wsvs.config.stages import Energy, SlicMethod
 from wsvs.video.jit import compiled, njit
 from wsvs.video.slic_kernel import slic_labels
