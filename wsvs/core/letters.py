@@ -9,12 +9,12 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
+from fontTools.ttLib import TTFont, TTLibError
 from PIL import ImageFont
 
 log = logging.getLogger("wsvs")
 
 DEJAVU = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"  # Latin, Greek, Cyrillic, Arabic, Armenian, Georgian
-_NOWHERE = "\U0010fffe"  # in no font: drawn as the glyph for missing letters
 
 
 def font(text: str, size: int) -> ImageFont.FreeTypeFont | None:
@@ -67,13 +67,9 @@ def _installed(letters: list[str]) -> tuple[str, int] | None:
 
 def _has(file: str, index: int, letters: list[str]) -> bool:
     try:
-        shown = _open(file, index, 12)
-        missing = _picture(shown, _NOWHERE)
-        return all(_picture(shown, letter) != missing for letter in letters)
-    except OSError:  # a format that Pillow does not read, or a bitmap font, as of emoji
+        _open(file, index, 12)
+        with TTFont(file, fontNumber=index, lazy=True) as found:
+            known = found.getBestCmap() or {}
+    except (OSError, TTLibError):  # a format that Pillow does not read, or images of one size, as of emoji
         return False
-
-
-def _picture(shown: ImageFont.FreeTypeFont, letter: str) -> tuple[tuple[int, int], bytes]:
-    mask = shown.getmask(letter)
-    return mask.size, bytes(mask)
+    return all(ord(letter) in known for letter in letters)
