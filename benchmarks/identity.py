@@ -47,9 +47,9 @@ def main() -> None:
             videos = ",".join(map(str, sorted(arguments.real.glob("*.mp4"))[:2]))
             run(arguments.code, folder, "stage=segment", "experiment=motion", "name=real", f"videos=[{videos}]")
         found = dict(digests(Path(folder, "outputs")))
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if arguments.against:
-        sys.exit(compare(json.loads(arguments.against.read_text()), found))
+        sys.exit(compare(json.loads(arguments.against.read_text(encoding="utf-8")), found))
 
 
 def run(code: Path, folder: str, *words: str) -> None:
@@ -70,7 +70,7 @@ def digests(outputs: Path) -> Iterator[tuple[str, str]]:
         weights = [value.numpy() for _, value in sorted(state.items())]
         yield f"weights {path.relative_to(outputs)}", _digest(*weights)
     for path in sorted(outputs.rglob("summary.json")):
-        summary = json.loads(path.read_text())
+        summary = json.loads(path.read_text(encoding="utf-8"))
         figures = {key: value for key, value in summary["results"].items() if not any(word in key for word in SECONDS)}
         said = json.dumps([summary["counts"], figures], sort_keys=True)
         yield f"figures {path.parent.relative_to(outputs)}", hashlib.sha256(said.encode()).hexdigest()
