@@ -56,10 +56,18 @@ def main() -> None:
         if stage is None:
             print(usage())
             sys.exit()
+        from wsvs.core.errors import UserError
+        from wsvs.engine import status
+        from wsvs.engine.explain import told
         from wsvs.engine.names import stage_names
         from wsvs.engine.registry import register_stages
 
-        register_stages()
+        try:
+            with told():
+                register_stages()
+        except UserError as error:
+            status.complain(error)
+            sys.exit(status.overall())
         if stage in stage_names():
             print_help(stage)
             sys.exit()

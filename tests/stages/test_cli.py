@@ -184,6 +184,13 @@ def test_missing_inputs(wsvs, images, words, said):
     assert status == 2 and all(word in one_message(err) for word in said)
 
 
+@pytest.mark.parametrize("word", ["plugins=[nope]", "plugins=nope", "+plugins=['nope']", "plugins=[nope"])
+@pytest.mark.parametrize("more", [(), ("--help",)], ids=["run", "help"])
+def test_a_plugin_that_is_not_there_is_told(wsvs, word, more):
+    status, _, err = wsvs("stage=encoder", "data.root=x", word, *more)
+    assert status == 2 and ("there is no module 'nope'" in one_message(err) or "cannot read 'plugins=[nope'" in err)
+
+
 def test_success_and_items_passed_over(wsvs, images):
     """The whole way through a stage; a torn image changes the exit status and is named in the summary."""
     status, out, err = wsvs("stage=encoder", *SMALL, run_id="good")

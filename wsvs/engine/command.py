@@ -119,8 +119,8 @@ def application() -> None:
 
 def _run_jobs() -> None:
     """All that the command line asks for; mistakes are told."""
-    register_resolvers()
     try:
+        register_resolvers()
         application()
     except UserError as error:
         status.complain(error)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from wsvs.config.base import Section
 from wsvs.config.root import OUTSIDE, OUTSIDE_INPUTS, Settings
@@ -32,10 +35,9 @@ def register_stages() -> None:
 
     Plugins that the command line names are imported for it, since theirs may be among them.
     """
-    for word in sys.argv[1:]:
-        key, _, value = word.partition("=")
-        if key.lstrip("+") == "plugins" and not value.startswith("$"):
-            load_plugins([one.strip(" \"'") for one in value.strip("[] ").split(",") if one.strip()])
+    said = [word for word in sys.argv[1:] if word.lstrip("+").startswith("plugins=") and "${" not in word]
+    for override in OverridesParser.create().parse_overrides(said):
+        load_plugins(cast(Sequence[str], override.value()) or ())
     names.PLUGINS[:] = STAGES
     names.register_choices()
     OUTSIDE.clear()
