@@ -13,17 +13,12 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from hydra._internal.hydra import Hydra
 
 from tests.processes import Cli, Toy, make_own_data
 
 os.environ["WANDB_MODE"] = "offline"  # of tests that say nothing else, and of the processes that they start
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # by nohup, cron, or in the background of a shell: inherited
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# Hydra composes every configuration twice, to see first whether hydra.mode is set in it: none of ours does (a test says
-# so), and it takes half of the time of a command that runs in a test's process.
-Hydra.get_mode = lambda self, config_name, overrides: None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -189,6 +189,6 @@ def test_numbers_are_numbers():
 
 
 def test_no_file_says_whether_a_command_is_a_sweep():
-    """The flag -m does; the tests spare Hydra the search for hydra.mode (tests/conftest.py)."""
+    """The flag -m does; a command spares Hydra the search for hydra.mode (wsvs/engine/command.py)."""
     files = list(Path(config_dir()).rglob("*.yaml"))
     assert len(files) > 20 and not [path for path in files if re.search(r"mode: *(RUN|MULTIRUN)", path.read_text())]

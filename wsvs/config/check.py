@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from wsvs.config.base import Group, Section
 from wsvs.config.describe import is_list, is_text, values_of
 from wsvs.config.groups import OtherRetrieve
-from wsvs.config.root import DATA, LOGGERS, OUTSIDE, SOURCES, Settings
+from wsvs.config.root import DATA, LOGGERS, OUTSIDE, SOURCES, Settings, groups
 from wsvs.core.errors import UserError
 
 _MISSING = object()
@@ -235,10 +235,10 @@ def source_of(key: str, overrides: Sequence[str]) -> str:
 def all_keys() -> set[str]:
     """Every setting of a command, including those of all choices of the groups."""
     found = {key for key, *_ in fields_below(Settings)}
-    for group, choices in (("data", DATA), ("retrieve", SOURCES), *((key, {key: one}) for key, one in OUTSIDE.items())):
+    for prefix, choices in groups().items():
         for section in choices.values():
-            found |= {key for key, *_ in fields_below(section, group)}
-    return found | {key for section in LOGGERS.values() for key, *_ in fields_below(section, "logger.wandb")}
+            found |= {key for key, *_ in fields_below(section, prefix)}
+    return found
 
 
 def nearest(key: str) -> str | None:

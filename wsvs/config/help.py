@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from wsvs.config.base import REQUIRED, Section, is_required, unit_of
 from wsvs.config.check import fields_below
 from wsvs.config.describe import values_of
-from wsvs.config.root import DATA, LOGGERS, OUTSIDE, SOURCES, Settings
+from wsvs.config.root import Settings, groups
 
 
 class Row(NamedTuple):
@@ -23,14 +23,13 @@ class Row(NamedTuple):
 
 def rows(prefix: str) -> Iterator[Row]:
     """The settings of a section (`segment`), of all choices of a group (`retrieve`), or one (`seed`)."""
-    groups: dict[str, dict[str, type[Section]]] = {"data": DATA, "retrieve": SOURCES, "logger": LOGGERS}
-    groups |= {key: {key: section} for key, section in OUTSIDE.items()}
     name, _, choice = prefix.partition("/")
+    place = "logger.wandb" if name == "logger" else name
     found: dict[str, Row] = {}
-    if name in groups:
-        for key, section in groups[name].items():
+    if place in groups():
+        for key, section in groups()[place].items():
             if not choice or choice in (key, key.rpartition(".")[2]):
-                for row in _rows(section, "logger.wandb" if name == "logger" else name):
+                for row in _rows(section, place):
                     found.setdefault(row.key, row)
     else:
         for row in _rows(Settings, ""):

@@ -55,6 +55,12 @@ def _by(key: str, prefix: str) -> dict[str, type[Section]]:
 DATA, SOURCES, LOGGERS = _by("_target_", "data_"), _by("source", "retrieve_"), _by("_target_", "wandb_")
 
 
+def groups() -> dict[str, dict[str, type[Section]]]:
+    """{where it stands among the settings: {choice: section}} of the groups, and of stages that other packages have."""
+    outside = {key: {key: section} for key, section in OUTSIDE.items()}
+    return {"data": DATA, "retrieve": SOURCES, "logger.wandb": LOGGERS, **outside}
+
+
 class Settings(Section):
     """Every setting of every stage. A settings file may have further top-level keys of its own, for `${key}`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -273,6 +274,11 @@ class Check(Section):
     low: float | None = option(None, "smallest value; null = no bound")
     high: float | None = option(None, "largest value; null = no bound")
     expected: float | str | None = option(None, "value of the committed run")
+
+    def verdict(self, value: float) -> str:
+        """PASS where low <= value <= high, else FAIL; also of NaN."""
+        low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
+        return "PASS" if low <= value <= high else "FAIL"
 
 
 class PipelineSettings(Section):

@@ -117,18 +117,20 @@ def run_id() -> str:
     return value
 
 
-def find_run(out: str | Path, name: str, stage: str, *, debug: bool = False) -> Path | None:
-    """The run of a stage that finished last (by the time inside its summary), or None.
+def finished_runs(out: str | Path, name: str, stage: str, *, debug: bool = False) -> dict[Path, dict[str, Any]]:
+    """{run directory: its summary} of a stage's finished runs, the last first (by the time inside the summary).
 
     Args:
         debug: Include debug runs, which are skipped otherwise.
     """
-    finished = []
-    for path in Path(out, name, stage).glob(f"*/{SUMMARY}"):
-        summary = read_json(path)
-        if debug or not summary.get("debug"):
-            finished.append((summary["finished"], str(path.parent)))
-    return Path(max(finished)[1]) if finished else None
+    found = {path.parent: read_json(path) for path in Path(out, name, stage).glob(f"*/{SUMMARY}")}
+    order = sorted(found, key=lambda path: (found[path]["finished"], str(path)), reverse=True)
+    return {path: found[path] for path in order if debug or not found[path].get("debug")}
+
+
+def find_run(out: str | Path, name: str, stage: str, *, debug: bool = False) -> Path | None:
+    """The run of a stage that finished last, or None; `debug` as in `finished_runs`."""
+    return next(iter(finished_runs(out, name, stage, debug=debug)), None)
 
 
 def require_run(out: str | Path, name: str, stage: str, given: str | None, *, debug: bool = False) -> Path:

@@ -82,10 +82,11 @@ def _config_options() -> list[str]:
 def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
     """The figure that a search goes by, and its value. Nothing that takes seconds is imported before the stage runs."""
     log_to_stdout()  # a launcher's process has not come through main()
-    settings = check(cfg, HydraConfig.get().overrides.task)
+    said = HydraConfig.get().overrides.task
+    settings = check(cfg, said)
     stage = load_stage(cfg.stage)
     sought = objective_name(settings, stage)
-    check_paths(settings, stage.paths, HydraConfig.get().overrides.task)
+    check_paths(settings, stage.paths, said)
     run = stage.start(settings, cfg)
     with run.opened(), tracked(run, stage):
         if stage.ranks == "one" and rank() != 0:

@@ -65,9 +65,9 @@ def explain_config_error(error: Exception) -> UserError:
     cause, within = error.__cause__, error.__context__
     while within and type(within).__name__ == "InterpolationResolutionError":  # what a resolver raised is wrapped twice
         within = within.__context__
-    for told in (cause, within):
-        if isinstance(told, UserError):
-            return told
+    for inner in (cause, within):
+        if isinstance(inner, UserError):
+            return inner
     if override := getattr(error, "override", None):  # of Hydra's OverrideParseException
         return _unreadable_override(override)
     file = str(getattr(error, "missing_cfg_file", None) or "")  # of Hydra's MissingConfigException

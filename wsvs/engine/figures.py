@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,10 @@ def judge(checks: Mapping[str, Check | None] | None, done: Mapping[str, Path]) -
         got = _figure(done, check.step, check.metric)
         if check.minus:
             got -= _figure(done, check.minus, check.metric)
-        low, high = check.low, check.high
-        good = (-math.inf if low is None else low) <= got <= (math.inf if high is None else high)
-        allowed = f"{'' if low is None else low} .. {'' if high is None else high}"
-        verdict = "PASS" if good else "FAIL"
-        table.add_row(name, f"{got:.3f}", "" if check.expected is None else str(check.expected), allowed, verdict)
+        low, high = ("" if bound is None else bound for bound in (check.low, check.high))
+        verdict = check.verdict(got)
+        expected = "" if check.expected is None else str(check.expected)
+        table.add_row(name, f"{got:.3f}", expected, f"{low} .. {high}", verdict)
         verdicts[name] = f"{verdict} {got:.4f}"
     show(table)
     return verdicts

@@ -66,7 +66,7 @@ def next_command(
 
 def _following(stage: str, settings: Settings, said: Collection[str]) -> str:
     """The stage after this one: the next of the pipeline, else what makes something of the masks, else the report."""
-    masks = settings.truth or getattr(settings.data, "masks", None)  # true ones
+    masks = true_masks(settings)
     if stage == "data":
         return "segment" if settings.videos else "pipeline"
     if stage == "segment" and settings.videos:
@@ -128,6 +128,11 @@ class Works(Protocol):
     def truth(self) -> str | None: ...
 
 
+def true_masks(settings: Works) -> str | None:
+    """The folder of true masks that the command or the data names."""
+    return settings.truth or getattr(settings.data, "masks", None)
+
+
 def defaults(settings: Works, stage: str) -> Iterator[tuple[str, str | None]]:
     """(key, path) of what the last two stages work on unless the command says so: the tagged images, and their masks.
 
@@ -145,7 +150,7 @@ def defaults(settings: Works, stage: str) -> Iterator[tuple[str, str | None]]:
         if not settings.predictions:
             yield "predictions", PREDICTED
         if not settings.truth:
-            yield "truth", data.masks if data else None
+            yield "truth", true_masks(settings)
 
 
 def quote(value: object) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 from wsvs.config.base import OnDisk, Section, path_of
 from wsvs.config.check import DEFAULT, source_of
+from wsvs.config.root import Settings
 from wsvs.core.errors import UserError
 from wsvs.core.files import expand_pattern
 
@@ -18,7 +19,7 @@ PATTERN = (
 )
 
 
-def check_paths(settings: Section, keys: Iterable[str], overrides: Sequence[str]) -> None:
+def check_paths(settings: Settings, keys: Iterable[str], overrides: Sequence[str]) -> None:
     """Look for what settings name on disk.
 
     Args:
@@ -30,13 +31,13 @@ def check_paths(settings: Section, keys: Iterable[str], overrides: Sequence[str]
     Raises:
         UserError: It is not there.
     """
-    data = getattr(settings, "data", None)
-    later = Path(str(getattr(data, "folder", ""))) if data is not None and data.made else None
+    later = Path(str(getattr(settings.data, "folder", ""))) if settings.data.made else None
     for key in keys:
-        section, name = _find(settings, key)
-        wanted = path_of(name, type(section)) if section is not None else None
+        *above, name = key.split(".")
+        section: Section = reduce(getattr, above, settings)
+        wanted = path_of(name, type(section)) if name in type(section).model_fields else None
         value = getattr(section, name, None)
-        if section is None or wanted is None or value is None or section.made:
+        if wanted is None or value is None or section.made:
             continue
         for path in [value] if isinstance(value, str) else value:
             if not _is(path, wanted) and not (later and Path(path).is_relative_to(later)):
@@ -46,15 +47,6 @@ def check_paths(settings: Section, keys: Iterable[str], overrides: Sequence[str]
                 if name == "labels" and Path(root := str(getattr(section, "root", "")), path).exists():
                     remedy = f"did you mean {Path(root, path)}?"
                 raise UserError(f"{wanted.what} not found", where=f"{key}={path}{file}", remedy=remedy)
-
-
-def _find(settings: Section, key: str) -> tuple[Section | None, str]:
-    """The section that has a setting, and its name there; no section where there is none."""
-    *sections, name = key.split(".")
-    found: Any = settings
-    for part in sections:
-        found = getattr(found, part, None)
-    return (found, name) if isinstance(found, Section) and name in type(found).model_fields else (None, name)
 
 
 def _is(path: str, wanted: OnDisk) -> bool:

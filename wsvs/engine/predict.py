@@ -31,8 +31,10 @@ def predict_all(
     ledger = Ledger(run.dir)
 
     def finished(item: Item) -> bool:
+        if (folder / f"{item['id']}.png").is_file():
+            return True
         known = ledger.read(item["id"]) if ledger.has(item["id"]) else {}
-        return "failed" in known or "frames" in known or (folder / f"{item['id']}.png").is_file()
+        return "failed" in known or "frames" in known
 
     work_through(
         run, items, module=module, writer=PredictionWriter(folder, ledger, scores=scores, names=names),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Generic, Literal, TypeVar
 
 from omegaconf import DictConfig
@@ -28,8 +29,7 @@ def reads(key: str, *, result: bool = True) -> Any:
 
 def home_of(settings: Settings) -> Home:
     """Where the runs of a command's name lie."""
-    given = {**settings.inputs.model_dump(), **(settings.inputs.model_extra or {})}
-    return Home(settings.out, settings.name, settings.debug, given)
+    return Home(settings.out, settings.name, settings.debug, settings.inputs.model_dump())
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,8 @@ class Stage(Generic[S]):
 
     def settings_of(self, settings: Settings) -> S:
         """Its own among all settings of a command."""
-        found = {}
-        for one, key in zip(fields(self.settings), self.keys, strict=True):  # type: ignore[arg-type]
-            value: Any = settings
-            for part in key.split("."):
-                value = getattr(value, part)
-            found[one.name] = value
-        return self.settings(**found)
+        names = [one.name for one in fields(self.settings)]  # type: ignore[arg-type]
+        return self.settings(**{name: attrgetter(key)(settings) for name, key in zip(names, self.keys, strict=True)})
 
     def needed(self, settings: Settings) -> tuple[str, ...]:
         """The stages whose runs it reads, for all settings of a command."""

@@ -20,7 +20,7 @@ import torch.distributed
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from wsvs.config.stages import Training
@@ -39,10 +39,6 @@ from wsvs.lit.tracking import BadItems, WholeCheckpoints
 from wsvs.nets.model import read_checkpoint
 
 log = logging.getLogger("wsvs")
-
-def plain(section: DictConfig) -> dict[str, Any]:
-    """A section of the configuration as resolved primitives."""
-    return cast(dict[str, Any], OmegaConf.to_container(section, resolve=True))
 
 
 def sow(seed: int) -> None:
@@ -118,7 +114,7 @@ def build_trainer(
     )
     if trainer.is_global_zero:
         for logger in trainer.loggers:
-            logger.log_hyperparams(plain(cfg))
+            logger.log_hyperparams(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)))
     return trainer
 
 

@@ -52,9 +52,9 @@ class Encoder(nn.Module):
         if isinstance(self.conv6, nn.Conv2d):
             nn.init.kaiming_normal_(self.conv6.weight, nonlinearity="relu")
         nn.init.normal_(self.fc.weight, std=0.01)
-        for name, parameter in self.named_parameters():
-            if name in ("conv6.bias", "fc.bias"):
-                nn.init.zeros_(parameter)
+        for layer in (self.conv6, self.fc):
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.backbone.train_only(trainable)

@@ -71,13 +71,6 @@ def stage_run(stage: str, path: Path) -> StageRun:
     )
 
 
-def finished(home: Path, stage: str, *, debug: bool = False) -> list[Path]:
-    """All finished runs of a stage, the last first."""
-    found = {path.parent: runs.read_summary(path.parent) for path in home.glob(f"{stage}/*/{runs.SUMMARY}")}
-    kept = [path for path, summary in found.items() if debug or not summary.get("debug")]
-    return sorted(kept, key=lambda path: -found[path]["finished"])
-
-
 def addresses(page: Path) -> Address:
     """A function that gives the address of a file for a page in this folder, None where there is no file.
 

@@ -21,7 +21,7 @@ from wsvs.core.records import Record
 from wsvs.data.images import find_image
 from wsvs.metrics.mask_files import label_lookup, translate
 from wsvs.report.flow import table_of
-from wsvs.report.found import Address, finished
+from wsvs.report.found import Address
 from wsvs.report.records import Figures, Item
 from wsvs.report.thumbnails import masked_frame, masked_image, probability_thumbnail
 
@@ -73,7 +73,7 @@ def rounds(home: Path, evaluations: Sequence[Path], *, debug: bool = False) -> I
         if found is not None:
             truths.setdefault(*found)
     by_input: dict[Path, list[Path]] = {}
-    for path in finished(home, "predict", debug=debug):
+    for path in runs.finished_runs(home.parent, home.name, "predict", debug=debug):
         config = Record(path).config
         given = Record(path).where(config.input) if config is not None and config.input else path
         by_input.setdefault(given, []).append(path)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
+from wsvs.config.base import Section
 from wsvs.config.groups import FolderRetrieve, RetrieveSettings, UrlsRetrieve, WebRetrieve, YouTubeRetrieve
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
@@ -33,18 +33,18 @@ def chosen_classes(settings: RetrieveSettings, known: Classes) -> Classes:
     return Classes(names)
 
 
-def folder_source(settings: FolderRetrieve, known: Sequence[str]) -> FolderSource:
-    """The videos of retrieve.root; `known` are the classes of the data, if they are named."""
+def folder_source(settings: FolderRetrieve, data: Section) -> FolderSource:
+    """The videos of retrieve.root; the settings of the data may name its classes."""
     if not settings.root:
         raise UserError("no folder of videos", where="retrieve.root", remedy="give retrieve.root=DIR")
-    source = FolderSource(settings.root, settings.labels, list(known))
+    source = FolderSource(settings.root, settings.labels, list(getattr(data, "classes", None) or ()))
     if source.not_read:
         log.info("%s", source.not_read)
     return source
 
 
 def build_source(
-    settings: RetrieveSettings, known: Classes, classes: Classes, *, named: Sequence[str], pack: Pack, dry_run: bool
+    settings: RetrieveSettings, known: Classes, classes: Classes, *, data: Section, pack: Pack, dry_run: bool
 ) -> Source:
     """The source that the settings name; what it needs is checked first.
 
@@ -52,7 +52,7 @@ def build_source(
         settings: Of stage retrieve.
         known: Classes of the data.
         classes: Those to retrieve.
-        named: Classes that the settings of the data name.
+        data: Settings of the data.
         pack: Makes a video file out of a folder of numbered images.
         dry_run: No video is downloaded.
 
@@ -60,7 +60,7 @@ def build_source(
         UserError: Something that it needs is missing.
     """
     if isinstance(settings, FolderRetrieve):
-        return LocalSource(folder_source(settings, named), classes, settings.foreign, pack)
+        return LocalSource(folder_source(settings, data), classes, settings.foreign, pack)
     if settings.source in SOURCES:
         return SOURCES[settings.source](settings.model_dump(), classes.names)
     if not isinstance(settings, WebRetrieve):

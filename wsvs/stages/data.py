@@ -79,7 +79,7 @@ def add_videos(
     settings: Settings, retrieve: FolderRetrieve, classes: Sequence[str], report: Report, progress: Progress
 ) -> None:
     """Count the usable videos of each class below retrieve.root. Raises `UserError` where there is none at all."""
-    source, rate = folder_source(retrieve, getattr(settings.data, "classes", None) or ()), settings.frame_rate
+    source, rate = folder_source(retrieve, settings.data), settings.frame_rate
     videos = source.videos
     for name in classes:
         report.by_class[name] |= {"videos": 0, "minutes of video": 0.0}

@@ -25,7 +25,7 @@ from wsvs.core.words import fitting
 from wsvs.engine.figures import judge
 from wsvs.engine.fork import GOOD, call
 from wsvs.engine.names import PIPELINE, stage_names
-from wsvs.engine.next import PREDICTED, QUOTES, defaults, quote
+from wsvs.engine.next import PREDICTED, QUOTES, defaults, quote, true_masks
 from wsvs.engine.registry import load_stage
 from wsvs.engine.resume import fingerprint
 from wsvs.engine.run import Run
@@ -109,9 +109,8 @@ def plan(settings: Settings) -> Iterator[Step]:
                 remedy="give retrieve.root=DIR; without videos of your own, retrieve=youtube or retrieve=urls",
             )
         yield Step("data", "data")
-        scored = settings.truth or getattr(settings.data, "masks", None)
         for stage in PIPELINE:
-            if stage != "evaluate" or scored:
+            if stage != "evaluate" or true_masks(settings):
                 yield Step(stage, stage, tuple(_said(*pair) for pair in defaults(settings, stage)))
         return
     seen: set[str] = set()
@@ -167,16 +166,10 @@ def _finished(cfg: DictConfig, settings: CommandSettings, step: Step, name: str)
     """
     stage, home = load_stage(step.stage), home_of(settings)
     wanted = fingerprint(cfg, stage.decisive, {one: home.require(one) for one in stage.needed(settings)})
-    best: tuple[float, Path] | None = None
-    for path in (home.folder / step.stage).glob(f"*/{runs.SUMMARY}"):
-        if not settings.resume and path.parent.name != name:
-            continue
-        summary = runs.read_summary(path.parent)
-        if summary.get("debug") and not settings.debug:
-            continue
-        if summary["results"].get("fingerprint") == wanted and (best is None or summary["finished"] > best[0]):
-            best = summary["finished"], path.parent.absolute()
-    return best[1] if best else None
+    for path, summary in runs.finished_runs(home.out, home.name, step.stage, debug=home.debug).items():
+        if (settings.resume or path.name == name) and summary["results"].get("fingerprint") == wanted:
+            return path.absolute()
+    return None
 
 
 def _launch(settings: CommandSettings, step: Step, overrides: list[str], name: str) -> Path:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from wsvs.config.stages import ReportSettings
+from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_text
 from wsvs.core.sweeps import sweeps_below
@@ -17,6 +18,7 @@ from wsvs.engine.stage import Stage
 
 log = logging.getLogger("wsvs")
 
+
 @dataclass(frozen=True)
 class Settings:
     report: ReportSettings
@@ -24,7 +26,7 @@ class Settings:
 
 def run(run: Run[Settings]) -> None:
     from wsvs.report.flow import curves, data_flow, evaluation
-    from wsvs.report.found import addresses, class_colours, finished, finished_runs, stage_run
+    from wsvs.report.found import addresses, class_colours, finished_runs, stage_run
     from wsvs.report.images import predicted_items, rounds
     from wsvs.report.page import page
     from wsvs.report.records import Report
@@ -35,7 +37,8 @@ def run(run: Run[Settings]) -> None:
     sweeps = list(sweeps_below(home))
     if not found and not sweeps:
         raise UserError("no finished run to report on", where=home, remedy="run stages under this name first")
-    address, evaluations = addresses(run.dir), finished(home, "evaluate", debug=debug)
+    address = addresses(run.dir)
+    evaluations = list(runs.finished_runs(home.parent, home.name, "evaluate", debug=debug))
     predicted = list(rounds(home, evaluations, debug=debug))
     items, missing = predicted_items(predicted, settings.images, settings.width, address)
     rows = shot_rows(found["segment"]) if "segment" in found else []

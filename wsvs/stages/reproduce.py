@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,12 +93,10 @@ def _pipeline(run: Run[Settings], seed: int) -> Path:
 def held_against(values: Mapping[int, float], check: Check) -> dict[str, Any]:
     """Mean over the seeds, its spread (standard deviation of a sample), and PASS or FAIL by low <= mean <= high."""
     mean = statistics.fmean(values.values())
-    low, high = check.low, check.high
-    good = (-math.inf if low is None else low) <= mean <= (math.inf if high is None else high)
     return {
         "mean": mean, "spread": statistics.stdev(values.values()) if len(values) > 1 else None,
-        "seeds": {str(seed): value for seed, value in values.items()}, "low": low, "high": high,
-        "expected": check.expected, "verdict": "PASS" if good else "FAIL",
+        "seeds": {str(seed): value for seed, value in values.items()}, "low": check.low, "high": check.high,
+        "expected": check.expected, "verdict": check.verdict(mean),
     }
 
 

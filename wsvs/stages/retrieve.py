@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from wsvs.config.base import Section
 from wsvs.config.groups import FolderRetrieve, RetrieveSettings, WebRetrieve
@@ -45,9 +45,12 @@ class Settings:
 
 def needs(settings: Settings, home: Home) -> tuple[str, ...]:
     """The encoder, which scores; not for whole videos of a folder, nor to merge what is there."""
-    retrieve = settings.retrieve
-    whole = isinstance(retrieve, FolderRetrieve) and not retrieve.score
-    return () if retrieve.merge or whole else ("encoder",)
+    return () if settings.retrieve.merge or _is_whole(settings.retrieve) else ("encoder",)
+
+
+def _is_whole(retrieve: RetrieveSettings) -> TypeGuard[FolderRetrieve]:
+    """Is every video of a folder taken whole, without a score?"""
+    return isinstance(retrieve, FolderRetrieve) and not retrieve.score
 
 
 def run(run: Run[Settings]) -> None:
@@ -58,15 +61,10 @@ def run(run: Run[Settings]) -> None:
     if settings.merge:
         merge(Path(settings.merge), run.dir)
         _close(run, read_jsonl(run.dir / MANIFEST), known)
-    elif isinstance(settings, FolderRetrieve) and not settings.score:
+    elif _is_whole(settings):
         _whole(run, settings, chosen_classes(settings, known))
     else:
         _scored(run, known, chosen_classes(settings, known))
-
-
-def _named(run: Run[Settings]) -> Sequence[str]:
-    """The classes that the settings of the data name."""
-    return getattr(run.settings.data, "classes", None) or ()
 
 
 def _packer(run: Run[Settings]) -> Pack:
@@ -78,7 +76,7 @@ def _packer(run: Run[Settings]) -> Pack:
 
 def _whole(run: Run[Settings], settings: FolderRetrieve, classes: Classes) -> None:
     """Every video of a folder as one clip."""
-    source = folder_source(settings, _named(run))
+    source = folder_source(settings, run.settings.data)
     counts = retrieve_folder(
         source, classes, run.dir, probe=probe, pack=_packer(run), foreign=settings.foreign,
         progress=partial(follow, unit="videos"),
@@ -106,7 +104,7 @@ def _scored(run: Run[Settings], known: Classes, classes: Classes) -> None:
     retry = retried(settings, run.dir)
     budget = Budget(settings.max_videos, settings.max_bytes, settings.max_hours)
     source = build_source(
-        settings, known, classes, named=_named(run), pack=_packer(run), dry_run=run.settings.dry_run
+        settings, known, classes, data=run.settings.data, pack=_packer(run), dry_run=run.settings.dry_run
     )
     import torch  # only where frames are scored
 
