@@ -35,6 +35,7 @@ test: $(READY) ## the fast tests, on two processes
 
 check: $(READY) ## lint, types and the fast tests
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) test
 
