@@ -15,7 +15,8 @@ from benchmarks.options import Options
 from wsvs.core.files import write_json
 
 PARTS = tuple(
-    part for part in ("startup", "segment", "cuts", "superpixels", "loop", "retrieve", "train", "speedup")
+    part
+    for part in ("startup", "segment", "cuts", "superpixels", "loop", "retrieve", "train", "speedup")
     if find_spec(f"benchmarks.{part}")
 )
 
@@ -37,7 +38,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=40, help="length of the clips (default %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many runs (default %(default)s)")
     parser.add_argument(
-        "--real", type=Path, default=os.environ.get("WSVS_REAL_DATA"),
+        "--real",
+        type=Path,
+        default=os.environ.get("WSVS_REAL_DATA"),
         help="folder of real videos, <name>.mp4 with masks/<name>/*.png (default: what WSVS_REAL_DATA says)",
     )
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="default %(default)s")
@@ -46,8 +49,14 @@ def main() -> None:
         parser.error("--frames must be at least 2 and --repeats at least 1")
     real = arguments.real
     if real is not None:
-        real = next((place for place in (real, real / "davis_train", real / "data" / "davis_train")
-                     if any(place.glob("*.mp4"))), None)
+        real = next(
+            (
+                place
+                for place in (real, real / "davis_train", real / "data" / "davis_train")
+                if any(place.glob("*.mp4"))
+            ),
+            None,
+        )
         if real is None:
             parser.error(f"no *.mp4 in {arguments.real}")
     options = Options(arguments.frames, arguments.repeats, real)

@@ -35,7 +35,6 @@ class Clip:
         small = [cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) for mask in self.truth]
         return np.stack([cv2.GaussianBlur(mask, (0, 0), 0.03 * size[0]) for mask in small]).clip(0, 1)
 
-
     def shrunk(self, longest_edge: int, place: Path) -> Clip:
         """The same at another size, both sides even, written to the folder `place`."""
         frames = self.frames(longest_edge)

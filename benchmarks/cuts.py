@@ -27,7 +27,15 @@ from wsvs.video.reader import read_frames
 SIZE = (256, 144)
 SHOTS = 8  # of a video
 STYLES = {  # videos of each
-    "hard": 4, "short": 4, "fast": 4, "noise": 4, "flash": 4, "odd": 4, "fade": 4, "dissolve": 4, "none": 10,
+    "hard": 4,
+    "short": 4,
+    "fast": 4,
+    "noise": 4,
+    "flash": 4,
+    "odd": 4,
+    "fade": 4,
+    "dissolve": 4,
+    "none": 10,
 }
 SEED = 0
 CONTENT, ADAPTIVE, HISTOGRAM = 40.0, (3.0, 15.0), 0.2  # best on the other half, of 3, 4 and 2 choices
@@ -148,6 +156,7 @@ def detectors() -> dict[str, Detector]:
                 cuts += detector.process_frame(FrameTimecode(number, 25.0), shown)  # type: ignore[attr-defined]
             cuts += detector.post_process(FrameTimecode(len(frames), 25.0))  # type: ignore[attr-defined]
             return sorted({cut.frame_num for cut in cuts})
+
         return detect
 
     return found | {
@@ -183,8 +192,10 @@ def bench(options: Options) -> dict[str, float]:
         spent = 1e3 * (time.process_time() - begun) / sum(len(video.frames) for video in joined)
         right, wrong, missed = np.sum(list(by_style.values()), axis=0).tolist()
         values = {
-            "precision": right / max(1, right + wrong), "recall": right / max(1, right + missed),
-            "f1": 2 * right / max(1, 2 * right + wrong + missed), "ms": spent,
+            "precision": right / max(1, right + wrong),
+            "recall": right / max(1, right + missed),
+            "f1": 2 * right / max(1, 2 * right + wrong + missed),
+            "ms": spent,
             "false": float(sum(len(detect(frames)) for frames in sequences)),
         }
         cells = [f"{one[0]}/{one[1]}/{one[2]}" for one in by_style.values()]

@@ -76,20 +76,42 @@ def measure(arguments: argparse.Namespace, seed: int) -> dict[str, float]:
         lay_out(chosen.train, arguments.images, home / "photos")
         lay_out(chosen.judge, arguments.images, home / "others")
     common = ["experiment=small", f"name=draw{seed}", f"out={arguments.out / 'runs'}", f"seed={seed}"]
-    wsvs("stage=pipeline", *common, f"data.root={home / 'photos'}", f"data.labels={home / 'photos.tsv'}",
-         f"retrieve.root={arguments.videos}", f"model.weights={arguments.weights}", *arguments.overrides)
+    wsvs(
+        "stage=pipeline",
+        *common,
+        f"data.root={home / 'photos'}",
+        f"data.labels={home / 'photos.tsv'}",
+        f"retrieve.root={arguments.videos}",
+        f"model.weights={arguments.weights}",
+        *arguments.overrides,
+    )
     ids = home / "others.txt"
     write_text(ids, "\n".join(read_tags(home / "others.tsv")) + "\n")
     found = {}
     for label, model in MODELS.items():
         masks = arguments.out / "runs" / f"draw{seed}" / "predict" / model
         own = [word for word in arguments.overrides if word.startswith("predict.")]
-        wsvs("stage=predict", *common, f"input={home / 'others'}", f"labels={home / 'others.tsv'}",
-             f"predict.model={model}", f"hydra.run.dir={masks}", *own)
+        wsvs(
+            "stage=predict",
+            *common,
+            f"input={home / 'others'}",
+            f"labels={home / 'others.tsv'}",
+            f"predict.model={model}",
+            f"hydra.run.dir={masks}",
+            *own,
+        )
         score = arguments.out / "runs" / f"draw{seed}" / "evaluate" / model
-        wsvs("stage=evaluate", *common, f"predictions={masks}", f"truth={arguments.masks}", f"evaluate.split={ids}",
-             f"evaluate.names=[{arguments.names}]", f"evaluate.prediction_names=[background,{arguments.classes}]",
-             f"evaluate.classes=[background,{arguments.classes}]", f"hydra.run.dir={score}")
+        wsvs(
+            "stage=evaluate",
+            *common,
+            f"predictions={masks}",
+            f"truth={arguments.masks}",
+            f"evaluate.split={ids}",
+            f"evaluate.names=[{arguments.names}]",
+            f"evaluate.prediction_names=[background,{arguments.classes}]",
+            f"evaluate.classes=[background,{arguments.classes}]",
+            f"hydra.run.dir={score}",
+        )
         found[label] = float(read_json(score / "metrics.json")["miou"])
     return found
 

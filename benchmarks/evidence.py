@@ -35,16 +35,33 @@ from wsvs.video.settings import SegmentSettings
 
 FRAMES, WIDTH = 8, 400
 STILL = (  # kind: noise (grey levels), H.264 quality, pan (px a frame), zoom, turn, shake (px), light
-    ("still", 0, 0, 0, 0, 0, 0, 0), ("noise 2", 2, 0, 0, 0, 0, 0, 0), ("noise 6", 6, 0, 0, 0, 0, 0, 0),
-    ("noise 15", 15, 0, 0, 0, 0, 0, 0), ("coded", 0, 26, 0, 0, 0, 0, 0), ("coded low", 0, 36, 0, 0, 0, 0, 0),
-    ("noise coded", 8, 28, 0, 0, 0, 0, 0), ("drift", 0, 0, 0.3, 0, 0, 0, 0), ("pan", 0, 0, 2, 0, 0, 0, 0),
-    ("fast pan", 0, 0, 6, 0, 0, 0, 0), ("pan noise", 6, 0, 3, 0, 0, 0, 0), ("pan coded", 0, 30, 3, 0, 0, 0, 0),
-    ("zoom", 0, 0, 0, 0.01, 0, 0, 0), ("zoom noise", 6, 0, 0, 0.01, 0, 0, 0), ("turn", 0, 0, 0, 0, 0.008, 0, 0),
-    ("shake", 0, 0, 0, 0, 0.004, 2, 0), ("light", 0, 0, 0, 0, 0, 0, 0.06),
+    ("still", 0, 0, 0, 0, 0, 0, 0),
+    ("noise 2", 2, 0, 0, 0, 0, 0, 0),
+    ("noise 6", 6, 0, 0, 0, 0, 0, 0),
+    ("noise 15", 15, 0, 0, 0, 0, 0, 0),
+    ("coded", 0, 26, 0, 0, 0, 0, 0),
+    ("coded low", 0, 36, 0, 0, 0, 0, 0),
+    ("noise coded", 8, 28, 0, 0, 0, 0, 0),
+    ("drift", 0, 0, 0.3, 0, 0, 0, 0),
+    ("pan", 0, 0, 2, 0, 0, 0, 0),
+    ("fast pan", 0, 0, 6, 0, 0, 0, 0),
+    ("pan noise", 6, 0, 3, 0, 0, 0, 0),
+    ("pan coded", 0, 30, 3, 0, 0, 0, 0),
+    ("zoom", 0, 0, 0, 0.01, 0, 0, 0),
+    ("zoom noise", 6, 0, 0, 0.01, 0, 0, 0),
+    ("turn", 0, 0, 0, 0, 0.008, 0, 0),
+    ("shake", 0, 0, 0, 0, 0.004, 2, 0),
+    ("light", 0, 0, 0, 0, 0, 0, 0.06),
 )
 MOVING = (  # kind: speed of an object in px a frame, noise, H.264 quality, pan of the ground
-    ("0.5 px", 0.5, 0, 0, 0), ("1 px", 1, 0, 0, 0), ("2 px", 2, 0, 0, 0), ("4 px", 4, 0, 0, 0),
-    ("1 px noise", 1, 6, 0, 0), ("1 px pan", 1, 0, 0, 2), ("1 px coded", 1, 0, 28, 0), ("2 px pan coded", 2, 0, 28, 3),
+    ("0.5 px", 0.5, 0, 0, 0),
+    ("1 px", 1, 0, 0, 0),
+    ("2 px", 2, 0, 0, 0),
+    ("4 px", 4, 0, 0, 0),
+    ("1 px noise", 1, 6, 0, 0),
+    ("1 px pan", 1, 0, 0, 2),
+    ("1 px coded", 1, 0, 28, 0),
+    ("2 px pan coded", 2, 0, 28, 3),
 )
 
 
@@ -90,7 +107,11 @@ def still_clip(image: np.ndarray, kind: Sequence[Any], rng: np.random.Generator,
 
 
 def moving_clip(
-    image: np.ndarray, thing: np.ndarray, mask: np.ndarray, kind: Sequence[Any], rng: np.random.Generator,
+    image: np.ndarray,
+    thing: np.ndarray,
+    mask: np.ndarray,
+    kind: Sequence[Any],
+    rng: np.random.Generator,
     frames: int = FRAMES,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The object of another image that crosses this one: (T, H, W, 3) uint8 and its true masks (T, H, W) bool."""

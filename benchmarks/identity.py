@@ -26,16 +26,30 @@ import torch
 from wsvs.core.masks import read_mask
 
 TINY = (
-    "stage=pipeline", "name=n", "data=synthetic", "trainer=cpu", "data.world.images=24", "data.world.clips_per_class=2",
-    "model=vgg_small", "model.image_size=64", "encoder.epochs=2", "relevance.threshold=0", "decoder.steps=8",
-    "decoder.val_every=4", "adapt.steps=8", "adapt.val_every=4", "adapt.background=0.1", "pipeline.checks=null",
+    "stage=pipeline",
+    "name=n",
+    "data=synthetic",
+    "trainer=cpu",
+    "data.world.images=24",
+    "data.world.clips_per_class=2",
+    "model=vgg_small",
+    "model.image_size=64",
+    "encoder.epochs=2",
+    "relevance.threshold=0",
+    "decoder.steps=8",
+    "decoder.val_every=4",
+    "adapt.steps=8",
+    "adapt.val_every=4",
+    "adapt.background=0.1",
+    "pipeline.checks=null",
 )
 SECONDS = ("fingerprint", "seconds", "ms per frame", "_s", "/s", "data_wait")  # of results that are no figures
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.identity", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.identity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path, help="where the digests are written")
     parser.add_argument("--real", type=Path, help="folder with videos <name>.mp4")
     parser.add_argument("--code", type=Path, default=Path(__file__).parents[1], help="checkout to run (default: this)")

@@ -69,7 +69,9 @@ def bench(options: Options) -> dict[str, float]:
     one, two = pairs[speedups.index(statistics.median_low(speedups))]
     table = Table("", "frames", "frames/s", "s in all", "peak, MiB", title=f"The predict loop, {WIDTH}x{HEIGHT}")
     named = {
-        "short clip, 1 worker": clips["short"], "long clip, 1 worker": clips["long"], "one rank, no worker": one,
+        "short clip, 1 worker": clips["short"],
+        "long clip, 1 worker": clips["long"],
+        "one rank, no worker": one,
         "two ranks, no worker": two,
     }
     for name, measured in named.items():
@@ -91,8 +93,17 @@ def run(folder: Path, videos: str, *words: str) -> Measured:
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     command = [
-        sys.executable, "-m", "wsvs", "stage=segment", "segment.lambda_a=0", "segment.frames=false",
-        f"videos={folder / videos}", f"out={out}", "name=n", "logger=none", *words,
+        sys.executable,
+        "-m",
+        "wsvs",
+        "stage=segment",
+        "segment.lambda_a=0",
+        "segment.frames=false",
+        f"videos={folder / videos}",
+        f"out={out}",
+        "name=n",
+        "logger=none",
+        *words,
     ]
     private = ("WSVS_", "SLURM_", "TORCHELASTIC_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(private)}
@@ -100,7 +111,12 @@ def run(folder: Path, videos: str, *words: str) -> Measured:
     begun, peak = time.perf_counter(), 0.0
     with (folder / "said.txt").open("w", encoding="utf-8") as said:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
             start_new_session=True,
         )
         try:

@@ -150,7 +150,8 @@ def _video(path: Path, folder: Path, repeats: int) -> dict[str, float]:
     spans = windows(index, times[2:11:4], 2.0)
     pieces = cut(OpenVideo, path, index, spans, folder / "cut")
     seconds = {
-        "keys": cpu(keys, repeats), "whole": cpu(whole, repeats),
+        "keys": cpu(keys, repeats),
+        "whole": cpu(whole, repeats),
         "cut": cpu(lambda: cut(OpenVideo, path, index, spans, folder / "cut"), repeats),
         "checked": cpu(lambda: [probe(piece.path) for piece in pieces], repeats),
         "encode": cpu(lambda: encode_all(path, folder / "new.mp4", pieces), repeats),

@@ -105,8 +105,11 @@ def measure(films: list[Clip], settings: SegmentSettings, repeats: int, out: Pat
     runs.sort(key=lambda run: run[0] / run[1])
     middle = runs[len(runs) // 2]
     return Timing(
-        middle[0], middle[1], {name: 1e3 * value / frames for name, value in middle[2].items()},
-        float(inside / either), nodes / frames / repeats,
+        middle[0],
+        middle[1],
+        {name: 1e3 * value / frames for name, value in middle[2].items()},
+        float(inside / either),
+        nodes / frames / repeats,
     )
 
 

@@ -37,17 +37,26 @@ SCALES = (0.5, 1.0, 1.5)
 # Network and side of the crops in px: of the toy world, and of experiment=small
 WORLDS = {
     "toy": (
-        NetConfig(backbone="vgg_small", classes=CLASSES, image_size=128, scales=SCALES, hidden=96, dropout=0.2), 128,
+        NetConfig(backbone="vgg_small", classes=CLASSES, image_size=128, scales=SCALES, hidden=96, dropout=0.2),
+        128,
     ),
     "small": (
         NetConfig(
-            backbone="squeezenet1_1", classes=CLASSES, image_size=224, scales=SCALES, hidden=256, trainable="none",
-            guidance="features", decoder_width=0.5,
-        ), 160,
+            backbone="squeezenet1_1",
+            classes=CLASSES,
+            image_size=224,
+            scales=SCALES,
+            hidden=256,
+            trainable="none",
+            guidance="features",
+            decoder_width=0.5,
+        ),
+        160,
     ),
 }
 FIGURES = {
-    "train.decoder_speedup": ("decoder", "toy"), "train.decoder_speedup_small": ("decoder", "small"),
+    "train.decoder_speedup": ("decoder", "toy"),
+    "train.decoder_speedup_small": ("decoder", "small"),
     "train.encoder_speedup": ("encoder", "toy"),
 }
 

@@ -133,7 +133,8 @@ def look(
             maps[f"{name} + attention"] = (maps[name] + alpha) / 2
     return {
         f"{source} | {row}": (numbers, found[[union.index(number) for number in numbers]])
-        for source, numbers in chosen.items() for row, found in maps.items()
+        for source, numbers in chosen.items()
+        for row, found in maps.items()
     }
 
 

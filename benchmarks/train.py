@@ -61,8 +61,12 @@ class Pictures(Dataset[dict[str, Tensor]]):
     def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
         number, rng = visited(visit)
         return {
-            "id": str(number), "image": self.images[number], "target": self.targets[number], "y": self.tags[number],
-            "class": torch.tensor(number % len(CLASSES)), "jitter": torch.from_numpy(rng.uniform(0.7, 1.3, 3)),
+            "id": str(number),
+            "image": self.images[number],
+            "target": self.targets[number],
+            "y": self.tags[number],
+            "class": torch.tensor(number % len(CLASSES)),
+            "jitter": torch.from_numpy(rng.uniform(0.7, 1.3, 3)),
         }
 
 
@@ -106,8 +110,14 @@ def bench(options: Options) -> dict[str, float]:
         torch.set_num_threads(1)
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU, one thread"
     backbone, size, batch_size, precision = SIZES[device]
-    table = Table("stage", "overhead", "images/s", "bare images/s", "share of the peak", title=f"Training on {name}: "
-                  f"{backbone}, {size} px, batches of {batch_size}, {precision}")
+    table = Table(
+        "stage",
+        "overhead",
+        "images/s",
+        "bare images/s",
+        "share of the peak",
+        title=f"Training on {name}: {backbone}, {size} px, batches of {batch_size}, {precision}",
+    )
     figures: dict[str, float] = {}
     for stage, make, loss in (("encoder", EncoderModule, encoder_loss), ("decoder", DecoderModule, decoder_loss)):
         ours, theirs, step = measure(make, loss, options.repeats, device)
@@ -118,8 +128,12 @@ def bench(options: Options) -> dict[str, float]:
         share = None
         if device == "cuda" and (peak := get_available_flops(torch.device("cuda"), torch.float16)):
             share = figures[f"train.peak_share_{stage}"] = step * speeds[0] / batch_size / peak
-        table.add_row(stage, f"{100 * (statistics.median(ratios) - 1):+.1f} %", *(f"{one:.1f}" for one in speeds),
-                      "-" if share is None else f"{100 * share:.1f} %")
+        table.add_row(
+            stage,
+            f"{100 * (statistics.median(ratios) - 1):+.1f} %",
+            *(f"{one:.1f}" for one in speeds),
+            "-" if share is None else f"{100 * share:.1f} %",
+        )
     Console().print(table)
     return figures
 
@@ -137,8 +151,10 @@ def measure(make: Any, loss: Callable[..., Tensor], repeats: int, device: str) -
     optimizer = torch.optim.Adam([p for p in other.parameters() if p.requires_grad], lr=1e-4)
 
     def one() -> None:
-        batch = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-                 for key, value in next(batches).items()}
+        batch = {
+            key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for key, value in next(batches).items()
+        }
         with torch.autocast(device, torch.float16, enabled=half):
             value = loss(other, batch)
         optimizer.zero_grad()
@@ -161,9 +177,17 @@ def measure(make: Any, loss: Callable[..., Tensor], repeats: int, device: str) -
     turns = Turns(bare, clock)
     with TemporaryDirectory() as place:
         trainer = pl.Trainer(
-            accelerator="gpu" if device == "cuda" else "cpu", devices=1, precision="16-mixed" if half else "32-true",
-            max_steps=steps, max_epochs=-1, limit_val_batches=0, logger=CSVLogger(place), log_every_n_steps=10,
-            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            accelerator="gpu" if device == "cuda" else "cpu",
+            devices=1,
+            precision="16-mixed" if half else "32-true",
+            max_steps=steps,
+            max_epochs=-1,
+            limit_val_batches=0,
+            logger=CSVLogger(place),
+            log_every_n_steps=10,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
             callbacks=[StepSeed(0), Progress(), turns, BadItems(), Throughput()],
             default_root_dir=Path(place),
         )

@@ -64,8 +64,11 @@ def video_row(runs: Path, run: Path, net: SegmentationNet) -> Image.Image:
     )
     return row(
         [
-            (f"frame of a video tagged '{shot['class']}'", shown[t]), ("attention A", attention),
-            ("motion M", motion), ("colour C", colour), ("mask from all terms", over(shown[t], mask)),
+            (f"frame of a video tagged '{shot['class']}'", shown[t]),
+            ("attention A", attention),
+            ("motion M", motion),
+            ("colour C", colour),
+            ("mask from all terms", over(shown[t], mask)),
         ],
         title=f"Videos teach shape: the video of median score, J {j:.2f}, among {len(videos)}",
     )
@@ -97,7 +100,8 @@ def image_row(runs: Path, adapt: Path, decoder: Path, net: SegmentationNet) -> I
     tags = ", ".join(net.classes[number] for number in numbers)
     return row(
         [
-            (f"image tagged '{tags}'", image), ("attention", heat(alpha.amax(0).numpy())),
+            (f"image tagged '{tags}'", image),
+            ("attention", heat(alpha.amax(0).numpy())),
             ("mask of the decoder", over(image, read_mask(decoded / f"{name}.png"))),
             ("mask of the adapted model", over(image, read_mask(adapted / f"{name}.png"))),
             ("truth, seen by no model", over(image, read_mask(truth / f"{name}.png"))),

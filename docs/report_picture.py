@@ -50,10 +50,20 @@ def shown(page: Path, script: str) -> Image.Image:
         text = text.replace("</body>", f"<script>{script}</script></body>")
         copy.write_text(text, encoding="utf-8")
         subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/p",
-             f"--window-size={SIZE[0]},{SIZE[1] + 200}", "--virtual-time-budget=5000",
-             f"--screenshot={target}", copy.as_uri()],
-            check=True, capture_output=True,
+            [
+                browser,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+                f"--user-data-dir={folder}/p",
+                f"--window-size={SIZE[0]},{SIZE[1] + 200}",
+                "--virtual-time-budget=5000",
+                f"--screenshot={target}",
+                copy.as_uri(),
+            ],
+            check=True,
+            capture_output=True,
         )
         with Image.open(target) as picture:
             return picture.convert("RGB").crop((0, 0, *SIZE))

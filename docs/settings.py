@@ -21,6 +21,7 @@ def table(settings: list[Row]) -> str:
 
 def page(text: str) -> str:
     """The page with the tables as the settings are now. A block names sections and settings, split by commas."""
+
     def fill(block: re.Match[str]) -> str:
         return block[1] + table([row for name in block[2].split(", ") for row in rows(name)]) + block[3]
 

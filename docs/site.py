@@ -12,8 +12,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-COPIED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md",
-          "SECURITY.md": "security.md"}
+COPIED = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+}
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -56,6 +60,7 @@ def api_pages() -> dict[str, str]:
 
 def on_page_markdown(markdown: str, config: MkDocsConfig, **_: Any) -> str:
     """Links to files outside docs/ lead to the repository, or are plain text where its address is not known."""
+
     def to_source(link: re.Match[str]) -> str:
         _, text, target = link.groups()
         if not target.startswith("../") or target.startswith("../api/"):

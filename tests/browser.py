@@ -33,8 +33,14 @@ class Browser:
 
     def __init__(self, folder: Path) -> None:
         command = [
-            find_chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-            f"--user-data-dir={folder / 'profile'}", "--remote-debugging-pipe",
+            find_chromium(),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            f"--user-data-dir={folder / 'profile'}",
+            "--remote-debugging-pipe",
         ]
         theirs_in, self._to = os.pipe()
         self._from, theirs_out = os.pipe()
@@ -46,8 +52,12 @@ class Browser:
             os.set_inheritable(3, True)  # as dup2 leaves it undone where the number was 3 before
 
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            close_fds=False, preexec_fn=as_3_and_4,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            close_fds=False,
+            preexec_fn=as_3_and_4,
         )
         os.close(theirs_in)
         os.close(theirs_out)

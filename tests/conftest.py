@@ -85,9 +85,18 @@ def tiny_runs(shared: Path, cli: Cli) -> Path:
     with made_once(out) as wanted:
         if wanted:
             pipeline = cli.start(
-                "stage=pipeline", "name=tiny", "data=synthetic", f"out={out}", "data.world.images=24",
-                "data.world.clips_per_class=2", "encoder.epochs=1", "relevance.threshold=0", "decoder.steps=4",
-                "adapt.steps=4", "adapt.background=0.1", "pipeline.checks=null",
+                "stage=pipeline",
+                "name=tiny",
+                "data=synthetic",
+                f"out={out}",
+                "data.world.images=24",
+                "data.world.clips_per_class=2",
+                "encoder.epochs=1",
+                "relevance.threshold=0",
+                "decoder.steps=4",
+                "adapt.steps=4",
+                "adapt.background=0.1",
+                "pipeline.checks=null",
             )
             cli.finish(pipeline, seconds=3000)  # a dozen stages
     return out / "tiny"

@@ -26,20 +26,43 @@ def pictures(frames: int, width: int, height: int, seed: int = 0) -> np.ndarray:
 
 
 def make_film(
-    path: Path, frames: int, *, size: tuple[int, int] = (96, 64), codec: str = "libx264", pixels: str = "yuv420p",
-    turn: int | None = None, times: Sequence[int] | None = None, faststart: bool = False, seed: int = 0,
+    path: Path,
+    frames: int,
+    *,
+    size: tuple[int, int] = (96, 64),
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    turn: int | None = None,
+    times: Sequence[int] | None = None,
+    faststart: bool = False,
+    seed: int = 0,
 ) -> Path:
     """A video of so many frames; `turn` in degrees asks players to turn it, `times` are the frames' times in ms."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_film(
-        path, pictures(frames, *size, seed=seed), size=size, codec=codec, pixels=pixels, turn=turn, times=times,
-        container={"movflags": "faststart"} if faststart else {}, options={"g": "7"},
+        path,
+        pictures(frames, *size, seed=seed),
+        size=size,
+        codec=codec,
+        pixels=pixels,
+        turn=turn,
+        times=times,
+        container={"movflags": "faststart"} if faststart else {},
+        options={"g": "7"},
     )
 
 
 def write_film(
-    path: Path, film: Iterable[np.ndarray], *, size: tuple[int, int], codec: str, pixels: str, turn: int | None,
-    times: Sequence[int] | None, container: dict[str, str], options: dict[str, str],
+    path: Path,
+    film: Iterable[np.ndarray],
+    *,
+    size: tuple[int, int],
+    codec: str,
+    pixels: str,
+    turn: int | None,
+    times: Sequence[int] | None,
+    container: dict[str, str],
+    options: dict[str, str],
 ) -> Path:
     """Encode (H, W, 3) uint8 pictures at 25 a second; `container` and `options` are FFmpeg's, of file and codec."""
     with av.open(str(path), "w", options=container) as out:

@@ -79,8 +79,12 @@ class Importer:
             self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 subprocess.Popen(
-                    [sys.executable, "-m", "tests.imported", str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                    cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+                    [sys.executable, "-m", "tests.imported", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
                     env=os.environ | {"OMP_NUM_THREADS": "1"},
                 )
         (output, writes), (status, tells) = os.pipe(), socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -24,18 +24,37 @@ from tests.imported import Forked, importer
 
 Process = subprocess.Popen[str] | Forked
 TINY = (
-    "trainer=cpu", "model=vgg_small", "model.hidden=8", "model.image_size=48", "model.scales=[1.0]",
-    "encoder.epochs=1", "encoder.batch_size=4", "encoder.workers=0", "relevance.threshold=0",
-    "segment.superpixels=60", "segment.max_frames=6", "segment.workers=0",
-    "decoder.steps=4", "decoder.batch_size=2", "decoder.val_every=2", "decoder.val_items=4", "decoder.workers=0",
-    "adapt.steps=4", "adapt.batch_size=2", "adapt.val_every=2", "adapt.val_items=4", "adapt.workers=0",
-    "adapt.background=0", "predict.background=0", "predict.workers=0",
+    "trainer=cpu",
+    "model=vgg_small",
+    "model.hidden=8",
+    "model.image_size=48",
+    "model.scales=[1.0]",
+    "encoder.epochs=1",
+    "encoder.batch_size=4",
+    "encoder.workers=0",
+    "relevance.threshold=0",
+    "segment.superpixels=60",
+    "segment.max_frames=6",
+    "segment.workers=0",
+    "decoder.steps=4",
+    "decoder.batch_size=2",
+    "decoder.val_every=2",
+    "decoder.val_items=4",
+    "decoder.workers=0",
+    "adapt.steps=4",
+    "adapt.batch_size=2",
+    "adapt.val_every=2",
+    "adapt.val_items=4",
+    "adapt.workers=0",
+    "adapt.background=0",
+    "predict.background=0",
+    "predict.workers=0",
 )
 TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 CLASSES = ("polar bear", "it's a=zebra", "Pfau (grün)")  # in the order of the world's tiger, panda and parrot
 
 # Put in front of a process's own modules: ends it, holds it, or fills its disk, at a known rename of a known file.
-SABOTAGE = '''
+SABOTAGE = """
 import errno, os, signal, time
 pattern, number, rank, what = os.environ["SABOTAGE"].rsplit("|", 3)
 left, replace = int(number), os.replace
@@ -55,7 +74,7 @@ def sabotaged(source, target, **more):
     return replace(source, target, **more)
 
 os.replace = sabotaged
-'''
+"""
 
 
 class Cli:
@@ -73,7 +92,11 @@ class Cli:
         (folder / "sabotage" / "sitecustomize.py").write_text(SABOTAGE)
 
     def start(
-        self, *words: object, launcher: Sequence[object] = (), cwd: Path | None = None, sabotage: str | None = None,
+        self,
+        *words: object,
+        launcher: Sequence[object] = (),
+        cwd: Path | None = None,
+        sabotage: str | None = None,
         **environment: str,
     ) -> Process:
         """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or hang, or full).
@@ -87,15 +110,25 @@ class Cli:
             own["SABOTAGE"] = sabotage
             paths.insert(0, str(self.folder / "sabotage"))
         own |= {
-            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", "WANDB_MODE": "offline",
-            "PYTHONFAULTHANDLER": "1", **environment,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(paths),
+            "COLUMNS": "200",
+            "WANDB_MODE": "offline",
+            "PYTHONFAULTHANDLER": "1",
+            **environment,
         }
         said, cwd = list(map(str, words)), cwd or self.folder
         process: Process
         if launcher or "PYTHONPATH" in environment or os.environ.get("WSVS_TEST_FORK") == "0":
             process = subprocess.Popen(
-                [*map(str, launcher or (sys.executable, "-m")), "wsvs", *said], cwd=cwd, env=own, text=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                [*map(str, launcher or (sys.executable, "-m")), "wsvs", *said],
+                cwd=cwd,
+                env=own,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         else:
             process = importer.start(said, own, cwd, before=SABOTAGE if sabotage else "")
@@ -166,9 +199,13 @@ class Toy:
     def words(self) -> list[str]:
         """Overrides for any stage on the same data, without name and out."""
         return [
-            *TINY, "data=tags", f"data.root={quoted(self.data / 'images')}",
-            f"data.labels={quoted(self.data / 'labels.tsv')}", f"data.masks={quoted(self.data / 'masks')}",
-            f"data.classes=[{','.join(map(quoted, CLASSES))}]", f"retrieve.root={quoted(self.data / 'videos')}",
+            *TINY,
+            "data=tags",
+            f"data.root={quoted(self.data / 'images')}",
+            f"data.labels={quoted(self.data / 'labels.tsv')}",
+            f"data.masks={quoted(self.data / 'masks')}",
+            f"data.classes=[{','.join(map(quoted, CLASSES))}]",
+            f"retrieve.root={quoted(self.data / 'videos')}",
             f"retrieve.labels={quoted(self.data / 'videos.tsv')}",
         ]
 
@@ -198,8 +235,13 @@ def make_own_data(folder: Path) -> None:
     from wsvs.data.synthetic import make_world
 
     world = make_world(
-        folder.parent / "world", images=24, clips_per_class=2, frames=(16, 18), video_size=(96, 64),
-        image_sides=(48, 64), irrelevant_videos=0.0,
+        folder.parent / "world",
+        images=24,
+        clips_per_class=2,
+        frames=(16, 18),
+        video_size=(96, 64),
+        image_sides=(48, 64),
+        irrelevant_videos=0.0,
     )
     names = dict(zip(("tiger", "panda", "parrot"), CLASSES, strict=True))
     for kind, suffix in (("images", "jpg"), ("videos", "mp4")):

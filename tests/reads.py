@@ -34,7 +34,8 @@ def keys_read(code: str, section: str, helpers: str = "") -> set[str]:
                 function = known[part.func.id]
                 parameters = [one.arg for one in function.args.args]
                 own = frozenset(
-                    name for name, value in zip(parameters, part.args, strict=False)
+                    name
+                    for name, value in zip(parameters, part.args, strict=False)
                     if _is_section(value, section, names)
                 )
                 if (function.name, own) not in seen:
@@ -65,7 +66,8 @@ def _given(node: ast.AST, section: str) -> Iterator[str]:
             target, value = part.targets[0], part.value
             pairs = (
                 zip(target.elts, value.elts, strict=False)
-                if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) else [(target, value)]
+                if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+                else [(target, value)]
             )
             for name, one in pairs:
                 if isinstance(name, ast.Name) and _is_section(one, section, ()):

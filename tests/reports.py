@@ -23,9 +23,17 @@ VERSIONS = {"wsvs": "0.1.0", "torch": "2"}
 
 def finish(run: Path, finished: float, **more) -> Path:
     summary = {
-        "stage": run.parent.name, "debug": False, "finished": finished, "seconds": 1.5, "inputs": {}, "counts": {},
-        "overrides": [f"stage={run.parent.name}", "name=my runs"], "results": {}, "supervision": None,
-        "versions": VERSIONS, "git_commit": "abc+",
+        "stage": run.parent.name,
+        "debug": False,
+        "finished": finished,
+        "seconds": 1.5,
+        "inputs": {},
+        "counts": {},
+        "overrides": [f"stage={run.parent.name}", "name=my runs"],
+        "results": {},
+        "supervision": None,
+        "versions": VERSIONS,
+        "git_commit": "abc+",
     }
     write_json(run / "summary.json", summary | more)
     started = {"cwd": str(run.parents[3]), "output_dir": str(run)}
@@ -44,22 +52,35 @@ def make_world(folder: Path) -> Path:
     retrieve = finish(out / "retrieve/r", 2.0)
     write_jsonl(retrieve / "manifest.jsonl", found_videos())
     relevance = finish(
-        out / "relevance/r", 3.0, inputs={"encoder": str(encoder), "retrieve": str(retrieve)},
+        out / "relevance/r",
+        3.0,
+        inputs={"encoder": str(encoder), "retrieve": str(retrieve)},
         counts={"shots": 3, "relevant frames": 37},
     )
     segment = finish(
-        out / "segment/r", 4.0, inputs={"encoder": str(encoder), "relevance": str(relevance)},
+        out / "segment/r",
+        4.0,
+        inputs={"encoder": str(encoder), "relevance": str(relevance)},
         counts={"segmented": 3, "frames": 36},
     )
     film = make_film(folder / "clip 1.mp4", 12, size=(64, 48))
     rows = []
     for number, (name, kind, score) in enumerate([("a", "cat", 0.8), ("b", "dog", 0.95), ("c <b>", "cat", 0.9)]):
         shot = f"{kind}/{name}_000000"
-        rows.append({
-            "shot": shot, "class": kind, "score": score, "start": 0, "stop": 12, "frames": 12, "file": str(film),
-            "url": ["https://example.org/a?x=1&y=2", "javascript:alert(1)", film.as_uri()][number],
-            "video": f"v{number}", "areas": [0.25] * 11 + [0.0],
-        })
+        rows.append(
+            {
+                "shot": shot,
+                "class": kind,
+                "score": score,
+                "start": 0,
+                "stop": 12,
+                "frames": 12,
+                "file": str(film),
+                "url": ["https://example.org/a?x=1&y=2", "javascript:alert(1)", film.as_uri()][number],
+                "video": f"v{number}",
+                "areas": [0.25] * 11 + [0.0],
+            }
+        )
         write_mask(segment / "masks" / shot / "000006.png", np.eye(48, 64, dtype=np.uint8))
         if number != 2:  # the run of the third is told from the film itself
             Image.fromarray(pictures(12, 64, 48)[6]).save(_made(segment / "frames" / shot / "000006.jpg"))
@@ -68,8 +89,13 @@ def make_world(folder: Path) -> Path:
         Image.new("L", (64, 48), 255).save(_made(segment / f"terms/cat/a_000000/{term}.jpg"))
     write_jsonl(segment / "shots.jsonl", rows)
     write_jsonl(relevance / "shots.jsonl", [row | {"stop": 13 if row["class"] == "dog" else 12} for row in rows])
-    decoder = finish(out / "decoder/r", 5.0, inputs={"segment": str(segment)}, counts={"shots": 2, "frames": 24},
-                     supervision="image tags (masks made from videos)")
+    decoder = finish(
+        out / "decoder/r",
+        5.0,
+        inputs={"segment": str(segment)},
+        counts={"shots": 2, "frames": 24},
+        supervision="image tags (masks made from videos)",
+    )
     settings = {"decoder": {"min_area": 0.005, "max_area": 0.9, "holdout": 0.5}}
     OmegaConf.save(settings, _made(decoder / ".hydra/config.yaml"))
     predict = finish(out / "predict/r", 6.0, inputs={"decoder": str(decoder)}, counts={"masks": 4})
@@ -82,9 +108,13 @@ def make_world(folder: Path) -> Path:
         write_mask(folder / f"truth/i{number}.png", np.ones((4, 4), np.uint8))
     OmegaConf.save({"input": "images"}, _made(predict / ".hydra/config.yaml"))
     (predict / "labels.txt").write_text("background\ncat\n")
-    write_jsonl(predict / "items.jsonl", [
-        {"id": f"i{number}", "file": f"i{number}.png", "confidence": {"cat": number / 4 or None}} for number in range(4)
-    ])
+    write_jsonl(
+        predict / "items.jsonl",
+        [
+            {"id": f"i{number}", "file": f"i{number}.png", "confidence": {"cat": number / 4 or None}}
+            for number in range(4)
+        ],
+    )
     OmegaConf.save(
         {"predictions": str(predict), "truth": "truth", "evaluate": {"kind": "image"}},
         _made(evaluate / ".hydra/config.yaml"),

@@ -167,10 +167,17 @@ def _start(slurm: Slurm, name: str, *words: str) -> None:
     program = _which(name)
     assert program is not None
     with (slurm.folder / f"{name}.out.log").open("a") as log:
-        slurm.daemons.append(subprocess.Popen(
-            [program, *words], env=slurm.environment, cwd=slurm.folder, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log, start_new_session=True,
-        ))
+        slurm.daemons.append(
+            subprocess.Popen(
+                [program, *words],
+                env=slurm.environment,
+                cwd=slurm.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        )
 
 
 def _idle(slurm: Slurm) -> int:

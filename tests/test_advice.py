@@ -27,8 +27,11 @@ def advice(path: Path) -> Iterator[tuple[int, str]]:
     """(line, text) of every remedy in a module; what an f-string puts in is written {}."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     constants = {
-        target.id: node.value for node in tree.body if isinstance(node, ast.Assign)
-        for target in node.targets if isinstance(target, ast.Name)
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
     }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -56,7 +59,9 @@ def text_of(node: ast.AST, constants: dict[str, ast.expr]) -> str:
 
 ADVICE = [
     pytest.param(text, id=f"{path.relative_to(ROOT).as_posix()}:{line}")
-    for path in sorted((ROOT / "wsvs").rglob("*.py")) for line, text in advice(path) if text.strip()
+    for path in sorted((ROOT / "wsvs").rglob("*.py"))
+    for line, text in advice(path)
+    if text.strip()
 ]
 
 
@@ -65,7 +70,8 @@ def known() -> tuple[set[str], dict[str, set[str]]]:
     """All settings, and the words of the configuration that are none; {group: its choices}."""
     groups = {
         folder.name: {path.stem for path in folder.glob("*.yaml")}
-        for folder in config_dir().iterdir() if folder.is_dir() and folder.name != "hydra"
+        for folder in config_dir().iterdir()
+        if folder.is_dir() and folder.name != "hydra"
     } | {"stage": set(stage_names())}
     keys = {key.rsplit(".", cut)[0] for key in all_keys() for cut in (0, 1, 2)}
     return keys | set(HYDRA) | {f"callbacks.{name}" for name in ("checkpoint", "progress")}, groups
@@ -99,7 +105,13 @@ def test_there_is_advice_and_false_advice_is_found(known):
     assert set(known[1]["stage"]) == set(stage_names())
     wrong = "lower decoder.min_aera, give data.rot=DIR, experiment=tiny or stage=train, 'wsvs[tim]', docs/no.md"
     assert faults(wrong, *known) == [
-        "data.rot", "experiment=tiny", "stage=train", "decoder.min_aera", "data.rot", "extra tim", "docs/no.md",
+        "data.rot",
+        "experiment=tiny",
+        "stage=train",
+        "decoder.min_aera",
+        "data.rot",
+        "extra tim",
+        "docs/no.md",
     ]
     right = "give data.root=DIR or {}.lr=1, experiment=small, lower decoder.min_area, WSVS_RUN_ID=x, <stage>.batch_size"
     assert faults(right, *known) == []

@@ -147,10 +147,18 @@ def test_the_device_is_chosen_by_what_is_there(place, monkeypatch, there):
     assert asked == ["cuda" if there else "cpu"]
 
 
-@pytest.mark.parametrize("image", [
-    None, b"photo.png", [[0]], torch.zeros(3, 2, 2), np.zeros((0, 5, 3), np.uint8), Image.new("RGB", (0, 5)),
-    np.zeros((5, 0, 3), np.uint8),
-])
+@pytest.mark.parametrize(
+    "image",
+    [
+        None,
+        b"photo.png",
+        [[0]],
+        torch.zeros(3, 2, 2),
+        np.zeros((0, 5, 3), np.uint8),
+        Image.new("RGB", (0, 5)),
+        np.zeros((5, 0, 3), np.uint8),
+    ],
+)
 def test_what_is_no_image_is_told(place, image):
     with pytest.raises(ValueError, match="an image "):
         wsvs.load("best.ckpt").predict(image)
@@ -162,10 +170,22 @@ def test_what_is_no_list_of_tags_is_told(place, tags):
         wsvs.load("best.ckpt").predict("photo.png", tags)
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("class_threshold", None), ("class_threshold", [0.5]), ("background", None), ("zooms", 1.5), ("zooms", "1"),
-    ("zooms", [0]), ("zooms", []), ("zooms", None), ("zooms", [None]), ("flip", "no"), ("flip", None),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("class_threshold", None),
+        ("class_threshold", [0.5]),
+        ("background", None),
+        ("zooms", 1.5),
+        ("zooms", "1"),
+        ("zooms", [0]),
+        ("zooms", []),
+        ("zooms", None),
+        ("zooms", [None]),
+        ("flip", "no"),
+        ("flip", None),
+    ],
+)
 def test_settings_of_another_type_are_told(place, key, value):
     with pytest.raises(ValueError, match=f"{key} must be"):
         wsvs.load("best.ckpt", **{key: value})

@@ -47,8 +47,14 @@ def test_bad_videos_among_good_ones(toy, cli, tmp_path):
     write_video(bears / "grey.mkv", np.repeat(noise[..., :1], 3, axis=3), "gray")
     write_video(bears / "odd.mkv", noise, "bgr0")
     write_video(bears / "single.mkv", noise[:1], "bgr0")
-    words = [*toy.words(), "name=n", f"out={tmp_path / 'out'}", f"retrieve.root={videos}", "retrieve.labels=null",
-             "relevance.min_frames=1"]
+    words = [
+        *toy.words(),
+        "name=n",
+        f"out={tmp_path / 'out'}",
+        f"retrieve.root={videos}",
+        "retrieve.labels=null",
+        "relevance.min_frames=1",
+    ]
     said = cli.run("stage=retrieve", *words, status=3)
     retrieved = only_run(tmp_path / "out", "retrieve")
     assert set(skipped(retrieved)) == {"polar bear/cut", "polar bear/empty", "polar bear/text"}
@@ -136,8 +142,15 @@ def tags(toy) -> dict[str, str]:
 def test_bad_images_in_prediction(toy, cli, bad_images, tmp_path):
     root, broken = bad_images
     said = cli.run(
-        "stage=predict", *toy.words(), "name=n", f"out={tmp_path}", f"input={quoted(root)}",
-        f"labels={quoted(toy.data / 'labels.tsv')}", *toy.inputs("adapt"), *TWO_RANKS, status=3,
+        "stage=predict",
+        *toy.words(),
+        "name=n",
+        f"out={tmp_path}",
+        f"input={quoted(root)}",
+        f"labels={quoted(toy.data / 'labels.tsv')}",
+        *toy.inputs("adapt"),
+        *TWO_RANKS,
+        status=3,
     )
     run = only_run(tmp_path, "predict")
     assert set(skipped(run)) == broken
@@ -181,16 +194,29 @@ def test_a_folder_that_cannot_be_written(toy, cli, tmp_path):
         assert "out=DIR" in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize(("stage", "place"), [
-    ("encoder", "last.ckpt|1"), ("segment", "/masks/|20"), ("predict", ".png|3"), ("retrieve", "/manifest.jsonl|0"),
-    ("relevance", "/scores/|2"), ("evaluate", "/confusion.csv|0"),
-])
+@pytest.mark.parametrize(
+    ("stage", "place"),
+    [
+        ("encoder", "last.ckpt|1"),
+        ("segment", "/masks/|20"),
+        ("predict", ".png|3"),
+        ("retrieve", "/manifest.jsonl|0"),
+        ("relevance", "/scores/|2"),
+        ("evaluate", "/confusion.csv|0"),
+    ],
+)
 def test_a_disk_that_is_full_for_a_while(toy, cli, tmp_path, stage, place):
     """The space ends at a known file; with space again the same command completes what it began."""
     words = [
-        f"stage={stage}", *toy.words(), "name=n", f"out={tmp_path}", "encoder.epochs=3",
-        *toy.inputs("encoder", "retrieve", "relevance", "adapt"), f"input={quoted(toy.data / 'images')}",
-        f"labels={quoted(toy.data / 'labels.tsv')}", f"predictions={quoted(toy.run('predict'))}",
+        f"stage={stage}",
+        *toy.words(),
+        "name=n",
+        f"out={tmp_path}",
+        "encoder.epochs=3",
+        *toy.inputs("encoder", "retrieve", "relevance", "adapt"),
+        f"input={quoted(toy.data / 'images')}",
+        f"labels={quoted(toy.data / 'labels.tsv')}",
+        f"predictions={quoted(toy.run('predict'))}",
         f"truth={quoted(toy.data / 'masks')}",
     ]
     said = cli.run(*words, sabotage=f"{place}|0|full", status=2)
@@ -242,8 +268,16 @@ def test_whole_videos_on_a_full_disk(cli, small_disk, tmp_path):
     for number in range(3):
         make_film(tmp_path / "v" / f"{number}.mp4", 30, size=(192, 128), seed=number)
     words = [
-        "stage=segment", "experiment=motion", f"videos={tmp_path / 'v'}", "name=n", *TWO_RANKS, "segment.max_frames=6",
-        "segment.superpixels=60", "segment.flow=dis_ultrafast", "segment.overlay=true", "segment.workers=0",
+        "stage=segment",
+        "experiment=motion",
+        f"videos={tmp_path / 'v'}",
+        "name=n",
+        *TWO_RANKS,
+        "segment.max_frames=6",
+        "segment.superpixels=60",
+        "segment.flow=dis_ultrafast",
+        "segment.overlay=true",
+        "segment.workers=0",
     ]
     assert resize(250)
     said = cli.run(*words, f"out={disk}", status=2)

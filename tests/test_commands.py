@@ -56,8 +56,10 @@ LITTLE = {  # settings of a stage that make it short; what the command itself sa
     "report": ("report.images=2",),
 }
 SHORT_SWEEPS = {  # one or two jobs instead of all; no sweep may be left with nothing to sweep
-    "sweep=seeds": ("seed=0,1",), "sweep=learning_rate": ("decoder.lr=1e-4,1e-3", "decoder.crop=frame"),
-    "sweep=search": ("hydra.sweeper.n_trials=1",), "sweep=terms": ("segment.lambda_a=0,2", "segment.lambda_c=0"),
+    "sweep=seeds": ("seed=0,1",),
+    "sweep=learning_rate": ("decoder.lr=1e-4,1e-3", "decoder.crop=frame"),
+    "sweep=search": ("hydra.sweeper.n_trials=1",),
+    "sweep=terms": ("segment.lambda_a=0,2", "segment.lambda_c=0"),
     "sweep=smoothness": ("segment.alpha_s=50", "segment.alpha_t=40", "segment.clip_a=0.05,0.1"),
 }
 

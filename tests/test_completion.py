@@ -29,7 +29,8 @@ def program(tmp_path):
 @pytest.mark.parametrize(
     ("line", "some", "none"),
     [
-        ("wsvs sta", ["stage="], "model="), ("wsvs stage=re", ["stage=relevance", "stage=report"], "stage=data"),
+        ("wsvs sta", ["stage="], "model="),
+        ("wsvs stage=re", ["stage=relevance", "stage=report"], "stage=data"),
         ("wsvs stage=segment segment.fl", ["segment.flow=", "segment.floor_a="], "segment.gain="),
         ("wsvs stage=encoder model=s", ["model=squeezenet1_1"], "model=settings"),
         ("wsvs stage=data data=", ["data=tags", "data=voc12"], "data=world"),
@@ -45,8 +46,12 @@ def test_a_shell_is_told_how_words_go_on(program, line, some, none):
     """
     path = f"{program.parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", asked], env={**os.environ, "PATH": path, "PYTHONPATH": str(root)}, cwd=program.parent,
-        capture_output=True, text=True, check=False,
+        ["bash", "-c", asked],
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(root)},
+        cwd=program.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     words = done.stdout.split()
     assert set(some) <= set(words) and none not in words, done.stdout + done.stderr
@@ -54,7 +59,8 @@ def test_a_shell_is_told_how_words_go_on(program, line, some, none):
 
 
 @pytest.mark.parametrize(
-    "folder", [path for path in config_dir().iterdir() if path.is_dir() and path.name != "hydra"],
+    "folder",
+    [path for path in config_dir().iterdir() if path.is_dir() and path.name != "hydra"],
     ids=lambda path: path.name,
 )
 def test_the_options_of_a_group_are_its_files_in_conf(folder):
@@ -68,10 +74,16 @@ def test_the_options_of_a_group_are_its_files_in_conf(folder):
 
 
 def test_completion_imports_nothing_heavy(program):
-    code = "import sys; sys.argv = ['wsvs', '-sc', 'query=bash']\nfrom wsvs.cli import main\ntry: main()\n" \
+    code = (
+        "import sys; sys.argv = ['wsvs', '-sc', 'query=bash']\nfrom wsvs.cli import main\ntry: main()\n"
         "except SystemExit: assert not {'torch', 'numpy', 'lightning', 'rich'} & set(sys.modules), sorted(sys.modules)"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "COMP_LINE": "wsvs stage="}, cwd=Path(__file__).parents[1],
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-c", code],
+        env={**os.environ, "COMP_LINE": "wsvs stage="},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0 and "stage=encoder" in done.stdout, done.stderr

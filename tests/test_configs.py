@@ -30,7 +30,16 @@ OPTIONS = sorted((path.parent.name, path.stem) for path in CONF.glob("*/*.yaml")
 MAIN = OmegaConf.load(CONF / "config.yaml")
 DEFAULTS = OmegaConf.create(Settings.defaults())
 SECTIONS = (
-    "encoder", "relevance", "decoder", "adapt", "predict", "evaluate", "pipeline", "submit", "reproduce", "report",
+    "encoder",
+    "relevance",
+    "decoder",
+    "adapt",
+    "predict",
+    "evaluate",
+    "pipeline",
+    "submit",
+    "reproduce",
+    "report",
     "export",
 )
 UNPLACED = ("experiment", "debug", "stage", "sweep")  # groups of settings for the whole, not of a section
@@ -104,7 +113,8 @@ def test_every_option_of_every_group_composes_and_its_targets_take_its_keys(grou
 
 
 @pytest.mark.parametrize(
-    ("group", "option"), [one for one in OPTIONS if one[0] in ("experiment", "sweep", "data", "debug")],
+    ("group", "option"),
+    [one for one in OPTIONS if one[0] in ("experiment", "sweep", "data", "debug")],
     ids=lambda value: value,
 )
 def test_files_of_settings_make_what_they_name(group, option):
@@ -156,9 +166,23 @@ def test_model_keys_are_those_of_the_net(option):
 
 def test_every_section_belongs_to_a_stage():
     known = {
-        "defaults", "name", "out", "seed", "resume", "objective", "plugins", "max_megapixels", "inputs", "dry_run",
-        "input", "videos", "frame_rate",
-        "labels", "predictions", "truth", "hydra",
+        "defaults",
+        "name",
+        "out",
+        "seed",
+        "resume",
+        "objective",
+        "plugins",
+        "max_megapixels",
+        "inputs",
+        "dry_run",
+        "input",
+        "videos",
+        "frame_rate",
+        "labels",
+        "predictions",
+        "truth",
+        "hydra",
     }
     assert set(MAIN) == {"defaults", "hydra"}
     groups = {"model", "data", "retrieve", "trainer", "logger"}

@@ -39,8 +39,14 @@ def test_two_ranks_train_as_one_with_twice_the_batch(toy, cli, tmp_path, stage, 
     """
     names = [line.split("\t")[0] for line in (toy.data / "labels.tsv").read_text().splitlines()[1:]]
     (tmp_path / "val.txt").write_text("".join(f"{name}\n" for name in names[:held]))
-    own = (*ENCODER, f"data.val={tmp_path / 'val.txt'}") if stage == "encoder" else (
-        *DECODER, *toy.inputs("encoder", "segment"), f"decoder.val_items={held}",
+    own = (
+        (*ENCODER, f"data.val={tmp_path / 'val.txt'}")
+        if stage == "encoder"
+        else (
+            *DECODER,
+            *toy.inputs("encoder", "segment"),
+            f"decoder.val_items={held}",
+        )
     )
     words = [word for word in toy.words() if stage == "decoder" or word != "model=vgg_small"]
     words += [*own, *PLAIN, "name=n"]
@@ -72,9 +78,18 @@ def test_two_ranks_train_as_one_with_twice_the_batch(toy, cli, tmp_path, stage, 
 def test_half_precision_accumulation_and_averages_through_the_command(toy, cli, tmp_path, stage):
     """Steps are the optimizer's, by which validations and the schedule go."""
     said = cli.run(
-        f"stage={stage}", *toy.words(), *toy.inputs("encoder", "segment", "decoder"), "name=n", f"out={tmp_path}",
-        "trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=3", "trainer.log_every_n_steps=1",
-        f"{stage}.schedule=poly", f"{stage}.warmup=1", f"{stage}.ema=0.5", f"{stage}.batch_size=2",
+        f"stage={stage}",
+        *toy.words(),
+        *toy.inputs("encoder", "segment", "decoder"),
+        "name=n",
+        f"out={tmp_path}",
+        "trainer.precision=bf16-mixed",
+        "trainer.accumulate_grad_batches=3",
+        "trainer.log_every_n_steps=1",
+        f"{stage}.schedule=poly",
+        f"{stage}.warmup=1",
+        f"{stage}.ema=0.5",
+        f"{stage}.batch_size=2",
     )
     run = only_run(tmp_path, stage)
     assert "images_per_second" in said and "data_wait" in said
@@ -105,7 +120,14 @@ def test_a_rank_whose_images_are_all_bad_keeps_step(toy, cli, tmp_path):
         source = toy.data / "images" / f"{name}.jpg"
         (root / source.name).write_bytes(b"" if number % 3 else source.read_bytes())
     cli.run(
-        "stage=encoder", *toy.words(), *TWO_RANKS, f"data.root={root}", "name=n", f"out={tmp_path / 'out'}",
-        "encoder.batch_size=1", "encoder.epochs=1", status=3,
+        "stage=encoder",
+        *toy.words(),
+        *TWO_RANKS,
+        f"data.root={root}",
+        "name=n",
+        f"out={tmp_path / 'out'}",
+        "encoder.batch_size=1",
+        "encoder.epochs=1",
+        status=3,
     )
     assert (only_run(tmp_path / "out", "encoder") / "summary.json").is_file()

@@ -38,9 +38,24 @@ def test_every_text_file_has_its_encoding(folder):
 
 
 def test_the_rule_itself():
-    left = ("open(x)", "open(x, 'w')", "p.open()", "p.open('a')", "(p / 'a').open(newline='')", "p.read_text()",
-            "p.write_text('a')", "logging.FileHandler(p)")
-    right = ("open(x, 'rb')", "p.open('wb')", "p.open(mode='rb')", "av.open(x, 'w')", "p.read_text(encoding='utf-8')",
-             "write_text(p, 'a')", "p.open('r+b' if q else 'wb')")
+    left = (
+        "open(x)",
+        "open(x, 'w')",
+        "p.open()",
+        "p.open('a')",
+        "(p / 'a').open(newline='')",
+        "p.read_text()",
+        "p.write_text('a')",
+        "logging.FileHandler(p)",
+    )
+    right = (
+        "open(x, 'rb')",
+        "p.open('wb')",
+        "p.open(mode='rb')",
+        "av.open(x, 'w')",
+        "p.read_text(encoding='utf-8')",
+        "write_text(p, 'a')",
+        "p.open('r+b' if q else 'wb')",
+    )
     assert [one for one in left if not left_to_the_locale(one)] == []
     assert [one for one in right if left_to_the_locale(one)] == []

@@ -35,7 +35,11 @@ def check_went_on(run: Path, done: dict[Path, int], masks: dict[str, bytes]) -> 
 def test_a_killed_segmentation_goes_on(toy, cli, tmp_path, workers):
     """Killed between the last mask of the fourth shot and its line in the ledger."""
     words = [
-        "stage=segment", *toy.words(), "name=n", f"out={tmp_path}", f"segment.workers={workers}",
+        "stage=segment",
+        *toy.words(),
+        "name=n",
+        f"out={tmp_path}",
+        f"segment.workers={workers}",
         *toy.inputs("encoder", "relevance"),
     ]
     cli.run(*words, sabotage="/done/|3|0|kill", status=KILLED)
@@ -56,7 +60,12 @@ def test_a_killed_segmentation_goes_on(toy, cli, tmp_path, workers):
 def test_when_one_rank_is_killed_the_other_ends_and_the_run_goes_on(toy, cli, tmp_path, killed):
     """The first rank ends with exit status 2, or is killed by Lightning, which watches over the others."""
     words = [
-        "stage=segment", *toy.words(), *TWO_RANKS, "name=n", f"out={tmp_path}", *toy.inputs("encoder", "relevance"),
+        "stage=segment",
+        *toy.words(),
+        *TWO_RANKS,
+        "name=n",
+        f"out={tmp_path}",
+        *toy.inputs("encoder", "relevance"),
     ]
     process = cli.start(*words, sabotage=f"/done/|2|{killed}|kill")
     said, _ = process.communicate(timeout=600)  # returns when both have ended: they hold the same pipe
@@ -88,8 +97,13 @@ def alive(session: int) -> list[str]:
 
 def test_a_killed_prediction_goes_on(toy, cli, tmp_path):
     words = [
-        "stage=predict", *toy.words(), "name=n", f"out={tmp_path}", f"input={quoted(toy.data / 'images')}",
-        f"labels={quoted(toy.data / 'labels.tsv')}", *toy.inputs("adapt"),
+        "stage=predict",
+        *toy.words(),
+        "name=n",
+        f"out={tmp_path}",
+        f"input={quoted(toy.data / 'images')}",
+        f"labels={quoted(toy.data / 'labels.tsv')}",
+        *toy.inputs("adapt"),
     ]
     cli.run(*words, sabotage=".png|5|0|kill", status=KILLED)
     run = only_run(tmp_path, "predict")
@@ -104,8 +118,15 @@ def test_a_killed_prediction_goes_on(toy, cli, tmp_path):
 def test_a_killed_training_goes_on_and_keeps_its_metrics(toy, cli, tmp_path):
     """Killed three times: while the checkpoint of the third epoch is written, and then of each epoch after it."""
     words = [word for word in toy.words() if not word.startswith("encoder.epochs")]
-    words = ["stage=encoder", *words, "encoder.epochs=5", "trainer.log_every_n_steps=1", "encoder.ema=0.9", "name=n",
-             f"out={tmp_path}"]
+    words = [
+        "stage=encoder",
+        *words,
+        "encoder.epochs=5",
+        "trainer.log_every_n_steps=1",
+        "encoder.ema=0.9",
+        "name=n",
+        f"out={tmp_path}",
+    ]
     for good in (2, 1, 1):
         cli.run(*words, sabotage=f"last.ckpt|{good}|0|kill", status=KILLED)
     run = only_run(tmp_path, "encoder")
@@ -127,7 +148,11 @@ def test_a_killed_training_goes_on_and_keeps_its_metrics(toy, cli, tmp_path):
 @pytest.mark.parametrize("stage", ["decoder", "adapt"])
 def test_a_killed_training_in_steps_goes_on(toy, cli, tmp_path, stage):
     words = [
-        f"stage={stage}", *toy.words(), "name=n", f"out={tmp_path}", f"{stage}.steps=8",
+        f"stage={stage}",
+        *toy.words(),
+        "name=n",
+        f"out={tmp_path}",
+        f"{stage}.steps=8",
         *toy.inputs("encoder", "segment", "decoder"),
     ]
     cli.run(*words, sabotage="last.ckpt|2|0|kill", status=KILLED)
@@ -147,7 +172,12 @@ def test_a_killed_training_in_steps_goes_on(toy, cli, tmp_path, stage):
 def test_a_training_that_is_done_is_not_begun_again_where_its_summary_is_missing(toy, cli, tmp_path):
     """Also where nothing chooses among the checkpoints, so that the last one's figure is not in Lightning's state."""
     words = [
-        "stage=decoder", *toy.words(), "callbacks=newest", "trainer.log_every_n_steps=1", "name=n", f"out={tmp_path}",
+        "stage=decoder",
+        *toy.words(),
+        "callbacks=newest",
+        "trainer.log_every_n_steps=1",
+        "name=n",
+        f"out={tmp_path}",
         *toy.inputs("encoder", "segment"),
     ]
     cli.run(*words, sabotage="summary.json|0|0|kill", status=KILLED)
@@ -174,15 +204,26 @@ def check_same_weights(one: Path, other: Path) -> None:
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
-@pytest.mark.parametrize(("stage", "sent", "status", "ranks"), [
-    ("encoder", signal.SIGINT, 130, ()), ("segment", signal.SIGTERM, 143, ()),
-    ("encoder", signal.SIGTERM, 143, TWO_RANKS), ("segment", signal.SIGINT, 130, TWO_RANKS),
-])
+@pytest.mark.parametrize(
+    ("stage", "sent", "status", "ranks"),
+    [
+        ("encoder", signal.SIGINT, 130, ()),
+        ("segment", signal.SIGTERM, 143, ()),
+        ("encoder", signal.SIGTERM, 143, TWO_RANKS),
+        ("segment", signal.SIGINT, 130, TWO_RANKS),
+    ],
+)
 def test_a_signal_stops_a_run_with_one_line(toy, cli, tmp_path, stage, sent, status, ranks):
     """Ctrl-C reaches all processes of a terminal, SIGTERM here the first one alone, which cannot be done by then."""
     inputs = toy.inputs("encoder", "relevance") if stage == "segment" else []
     process = cli.start(
-        f"stage={stage}", *toy.words(), *ranks, "name=n", f"out={tmp_path}", "encoder.epochs=500", *inputs,
+        f"stage={stage}",
+        *toy.words(),
+        *ranks,
+        "name=n",
+        f"out={tmp_path}",
+        "encoder.epochs=500",
+        *inputs,
         sabotage="/done/|1|0|hang",
     )
     cli.wait_for(process, tmp_path, "n/*/*/checkpoints/last.ckpt" if stage == "encoder" else "n/*/*/done/*/*.json")

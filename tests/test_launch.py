@@ -65,8 +65,16 @@ def test_ranks_that_lightning_starts_share_a_directory_and_their_bad_images(toy,
     root, broken = bad_data
     train = summary(toy.run("encoder"))["counts"]["train images"]
     cli.run(
-        "stage=encoder", *toy.words(), *TWO_RANKS, "name=n", f"out={out}", f"data.root={quoted(root)}",
-        f"encoder.batch_size={math.ceil(train / 2)}", "encoder.epochs=2", status=3, cwd=place,
+        "stage=encoder",
+        *toy.words(),
+        *TWO_RANKS,
+        "name=n",
+        f"out={out}",
+        f"data.root={quoted(root)}",
+        f"encoder.batch_size={math.ceil(train / 2)}",
+        "encoder.epochs=2",
+        status=3,
+        cwd=place,
     )
     run = only_run(out, "encoder")
     assert steps(run) == 2  # one batch on each rank: with one rank it would be two an epoch
@@ -82,9 +90,20 @@ def test_ranks_of_torchrun(toy, cli, out, place):
 
 def test_ranks_of_torchrun_that_find_no_world_make_one(cli, out, place):
     cli.run(
-        "stage=encoder", "data=synthetic", *TWO_RANKS, "name=n", f"out={out}", "data.world.images=8",
-        "data.world.clips_per_class=0", "model.hidden=8", "model.image_size=48", "model.scales=[1.0]",
-        "encoder.epochs=1", "encoder.workers=0", launcher=TORCHRUN, cwd=place,
+        "stage=encoder",
+        "data=synthetic",
+        *TWO_RANKS,
+        "name=n",
+        f"out={out}",
+        "data.world.images=8",
+        "data.world.clips_per_class=0",
+        "model.hidden=8",
+        "model.image_size=48",
+        "model.scales=[1.0]",
+        "encoder.epochs=1",
+        "encoder.workers=0",
+        launcher=TORCHRUN,
+        cwd=place,
     )
     assert sorted(path.name for path in (out / "n").iterdir()) == ["encoder", "world"]
     [run] = (out / "n" / "encoder").iterdir()
@@ -95,14 +114,19 @@ def test_ranks_of_slurm(toy, cli, out, place):
     """As srun starts them: every process by itself, told by its environment who it is."""
     job = str(free_port(15000, 25000) - 5000)  # Lightning adds 15000 to its last four digits
     slurm = {
-        "SLURM_JOB_ID": job, "SLURM_JOB_NAME": "toy", "SLURM_NTASKS": "2", "SLURM_NNODES": "1",
-        "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0", "SLURM_JOB_NODELIST": "localhost",
-        "SLURM_NODELIST": "localhost", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_JOB_ID": job,
+        "SLURM_JOB_NAME": "toy",
+        "SLURM_NTASKS": "2",
+        "SLURM_NNODES": "1",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NODEID": "0",
+        "SLURM_JOB_NODELIST": "localhost",
+        "SLURM_NODELIST": "localhost",
+        "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NUM_TASKS": "2",
     }
     words = ["stage=encoder", *toy.words(), *TWO_RANKS, "name=n", f"out={out}"]
-    ranks = [
-        cli.start(*words, cwd=place, **slurm, SLURM_PROCID=str(k), SLURM_LOCALID=str(k)) for k in (0, 1)
-    ]
+    ranks = [cli.start(*words, cwd=place, **slurm, SLURM_PROCID=str(k), SLURM_LOCALID=str(k)) for k in (0, 1)]
     for process in ranks:
         cli.finish(process)
     run = only_run(out, "encoder")
@@ -133,9 +157,19 @@ def test_a_sweep_in_parallel_processes_tells_what_they_passed_over(toy, cli, bad
     """With the default number of loader workers."""
     words = [word for word in toy.words() if word != "encoder.workers=0"]
     cli.run(
-        "-m", "stage=encoder", *words, "name=n", f"out={out}", "encoder.lr=1e-3,1e-4", "hydra/launcher=joblib",
-        "hydra.launcher.n_jobs=2", f"data.root={quoted(bad_data[0])}", "encoder.batch_size=1", "model.batch_norm=false",
-        status=3, cwd=place,
+        "-m",
+        "stage=encoder",
+        *words,
+        "name=n",
+        f"out={out}",
+        "encoder.lr=1e-3,1e-4",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        f"data.root={quoted(bad_data[0])}",
+        "encoder.batch_size=1",
+        "model.batch_norm=false",
+        status=3,
+        cwd=place,
     )
     for job in check_sweep(out):
         assert summary(job)["counts"]["passed over"] == len(bad_data[1])
@@ -156,8 +190,15 @@ def check_sweep(out: Path) -> list[Path]:
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_parallel_jobs_of_two_ranks(toy, cli, out, place, launcher):
     said = cli.run(
-        "-m", "stage=encoder", *toy.words(), *TWO_RANKS, "name=n", f"out={out}", "encoder.lr=1e-3,1e-4",
-        f"hydra/launcher={launcher}", cwd=place,
+        "-m",
+        "stage=encoder",
+        *toy.words(),
+        *TWO_RANKS,
+        "name=n",
+        f"out={out}",
+        "encoder.lr=1e-3,1e-4",
+        f"hydra/launcher={launcher}",
+        cwd=place,
     )
     train = summary(toy.run("encoder"))["counts"]["train images"]
     assert [steps(job) for job in check_sweep(out)] == [math.ceil(train / 2) // 4] * 2
@@ -175,7 +216,12 @@ def test_the_same_seed_gives_the_same_network(toy, cli, out):
 
 def test_two_ranks_score_the_same_as_one(toy, cli, out, place):
     cli.run(
-        "stage=relevance", *toy.words(), *TWO_RANKS, "name=n", f"out={out}", *toy.inputs("encoder", "retrieve"),
+        "stage=relevance",
+        *toy.words(),
+        *TWO_RANKS,
+        "name=n",
+        f"out={out}",
+        *toy.inputs("encoder", "retrieve"),
         cwd=place,
     )
     run, one = only_run(out, "relevance"), toy.run("relevance")
@@ -185,7 +231,12 @@ def test_two_ranks_score_the_same_as_one(toy, cli, out, place):
 
 def test_two_ranks_with_two_workers_segment_the_same_as_one_alone(toy, cli, out, place):
     words = [
-        "stage=segment", *toy.words(), *TWO_RANKS, "name=n", f"out={out}", "segment.workers=2",
+        "stage=segment",
+        *toy.words(),
+        *TWO_RANKS,
+        "name=n",
+        f"out={out}",
+        "segment.workers=2",
         *toy.inputs("encoder", "relevance"),
     ]
     cli.run(*words, cwd=place)
@@ -208,8 +259,15 @@ def test_a_rank_without_a_shot_is_idle(toy, cli, out, place, tmp_path):
     first = (relevance / "shots.jsonl").read_text().splitlines()[0]
     (relevance / "shots.jsonl").write_text(first + "\n")
     cli.run(
-        "stage=segment", *toy.words(), *TWO_RANKS, "name=n", f"out={out}", "segment.max_frames=100",
-        *toy.inputs("encoder"), f"inputs.relevance={relevance}", cwd=place,
+        "stage=segment",
+        *toy.words(),
+        *TWO_RANKS,
+        "name=n",
+        f"out={out}",
+        "segment.max_frames=100",
+        *toy.inputs("encoder"),
+        f"inputs.relevance={relevance}",
+        cwd=place,
     )
     run = only_run(out, "segment")
     shot = json.loads(first)
@@ -241,8 +299,17 @@ def test_debug_presets(toy, cli, out, place, preset):
 
 def test_wandb_offline(toy, cli, out, place):
     cli.run(
-        "-m", "stage=encoder", *toy.words(), "logger=wandb", "name=n", f"out={out}", "encoder.lr=1e-3,1e-4",
-        "trainer.log_every_n_steps=1", cwd=place, WANDB_MODE="offline", WANDB_SILENT="true",
+        "-m",
+        "stage=encoder",
+        *toy.words(),
+        "logger=wandb",
+        "name=n",
+        f"out={out}",
+        "encoder.lr=1e-3,1e-4",
+        "trainer.log_every_n_steps=1",
+        cwd=place,
+        WANDB_MODE="offline",
+        WANDB_SILENT="true",
     )
     ids = set()
     for job in check_sweep(out):
@@ -267,9 +334,15 @@ def test_a_copy_of_the_code_predicts_from_and_into_folders_of_any_name(toy, cli,
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, path)
     cli.run(
-        "stage=predict", "trainer=cpu", *(f"predict.{key}=0" for key in ("background", "workers")),
-        f"input={quoted(images)}", f"out={quoted(out)}", "name=n", *toy.inputs("adapt"),
-        cwd=place, PYTHONPATH=str(code),
+        "stage=predict",
+        "trainer=cpu",
+        *(f"predict.{key}=0" for key in ("background", "workers")),
+        f"input={quoted(images)}",
+        f"out={quoted(out)}",
+        "name=n",
+        *toy.inputs("adapt"),
+        cwd=place,
+        PYTHONPATH=str(code),
     )
     [run] = (out / "n" / "predict").iterdir()
     masks = {str(path.relative_to(run).with_suffix("")): path for path in run.rglob("*.png")}
@@ -296,7 +369,13 @@ def test_own_configuration_files_reach_every_process(toy, cli, out, place, tmp_p
     run = only_run(out, "encoder")
     assert steps(run) == 2 * (math.ceil(summary(run)["counts"]["train images"] / 2) // 4)
     cli.run(
-        "stage=pipeline", *words, "name=p", f"out={out}", *more, "pipeline.steps=[{stage: encoder}]", cwd=place,
+        "stage=pipeline",
+        *words,
+        "name=p",
+        f"out={out}",
+        *more,
+        "pipeline.steps=[{stage: encoder}]",
+        cwd=place,
     )
     [run] = (out / "p" / "encoder").iterdir()
     assert steps(run) == 2 * (summary(run)["counts"]["train images"] // 4)

@@ -33,7 +33,13 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 LATE = {  # what takes seconds to import: a stage is there without it until it runs
-    "torch", "lightning", "numba", "cv2", "scipy", "sklearn", "timm",
+    "torch",
+    "lightning",
+    "numba",
+    "cv2",
+    "scipy",
+    "sklearn",
+    "timm",
 }
 EXCEPTIONS = {("data", "wsvs.video.reader")}  # frames are read by data loaders
 NO_TORCH = ("config", "core", "retrieve", "video", "metrics")
@@ -96,7 +102,9 @@ def test_imports_point_one_way(path):
         tree = ast.parse(path.read_text())
         tree.body = [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.If)]  # late, or for mypy
         assert imports(ast.unparse(tree), "wsvs") <= {
-            "__future__.annotations", "typing.TYPE_CHECKING", "typing.Literal",
+            "__future__.annotations",
+            "typing.TYPE_CHECKING",
+            "typing.Literal",
         }
         return
     found = imports(path.read_text(), ".".join(parts[:-1]))
@@ -116,8 +124,10 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 def test_a_stage_is_found_and_told_without_what_takes_seconds():
-    code = "import sys\nfrom wsvs.engine.names import stage_names\nfrom wsvs.engine.registry import load_stage\n" \
+    code = (
+        "import sys\nfrom wsvs.engine.names import stage_names\nfrom wsvs.engine.registry import load_stage\n"
         f"for name in stage_names(): load_stage(name)\nprint(sorted({LATE} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
@@ -149,7 +159,8 @@ def test_the_rule_itself(layer, module, source, expected):
 @pytest.mark.parametrize("layer", NO_TORCH)
 def test_layer_runs_without_torch(layer):
     names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules()
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in modules()
         if path.relative_to(PACKAGE).parts[0] == layer
     ]
     code = f"import sys, {', '.join(names) or 'wsvs'}; print(sorted({TORCH} & set(sys.modules)))"
@@ -166,10 +177,19 @@ def test_files_are_short(folder):
 
 
 @pytest.mark.parametrize(
-    "words", [("stage=encoder", "data.root=x", "--cfg", "job"), ("stage=encoder", "encoder.lr=fast"),
-              ("stage=segment", "--help"), ("stage=segment", "segment.flou=1"), ("stage=encoder", "data.root=nowhere"),
-              ("stage=predict", "input=nowhere"), ("stage=segment", "videos=x"), ("stage=pipeline", "data.root=x"),
-              ("stage=evaluate", "predictions=nowhere"), ("stage=decoder", "name=new")],
+    "words",
+    [
+        ("stage=encoder", "data.root=x", "--cfg", "job"),
+        ("stage=encoder", "encoder.lr=fast"),
+        ("stage=segment", "--help"),
+        ("stage=segment", "segment.flou=1"),
+        ("stage=encoder", "data.root=nowhere"),
+        ("stage=predict", "input=nowhere"),
+        ("stage=segment", "videos=x"),
+        ("stage=pipeline", "data.root=x"),
+        ("stage=evaluate", "predictions=nowhere"),
+        ("stage=decoder", "name=new"),
+    ],
     ids=" ".join,
 )
 def test_heavy_libraries_wait_for_settings_paths_and_runs(words, tmp_path):
@@ -182,7 +202,11 @@ def test_heavy_libraries_wait_for_settings_paths_and_runs(words, tmp_path):
         "print('heavy:', *[m for m in ('torch', 'lightning', 'numba', 'cv2', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.splitlines()[-1] == "heavy:", done.stderr

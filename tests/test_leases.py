@@ -36,9 +36,18 @@ def test_every_job_has_devices_of_its_own(toy, cli, tmp_path, launcher):
     (tmp_path / "stand_in.py").write_text(STAND_IN)
     more = ("hydra.launcher.n_jobs=4",) if launcher == "joblib" else ()
     cli.run(
-        "-m", "stage=encoder", *toy.words(), "name=n", f"out={tmp_path / 'out'}", "plugins=[stand_in]", "seed=0,1",
-        "trainer.devices=1,2", f"hydra/launcher={launcher}", *more,
-        PYTHONPATH=os.pathsep.join((str(cli.root), str(tmp_path))), STAND_IN=str(tmp_path),
+        "-m",
+        "stage=encoder",
+        *toy.words(),
+        "name=n",
+        f"out={tmp_path / 'out'}",
+        "plugins=[stand_in]",
+        "seed=0,1",
+        "trainer.devices=1,2",
+        f"hydra/launcher={launcher}",
+        *more,
+        PYTHONPATH=os.pathsep.join((str(cli.root), str(tmp_path))),
+        STAND_IN=str(tmp_path),
     )
     [run] = (tmp_path / "out" / "n" / "encoder").iterdir()
     assert len([summary(path.parent) for path in run.glob("*/summary.json")]) == 4

@@ -100,7 +100,15 @@ def test_from_the_check_of_the_data_by_the_pipeline(own, follow):
 
 def test_from_stage_to_stage(own, follow):
     assert follow("stage=encoder", *tagged(own), given("data.masks", own / "masks")) == [
-        "encoder", "retrieve", "relevance", "segment", "decoder", "adapt", "predict", "evaluate", "report",
+        "encoder",
+        "retrieve",
+        "relevance",
+        "segment",
+        "decoder",
+        "adapt",
+        "predict",
+        "evaluate",
+        "report",
     ]
     assert follow("stage=predict", *tagged(own), given("input", own / "some photos")) == ["predict", "export", "report"]
 
@@ -115,7 +123,9 @@ def test_from_videos_alone(own, follow):
 def test_from_the_synthetic_world(follow):
     """Its tags and videos are made by the first command; its own figures hold for a long training."""
     small = (
-        "data.world.images=24", "data.world.clips_per_class=1", "pipeline.checks=null",
+        "data.world.images=24",
+        "data.world.clips_per_class=1",
+        "pipeline.checks=null",
         "pipeline.steps=[{stage: encoder}, {stage: retrieve}]",
     )
     assert follow("stage=data", "data=synthetic", *NET, *small) == ["data", "pipeline", "report"]

@@ -91,7 +91,8 @@ def test_retrieval(tiny_runs, capsys):
     counts = {stage: summary_counts(tiny_runs, stage) for stage in ("retrieve", "relevance", "segment")}
     left = {step: sum(numbers) for step, numbers in space["left"].items()}
     assert left == {
-        "downloaded": counts["retrieve"]["frames"], "relevant": counts["relevance"]["relevant frames"],
+        "downloaded": counts["retrieve"]["frames"],
+        "relevant": counts["relevance"]["relevant frames"],
         "segmented": counts["segment"]["frames"],
     }
     assert re.search(rf"all\s+{counts['retrieve']['candidates']}\s", said) and "source: folder" in said
@@ -121,8 +122,11 @@ def test_mask(tiny_runs, capsys):
     assert re.search(r"^  total +[\d.]+$", said, re.MULTILINE)
     space["settings"] = space["settings"].replaced(lambda_m=0.0, lambda_c=0.0)  # a run without motion
     run_cell(cell_with("mask", "variants = "), space)
-    assert [name for name, _ in space["tiles"]][1:] == ["A and M", "A, M and C, not smoothed",
-                                                       "A, M and C: the mask of the run"]
+    assert [name for name, _ in space["tiles"]][1:] == [
+        "A and M",
+        "A, M and C, not smoothed",
+        "A, M and C: the mask of the run",
+    ]
 
 
 @pytest.mark.slow
@@ -165,11 +169,16 @@ def test_errors_of_images_in_folders(world, capsys):
     assert worst.height > 100 and "predict/r: background 0.667  cat 0.500" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("gone", "said"), [
-    ("out/n/evaluate", "no finished evaluation of images"), ("images", "no such image, video or folder"),
-    ("out/n/predict/r/.hydra", "nobody knows their images"), ("truth", "has both a mask in"),
-    ("images/*", "has both a mask in"),
-])
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("out/n/evaluate", "no finished evaluation of images"),
+        ("images", "no such image, video or folder"),
+        ("out/n/predict/r/.hydra", "nobody knows their images"),
+        ("truth", "has both a mask in"),
+        ("images/*", "has both a mask in"),
+    ],
+)
 def test_errors_says_what_is_missing(world, gone, said):
     for path in world.glob(gone):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -178,10 +187,13 @@ def test_errors_says_what_is_missing(world, gone, said):
     assert raised.value.remedy
 
 
-@pytest.mark.parametrize(("name", "text", "stage", "said"), [
-    ("mask", "shots = sorted", "segment", "no clip of a segmented shot is there"),
-    ("attention", "def scores_of", "relevance", "no clip that was scored is there"),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "stage", "said"),
+    [
+        ("mask", "shots = sorted", "segment", "no clip of a segmented shot is there"),
+        ("attention", "def scores_of", "relevance", "no clip that was scored is there"),
+    ],
+)
 def test_clips_that_are_gone(world, name, text, stage, said):
     (world / "clip 1.mp4").unlink()
     runs = world / "out/n"
@@ -219,8 +231,10 @@ def test_class_names_of_another_script_can_be_read(name, function):
 
 
 def summary_counts(runs: Path, stage: str) -> dict[str, Any]:
-    return max((read_json(path) for path in runs.glob(f"{stage}/*/summary.json") if "-by-" not in str(path)),
-               key=lambda summary: summary["finished"])["counts"]
+    return max(
+        (read_json(path) for path in runs.glob(f"{stage}/*/summary.json") if "-by-" not in str(path)),
+        key=lambda summary: summary["finished"],
+    )["counts"]
 
 
 @pytest.mark.slow
@@ -241,8 +255,10 @@ def test_picture_is_drawn_from_a_finished_run(tiny_runs, tmp_path):
 @pytest.mark.slow
 def test_picture_without_runs_says_what_to_do(tmp_path):
     done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "picture.py", tmp_path / "none", tmp_path / "toy.png"], capture_output=True,
-        text=True, check=False,
+        [sys.executable, ROOT / "docs" / "picture.py", tmp_path / "none", tmp_path / "toy.png"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "no finished run of stage adapt" in done.stderr

@@ -69,8 +69,13 @@ def test_a_second_call_passes_over_everything_and_one_changed_setting_reruns_wha
 
 def test_killed_in_the_middle_it_goes_on_where_it_was(toy, cli, tmp_path):
     """And gives, in another folder, the very masks of an undisturbed pipeline."""
-    words = ["stage=pipeline", *toy.words(), "name=k", f"out={tmp_path}", "pipeline.steps=[{stage: encoder}, "
-             "{stage: retrieve}, {stage: relevance}, {stage: segment}]"]
+    words = [
+        "stage=pipeline",
+        *toy.words(),
+        "name=k",
+        f"out={tmp_path}",
+        "pipeline.steps=[{stage: encoder}, {stage: retrieve}, {stage: relevance}, {stage: segment}]",
+    ]
     process = cli.start(*words, sabotage="/segment/*/done/|1|0|hang")  # at its second shot
     cli.wait_for(process, tmp_path, "k/segment/*/done/*/*.json")
     os.kill(process.pid, signal.SIGKILL)
@@ -100,8 +105,13 @@ def test_sigterm_to_the_pipeline_alone_stops_its_stage_too(toy, cli, tmp_path):
 
 def test_a_failing_stage_says_why_and_the_pipeline_which(toy, cli, tmp_path):
     said = cli.run(
-        "stage=pipeline", *toy.words(), "name=f", f"out={tmp_path}", "relevance.threshold=1",
-        *toy.inputs("encoder", "retrieve"), "pipeline.steps=[{stage: relevance}, {stage: segment}, {stage: decoder}]",
+        "stage=pipeline",
+        *toy.words(),
+        "name=f",
+        f"out={tmp_path}",
+        "relevance.threshold=1",
+        *toy.inputs("encoder", "retrieve"),
+        "pipeline.steps=[{stage: relevance}, {stage: segment}, {stage: decoder}]",
         status=2,
     )
     assert "error: no shot is relevant to its class" in said and "lower relevance.threshold" in said
@@ -111,7 +121,12 @@ def test_a_failing_stage_says_why_and_the_pipeline_which(toy, cli, tmp_path):
 
 def test_the_jobs_of_a_sweep_do_not_share_runs(toy, cli, tmp_path):
     cli.run(
-        "-m", "stage=pipeline", *toy.words(), "name=s", f"out={tmp_path}", "encoder.lr=1e-3,1e-4",
+        "-m",
+        "stage=pipeline",
+        *toy.words(),
+        "name=s",
+        f"out={tmp_path}",
+        "encoder.lr=1e-3,1e-4",
         "pipeline.steps=[{stage: encoder}]",
     )
     [sweep] = (tmp_path / "s" / "pipeline").iterdir()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 POSIX_ONLY = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 HIDE = f"""
 import os, sys
-sys.modules |= dict.fromkeys({sorted(POSIX_ONLY - {'posix'})})
+sys.modules |= dict.fromkeys({sorted(POSIX_ONLY - {"posix"})})
 for name in ("fork", "forkpty", "getuid", "geteuid", "getgid", "getegid", "register_at_fork", "killpg", "setsid"):
     delattr(os, name)
 import wsvs.__main__ as command
@@ -38,8 +38,12 @@ command.main()
 )
 def test_commands_without_fcntl_and_fork(words, status, expected, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", HIDE, *words], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-c", HIDE, *words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == status, done.stderr
     assert expected in done.stdout + done.stderr
@@ -62,8 +66,10 @@ def imported_at_once(source: str) -> set[str]:
 
 def test_posix_modules_are_imported_inside_functions():
     assert imported_at_once("if 1:\n    import fcntl\ndef f():\n    import pwd") == {"fcntl"}
-    found = {path.relative_to(ROOT).as_posix(): imported_at_once(path.read_text()) & POSIX_ONLY
-             for path in (ROOT / "wsvs").rglob("*.py")}
+    found = {
+        path.relative_to(ROOT).as_posix(): imported_at_once(path.read_text()) & POSIX_ONLY
+        for path in (ROOT / "wsvs").rglob("*.py")
+    }
     assert {name: modules for name, modules in found.items() if modules} == {}
 
 
@@ -95,7 +101,11 @@ def test_locks_of_bytes_hold_between_processes(tmp_path, start, length, free):
         assert locks.lock(stream)
         locks.unlock(stream, start=1)  # byte 0 stays locked
         done = subprocess.run(
-            [sys.executable, "-c", LOCK_ELSEWHERE, str(path), str(start), str(length)], cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+            [sys.executable, "-c", LOCK_ELSEWHERE, str(path), str(start), str(length)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
         )
     assert done.stdout.strip() == str(free)

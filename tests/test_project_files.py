@@ -21,7 +21,11 @@ def test_citation_has_the_version():
     cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert cff["version"] == wsvs.__version__
     assert [author["family-names"] for author in cff["preferred-citation"]["authors"]] == [
-        "Hong", "Yeo", "Kwak", "Lee", "Han",
+        "Hong",
+        "Yeo",
+        "Kwak",
+        "Lee",
+        "Han",
     ]
 
 

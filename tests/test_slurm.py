@@ -28,9 +28,13 @@ def cluster(cli: Cli, tmp_path_factory) -> Iterator[Slurm]:
     own = {key: value for key, value in os.environ.items() if not key.startswith(private)}
     programs = slurm_tools.python_as_wsvs(tmp_path_factory.mktemp("slurm") / "bin")
     own |= {
-        "PATH": os.pathsep.join((str(programs), own["PATH"])), "OMP_NUM_THREADS": "1", "COLUMNS": "200",
-        "PYTHONPATH": os.pathsep.join((str(cli.folder / "sabotage"), str(cli.root))), "SABOTAGE": "/never/|0|0|hang",
-        "WANDB_MODE": "offline", "MASTER_ADDR": "127.0.0.1",  # n1 and n2 are names that SLURM alone knows
+        "PATH": os.pathsep.join((str(programs), own["PATH"])),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+        "PYTHONPATH": os.pathsep.join((str(cli.folder / "sabotage"), str(cli.root))),
+        "SABOTAGE": "/never/|0|0|hang",
+        "WANDB_MODE": "offline",
+        "MASTER_ADDR": "127.0.0.1",  # n1 and n2 are names that SLURM alone knows
     }
     with slurm_tools.cluster(own) as made:
         yield made
@@ -49,7 +53,11 @@ def said(cwd: Path) -> str:
 
 def segment(toy, out: Path) -> list[object]:
     return [
-        "stage=segment", *toy.words(), "trainer.accelerator=cpu", "name=n", f"out={out}",
+        "stage=segment",
+        *toy.words(),
+        "trainer.accelerator=cpu",
+        "name=n",
+        f"out={out}",
         *toy.inputs("encoder", "relevance"),
     ]
 
@@ -73,7 +81,10 @@ def truth(tmp_path) -> list[str]:
 def test_two_nodes_requeued_in_the_middle_make_the_masks_of_one_rank(slurm: Slurm, toy, tmp_path):
     """Told that its time is up, the script requeues its job; the second life ends what the first began."""
     job = slurm.submit(
-        ["--nodes=2", *SMALL], SCRIPTS / "ddp.sh", *segment(toy, tmp_path / "out"), cwd=tmp_path,
+        ["--nodes=2", *SMALL],
+        SCRIPTS / "ddp.sh",
+        *segment(toy, tmp_path / "out"),
+        cwd=tmp_path,
         SABOTAGE="/done/|1|0|hang",  # each rank finishes one shot and then waits
     )
     run = tmp_path / "out" / "n" / "segment" / job
@@ -97,7 +108,12 @@ def test_two_nodes_by_torchrun_make_the_masks_of_one_rank(slurm: Slurm, toy, tmp
 
 def test_one_node_whose_command_starts_its_ranks_is_preempted_and_goes_on(slurm: Slurm, toy, tmp_path):
     job = slurm.submit(
-        SMALL, SCRIPTS / "node.sh", *segment(toy, tmp_path / "out"), "trainer=ddp", "trainer.devices=2", cwd=tmp_path,
+        SMALL,
+        SCRIPTS / "node.sh",
+        *segment(toy, tmp_path / "out"),
+        "trainer=ddp",
+        "trainer.devices=2",
+        cwd=tmp_path,
         SABOTAGE="/done/|1|0|hang",
     )
     run = tmp_path / "out" / "n" / "segment" / job
@@ -121,13 +137,20 @@ def test_each_task_of_an_array_is_a_job_of_a_sweep_and_requeued_by_itself(slurm:
     """The last task is the one whose own number is that of the array."""
     jobs = (SCRIPTS / "jobs.txt").read_text().splitlines()
     array = slurm.submit(
-        ["--array=1,4", *SMALL], SCRIPTS / "array.sh", SCRIPTS / "jobs.txt", *truth, cwd=tmp_path,
+        ["--array=1,4", *SMALL],
+        SCRIPTS / "array.sh",
+        SCRIPTS / "jobs.txt",
+        *truth,
+        cwd=tmp_path,
         SABOTAGE="/4/*metrics.json|0|0|hang",
     )
     folder = tmp_path / "outputs" / "n" / "evaluate" / array
     slurm.wait(
-        lambda: ((folder / "1/summary.json").exists() and (folder / "4/confusion.csv").exists())
-        or "FAILED" in slurm.states(array), "the tasks did not come so far",
+        lambda: (
+            ((folder / "1/summary.json").exists() and (folder / "4/confusion.csv").exists())
+            or "FAILED" in slurm.states(array)
+        ),
+        "the tasks did not come so far",
     )
     first = times(folder, "summary.json")
     slurm.call("scancel", "--batch", "--signal=USR1", f"{array}_4")
@@ -145,7 +168,12 @@ def test_a_sweep_as_an_array_by_submitit_whose_jobs_are_requeued(slurm: Slurm, c
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     free = ("partition=null", "gpus_per_node=null", "mem_gb=null", "cpus_per_task=1", "timeout_min=30")
     process = cli.start(
-        "-m", *truth, "seed=0,1", "hydra/launcher=slurm", *(f"hydra.launcher.{word}" for word in free), cwd=tmp_path,
+        "-m",
+        *truth,
+        "seed=0,1",
+        "hydra/launcher=slurm",
+        *(f"hydra.launcher.{word}" for word in free),
+        cwd=tmp_path,
         **slurm.environment | {"SABOTAGE": "metrics.json|0|0|hang"},
     )
     cli.wait_for(process, tmp_path, "outputs/n/evaluate/*/0/confusion.csv")

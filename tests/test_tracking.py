@@ -22,8 +22,16 @@ def runs(toy, cli, tmp_path_factory) -> dict[str, Path]:
     """{stage: run} of one pipeline that is logged, with its masks as references."""
     out = tmp_path_factory.mktemp("tracked out=ü")
     cli.run(
-        "stage=pipeline", *toy.words(), "name=n", f"out={quoted(out)}", "logger=wandb", "logger.wandb.media=2",
-        "logger.wandb.masks=references", "trainer.log_every_n_steps=1", cwd=out, **OFFLINE,
+        "stage=pipeline",
+        *toy.words(),
+        "name=n",
+        f"out={quoted(out)}",
+        "logger=wandb",
+        "logger.wandb.media=2",
+        "logger.wandb.masks=references",
+        "trainer.log_every_n_steps=1",
+        cwd=out,
+        **OFFLINE,
     )
     assert [path.name for path in out.iterdir()] == ["n"]  # nothing beside the runs
     return {folder.name: next(folder.iterdir()) for folder in (out / "n").iterdir()}
@@ -64,8 +72,11 @@ def test_metrics_have_fixed_names(runs, written):
 @pytest.mark.parametrize(
     ("stage", "key", "masks"),
     [
-        ("encoder", "val/attention", ()), ("segment", "segment/masks", ("mask",)), ("segment", "segment/attention", ()),
-        ("decoder", "val/masks", ("prediction", "target")), ("adapt", "val/masks", ("prediction", "target")),
+        ("encoder", "val/attention", ()),
+        ("segment", "segment/masks", ("mask",)),
+        ("segment", "segment/attention", ()),
+        ("decoder", "val/masks", ("prediction", "target")),
+        ("adapt", "val/masks", ("prediction", "target")),
         ("predict", "predict/masks", ("prediction",)),
     ],
 )
@@ -90,13 +101,21 @@ def test_lineage(written):
     made = {stage: {name: one.digest for name, one in run.made().items()} for stage, run in written.items()}
     used = {stage: {name: one.digest for name, one in run.used().items()} for stage, run in written.items()}
     assert {stage: sorted(found) for stage, found in made.items() if found} == {
-        "encoder": ["n-encoder-model"], "retrieve": ["n-retrieve-clips"], "relevance": ["n-relevance-shots"],
-        "segment": ["n-segment-masks"], "decoder": ["n-decoder-model"],
-        "adapt": ["n-adapt-masks", "n-adapt-model"], "predict": ["n-predict-masks"],
+        "encoder": ["n-encoder-model"],
+        "retrieve": ["n-retrieve-clips"],
+        "relevance": ["n-relevance-shots"],
+        "segment": ["n-segment-masks"],
+        "decoder": ["n-decoder-model"],
+        "adapt": ["n-adapt-masks", "n-adapt-model"],
+        "predict": ["n-predict-masks"],
     }
     sources = {
-        "relevance": ("encoder", "retrieve"), "segment": ("encoder", "relevance"), "decoder": ("encoder", "segment"),
-        "adapt": ("decoder",), "predict": ("adapt",), "evaluate": ("predict",),
+        "relevance": ("encoder", "retrieve"),
+        "segment": ("encoder", "relevance"),
+        "decoder": ("encoder", "segment"),
+        "adapt": ("decoder",),
+        "predict": ("adapt",),
+        "evaluate": ("predict",),
     }
     for stage, found in used.items():
         available = {name: digest for source in sources.get(stage, ()) for name, digest in made[source].items()}
@@ -120,8 +139,16 @@ def test_artifacts_are_not_copies(runs, written):
 def test_a_training_that_was_stopped_goes_on_with_its_run(toy, cli, tmp_path):
     """On two ranks, of which one alone touches W&B."""
     words = [
-        "stage=decoder", *toy.words(), *toy.inputs("encoder", "segment"), *TWO_RANKS, "name=n", "logger=wandb",
-        f"out={quoted(tmp_path)}", "trainer.log_every_n_steps=1", "logger.wandb.media=0", "decoder.val_every=1",
+        "stage=decoder",
+        *toy.words(),
+        *toy.inputs("encoder", "segment"),
+        *TWO_RANKS,
+        "name=n",
+        "logger=wandb",
+        f"out={quoted(tmp_path)}",
+        "trainer.log_every_n_steps=1",
+        "logger.wandb.media=0",
+        "decoder.val_every=1",
         "callbacks.checkpoint.save_top_k=1",
     ]
     cli.finish(cli.start(*words, sabotage="last.ckpt|1|0|kill", cwd=tmp_path, **OFFLINE), status=-9)

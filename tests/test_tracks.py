@@ -44,7 +44,11 @@ def test_every_threshold_is_counted_as_if_it_were_the_only_one():
 def net() -> SegmentationNet:
     torch.manual_seed(0)
     config = NetConfig(
-        backbone="vgg_small", classes=NAMES[1:], image_size=64, scales=(0.5, 1.0), hidden=8,
+        backbone="vgg_small",
+        classes=NAMES[1:],
+        image_size=64,
+        scales=(0.5, 1.0),
+        hidden=8,
         class_thresholds=(0.1, 0.99),
     )
     encoder = config.build_encoder()

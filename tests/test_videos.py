@@ -17,8 +17,15 @@ pytestmark = pytest.mark.slow
 KILLED = -signal.SIGKILL
 FRAMES = {"a": 26, "b": 13, "sub/c": 5}
 QUICK = (
-    "stage=segment", "experiment=motion", "name=n", "trainer=cpu", "segment.superpixels=60",
-    "segment.flow=dis_ultrafast", "segment.gain=adaptive", "segment.max_frames=7", "segment.workers=0",
+    "stage=segment",
+    "experiment=motion",
+    "name=n",
+    "trainer=cpu",
+    "segment.superpixels=60",
+    "segment.flow=dis_ultrafast",
+    "segment.gain=adaptive",
+    "segment.max_frames=7",
+    "segment.workers=0",
     "segment.overlay=true",
 )
 
@@ -108,8 +115,14 @@ def test_classes_from_a_table(toy, cli, tmp_path):
         shutil.copy(path, tmp_path / "v" / f"{name}.mp4")
     (tmp_path / "t.tsv").write_text("video\tclass\nx\tPfau (grün)\ny\tunicorn,it's a=zebra,polar bear\nz\tunicorn\n")
     own = (
-        "trainer=cpu", "segment.superpixels=60", "segment.max_frames=6", "segment.workers=0", "name=n",
-        f"videos={tmp_path / 'v'}", f"labels={tmp_path / 't.tsv'}", "stage=segment",
+        "trainer=cpu",
+        "segment.superpixels=60",
+        "segment.max_frames=6",
+        "segment.workers=0",
+        "name=n",
+        f"videos={tmp_path / 'v'}",
+        f"labels={tmp_path / 't.tsv'}",
+        "stage=segment",
     )
     runs = {}
     for kind, more in {
@@ -137,8 +150,15 @@ def test_classes_from_a_table(toy, cli, tmp_path):
 def test_clips_of_the_wild(cli, real_data, tmp_path):
     """Short and long, of many encoders: every frame of each gets its mask."""
     frames = {
-        "bikes": 250, "cat": 87, "demo": 280, "fades": 250, "realshort": 36, "schoolgirls": 80, "test": 164,
-        "truck": 21, "wolf": 40,
+        "bikes": 250,
+        "cat": 87,
+        "demo": 280,
+        "fades": 250,
+        "realshort": 36,
+        "schoolgirls": 80,
+        "test": 164,
+        "truck": 21,
+        "wolf": 40,
     }
     (tmp_path / "v").mkdir()
     for path in (real_data / "data" / "clips").iterdir():

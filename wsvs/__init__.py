@@ -15,9 +15,15 @@ __version__ = "0.1.0"
 
 
 def load(
-    checkpoint: str | Path, *, device: str = "cpu", method: Literal["decoder", "attention", "mean"] = "decoder",
-    class_threshold: float | Literal["auto"] = 0.6, background: float | Literal["otsu"] = 0.5, flip: bool = False,
-    zooms: Sequence[float] = (1.0,), refine: Literal["none", "cut"] = "none",
+    checkpoint: str | Path,
+    *,
+    device: str = "cpu",
+    method: Literal["decoder", "attention", "mean"] = "decoder",
+    class_threshold: float | Literal["auto"] = 0.6,
+    background: float | Literal["otsu"] = 0.5,
+    flip: bool = False,
+    zooms: Sequence[float] = (1.0,),
+    refine: Literal["none", "cut"] = "none",
 ) -> Model:
     """Load a trained model.
 
@@ -53,6 +59,12 @@ def load(
     from wsvs import api  # late: torch takes seconds, and most of the package does without it
 
     return api.load(
-        checkpoint, device=device, method=method, class_threshold=class_threshold, background=background, flip=flip,
-        zooms=zooms, refine=refine,
+        checkpoint,
+        device=device,
+        method=method,
+        class_threshold=class_threshold,
+        background=background,
+        flip=flip,
+        zooms=zooms,
+        refine=refine,
     )

@@ -56,7 +56,8 @@ class Prediction:
         path = Path(path)
         if path.suffix.lower() not in ("", ".png") and not path.is_dir():
             raise UserError(
-                f"a mask is a PNG file: as {path.suffix} it could lose its labels", where=path,
+                f"a mask is a PNG file: as {path.suffix} it could lose its labels",
+                where=path,
                 remedy=f"save it as {path.with_suffix('.png').name}; overlay().save({path.name!r}) writes the image "
                 "with the mask over it",
             )
@@ -100,14 +101,25 @@ class Model:
 
 
 def load(
-    checkpoint: str | Path, *, device: str = "cpu", method: Method = _DEFAULT.method,
-    class_threshold: ClassThreshold = _DEFAULT.class_threshold, background: Threshold = _DEFAULT.background,
-    flip: bool = _DEFAULT.flip, zooms: Zooms = _DEFAULT.zooms, refine: Cut = _DEFAULT.refine,
+    checkpoint: str | Path,
+    *,
+    device: str = "cpu",
+    method: Method = _DEFAULT.method,
+    class_threshold: ClassThreshold = _DEFAULT.class_threshold,
+    background: Threshold = _DEFAULT.background,
+    flip: bool = _DEFAULT.flip,
+    zooms: Zooms = _DEFAULT.zooms,
+    refine: Cut = _DEFAULT.refine,
 ) -> Model:
     """See `wsvs.load`."""
     net = load_net(checkpoint, need_decoder=method != "attention")
     module = PredictorModule(
-        net, method=method, class_threshold=class_threshold, background=background, flip=flip, zooms=zooms,
+        net,
+        method=method,
+        class_threshold=class_threshold,
+        background=background,
+        flip=flip,
+        zooms=zooms,
         refine=refine,
     )
     if device == "auto":
@@ -116,7 +128,8 @@ def load(
         return Model(module.to(torch.device(device)))
     except Exception as error:  # torch raises many types for a device that is none, or is not there
         raise UserError(
-            f"the device cannot be used: {error}".splitlines()[0], where=f"device={device!r}",
+            f"the device cannot be used: {error}".splitlines()[0],
+            where=f"device={device!r}",
             remedy="give 'cpu' or 'auto'; 'cuda' and 'cuda:1' need an NVIDIA GPU and a PyTorch built for it",
         ) from error
 

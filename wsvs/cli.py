@@ -16,7 +16,9 @@ def usage() -> str:
 
     lines = [
         "wsvs stage=<name> key=value ...      (--cfg job shows the configuration and runs nothing)",
-        'eval "$(wsvs -sc install=bash)"      (the tab key then completes stages, settings and values)', "", "stages:",
+        'eval "$(wsvs -sc install=bash)"      (the tab key then completes stages, settings and values)',
+        "",
+        "stages:",
     ]
     for name in stage_names():
         lines.append(f"  {name:<10} {_summary_of(name)}".rstrip())

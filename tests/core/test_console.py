@@ -31,7 +31,12 @@ def test_a_table_that_is_too_wide_is_told_line_by_line(capsys, monkeypatch):
     show(wide())
     long = "outputs/" + "a long name " * 12 + "/encoder/20260101-000000-0001"
     assert capsys.readouterr().out.splitlines() == [
-        "what was run", "encoder", "  seconds  12", f"  run  {long}", "decoder", "  seconds  3456789",
+        "what was run",
+        "encoder",
+        "  seconds  12",
+        f"  run  {long}",
+        "decoder",
+        "  seconds  3456789",
         "  run  outputs/x",
     ]
     narrow = Table("class", "images")

@@ -52,9 +52,13 @@ def hostile() -> dict[str, np.ndarray]:
     corners[2:5, 2:5] = corners[5:8, 5:8] = 1
     chequered = (np.indices((9, 10)).sum(0) % 2 + 1).astype(np.uint8)
     return {
-        "my photo (1), b=2/00000": touching, "my photo (1), b=2/00001": deep, "ümlaut/00002": corners,
-        "it's 100% #1 [x]/00003": chequered, "cat.jpg/00004": np.zeros((7, 5), np.uint8),
-        "line\u2028end\ttab/00005": np.full((1, 1), 2, np.uint8), "a.b/00006": np.full((4, 3), 3, np.uint8),
+        "my photo (1), b=2/00000": touching,
+        "my photo (1), b=2/00001": deep,
+        "ümlaut/00002": corners,
+        "it's 100% #1 [x]/00003": chequered,
+        "cat.jpg/00004": np.zeros((7, 5), np.uint8),
+        "line\u2028end\ttab/00005": np.full((1, 1), 2, np.uint8),
+        "a.b/00006": np.full((4, 3), 3, np.uint8),
     }
 
 
@@ -69,7 +73,12 @@ def test_coco_names_the_files_of_the_images(tmp_path):
     write_coco(tmp_path, masks().items(), NAMES, files)
     images = json.loads((tmp_path / "annotations.json").read_text())["images"]
     assert {image["file_name"] for image in images} == {
-        "deep/f.v1.gif", "z.Jpg", "video/00007", "video/00000.jpg", "video/00001.jpg", "video/00002.jpg",
+        "deep/f.v1.gif",
+        "z.Jpg",
+        "video/00007",
+        "video/00000.jpg",
+        "video/00001.jpg",
+        "video/00002.jpg",
     }
     same(read_coco(tmp_path), masks())
 
@@ -86,7 +95,10 @@ def test_coco_by_its_own_api(tmp_path, capsys):
     write_coco(tmp_path, expected.items(), NAMES)
     api = coco.COCO(str(tmp_path / "annotations.json"))
     assert {one["id"]: one["name"] for one in api.loadCats(api.getCatIds())} == {
-        1: "cat", 2: "dog, big", 3: "ünit", 255: "void",
+        1: "cat",
+        2: "dog, big",
+        3: "ünit",
+        255: "void",
     }
     for image in api.loadImgs(api.getImgIds()):
         mask = np.zeros((image["height"], image["width"]), np.uint8)
@@ -97,19 +109,25 @@ def test_coco_by_its_own_api(tmp_path, capsys):
             assert annotation["area"] == part.sum()
             left, top, width, height = annotation["bbox"]
             assert (left, top, left + width, top + height) == (
-                columns.min(), rows.min(), columns.max() + 1, rows.max() + 1,
+                columns.min(),
+                rows.min(),
+                columns.max() + 1,
+                rows.max() + 1,
             )
         assert np.array_equal(mask, expected[image["file_name"].removesuffix(".jpg")])
 
 
 def test_coco_of_others_with_polygons_and_plain_runs(tmp_path):
-    write_json(tmp_path / "theirs.json", {
-        "images": [{"id": 9, "file_name": "a.png", "height": 2, "width": 3}],
-        "annotations": [
-            {"image_id": 9, "category_id": 4, "segmentation": [[0, 0, 3, 0, 3, 1, 0, 1]]},
-            {"image_id": 9, "category_id": 2, "segmentation": {"size": [2, 3], "counts": [1, 2, 3]}},
-        ],
-    })
+    write_json(
+        tmp_path / "theirs.json",
+        {
+            "images": [{"id": 9, "file_name": "a.png", "height": 2, "width": 3}],
+            "annotations": [
+                {"image_id": 9, "category_id": 4, "segmentation": [[0, 0, 3, 0, 3, 1, 0, 1]]},
+                {"image_id": 9, "category_id": 2, "segmentation": {"size": [2, 3], "counts": [1, 2, 3]}},
+            ],
+        },
+    )
     same(read_coco(tmp_path / "theirs.json"), {"a": np.array([[4, 2, 4], [2, 0, 0]], np.uint8)})
 
 
@@ -241,9 +259,12 @@ def test_a_table_of_sizes_without_a_heading_keeps_its_first_image(tmp_path):
         ("davis", "frames.json", "[1]", "not a table of frames"),
         ("davis", "frames.json", '{"v/00000": 5}', "not a table of frames"),
         ("davis", "frames.json", '{"../v/00000": "v/00000"}', "is no name of a file"),
-        ("coco", "annotations.json",
-         '{"images": [{"id": 1, "file_name": "a", "height": 1000000000, "width": 1000000000}], "annotations": []}',
-         "not a file of COCO masks"),
+        (
+            "coco",
+            "annotations.json",
+            '{"images": [{"id": 1, "file_name": "a", "height": 1000000000, "width": 1000000000}], "annotations": []}',
+            "not a file of COCO masks",
+        ),
     ],
 )
 def test_damaged_files_are_told(tmp_path, kind, file, content, message):
@@ -261,9 +282,14 @@ def test_bad_files_are_told(tmp_path):
         return {"images": [image], "annotations": [row | more]}
 
     for content in (
-        [], {"images": [], "x": 1}, {"images": [{"id": 1}], "annotations": []},
-        {"images": ["a.jpg"], "annotations": []}, annotated(category_id=300), annotated(category_id=0),
-        annotated(category_id=-1), annotated(category_id="1"),
+        [],
+        {"images": [], "x": 1},
+        {"images": [{"id": 1}], "annotations": []},
+        {"images": ["a.jpg"], "annotations": []},
+        annotated(category_id=300),
+        annotated(category_id=0),
+        annotated(category_id=-1),
+        annotated(category_id="1"),
         annotated(segmentation=[[0, 0, 1, 0, float("nan"), 1]]),
     ):
         (tmp_path / "annotations.json").write_text(json.dumps(content))

@@ -17,7 +17,8 @@ def test_items_are_had_once_written(tmp_path):
     assert again.has("cat/v.1_0") and again.has("cat/v.2_0") and not again.has("cat/v") and not again.has("cat/v.1")
     assert again.read("cat/v.1_0") == {"frames": 3} and again.read("cat/v.2_0") == {"failed": "unreadable"}
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")) == [
-        "done/cat/v.1_0.json", "done/cat/v.2_0.json",
+        "done/cat/v.1_0.json",
+        "done/cat/v.2_0.json",
     ]
 
 

@@ -39,13 +39,19 @@ def test_it_ends_at_once_when_its_parent_is_gone_before():
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize(("told", "expected"), [
-    ({}, 0),
-    ({"SLURM_PROCID": "3"}, 3),
-    ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, 1),  # Lightning's own rank inside a batch script, which has SLURM's 0
-    ({"SLURM_PROCID": "1", "LOCAL_RANK": "0", "RANK": "2"}, 2),  # of torchrun, started by srun on the second node
-    ({"RANK": "", "LOCAL_RANK": "1"}, 1),
-])
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, 0),
+        ({"SLURM_PROCID": "3"}, 3),
+        (
+            {"SLURM_PROCID": "0", "LOCAL_RANK": "1"},
+            1,
+        ),  # Lightning's own rank inside a batch script, which has SLURM's 0
+        ({"SLURM_PROCID": "1", "LOCAL_RANK": "0", "RANK": "2"}, 2),  # of torchrun, started by srun on the second node
+        ({"RANK": "", "LOCAL_RANK": "1"}, 1),
+    ],
+)
 def test_rank_is_what_the_innermost_starter_says(monkeypatch, told, expected):
     for variable in RANK_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
@@ -54,14 +60,17 @@ def test_rank_is_what_the_innermost_starter_says(monkeypatch, told, expected):
     assert rank() == expected
 
 
-@pytest.mark.parametrize(("told", "expected"), [
-    ({}, 1),
-    ({"SLURM_NTASKS": "8"}, 1),  # a batch script, no step of srun
-    ({"SLURM_STEP_NUM_TASKS": "8"}, 8),
-    ({"WORLD_SIZE": "2"}, 1),  # Lightning's
-    ({"SLURM_STEP_NUM_TASKS": "2", "TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8"}, 8),
-    ({"SLURM_STEP_NUM_TASKS": "1", "TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "1"}, 1),
-])
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, 1),
+        ({"SLURM_NTASKS": "8"}, 1),  # a batch script, no step of srun
+        ({"SLURM_STEP_NUM_TASKS": "8"}, 8),
+        ({"WORLD_SIZE": "2"}, 1),  # Lightning's
+        ({"SLURM_STEP_NUM_TASKS": "2", "TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8"}, 8),
+        ({"SLURM_STEP_NUM_TASKS": "1", "TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "1"}, 1),
+    ],
+)
 def test_world_is_what_was_started_from_outside(monkeypatch, told, expected):
     for variable in ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(variable, raising=False)

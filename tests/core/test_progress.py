@@ -52,9 +52,13 @@ def test_lines_off_a_terminal(clock, caplog, capsys):
     for _ in follow(range(100), "frames"):  # short work says nothing
         clock.time += 0.1
     assert caplog.messages == [
-        "2 of 10 videos, 3.0 videos/min, 3 min left", "4 of 10 videos, 3.0 videos/min, 2 min left",
-        "6 of 10 videos, 3.0 videos/min, 1 min left", "8 of 10 videos, 3.0 videos/min, 40 s left",
-        "10 of 10 videos, 3.0 videos/min", "1 of ? masks, 1.9 masks/min", "2 of ? masks, 1.9 masks/min",
+        "2 of 10 videos, 3.0 videos/min, 3 min left",
+        "4 of 10 videos, 3.0 videos/min, 2 min left",
+        "6 of 10 videos, 3.0 videos/min, 1 min left",
+        "8 of 10 videos, 3.0 videos/min, 40 s left",
+        "10 of 10 videos, 3.0 videos/min",
+        "1 of ? masks, 1.9 masks/min",
+        "2 of ? masks, 1.9 masks/min",
     ]
     assert capsys.readouterr().out == ""
 
@@ -62,9 +66,19 @@ def test_lines_off_a_terminal(clock, caplog, capsys):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.2, "1 s"), (40.4, "40 s"), (59.4, "59 s"), (59.6, "1 min"), (60, "1 min"), (3540, "59 min"),
-        (3599, "1 h 0 min"), (15120, "4 h 12 min"), (86399, "1 day 0 h"), (86400, "1 day 0 h"),
-        (6042 * 60, "4 days 5 h"), (171000, "2 days 0 h"), (1e7, "115 days 18 h"),
+        (0.2, "1 s"),
+        (40.4, "40 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (60, "1 min"),
+        (3540, "59 min"),
+        (3599, "1 h 0 min"),
+        (15120, "4 h 12 min"),
+        (86399, "1 day 0 h"),
+        (86400, "1 day 0 h"),
+        (6042 * 60, "4 days 5 h"),
+        (171000, "2 days 0 h"),
+        (1e7, "115 days 18 h"),
     ],
 )
 def test_times_in_words(seconds, text):
@@ -79,7 +93,8 @@ def test_more_than_was_expected_leaves_no_negative_time(clock, caplog):
             clock.time += 31
             meter.tell(done)
     assert caplog.messages == [
-        "50 of 60 frames, 58.1 frames/min, 10 s left", "60 of 60 frames, 38.7 frames/min",
+        "50 of 60 frames, 58.1 frames/min, 10 s left",
+        "60 of 60 frames, 38.7 frames/min",
         "88 frames (60 expected), 43.9 frames/min",
     ]
 

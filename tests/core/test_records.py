@@ -14,9 +14,14 @@ from wsvs.core.records import Read, Record
 
 def finish(run: Path, started: Path, finished: float = 1.0, **inputs: Path) -> Path:
     """A finished run that was started in a folder."""
-    write_json(run / "summary.json", {
-        "stage": run.parent.name, "finished": finished, "inputs": {stage: str(path) for stage, path in inputs.items()}
-    })
+    write_json(
+        run / "summary.json",
+        {
+            "stage": run.parent.name,
+            "finished": finished,
+            "inputs": {stage: str(path) for stage, path in inputs.items()},
+        },
+    )
     write_text(run / ".hydra/hydra.yaml", f"hydra:\n  runtime:\n    cwd: {started}\n    output_dir: {run}\n")
     return run
 

@@ -105,8 +105,13 @@ def test_named_run(tmp_path):
 
 def test_summary_records_what_made_the_run(tmp_path):
     write_summary(
-        tmp_path, stage="segment", started=time.time() - 5, overrides=["name=voc"], inputs={"encoder": "x"},
-        counts={"shots": 3}, supervision="image tags",
+        tmp_path,
+        stage="segment",
+        started=time.time() - 5,
+        overrides=["name=voc"],
+        inputs={"encoder": "x"},
+        counts={"shots": 3},
+        supervision="image tags",
     )
     summary = read_summary(tmp_path)
     assert summary["stage"] == "segment" and summary["overrides"] == ["name=voc"] and summary["results"] == {}

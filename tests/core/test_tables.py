@@ -68,7 +68,8 @@ def test_a_table_of_columns(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('note,url,class\n"two\nlines",http://a,"a ""b"""\nx,http://b\n')
     assert [(row["url"], row["class"]) for row in read_table(path, ("url", "class"))] == [
-        ("http://a", 'a "b"'), ("http://b", "")
+        ("http://a", 'a "b"'),
+        ("http://b", ""),
     ]
     path.write_text('url,class\nhttp://a,cat\nhttp://b,"dog\nhttp://c,dog\n')
     with pytest.raises(UserError, match="row cannot be read") as caught:

@@ -21,13 +21,18 @@ def read(tmp_path, content, name: str = "t.json", known=()) -> TagTable:
 def coco(**more):
     return {
         "images": [
-            {"id": 7, "file_name": "train/1.jpg"}, {"id": 3, "file_name": "2.jpg"}, {"id": 9, "file_name": "3.jpg"},
+            {"id": 7, "file_name": "train/1.jpg"},
+            {"id": 3, "file_name": "2.jpg"},
+            {"id": 9, "file_name": "3.jpg"},
         ],
         "categories": [{"id": 0, "name": "animals"}, {"id": 17, "name": "cat"}, {"id": 18, "name": "dog"}],
         "annotations": [
-            {"image_id": 3, "category_id": 17}, {"image_id": 3, "category_id": 18}, {"image_id": 7, "category_id": 17},
             {"image_id": 3, "category_id": 17},
-        ], **more,
+            {"image_id": 3, "category_id": 18},
+            {"image_id": 7, "category_id": 17},
+            {"image_id": 3, "category_id": 17},
+        ],
+        **more,
     }
 
 
@@ -36,7 +41,8 @@ def test_coco(tmp_path):
     assert found.tags == {"train/1.jpg": ("cat",), "2.jpg": ("cat", "dog"), "3.jpg": ()}
     assert found.format == "COCO instances"
     assert found.notes == (
-        "images without annotations, read as without tags: 1", "categories without an image (1): animals",
+        "images without annotations, read as without tags: 1",
+        "categories without an image (1): animals",
     )
     panoptic = [{"image_id": 7, "segments_info": [{"category_id": 17}, {"category_id": 18}]}]
     assert read(tmp_path, coco(annotations=panoptic)).tags["train/1.jpg"] == ("cat", "dog")
@@ -51,9 +57,11 @@ def test_coco(tmp_path):
         (coco(categories=[]), "COCO file without categories"),
         ({"shapes": [], "imagePath": "a.jpg"}, "a file of LabelMe"),
         ({"a1": {"filename": "a.jpg", "regions": []}}, "VGG Image Annotator"),
-        ({"a": [["cat"]]}, "tags of 'a' must be a list or a string"), ([1, 2], "must be an object"),
+        ({"a": [["cat"]]}, "tags of 'a' must be a list or a string"),
+        ([1, 2], "must be an object"),
         ('{"a": ["cat"], "a": ["dog"]}', "id 'a' is in the"),
-        ({"a": ["dog, domestic"]}, "the tag 'dog, domestic' has a comma"), ({"a": [1, 0]}, "numbers without names"),
+        ({"a": ["dog, domestic"]}, "the tag 'dog, domestic' has a comma"),
+        ({"a": [1, 0]}, "numbers without names"),
     ],
 )
 def test_json_that_is_refused(tmp_path, content, problem):
@@ -64,8 +72,10 @@ def test_json_that_is_refused(tmp_path, content, problem):
 @pytest.mark.parametrize(
     "content",
     [
-        {"1.jpg": ["cat"], "2.jpg": "cat,dog"}, {"1.jpg": "cat", "2.jpg": ["cat", None, "dog"]},
-        {"1.jpg": "cat", "2.jpg": "cat;dog"}, {"cat": ["1.jpg", "2.jpg"], "dog": ["2.jpg"]},
+        {"1.jpg": ["cat"], "2.jpg": "cat,dog"},
+        {"1.jpg": "cat", "2.jpg": ["cat", None, "dog"]},
+        {"1.jpg": "cat", "2.jpg": "cat;dog"},
+        {"cat": ["1.jpg", "2.jpg"], "dog": ["2.jpg"]},
         {"1.jpg": {"cat": 1, "dog": 0}, "2.jpg": {"cat": 1, "dog": 1}},
         [{"image": "1.jpg", "tags": ["cat"]}, {"image": "2.jpg", "tags": ["cat", "dog"]}],
         [{"id": 1, "file_name": "1.jpg", "label": "cat"}, {"id": 2, "file_name": "2.jpg", "label": "cat,dog"}],
@@ -83,21 +93,36 @@ def test_json_of_people_and_pandas(tmp_path, content):
 def task(name: str, *answers, control: str = "what", **more) -> dict:
     kinds = {"choices": "choices", "rectanglelabels": "rectanglelabels", "brushlabels": "brushlabels"}
     return {
-        "id": 5, "data": {"image": f"upload/1/{name}"}, "predictions": [{"result": []}],
+        "id": 5,
+        "data": {"image": f"upload/1/{name}"},
+        "predictions": [{"result": []}],
         "annotations": [
-            {"was_cancelled": False, "ground_truth": False, **more, "result": [
-                {"type": kinds[kind], "from_name": control, "value": {"x": 1, kind: labels}} for kind, labels in answer
-            ]} for answer in answers
+            {
+                "was_cancelled": False,
+                "ground_truth": False,
+                **more,
+                "result": [
+                    {"type": kinds[kind], "from_name": control, "value": {"x": 1, kind: labels}}
+                    for kind, labels in answer
+                ],
+            }
+            for answer in answers
         ],
     }
 
 
 @pytest.mark.parametrize("kind", ["choices", "rectanglelabels", "brushlabels"])
 def test_label_studio(tmp_path, kind):
-    found = read(tmp_path, [
-        task("1.jpg", [(kind, ["cat"])]), task("2.jpg", [(kind, ["cat"]), (kind, ["dog"])], [(kind, ["dog", "cat"])]),
-        task("3.jpg", []), task("4.jpg"), task("5.jpg", [(kind, ["dog"])], was_cancelled=True),
-    ])
+    found = read(
+        tmp_path,
+        [
+            task("1.jpg", [(kind, ["cat"])]),
+            task("2.jpg", [(kind, ["cat"]), (kind, ["dog"])], [(kind, ["dog", "cat"])]),
+            task("3.jpg", []),
+            task("4.jpg"),
+            task("5.jpg", [(kind, ["dog"])], was_cancelled=True),
+        ],
+    )
     assert {name.rpartition("/")[2]: tags for name, tags in found.tags.items()} == {**RIGHT, "3.jpg": ()}
     assert found.format == "Label Studio export"
     assert found.notes == ("tasks without annotations, not used: 2",)
@@ -143,7 +168,8 @@ def test_cvat(tmp_path):
     for text, problem in (
         ("<annotations><track id='0' label='cat'/></annotations>", "CVAT for video"),
         ("<html/>", "XML of no known form"),
-        ("<annotation><object/></annotation>", "one file of Pascal VOC"), ("<annotations>", "not XML"),
+        ("<annotation><object/></annotation>", "one file of Pascal VOC"),
+        ("<annotations>", "not XML"),
     ):
         with pytest.raises(UserError, match=problem):
             read(tmp_path, text, "annotations.xml")

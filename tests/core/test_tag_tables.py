@@ -19,9 +19,19 @@ def read(tmp_path, text: str | bytes, name: str = "t.csv", known=()) -> TagTable
 @pytest.mark.parametrize(
     ("heading", "yes", "no"),
     [
-        ("image", "1", "0"), ("image_id", "1.0", "0.0"), ("filename", "True", "False"), ("file", "TRUE", "FALSE"),
-        ("path", "yes", "no"), ("Image Name", "1", ""), ("img", "x", ""), ("image", "1", "-1"), ("Bild", "1", "0"),
-        ("image", "y", "n"), ("image", "t", "f"), ("image", "1", "nan"), ("image", " 1", " 0"),
+        ("image", "1", "0"),
+        ("image_id", "1.0", "0.0"),
+        ("filename", "True", "False"),
+        ("file", "TRUE", "FALSE"),
+        ("path", "yes", "no"),
+        ("Image Name", "1", ""),
+        ("img", "x", ""),
+        ("image", "1", "-1"),
+        ("Bild", "1", "0"),
+        ("image", "y", "n"),
+        ("image", "t", "f"),
+        ("image", "1", "nan"),
+        ("image", " 1", " 0"),
     ],
 )
 @pytest.mark.parametrize(("suffix", "split"), [("csv", ","), ("csv", ";"), ("tsv", "\t"), ("txt", "|")])
@@ -55,13 +65,24 @@ def test_one_class_whose_name_is_the_heading(tmp_path):
 @pytest.mark.parametrize(
     ("cat", "both", "none"),
     [
-        ("cat", "cat;dog", ""), ("cat", "cat|dog", ""), ("cat", '"cat,dog"', ""), ("cat", '"cat, dog"', "nan"),
-        ("cat", "cat dog", ""), ("['cat']", "\"['cat', 'dog']\"", "[]"), ("['cat']", "['cat' 'dog']", "nan"),
-        ('"[""cat""]"', '"[""cat"",""dog""]"', "None"), ("\"('cat',)\"", "\"('cat', 'dog')\"", "NULL"),
-        ("{'cat'}", "\"{'cat', 'dog'}\"", "<NA>"), ("[cat]", '"[cat, dog]"', "NA"), ("cat", "cat;dog", "none"),
-        ("array(['cat'])", "\"array(['cat', 'dog'], dtype=object)\"", "NaN"), ("cat", "cat ; dog", "N/A"),
-        ('"{""choices"": [""cat""]}"', '"{""choices"": [""cat"", ""dog""]}"', ""), ("cat", "cat,dog", "null"),
-        ("['cat']", '"[\'cat\'\n \'dog\']"', "[None]"), ("cat", "\"'cat', 'dog'\"", "-"),
+        ("cat", "cat;dog", ""),
+        ("cat", "cat|dog", ""),
+        ("cat", '"cat,dog"', ""),
+        ("cat", '"cat, dog"', "nan"),
+        ("cat", "cat dog", ""),
+        ("['cat']", "\"['cat', 'dog']\"", "[]"),
+        ("['cat']", "['cat' 'dog']", "nan"),
+        ('"[""cat""]"', '"[""cat"",""dog""]"', "None"),
+        ("\"('cat',)\"", "\"('cat', 'dog')\"", "NULL"),
+        ("{'cat'}", "\"{'cat', 'dog'}\"", "<NA>"),
+        ("[cat]", '"[cat, dog]"', "NA"),
+        ("cat", "cat;dog", "none"),
+        ("array(['cat'])", "\"array(['cat', 'dog'], dtype=object)\"", "NaN"),
+        ("cat", "cat ; dog", "N/A"),
+        ('"{""choices"": [""cat""]}"', '"{""choices"": [""cat"", ""dog""]}"', ""),
+        ("cat", "cat,dog", "null"),
+        ("['cat']", "\"['cat'\n 'dog']\"", "[None]"),
+        ("cat", "\"'cat', 'dog'\"", "-"),
     ],
 )
 @pytest.mark.parametrize("heading", ["image,labels", "image_id,tags", "filename,classes", "path,label", "label_names"])
@@ -97,7 +118,7 @@ def test_the_form_is_told(tmp_path):
         "ImageID,Source,LabelName,Confidence\n1.jpg,v,cat,1\n1.jpg,v,dog,0\n2.jpg,v,cat,1\n2.jpg,v,dog,1\n4.jpg,v,dog,1\n",
         "label,image\ncat,1.jpg\ncat,2.jpg\ndog,2.jpg\ndog,4.jpg\n",
         ",filename,category\n0,1.jpg,cat\n1,2.jpg,cat\n2,2.jpg,dog\n3,4.jpg,dog\n",
-        "annotation_id,annotator,choice,image\n7,1,cat,1.jpg\n8,1,\"{\"\"choices\"\":[\"\"cat\"\",\"\"dog\"\"]}\",2.jpg\n9,1,dog,4.jpg\n",
+        'annotation_id,annotator,choice,image\n7,1,cat,1.jpg\n8,1,"{""choices"":[""cat"",""dog""]}",2.jpg\n9,1,dog,4.jpg\n',
     ],
 )
 def test_one_row_for_each_image_and_tag(tmp_path, table):
@@ -149,17 +170,17 @@ def test_names_of_classes_that_are_given_decide(tmp_path):
         ("image,label\na,1\nb,0\n", "column 'label' holds only 0 and 1: it names no class"),
         ("image,label\na,True\nb,False\n", "column 'label' holds only false and true"),
         ("image,label,confidence\na,cat,0.3\n", "column 'confidence' is neither 1 nor 0"),
-        ("image,labels\na,\"[1, 0, 1]\"\n", "a list of numbers without names"),
+        ('image,labels\na,"[1, 0, 1]"\n', "a list of numbers without names"),
         ("image,labels\na,\"['cat', 'dog'\"\n", "a list that cannot be read"),
         ("image,labels\na,\"{'cat': 1}\"\n", "a list that cannot be read"),
         ("image,labels\na,cat;dog\nb,cat|dog\n", "tags are split by a semicolon and by a vertical bar"),
-        ("image,labels\na,\"\"\"dog, domestic\"\"\"\n", "quoted commas: the tag 'dog, domestic' has a comma"),
+        ('image,labels\na,"""dog, domestic"""\n', "quoted commas: the tag 'dog, domestic' has a comma"),
         ("image,labels\na,cat+dog\nb,cat\nc,dog\n", r"'cat\+dog' may be one tag or 2"),
         ("image,labels\na,red car\nb,blue car\nc,red bus\nd,blue bus\n", "may be one tag or 2"),
         ("image,cat,dog\na,1\n", "a row of 2 cells under a heading of 3"),
         ("image,cat,dog\na,1,0,1\n", "a row of 4 cells under a heading of 3"),
         ("image,labels,split\na,cat,dog,train\n", "a row of 4 cells under a heading of 3"),
-        ("image,labels\na,\"cat,dog\"\na,cat\n", "id 'a' is in the"),
+        ('image,labels\na,"cat,dog"\na,cat\n', "id 'a' is in the"),
         ("image,annotator,label\na,1,cat\na,2,dog\n", "annotators disagree on a"),
         (b"PK\x03\x04 workbook", "an Excel or zip file, not a table of text"),
         (b"\x80\x04pickle", "a pickle, not a table of text"),
@@ -175,7 +196,7 @@ def test_spreadsheets(tmp_path):
     right = {"1.jpg": ("cat",), "2.jpg": ("cat", "dog")}
     assert read(tmp_path, 'sep=;\r\nimage;tags\r\n1.jpg;cat\r\n2.jpg;"cat,dog"\r\n;\r\n').tags == right
     assert read(tmp_path, "image\ttags\r\n1.jpg\tcat\r\n2.jpg\tcat,dog\r\n".encode("utf-16"), "t.txt").tags == right
-    assert read(tmp_path, "\nimage,tags,,\n1.jpg,cat,,\n2.jpg,\"cat,dog\",,\n,,,\n").tags == right
+    assert read(tmp_path, '\nimage,tags,,\n1.jpg,cat,,\n2.jpg,"cat,dog",,\n,,,\n').tags == right
 
 
 def test_numbers_as_tags_are_told(tmp_path):

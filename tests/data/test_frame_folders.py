@@ -74,7 +74,9 @@ def test_davis(davis):
     assert report.by_class == {one: {"videos": 1, "frames": 3, "true masks": 3} for one in ("train", "dog")}
     prepared = davis / "prepared"
     assert sorted(path.relative_to(prepared / "videos").as_posix() for path in prepared.rglob("*.mkv")) == [
-        "train/bear.mkv", "train/train.mkv", "val/dog.mkv",
+        "train/bear.mkv",
+        "train/train.mkv",
+        "val/dog.mkv",
     ]
     assert probe(prepared / "videos" / "val" / "dog.mkv").frames == 3
     assert read_tags(prepared / "train.tsv") == {"bear": (), "train": ("train",)}
@@ -105,17 +107,20 @@ DAVIS_FAULTS = {
     "a missing folder": (lambda d: (d / "Annotations").rename(d / "x"), "a folder is missing"),
     "a missing sequence": (lambda d: (d / "JPEGImages/480p/dog").rename(d / "x"), "sequences without frames (1): dog"),
     "a missing frame": (
-        lambda d: (d / "JPEGImages/480p/dog/00001.jpg").unlink(), "sequences with a missing frame (1): dog",
+        lambda d: (d / "JPEGImages/480p/dog/00001.jpg").unlink(),
+        "sequences with a missing frame (1): dog",
     ),
     "the last frame missing": (
-        lambda d: (d / "JPEGImages/480p/dog/00002.jpg").unlink(), "true masks without a frame (1): dog/00002.png",
+        lambda d: (d / "JPEGImages/480p/dog/00002.jpg").unlink(),
+        "true masks without a frame (1): dog/00002.png",
     ),
     "a missing mask": (
         lambda d: (d / "Annotations/480p/bear/00001.png").unlink(),
         "sequences without the true mask of a frame (1): bear",
     ),
     "a truncated frame": (
-        lambda d: cut(d / "JPEGImages/480p/bear/00001.jpg"), "videos with a frame that cannot be read (1): bear",
+        lambda d: cut(d / "JPEGImages/480p/bear/00001.jpg"),
+        "videos with a frame that cannot be read (1): bear",
     ),
     "a frame of another size": (
         lambda d: picture(1, (64, 32)).save(d / "JPEGImages/480p/bear/00001.jpg"),

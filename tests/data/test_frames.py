@@ -34,7 +34,9 @@ def test_select_leaves_uncertain_frames_out(tmp_path):
     shots = [shot("x", "v", [0.2] * 3) | {"confidences": [0.4, 0.5, 0.9]}, shot("y", "v", [0.2])]
     chosen = {least: FrameSet.select(tmp_path, shots, 0.1, 0.9, least).shots for least in (0, 0.5, 1)}
     assert {least: [s["numbers"] for s in found] for least, found in chosen.items()} == {
-        0: [[0, 1, 2], [0]], 0.5: [[1, 2], [0]], 1: [[0]]
+        0: [[0, 1, 2], [0]],
+        0.5: [[1, 2], [0]],
+        1: [[0]],
     }
 
 
@@ -43,7 +45,9 @@ def test_split_puts_no_video_on_both_sides(tmp_path, share):
     counts = {"cat": 20, "dog": 3, "bus": 1}
     shots = [
         shot(f"{kind}{video}_{k}", f"{kind}{video}", [0.5] * 2, kind=kind)
-        for kind, count in counts.items() for video in range(count) for k in range(3)
+        for kind, count in counts.items()
+        for video in range(count)
+        for k in range(3)
     ]
     frames = FrameSet.select(tmp_path, shots, 0, 1)
     train, held = frames.split(share)
@@ -58,9 +62,11 @@ def test_split_puts_no_video_on_both_sides(tmp_path, share):
 
 def test_split_takes_a_video_of_two_classes_whole(tmp_path):
     """By class, 'a' would be held out of x and taught to y."""
-    shots = [shot(f"{kind}{video}", video, [0.5], kind=kind) for kind, videos in {
-        "x": "abcd", "y": "abef", "z": "a"
-    }.items() for video in videos]
+    shots = [
+        shot(f"{kind}{video}", video, [0.5], kind=kind)
+        for kind, videos in {"x": "abcd", "y": "abef", "z": "a"}.items()
+        for video in videos
+    ]
     train, held = FrameSet.select(tmp_path, shots[:-1], 0, 1).split(0.25)
     assert {s["video"] for s in held.shots} == {"a"} and {s["class"] for s in held.shots} == {"x", "y"}
     assert {s["video"] for s in train.shots} == set("bcdef")
@@ -73,9 +79,16 @@ def test_split_never_parts_copies_of_a_video(tmp_path):
     shots = [
         {**shot(f"{video}_0", video, [0.5], kind=kind), "sha256": sha, "identity": identity}
         for video, kind, sha, identity in (
-            ("a", "x", "1", None), ("b", "x", "1", None), ("c", "y", "2", "site v"), ("d", "y", "3", "site v"),
-            ("e", "y", "3", None), ("f", "x", "4", None), ("g", "y", "5", None), ("h", "x", None, None),
-            ("i", "y", None, None), ("a", "y", "1", None),
+            ("a", "x", "1", None),
+            ("b", "x", "1", None),
+            ("c", "y", "2", "site v"),
+            ("d", "y", "3", "site v"),
+            ("e", "y", "3", None),
+            ("f", "x", "4", None),
+            ("g", "y", "5", None),
+            ("h", "x", None, None),
+            ("i", "y", None, None),
+            ("a", "y", "1", None),
         )
     ]
     frames = FrameSet.select(tmp_path, shots, 0, 1)
@@ -129,15 +142,17 @@ def test_outside_the_frame_is_ignored():
 def test_long_box_gets_a_window_inside_it():
     mask = boxed(40, 400, (18, 22, 0, 400))
     for seed in range(10):
-        _, target = FrameCrop(64, "zoom", (0.5, 0.5), jitter=0)(np.zeros((40, 400, 3), np.uint8), mask,
-                                                                np.random.default_rng(seed))
+        _, target = FrameCrop(64, "zoom", (0.5, 0.5), jitter=0)(
+            np.zeros((40, 400, 3), np.uint8), mask, np.random.default_rng(seed)
+        )
         assert (target == 1).any(0).all()  # side 57: the object crosses the whole window
 
 
 def test_small_box_is_not_blown_up_without_end():
     mask = boxed(100, 100, (50, 52, 50, 52))
-    _, target = FrameCrop(160, "zoom", (1, 1), jitter=0)(np.zeros((100, 100, 3), np.uint8), mask,
-                                                         np.random.default_rng(0))
+    _, target = FrameCrop(160, "zoom", (1, 1), jitter=0)(
+        np.zeros((100, 100, 3), np.uint8), mask, np.random.default_rng(0)
+    )
     assert (target == 1).sum() == 20 * 20  # 2 px of a window of 16, at ten times the size
 
 
@@ -150,8 +165,9 @@ def test_whole_frames_are_padded_to_a_square():
 
 
 def test_empty_mask_gives_the_whole_frame():
-    _, target = FrameCrop(64, "zoom", jitter=0)(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8),
-                                                np.random.default_rng(0))
+    _, target = FrameCrop(64, "zoom", jitter=0)(
+        np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8), np.random.default_rng(0)
+    )
     assert not target.any()
 
 
@@ -185,8 +201,10 @@ def write_frames(run, name, numbers, size=(24, 32)):
 def frames(tmp_path):
     """Class dog: one shot of one frame; class cat: a clip of nine frames, and one of three cut into two shots."""
     shots = [
-        shot("cat/a_0", "a", [0.3] * 9), shot("cat/b_0", "b", [0.3], start=10),
-        shot("cat/b_1", "b", [0.3] * 2, start=11), shot("dog/c_0", "c", [0.3], start=4, kind="dog"),
+        shot("cat/a_0", "a", [0.3] * 9),
+        shot("cat/b_0", "b", [0.3], start=10),
+        shot("cat/b_1", "b", [0.3] * 2, start=11),
+        shot("dog/c_0", "c", [0.3], start=4, kind="dog"),
     ]
     for record in shots:
         write_frames(tmp_path, record["shot"], range(record["start"], record["start"] + len(record["areas"])))
@@ -218,12 +236,17 @@ def test_classes_are_drawn_alike_then_clips_then_frames(frames):
 
 def test_a_clip_counts_once_into_however_many_shots_it_was_cut(tmp_path):
     """Of one video two clips, one of them cut in three: `clip` counts where shots have one."""
-    shots = [{**shot(f"v_{clip}_{k}", "v", [0.5] * 2, start=2 * k), "clip": f"v_{clip}"}
-             for clip, count in ((0, 3), (1, 1)) for k in range(count)]
+    shots = [
+        {**shot(f"v_{clip}_{k}", "v", [0.5] * 2, start=2 * k), "clip": f"v_{clip}"}
+        for clip, count in ((0, 3), (1, 1))
+        for k in range(count)
+    ]
     dataset = FrameDataset(FrameSet.select(tmp_path, shots, 0, 1), ["cat"], FrameCrop(16))
     drawn = Counter(dataset._draw(np.random.default_rng(k))[0]["shot"] for k in range(2000))
-    assert chisquare([drawn[f"v_0_{k}"] for k in range(3)] + [drawn["v_1_0"]],
-                     [2000 / 6, 2000 / 6, 2000 / 6, 1000]).pvalue > 0.01
+    assert (
+        chisquare([drawn[f"v_0_{k}"] for k in range(3)] + [drawn["v_1_0"]], [2000 / 6, 2000 / 6, 2000 / 6, 1000]).pvalue
+        > 0.01
+    )
 
 
 def test_drawn_items_follow_the_visit(frames):
@@ -252,7 +275,10 @@ def test_fixed_items_are_repeatable_and_spread_over_all_frames(frames):
     assert len({item["id"] for item in first}) == 13  # every frame once
     few = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), fixed=4)
     assert [few[k]["id"] for k in range(4)] == [
-        "cat/a_0/000000", "cat/a_0/000003", "cat/a_0/000006", "cat/b_0/000010",  # places 0, 3, 6, 9 of 13
+        "cat/a_0/000000",
+        "cat/a_0/000003",
+        "cat/a_0/000006",
+        "cat/b_0/000010",  # places 0, 3, 6, 9 of 13
     ]
     many = FrameDataset(frames, ["cat", "dog"], FrameCrop(16), fixed=39)
     assert set(Counter(many[k]["id"] for k in range(39)).values()) == {3}
@@ -276,8 +302,11 @@ def pseudo(tmp_path, numbers):
     Image.new("RGB", (32, 32), (50, 60, 70)).save(tmp_path / "a.png")
     write_mask(tmp_path / "mask.png", LABELS)
     return PseudoLabelDataset(
-        ["a"], path=lambda name: tmp_path / f"{name}.png", mask=lambda name: tmp_path / "mask.png",
-        numbers=lambda name: numbers, augmentation=ImageAugmentation(32, (1, 1), jitter=0),
+        ["a"],
+        path=lambda name: tmp_path / f"{name}.png",
+        mask=lambda name: tmp_path / "mask.png",
+        numbers=lambda name: numbers,
+        augmentation=ImageAugmentation(32, (1, 1), jitter=0),
     )
 
 

@@ -167,15 +167,21 @@ def test_find_image(tmp_path):
         (tmp_path / name).write_bytes(b"")
     found = {name: find_image(tmp_path, name) for name in ("a", "a.jpg", "B", "c.d", "cat/1", "cat/1.jpeg", "f.jpg")}
     assert {name: path and path.relative_to(tmp_path).as_posix() for name, path in found.items()} == {
-        "a": "a.jpg", "a.jpg": "a.jpg", "B": "B.JPG", "c.d": "c.d.png", "cat/1": "cat/1.jpeg",
-        "cat/1.jpeg": "cat/1.jpeg", "f.jpg": "f.jpg.png",
+        "a": "a.jpg",
+        "a.jpg": "a.jpg",
+        "B": "B.JPG",
+        "c.d": "c.d.png",
+        "cat/1": "cat/1.jpeg",
+        "cat/1.jpeg": "cat/1.jpeg",
+        "f.jpg": "f.jpg.png",
     }
     for name in ("e", "e.txt", "c", "cat", "z", "a.png"):
         assert find_image(tmp_path, name) is None
 
 
-@pytest.mark.parametrize(("file", "name"), [("IMG_6.Jpg", "IMG_6"), ("v.1.jPEG", "v.1"), ("IMG_6.JPG", "IMG_6.jpg"),
-                                            ("a.Png", "a.pNG")])
+@pytest.mark.parametrize(
+    ("file", "name"), [("IMG_6.Jpg", "IMG_6"), ("v.1.jPEG", "v.1"), ("IMG_6.JPG", "IMG_6.jpg"), ("a.Png", "a.pNG")]
+)
 def test_find_image_in_any_case(tmp_path, file, name):
     (tmp_path / file).touch()
     assert find_image(tmp_path, name) == tmp_path / file
@@ -190,8 +196,12 @@ def test_find_image_prefers_what_is_written_plainly(tmp_path):
 @pytest.mark.parametrize(
     ("name", "file", "mask"),
     [
-        ("img 2", "img 2.jpg", "img 2"), ("img 2.jpg", "img 2.jpg", "img 2"), ("img 2.jpg", "img 2.JPG", "img 2"),
-        ("v.1", "v.1.png", "v.1"), ("v.1.png", "v.1.png", "v.1"), ("f.jpg", "f.jpg.png", "f.jpg"),
+        ("img 2", "img 2.jpg", "img 2"),
+        ("img 2.jpg", "img 2.jpg", "img 2"),
+        ("img 2.jpg", "img 2.JPG", "img 2"),
+        ("v.1", "v.1.png", "v.1"),
+        ("v.1.png", "v.1.png", "v.1"),
+        ("f.jpg", "f.jpg.png", "f.jpg"),
         ("cat/1.png", "cat/1.png", "cat/1"),
     ],
 )

@@ -62,8 +62,11 @@ def test_a_table_with_everything_that_can_be_wrong(tmp_path):
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "a.png").touch()
     data = TaggedImages(
-        root=str(tmp_path / "images"), labels=str(tmp_path / "labels.tsv"), classes=("cat", "dog"),
-        val=str(tmp_path / "val.txt"), masks=str(tmp_path / "masks"),
+        root=str(tmp_path / "images"),
+        labels=str(tmp_path / "labels.tsv"),
+        classes=("cat", "dog"),
+        val=str(tmp_path / "val.txt"),
+        masks=str(tmp_path / "masks"),
     )
     report = check_tagged(data)
     assert {problem.text: problem.fatal for problem in report.problems} == {
@@ -128,7 +131,8 @@ def test_what_makes_classes_hard_to_learn(tmp_path):
     assert [note.split(":")[0] for note in notes] == [
         "'Polar_Bear' and 'polar bear' count as different classes",
         "'cafe\u0301' and 'caf\u00e9' count as different classes",
-        "classes with fewer than 20 images, attention will be rough", "every image shows 'dog'",
+        "classes with fewer than 20 images, attention will be rough",
+        "every image shows 'dog'",
     ]
     table.write_text("id\ttags\n" + "1\tdog\n2\t\n3\tdog\n")
     notes = check_tagged(TaggedImages(str(tmp_path / "images"), str(table))).notes

@@ -50,7 +50,9 @@ def test_frames_nobody_needs_go_one_by_one():
     seen = []
     keep = {"v_3": False}
     dataset = ShotDataset(
-        [ITEM], describe=lambda frames: [seen.append(len(alive)) for _ in frames], read=read,
+        [ITEM],
+        describe=lambda frames: [seen.append(len(alive)) for _ in frames],
+        read=read,
         keep=lambda item: keep[item["id"]],
     )
     assert dataset[0]["frames"] is None and max(seen) <= 2

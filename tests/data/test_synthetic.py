@@ -18,7 +18,12 @@ from wsvs.data.synthetic import WorldSettings, make_world
 from wsvs.video.reader import probe, read_frames
 
 SMALL = WorldSettings(
-    images=20, image_sides=(64, 96), clips_per_class=5, video_size=(96, 64), frames=(16, 20), partial_videos=0.4,
+    images=20,
+    image_sides=(64, 96),
+    clips_per_class=5,
+    video_size=(96, 64),
+    frames=(16, 20),
+    partial_videos=0.4,
     irrelevant_videos=0.4,
 )
 
@@ -195,12 +200,20 @@ def test_bad_places(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"classes": ("tiger", "unicorn")}, "classes"), ({"classes": ()}, "classes"),
-        ({"classes": ("tiger", "tiger")}, "classes"), ({"val_share": 1.5}, "val_share"),
-        ({"two_objects": 0.7, "empty_images": 0.4}, "at most 1"), ({"image_area": (0.4, 0.2)}, "image_area"),
-        ({"partial_videos": 0.9, "irrelevant_videos": 0.2}, "at most 1"), ({"frames": (4, 20)}, "frames"),
-        ({"video_size": (127, 96)}, "multiple of 2"), ({"rates": ()}, "rates"), ({"head_size": 0.6}, "head_size"),
-        ({"noise": -1.0}, "noise"), ({"images": 0}, "images"), ({"gap": (0.5, 1.0)}, "gap"),
+        ({"classes": ("tiger", "unicorn")}, "classes"),
+        ({"classes": ()}, "classes"),
+        ({"classes": ("tiger", "tiger")}, "classes"),
+        ({"val_share": 1.5}, "val_share"),
+        ({"two_objects": 0.7, "empty_images": 0.4}, "at most 1"),
+        ({"image_area": (0.4, 0.2)}, "image_area"),
+        ({"partial_videos": 0.9, "irrelevant_videos": 0.2}, "at most 1"),
+        ({"frames": (4, 20)}, "frames"),
+        ({"video_size": (127, 96)}, "multiple of 2"),
+        ({"rates": ()}, "rates"),
+        ({"head_size": 0.6}, "head_size"),
+        ({"noise": -1.0}, "noise"),
+        ({"images": 0}, "images"),
+        ({"gap": (0.5, 1.0)}, "gap"),
     ],
 )
 def test_impossible_settings(tmp_path: Path, change: dict, rule: str) -> None:

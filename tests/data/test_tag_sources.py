@@ -25,9 +25,17 @@ def touch(root: Path, *names: str) -> Path:
 @pytest.mark.parametrize(
     "written",
     [
-        "train2017/a 1.jpg", "./a 1.jpg", "images/train/a 1.jpg", r"C:\Users\me\images\a 1.jpg", "/home/me/a 1.jpg",
-        "/data/upload/3/0a1b2c3d-a 1.jpg", "0a1b2c3d-a 1.jpg", "/data/local-files/?d=images/a%201.jpg",
-        "https://example.org/images/a%201.jpg?size=l", "s3://bucket/images/a 1.jpg", "a 1.jpg",
+        "train2017/a 1.jpg",
+        "./a 1.jpg",
+        "images/train/a 1.jpg",
+        r"C:\Users\me\images\a 1.jpg",
+        "/home/me/a 1.jpg",
+        "/data/upload/3/0a1b2c3d-a 1.jpg",
+        "0a1b2c3d-a 1.jpg",
+        "/data/local-files/?d=images/a%201.jpg",
+        "https://example.org/images/a%201.jpg?size=l",
+        "s3://bucket/images/a 1.jpg",
+        "a 1.jpg",
     ],
 )
 def test_ids_that_were_made_elsewhere_find_their_image(tmp_path, written):
@@ -55,9 +63,18 @@ def test_ids_that_would_become_one_are_refused(tmp_path):
 
 
 def test_folders_of_splits(tmp_path):
-    root = touch(tmp_path, *(f"{split}/{name}/{k}.png" for split, name, k in (
-        ("train", "cat", 1), ("train", "dog", 2), ("valid", "cat", 3), ("test", "dog", 4),
-    )))
+    root = touch(
+        tmp_path,
+        *(
+            f"{split}/{name}/{k}.png"
+            for split, name, k in (
+                ("train", "cat", 1),
+                ("train", "dog", 2),
+                ("valid", "cat", 3),
+                ("test", "dog", 4),
+            )
+        ),
+    )
     data = TaggedImages(str(root))
     assert data.class_list.names == ("cat", "dog")
     assert data.splits == {"train": ["train/cat/1", "train/dog/2"], "val": ["valid/cat/3"]}
@@ -81,7 +98,8 @@ def test_a_class_called_train_and_splits_that_are_not_certain(tmp_path):
 def test_videos_in_folders_of_splits(tmp_path):
     touch(tmp_path, "train/cat/a.mp4", "val/dog/b.mp4")
     assert [(v.id, v.tags, v.short) for v in FolderSource(tmp_path).videos] == [
-        ("train/cat/a", ("cat",), "a"), ("val/dog/b", ("dog",), "b"),
+        ("train/cat/a", ("cat",), "a"),
+        ("val/dog/b", ("dog",), "b"),
     ]
 
 

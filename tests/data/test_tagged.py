@@ -51,15 +51,27 @@ def test_csv_and_json_say_the_same(root):
 
 def test_folders(tmp_path):
     for name in (
-        "cat/1.jpg", "cat/deep/2.PNG", "dog/1.jpg", "dog/1.png", "dog/._1.jpg", ".cache/3.jpg", "dog/notes.txt",
-        "4.jpg", "dog/a.jpg.png", "dog/b 1.2.jpg",
+        "cat/1.jpg",
+        "cat/deep/2.PNG",
+        "dog/1.jpg",
+        "dog/1.png",
+        "dog/._1.jpg",
+        ".cache/3.jpg",
+        "dog/notes.txt",
+        "4.jpg",
+        "dog/a.jpg.png",
+        "dog/b 1.2.jpg",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / name, "JPEG")
     data = TaggedImages(str(tmp_path))
     files = {
-        "cat/1": "cat/1.jpg", "cat/deep/2": "cat/deep/2.PNG", "dog/1": "dog/1.jpg", "dog/1.png": "dog/1.png",
-        "dog/a.jpg": "dog/a.jpg.png", "dog/b 1.2": "dog/b 1.2.jpg",
+        "cat/1": "cat/1.jpg",
+        "cat/deep/2": "cat/deep/2.PNG",
+        "dog/1": "dog/1.jpg",
+        "dog/1.png": "dog/1.png",
+        "dog/a.jpg": "dog/a.jpg.png",
+        "dog/b 1.2": "dog/b 1.2.jpg",
     }
     assert data.tags == {name: (name[:3],) for name in files}
     assert data.class_list.names == ("cat", "dog")

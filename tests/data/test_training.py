@@ -25,8 +25,13 @@ class Numbers(Dataset):
 def data(*, max_epochs=1, max_steps=-1, accumulate=1, rank=0, ranks=1, **more):
     made = TrainingData(Numbers(), Numbers(), **{"batch_size": 2, "workers": 0, "seed": 0, **more})
     made.trainer = SimpleNamespace(
-        max_epochs=max_epochs, max_steps=max_steps, accumulate_grad_batches=accumulate, global_rank=rank,
-        world_size=ranks, current_epoch=0, fit_loop=SimpleNamespace(batch_idx=-1),
+        max_epochs=max_epochs,
+        max_steps=max_steps,
+        accumulate_grad_batches=accumulate,
+        global_rank=rank,
+        world_size=ranks,
+        current_epoch=0,
+        fit_loop=SimpleNamespace(batch_idx=-1),
     )
     return made
 
@@ -39,9 +44,15 @@ def ids(loader):
     ("settings", "batches"),
     [
         ({}, 3),  # a pass, but for the lone last item, which is the next epoch's first
-        ({"accumulate": 3}, 3), ({"accumulate": 2}, 2), ({"accumulate": 8}, 8),  # whole steps, at least one
-        ({"ranks": 2}, 1), ({"batch_size": 20}, 1), ({"max_epochs": 4}, 3), ({"max_steps": 1}, 3),
-        ({"max_epochs": -1, "max_steps": 40}, 40), ({"max_epochs": -1, "max_steps": 4, "accumulate": 3}, 12),
+        ({"accumulate": 3}, 3),
+        ({"accumulate": 2}, 2),
+        ({"accumulate": 8}, 8),  # whole steps, at least one
+        ({"ranks": 2}, 1),
+        ({"batch_size": 20}, 1),
+        ({"max_epochs": 4}, 3),
+        ({"max_steps": 1}, 3),
+        ({"max_epochs": -1, "max_steps": 40}, 40),
+        ({"max_epochs": -1, "max_steps": 4, "accumulate": 3}, 12),
         ({"max_epochs": -1, "max_steps": 4, "accumulate": 3, "ranks": 2}, 12),
     ],
 )
@@ -80,9 +91,7 @@ def test_validation_is_in_order():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ranks_validate_every_item_once_in_as_many_batches(workers):
     """7 items: the second rank's last batch is empty, but there; Lightning puts no other sampler over the loader's."""
-    loaders = [
-        data(rank=rank, ranks=2, batch_size=1, workers=workers).val_dataloader() for rank in (0, 1)
-    ]
+    loaders = [data(rank=rank, ranks=2, batch_size=1, workers=workers).val_dataloader() for rank in (0, 1)]
     first, second = ([batch.get("id") for batch in loader] for loader in loaders)
     assert first == [["0"], ["2"], ["4"], ["6"]] and second == [["1"], ["3"], ["5"], None]
     assert [len(loader) for loader in loaders] == [4, 4]

@@ -56,8 +56,10 @@ def test_fewer_items_than_visits_are_repeated_with_other_crops():
 
 
 def test_a_visit_decides_the_generator():
-    draws = {visit: visited(visit)[1].random() for visit in (*(Visit(k, t, s) for k in (1, 2) for t in (0, 1)
-                                                               for s in (0, 1)), 7)}
+    draws = {
+        visit: visited(visit)[1].random()
+        for visit in (*(Visit(k, t, s) for k in (1, 2) for t in (0, 1) for s in (0, 1)), 7)
+    }
     assert len(set(draws.values())) == 9
     assert visited(Visit(2, 1, 0))[0] == 2 and visited(7)[0] == 7
     assert all(visited(visit)[1].random() == draw for visit, draw in draws.items())

@@ -16,7 +16,12 @@ from wsvs.core.tables import read_ids, read_tags
 from wsvs.data.voc import VOC2012, Expected, VocImages, digest, prepare_voc, read_annotation
 
 TAGS = {  # id: tags; a and b are train, c and d only train_aug, v and w val
-    "a": ("cat",), "b": ("cat", "dog"), "c": ("dog",), "d": ("dog", "person"), "v": ("person",), "w": ("cat",),
+    "a": ("cat",),
+    "b": ("cat", "dog"),
+    "c": ("dog",),
+    "d": ("dog", "person"),
+    "v": ("person",),
+    "w": ("cat",),
 }
 LISTS = {"train": ["a", "b"], "val": ["v", "w"], "train_aug": ["a", "b", "c", "d"]}
 EXPECTED = Expected(
@@ -59,7 +64,11 @@ def test_a_whole_copy_is_prepared(voc):
     assert report.problems == []
     assert len(report.notes) == 1 and "test images not there" in report.notes[0] and "8080" in report.notes[0]
     assert report.counts == {
-        "images": 6, "true masks": 4, "train ids": 2, "val ids": 2, "train_aug ids": 4,
+        "images": 6,
+        "true masks": 4,
+        "train ids": 2,
+        "val ids": 2,
+        "train_aug ids": 4,
     }
     assert report.by_class == {name: {"images of train_aug": n} for name, n in (("cat", 2), ("dog", 3), ("person", 1))}
     assert read_tags(voc / "prepared" / "labels.tsv") == TAGS
@@ -69,8 +78,12 @@ def test_a_whole_copy_is_prepared(voc):
 
 def test_it_serves_as_tagged_images_only_when_prepared(voc):
     made = VocImages(
-        root=str(voc / "JPEGImages"), labels=str(voc / "prepared" / "labels.tsv"), classes=("cat", "dog", "person"),
-        train=str(voc / "prepared" / "train_aug.txt"), folder=str(voc), prepared=str(voc / "prepared"),
+        root=str(voc / "JPEGImages"),
+        labels=str(voc / "prepared" / "labels.tsv"),
+        classes=("cat", "dog", "person"),
+        train=str(voc / "prepared" / "train_aug.txt"),
+        folder=str(voc),
+        prepared=str(voc / "prepared"),
     )
     with pytest.raises(UserError, match="stage=data data=voc12"):
         made.prepare()
@@ -88,7 +101,8 @@ FAULTS = {
     "a wrong checksum": (lambda v: write_list(v, "train", "ac"), "the list train has the right length but other ids"),
     "val in train_aug": (lambda v: write_list(v, "train_aug", "abcv"), "ids of train_aug that are in val (1): v"),
     "train not in train_aug": (
-        lambda v: write_list(v, "train_aug", "acdw"), "ids of train that are not in train_aug (1): b",
+        lambda v: write_list(v, "train_aug", "acdw"),
+        "ids of train that are not in train_aug (1): b",
     ),
     "a missing image": (lambda v: (v / "JPEGImages/c.jpg").unlink(), "files that cannot be read (1): c.jpg"),
     "a truncated image": (lambda v: cut(v / "JPEGImages/d.jpg"), "files that cannot be read (1): d.jpg"),
@@ -139,9 +153,7 @@ def test_faults_are_found_and_nothing_counts_as_prepared(voc, fault):
 def test_shrunk_images_are_only_remarked_on(voc):
     (voc / "Annotations" / "c.xml").write_text(annotation(["dog"], size=(500, 375)))
     report = prepare(voc)
-    assert [problem.text for problem in report.problems] == [
-        "images of another size than in their annotation (1): c"
-    ]
+    assert [problem.text for problem in report.problems] == ["images of another size than in their annotation (1): c"]
     assert report.fatal == [] and (voc / "prepared" / "prepared.json").is_file()
 
 

@@ -20,6 +20,7 @@ def deal(world: int, items=ITEMS, done=(), workers=0):
     sent = []
     modules = []
     for rank in range(world):
+
         def finished(item, rank=rank):
             asked[rank] += 1
             return item["id"] in done

@@ -30,8 +30,13 @@ def net() -> SegmentationNet:
 def make_trainer(tmp_path):
     def make(**more) -> pl.Trainer:
         quiet = {
-            "accelerator": "cpu", "devices": 1, "logger": False, "enable_checkpointing": False,
-            "enable_progress_bar": False, "enable_model_summary": False, "default_root_dir": tmp_path,
+            "accelerator": "cpu",
+            "devices": 1,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "default_root_dir": tmp_path,
         }
         return pl.Trainer(**{**quiet, **more})
 

@@ -20,8 +20,13 @@ def batch(void=True):
         target[:, :, 20:] = 255
     image = rng.integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
     image[:, 0, 8:24, 8:24] = 250
-    return {"id": ["a", "b", "c"], "image": torch.from_numpy(image), "target": torch.from_numpy(target),
-            "class": torch.tensor([0, 1, 1]), "bad": []}
+    return {
+        "id": ["a", "b", "c"],
+        "image": torch.from_numpy(image),
+        "target": torch.from_numpy(target),
+        "class": torch.tensor([0, 1, 1]),
+        "bad": [],
+    }
 
 
 def module_of(config, **more) -> DecoderModule:
@@ -133,8 +138,15 @@ def test_miou_by_hand(config, make_trainer, load, monkeypatch):
     data = []
     for rows in (slice(0, 2), slice(2, 3)):
         shown = marked[:, rows].float()
-        data.append({"id": ["a"], "image": torch.zeros(1), "target": target[:, rows], "bad": [],
-                     "score": torch.stack([torch.zeros_like(shown), shown * 2 - 1], 1)})
+        data.append(
+            {
+                "id": ["a"],
+                "image": torch.zeros(1),
+                "target": target[:, rows],
+                "bad": [],
+                "score": torch.stack([torch.zeros_like(shown), shown * 2 - 1], 1),
+            }
+        )
     module = module_of(config)
     monkeypatch.setattr(module, "score", lambda batch: batch["score"])
     for batches, background in (([*data, {"bad": [("x", "torn")]}], 4 / 6), (data[:1], 3 / 5)):  # each from nothing

@@ -10,16 +10,23 @@ import wsvs.lit.encoder
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
 
-GPU = pytest.param("cuda", marks=[
-    pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA GPU here"),
-])
+GPU = pytest.param(
+    "cuda",
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA GPU here"),
+    ],
+)
 
 
 def batch():
     generator = torch.Generator().manual_seed(0)
     return {
-        "id": ["0", "1", "2", "3"], "image": torch.randint(0, 256, (4, 3, 32, 32), generator=generator).byte(),
-        "y": torch.eye(2).repeat(2, 1), "class": torch.tensor([0, 1, 0, 1]), "bad": [],
+        "id": ["0", "1", "2", "3"],
+        "image": torch.randint(0, 256, (4, 3, 32, 32), generator=generator).byte(),
+        "y": torch.eye(2).repeat(2, 1),
+        "class": torch.tensor([0, 1, 0, 1]),
+        "bad": [],
         "target": torch.randint(0, 2, (4, 32, 32), generator=generator),
         "jitter": 0.7 + 0.6 * torch.rand(4, 3, generator=generator),
     }
@@ -32,6 +39,7 @@ def test_one_step_in_mixed_precision(config, make_trainer, load, monkeypatch, ki
     module = kind(config.asdict(), lr=1e-2)
     seen = []
     for place in (wsvs.lit.encoder, wsvs.lit.decoder):
+
         def pixels(given, *more, plain=place.pixels):
             images = plain(given, *more)
             seen.append((given["image"], given["jitter"], images))

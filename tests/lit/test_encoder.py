@@ -23,8 +23,12 @@ def batch(count=6):
         for kind in {k % 2} | ({0, 1} if k == count - 1 else set()):
             y[k, kind] = 1
             images[k, 2 * kind, :, 16 * kind : 16 * kind + 16] += 200
-    return {"id": [str(k) for k in range(count)], "image": torch.from_numpy(images), "y": torch.from_numpy(y),
-            "bad": []}
+    return {
+        "id": [str(k) for k in range(count)],
+        "image": torch.from_numpy(images),
+        "y": torch.from_numpy(y),
+        "bad": [],
+    }
 
 
 def test_learns_and_its_checkpoint_is_plain_data(config, make_trainer, load, tmp_path):
@@ -102,8 +106,12 @@ def test_map_is_over_all_batches_and_classes_that_occur(config, make_trainer, lo
     rows = iter(logits)
     monkeypatch.setattr(module.net.encoder, "forward", lambda x: torch.from_numpy(next(rows)[None]))
     data = [
-        {"id": [str(k)], "image": torch.zeros(1, 3, 20, 32, dtype=torch.uint8), "bad": [],
-         "y": torch.from_numpy(y[k : k + 1].astype(np.float32))}
+        {
+            "id": [str(k)],
+            "image": torch.zeros(1, 3, 20, 32, dtype=torch.uint8),
+            "bad": [],
+            "y": torch.from_numpy(y[k : k + 1].astype(np.float32)),
+        }
         for k in range(12)
     ]
     (found,) = make_trainer(num_sanity_val_steps=0).validate(
@@ -164,8 +172,10 @@ def test_running_statistics_of_frozen_layers_do_not_move(config, make_trainer, l
     norms = [m for m in module.net.encoder.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
     make_trainer(max_epochs=2, num_sanity_val_steps=1).fit(module, load([batch()] * 2), load([batch()]))
-    moved = [not (torch.equal(norm.running_mean, mean) and torch.equal(norm.running_var, var))
-             for norm, (mean, var) in zip(norms, before, strict=True)]
+    moved = [
+        not (torch.equal(norm.running_mean, mean) and torch.equal(norm.running_var, var))
+        for norm, (mean, var) in zip(norms, before, strict=True)
+    ]
     assert moved == [False] * (8 - moving) + [True] * moving
     assert module.net.encoder.dropout.training  # what learns is in training mode
 

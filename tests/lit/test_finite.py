@@ -229,6 +229,7 @@ def test_a_loss_of_another_rank(monkeypatch):
 @pytest.mark.parametrize("kind", [EncoderModule, DecoderModule])
 def test_a_figure_of_nothing_chooses_no_checkpoint(config, make_trainer, tmp_path, kind):
     """No held-out image shows a class, or no held-out frame has a pixel to score."""
+
     class Nothing(Items):
         def __getitem__(self, visit):
             item = super().__getitem__(visit)
@@ -289,9 +290,11 @@ def test_checkpoints_that_are_not_finite_are_not_loaded(net, config, tmp_path, v
     weight = net.state_dict()["decoder.score.weight"].clone()
     weight.view(-1)[-1] = value
     write(**{name: weight})
-    for read in (load_net, lambda path: wsvs.load(path, method="attention"), lambda path: DecoderModule(
-        config.asdict(), start=str(path)
-    )):
+    for read in (
+        load_net,
+        lambda path: wsvs.load(path, method="attention"),
+        lambda path: DecoderModule(config.asdict(), start=str(path)),
+    ):
         with pytest.raises(UserError) as raised:
             read(path)
         assert raised.value.problem == f"weights of this checkpoint are not finite (nan or inf): {name}"

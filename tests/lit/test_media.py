@@ -21,22 +21,26 @@ def tagged(count):
     """Batches of one image; the second and the last one have both tags."""
     y = torch.tensor([[1.0, 0.0]] * count)
     y[[1, -1], 1] = 1
-    return [
-        {"id": [str(k)], "image": one[None], "y": y[k : k + 1], "bad": []} for k, one in enumerate(images(count))
-    ]
+    return [{"id": [str(k)], "image": one[None], "y": y[k : k + 1], "bad": []} for k, one in enumerate(images(count))]
 
 
 def cropped(count, seed=0):
     target = torch.zeros(count, 32, 32, dtype=torch.long)
     target[:, 8:24, 8:24] = 1
     target[:, :, 28:] = IGNORE
-    return {"id": [str(k) for k in range(count)], "image": images(count, seed), "target": target,
-            "class": torch.arange(count) % 2, "bad": []}
+    return {
+        "id": [str(k) for k in range(count)],
+        "image": images(count, seed),
+        "target": target,
+        "class": torch.arange(count) % 2,
+        "bad": [],
+    }
 
 
 @pytest.fixture
 def shown():
     """Keeps what it is shown."""
+
     class Kept(list):
         def __call__(self, key, pictures, names, step):
             self.append((key, list(pictures), tuple(names), step))
@@ -55,7 +59,8 @@ def test_attention_of_a_validation(config, net, make_trainer, load, shown):
     trainer = make_trainer(max_steps=2, callbacks=[ShowValidation(2, shown)], val_check_interval=1)
     trainer.fit(module, load(batches[:2]), load(batches))
     assert [(key, names, step) for key, _, names, step in shown] == [
-        ("val/attention", ("background", "cat", "dog"), step) for step in (1, 2)  # and none of the sanity check
+        ("val/attention", ("background", "cat", "dog"), step)
+        for step in (1, 2)  # and none of the sanity check
     ]
     for picture, place in zip(shown[-1][1], (0, 2), strict=True):
         image = batches[place]["image"][0]

@@ -10,7 +10,9 @@ import torch
 from wsvs.lit.optim import configure, no_loss
 
 FORMULAS = {
-    "constant": lambda p: 1.0, "cosine": lambda p: (1 + math.cos(math.pi * p)) / 2, "poly": lambda p: (1 - p) ** 0.9,
+    "constant": lambda p: 1.0,
+    "cosine": lambda p: (1 + math.cos(math.pi * p)) / 2,
+    "poly": lambda p: (1 - p) ** 0.9,
 }
 
 

@@ -19,7 +19,8 @@ def shown(path: Path) -> tuple[np.ndarray, list[float], str]:
         frames = list(video.decode(stream))
         return (
             np.stack([frame.to_ndarray(format="rgb24") for frame in frames]),
-            [float(frame.pts * stream.time_base) for frame in frames], stream.codec_context.name,
+            [float(frame.pts * stream.time_base) for frame in frames],
+            stream.codec_context.name,
         )
 
 

@@ -177,13 +177,12 @@ def test_through_a_trainer(net, make_trainer, tmp_path):
     (tmp_path / "b.png").write_bytes(b"")
     items = [
         {"id": "a", "file": str(tmp_path / "a.png"), "classes": [1]},
-        {"id": "b", "file": str(tmp_path / "b.png"), "classes": None}, {"id": "c", "bad": "no file"},
+        {"id": "b", "file": str(tmp_path / "b.png"), "classes": None},
+        {"id": "c", "bad": "no file"},
     ]
     out = tmp_path / "out"
     ledger = Ledger(out)
-    work = WorkModule(
-        items, finished=lambda item: False, dataset=lambda mine: ItemDataset(mine, load_image), workers=0
-    )
+    work = WorkModule(items, finished=lambda item: False, dataset=lambda mine: ItemDataset(mine, load_image), workers=0)
     trainer = make_trainer(callbacks=[PredictionWriter(out, ledger)], use_distributed_sampler=False)
     trainer.predict(PredictorModule(net), work, return_predictions=False)
     assert read_mask(out / "a.png").shape == (20, 30)

@@ -24,10 +24,16 @@ def clock(monkeypatch):
 
 
 def trainer(**more):
-    return SimpleNamespace(**{
-        "is_global_zero": True, "estimated_stepping_batches": 100, "global_step": 0, "num_predict_batches": [10],
-        "progress_bar_metrics": {"train/loss": torch.tensor(0.5)}, **more,
-    })
+    return SimpleNamespace(
+        **{
+            "is_global_zero": True,
+            "estimated_stepping_batches": 100,
+            "global_step": 0,
+            "num_predict_batches": [10],
+            "progress_bar_metrics": {"train/loss": torch.tensor(0.5)},
+            **more,
+        }
+    )
 
 
 def test_lines_of_a_training(clock, caplog, capsys):
@@ -82,7 +88,8 @@ def test_predict_loop_and_unknown_length(clock, caplog):
     clock.time += 60
     progress.on_train_batch_end(trainer(global_step=6, progress_bar_metrics={}), None, None, None, 0)
     assert caplog.messages == [
-        "1 of 10 batches, 1.0 batches/min, 9 min left", "2 of 10 batches, 1.0 batches/min, 8 min left",
+        "1 of 10 batches, 1.0 batches/min, 9 min left",
+        "2 of 10 batches, 1.0 batches/min, 8 min left",
         "6 of ? steps, 6.0 steps/min",
     ]
 
@@ -119,7 +126,10 @@ def test_a_film_with_more_frames_than_its_header_says(clock, caplog):
     clock.time += 2
     progress.on_predict_batch_end(fake, None, None, None, 0)
     assert [message.partition(",")[0] for message in caplog.messages] == [
-        "30 of 100 frames", "60 of 100 frames", "88 of 128 frames", "88 of 128 frames",
+        "30 of 100 frames",
+        "60 of 100 frames",
+        "88 of 128 frames",
+        "88 of 128 frames",
     ]
     assert work.amounts == [60, 40]
 

@@ -20,9 +20,21 @@ from wsvs.video.frame_graph import describe_frames
 from wsvs.video.settings import SegmentSettings
 
 SETTINGS = SegmentSettings(superpixels=30, flow="dis_ultrafast")
-ITEM = {"id": "cat/v_000004", "folder": "cat/v_000004", "classes": ["dog"], "label": 2, "start": 4, "stop": 7,
-        "height": 48, "width": 64, "file": "v.mp4", "total": None, "digits": 6, "fps": 25.0,
-        "overlay": "overlay/cat/v_000004.mp4"}
+ITEM = {
+    "id": "cat/v_000004",
+    "folder": "cat/v_000004",
+    "classes": ["dog"],
+    "label": 2,
+    "start": 4,
+    "stop": 7,
+    "height": 48,
+    "width": 64,
+    "file": "v.mp4",
+    "total": None,
+    "digits": 6,
+    "fps": 25.0,
+    "overlay": "overlay/cat/v_000004.mp4",
+}
 
 
 def frames(count=3):
@@ -80,7 +92,9 @@ def test_settings_refused(net):
 
 def run(net, make_trainer, tmp_path, read, **more):
     work = WorkModule(
-        [ITEM, {**ITEM, "id": "dog/w", "folder": "dog/w"}], finished=lambda item: False, workers=0,
+        [ITEM, {**ITEM, "id": "dog/w", "folder": "dog/w"}],
+        finished=lambda item: False,
+        workers=0,
         dataset=lambda mine: ShotDataset(mine, describe=lambda f: describe_frames(f, SETTINGS), read=read),
     )
     writer = MaskWriter(tmp_path, frames=True, overlay=False)
@@ -198,6 +212,7 @@ def test_ledger_comes_after_the_last_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("shots", [1, 2, 6])
 def test_failing_write_propagates(tmp_path, monkeypatch, shots):
     """At the next shots or at the end, whichever is first; the shot that failed is not called finished."""
+
     def full(path, data):
         raise OSError("no space left")
 

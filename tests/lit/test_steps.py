@@ -29,9 +29,12 @@ class Items(Dataset):
     def __getitem__(self, visit):
         number, rng = visited(visit)
         return {
-            "id": str(number), "image": torch.from_numpy(rng.integers(0, 256, (3, 32, 32), dtype=np.uint8)),
-            "y": torch.tensor([1.0, number % 2]), "target": torch.from_numpy(rng.integers(0, 2, (32, 32))),
-            "class": torch.tensor(number % 2), "jitter": torch.from_numpy(rng.uniform(0.7, 1.3, 3)),
+            "id": str(number),
+            "image": torch.from_numpy(rng.integers(0, 256, (3, 32, 32), dtype=np.uint8)),
+            "y": torch.tensor([1.0, number % 2]),
+            "target": torch.from_numpy(rng.integers(0, 2, (32, 32))),
+            "class": torch.tensor(number % 2),
+            "jitter": torch.from_numpy(rng.uniform(0.7, 1.3, 3)),
         }
 
 
@@ -62,11 +65,21 @@ def trained(config, make_trainer, tmp_path):
             callbacks.append(WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(0.9)))
         if stop:
             callbacks.append(Stop(stop))
-        length = {"max_epochs": 4} if stage == "encoder" else {
-            "max_epochs": -1, "max_steps": 8, "val_check_interval": 4, "check_val_every_n_epoch": None,
-        }
+        length = (
+            {"max_epochs": 4}
+            if stage == "encoder"
+            else {
+                "max_epochs": -1,
+                "max_steps": 8,
+                "val_check_interval": 4,
+                "check_val_every_n_epoch": None,
+            }
+        )
         trainer = make_trainer(
-            **{**length, **more}, accumulate_grad_batches=2, callbacks=callbacks, enable_checkpointing=True,
+            **{**length, **more},
+            accumulate_grad_batches=2,
+            callbacks=callbacks,
+            enable_checkpointing=True,
         )
         data = TrainingData(Items(), Items(), batch_size=2, workers=0, seed=0)
         try:
@@ -115,10 +128,15 @@ def test_dropout_is_that_of_the_step_whatever_else_is_drawn(trained):
     assert same(whole["state_dict"], other["state_dict"])
 
 
-@pytest.mark.parametrize(("stage", "length"), [
-    ("decoder", {"max_steps": 5, "val_check_interval": 4}), ("decoder", {"max_steps": 3, "val_check_interval": 16}),
-    ("decoder", {"max_steps": 4, "val_check_interval": 8}), ("encoder", {"max_epochs": sys.maxsize, "max_steps": 3}),
-])
+@pytest.mark.parametrize(
+    ("stage", "length"),
+    [
+        ("decoder", {"max_steps": 5, "val_check_interval": 4}),
+        ("decoder", {"max_steps": 3, "val_check_interval": 16}),
+        ("decoder", {"max_steps": 4, "val_check_interval": 8}),
+        ("encoder", {"max_epochs": sys.maxsize, "max_steps": 3}),
+    ],
+)
 def test_the_last_step_is_in_the_checkpoint(trained, stage, length):
     """Two batches make a step, and intervals count batches; two steps are a pass over the encoder's images."""
     _, found = trained(stage, **length)
@@ -178,7 +196,10 @@ def test_speed_and_waiting_by_hand(clock):
     """Batches of 1 s, 0.25 s of it waiting, in lines of two steps; a validation of 50 s between them counts nothing."""
     lines, loader = [], SimpleNamespace(asked=0.0, waited=0.25)
     trainer = SimpleNamespace(
-        global_step=0, log_every_n_steps=2, train_dataloader=loader, world_size=1,
+        global_step=0,
+        log_every_n_steps=2,
+        train_dataloader=loader,
+        world_size=1,
         strategy=SimpleNamespace(root_device="cpu", reduce=lambda tensor, reduce_op: tensor),
     )
     module = SimpleNamespace(log=lambda name, value, **how: lines.append((name, value, how.get("reduce_fx", "mean"))))
@@ -198,13 +219,13 @@ def test_speed_and_waiting_by_hand(clock):
             speed.on_train_epoch_end(trainer, module)
             clock.time += 7
     assert lines == [
-        ("train/images_per_second", pytest.approx(6), "sum"), ("train/data_wait", pytest.approx(0.25), "mean"),
-        ("train/images_per_second", pytest.approx(3), "sum"), ("train/data_wait", pytest.approx(0.25), "mean"),
+        ("train/images_per_second", pytest.approx(6), "sum"),
+        ("train/data_wait", pytest.approx(0.25), "mean"),
+        ("train/images_per_second", pytest.approx(3), "sum"),
+        ("train/data_wait", pytest.approx(0.25), "mean"),
     ]
     speed.on_train_end(trainer, module)
-    assert speed.results() == {
-        "train/images_per_second": pytest.approx(24 / 5), "train/data_wait": pytest.approx(0.25)
-    }
+    assert speed.results() == {"train/images_per_second": pytest.approx(24 / 5), "train/data_wait": pytest.approx(0.25)}
     assert speed.seconds == pytest.approx(5)
     taken_up = Throughput()
     taken_up.load_state_dict(speed.state_dict())
@@ -216,7 +237,10 @@ def test_speed_of_a_training_of_two_starts(clock):
     loader, state = SimpleNamespace(asked=0.0, waited=0.5), None
     module = SimpleNamespace(log=lambda *_, **__: None)
     trainer = SimpleNamespace(
-        global_step=0, log_every_n_steps=10, train_dataloader=loader, world_size=2,
+        global_step=0,
+        log_every_n_steps=10,
+        train_dataloader=loader,
+        world_size=2,
         strategy=SimpleNamespace(root_device="cpu", reduce=lambda tensor, reduce_op: 2 * tensor),
     )
     for seconds in (1, 2):

@@ -143,7 +143,9 @@ def test_written_files(folders, tmp_path):
     with (out / "per_class.csv").open() as stream:
         table = list(csv.DictReader(stream))
     assert [(row["class"], float(row["iou"]), row["averaged"]) for row in table] == [
-        ("background", 14 / 22, "True"), ("cat", 0.5, "True"), ("cow", 0.5, "False"),
+        ("background", 14 / 22, "True"),
+        ("cat", 0.5, "True"),
+        ("cow", 0.5, "False"),
     ]
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in paths)  # no temporary file
 
@@ -231,7 +233,9 @@ def test_bad_true_masks_and_two_masks_of_a_frame(tmp_path):
     results = evaluate_video(ours, truth, dict.fromkeys(["a", "b", "c", "d"], "cat"))
     assert results.scores.by_shot() == {"a": 1.0, "c": 1.0}
     assert [item.problem.split(":")[0] for item in results.bad] == [
-        "two masks of frame 0", "mask cannot be read", "no true masks of this video",
+        "two masks of frame 0",
+        "mask cannot be read",
+        "no true masks of this video",
     ]
 
 

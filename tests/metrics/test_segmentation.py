@@ -32,7 +32,12 @@ def test_hand_counted_4x4():
     assert matrix.miou() == pytest.approx((6 / 11 + 3 / 5 + 2 / 5) / 3)
     assert matrix.pixel_accuracy() == 11 / 16
     assert matrix.rows()[1] == {
-        "class": "cat", "label": 1, "iou": 3 / 5, "true_pixels": 4, "predicted_pixels": 4, "correct_pixels": 3,
+        "class": "cat",
+        "label": 1,
+        "iou": 3 / 5,
+        "true_pixels": 4,
+        "predicted_pixels": 4,
+        "correct_pixels": 3,
         "absent": False,
     }
 

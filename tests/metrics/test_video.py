@@ -55,11 +55,17 @@ def test_boundary_f_equals_distances_taken_one_by_one():
 
     def contour(mask: np.ndarray) -> np.ndarray:
         height, width = mask.shape
-        return np.array([
-            (y, x) for y in range(height) for x in range(width)
-            if any(mask[y, x] != mask[min(y + dy, height - 1), min(x + dx, width - 1)]
-                   for dy, dx in ((0, 1), (1, 0), (1, 1)))
-        ])
+        return np.array(
+            [
+                (y, x)
+                for y in range(height)
+                for x in range(width)
+                if any(
+                    mask[y, x] != mask[min(y + dy, height - 1), min(x + dx, width - 1)]
+                    for dy, dx in ((0, 1), (1, 0), (1, 1))
+                )
+            ]
+        )
 
     ours, true = contour(prediction), contour(truth)
     distance = np.sqrt(((ours[:, None] - true[None]) ** 2).sum(-1))

@@ -17,7 +17,11 @@ class Pyramid(nn.Module):
     """A strided convolution and a norm a level, stages_0 for stages.0; feature_info as timm has it."""
 
     def __init__(
-        self, out_indices: tuple[int, ...], size: int | None = None, output_stride: int = 32, last: int = 3,
+        self,
+        out_indices: tuple[int, ...],
+        size: int | None = None,
+        output_stride: int = 32,
+        last: int = 3,
     ) -> None:
         super().__init__()
         self.size = size
@@ -30,7 +34,8 @@ class Pyramid(nn.Module):
             inputs = outputs
         strides = [min(stride, output_stride) for stride in CHANNELS]
         self.feature_info = SimpleNamespace(
-            out_indices=out_indices, reduction=lambda: [strides[index] for index in out_indices],
+            out_indices=out_indices,
+            reduction=lambda: [strides[index] for index in out_indices],
             channels=lambda: [list(CHANNELS.values())[index] for index in out_indices],
         )
         self.pretrained_cfg = {"mean": (0.5, 0.25, 0.125), "std": (0.5, 0.25, 0.5)}
@@ -62,7 +67,13 @@ class Tokens(nn.Module):
         self.pretrained_cfg = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
     def forward_intermediates(
-        self, x: torch.Tensor, *, indices: list[int], norm: bool, output_fmt: str, intermediates_only: bool,
+        self,
+        x: torch.Tensor,
+        *,
+        indices: list[int],
+        norm: bool,
+        output_fmt: str,
+        intermediates_only: bool,
     ) -> list[torch.Tensor]:
         assert norm and intermediates_only and output_fmt == "NCHW"
         assert all(side % self.patch_embed.patch_size[0] == 0 for side in x.shape[-2:])
@@ -88,15 +99,25 @@ class FakeTimm(ModuleType):
         return list(self.names)
 
     def create_model(
-        self, name: str, *, features_only: bool = False, pretrained: bool, out_indices: Any = (0, 1, 2, 3, 4),
-        output_stride: int = 32, dynamic_img_size: bool = False, num_classes: int = 1000,
+        self,
+        name: str,
+        *,
+        features_only: bool = False,
+        pretrained: bool,
+        out_indices: Any = (0, 1, 2, 3, 4),
+        output_stride: int = 32,
+        dynamic_img_size: bool = False,
+        num_classes: int = 1000,
     ) -> nn.Module:
         if name == "headless":
             raise RuntimeError("features_only not implemented for this")
         if name in ("plain", "coarse", "fixed"):
             if features_only:
-                info = {"out_indices": range(4), "reduction": lambda: [32 if name == "coarse" else 14] * 4,
-                        "channels": lambda: [5] * 4}
+                info = {
+                    "out_indices": range(4),
+                    "reduction": lambda: [32 if name == "coarse" else 14] * 4,
+                    "channels": lambda: [5] * 4,
+                }
                 return SimpleNamespace(feature_info=SimpleNamespace(**info))
             if name == "fixed" and dynamic_img_size:
                 raise TypeError("unexpected keyword argument 'dynamic_img_size'")

@@ -200,8 +200,13 @@ def test_checkpoint_is_plain_data_and_builds_the_same_net(tmp_path):
     image = torch.rand(3, 64, 64)
     assert again.config == net.config
     torch.testing.assert_close(again.probabilities(image, [1])[1], net.probabilities(image, [1])[1])
-    torch.save({"hyper_parameters": {"net": net.config.asdict()},
-                "state_dict": {k: v for k, v in state.items() if "decoder" not in k}}, path)
+    torch.save(
+        {
+            "hyper_parameters": {"net": net.config.asdict()},
+            "state_dict": {k: v for k, v in state.items() if "decoder" not in k},
+        },
+        path,
+    )
     assert load_net(path).decoder is None
     with pytest.raises(UserError, match="encoder only"):
         load_net(path, need_decoder=True)

@@ -39,7 +39,10 @@ def test_vgg16_has_the_published_sizes():
         assert encoder.features(x).shape == (1, 1024, 20, 20)
         assert encoder(x).shape == (1, 20)
     assert [tuple(pool.switches.shape[1:]) for pool in trunk.pools] == [
-        (64, 160, 160), (128, 80, 80), (256, 40, 40), (512, 20, 20)
+        (64, 160, 160),
+        (128, 80, 80),
+        (256, 40, 40),
+        (512, 20, 20),
     ]
 
 
@@ -93,9 +96,7 @@ def test_frozen_layers_do_not_learn():
         assert encoder.conv6.weight.requires_grad
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"hidden": -1}, {"dropout": 1.0}, {"trainable": "some"}, {"backbone": "vgg17"}]
-)
+@pytest.mark.parametrize("wrong", [{"hidden": -1}, {"dropout": 1.0}, {"trainable": "some"}, {"backbone": "vgg17"}])
 def test_encoder_refuses_bad_settings(wrong: dict):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Encoder(**({"backbone": "vgg_small", "classes": ["a"]} | wrong))

@@ -16,8 +16,9 @@ def resnet(blocks: tuple[int, ...], bottleneck: bool, classes: int) -> dict[str,
     state = {"conv1.weight": torch.empty(64, 3, 7, 7)}
 
     def norm(name: str, channels: int) -> None:
-        state.update({f"{name}.{part}": torch.empty(channels) for part in (
-            "weight", "bias", "running_mean", "running_var")})
+        state.update(
+            {f"{name}.{part}": torch.empty(channels) for part in ("weight", "bias", "running_mean", "running_var")}
+        )
         state[f"{name}.num_batches_tracked"] = torch.tensor(0)
 
     norm("bn1", 64)
@@ -42,8 +43,12 @@ def resnet(blocks: tuple[int, ...], bottleneck: bool, classes: int) -> dict[str,
 
 @pytest.mark.parametrize(
     ("name", "blocks", "bottleneck"),
-    [("resnet18", (2, 2, 2, 2), False), ("resnet34", (3, 4, 6, 3), False), ("resnet50", (3, 4, 6, 3), True),
-     ("resnet101", (3, 4, 23, 3), True)],
+    [
+        ("resnet18", (2, 2, 2, 2), False),
+        ("resnet34", (3, 4, 6, 3), False),
+        ("resnet50", (3, 4, 6, 3), True),
+        ("resnet101", (3, 4, 23, 3), True),
+    ],
 )
 @pytest.mark.parametrize("classes", [1000, 7])
 def test_a_network_of_timm_is_told_by_its_tensors(name, blocks, bottleneck, classes):

@@ -61,11 +61,13 @@ def test_sizes():
     blocks = sum(
         first * width + 9 * width**2 + 4 * width**2 + (4 * width * inputs if block == 0 else 0)
         for inputs, width, count in ((64, 64, 3), (256, 128, 4), (512, 256, 6))
-        for block in range(count) for first in ([inputs] if block == 0 else [4 * width])
+        for block in range(count)
+        for first in ([inputs] if block == 0 else [4 * width])
     )
     norms = 2 * (3 + 64 + 1024) + 2 * sum(
         (inputs if block == 0 else 4 * width) + 2 * width
-        for inputs, width, count in ((64, 64, 3), (256, 128, 4), (512, 256, 6)) for block in range(count)
+        for inputs, width, count in ((64, 64, 3), (256, 128, 4), (512, 256, 6))
+        for block in range(count)
     )
     assert sum(p.numel() for p in backbone.parameters()) == 3 * 64 * 49 + blocks + norms == 8_539_846
     with torch.no_grad():

@@ -45,8 +45,12 @@ def test_checkpoints_from_before_end_at_stride_16(fake, tmp_path):
     """Their state and their description, as the code of that time wrote them."""
     torch.manual_seed(0)
     trunk = Pyramid((0, 1, 2, 3))
-    head = {"conv6.weight": torch.randn(7, 10, 3, 3), "conv6.bias": torch.randn(7),
-            "fc.weight": torch.randn(2, 7), "fc.bias": torch.randn(2)}
+    head = {
+        "conv6.weight": torch.randn(7, 10, 3, 3),
+        "conv6.bias": torch.randn(7),
+        "fc.weight": torch.randn(2, 7),
+        "fc.bias": torch.randn(2),
+    }
     mean, std, own_mean, own_std = (
         torch.tensor(values).view(1, 3, 1, 1)
         for values in (IMAGENET_MEAN, IMAGENET_STD, trunk.pretrained_cfg["mean"], trunk.pretrained_cfg["std"])
@@ -54,9 +58,19 @@ def test_checkpoints_from_before_end_at_stride_16(fake, tmp_path):
     scale, shift = std / own_std, (mean - own_mean) / own_std
     state = {f"backbone.net.{key}": value for key, value in trunk.state_dict().items()}
     state |= {"backbone.scale": scale, "backbone.shift": shift, **head}
-    net = {"backbone": "timm/pyramid", "classes": ["a", "b"], "image_size": 64, "scales": [1.0], "hidden": 7,
-           "dropout": 0.5, "trainable": "all", "batch_norm": True, "guidance": "features", "decoder_width": 0.25,
-           "class_thresholds": []}
+    net = {
+        "backbone": "timm/pyramid",
+        "classes": ["a", "b"],
+        "image_size": 64,
+        "scales": [1.0],
+        "hidden": 7,
+        "dropout": 0.5,
+        "trainable": "all",
+        "batch_norm": True,
+        "guidance": "features",
+        "decoder_width": 0.25,
+        "class_thresholds": [],
+    }
     checkpoint = {"hyper_parameters": {"net": net}, "state_dict": {f"net.encoder.{k}": v for k, v in state.items()}}
     torch.save(checkpoint, tmp_path / "old.ckpt")
     read = load_net(tmp_path / "old.ckpt")
@@ -101,7 +115,8 @@ def test_images_enter_in_its_own_normalisation(fake):
 
 
 @pytest.mark.parametrize(
-    ("trainable", "expected"), [("none", ()), ("last", "4"), ("all", "01234")],
+    ("trainable", "expected"),
+    [("none", ()), ("last", "4"), ("all", "01234")],
 )
 def test_what_learns(fake, trainable, expected):
     backbone = build_backbone("timm/pyramid")
@@ -119,7 +134,8 @@ def test_weights_of_the_whole_network_from_a_file(fake, tmp_path):
     assert all(norms(backbone.train()))  # nothing loaded: they gather their own statistics
     state = {
         key.removeprefix("net.").replace("stages_", "stages."): torch.full_like(value, 0.25)
-        for key, value in backbone.state_dict().items() if key.startswith("net.")
+        for key, value in backbone.state_dict().items()
+        if key.startswith("net.")
     }
     torch.save({**state, "head.weight": torch.zeros(2)}, tmp_path / "w.pth")
     scale = backbone.scale.clone()
@@ -186,8 +202,14 @@ def test_timm_missing_or_broken(monkeypatch, tmp_path, error, remedy):
 def learn_one_step(name: str, tmp_path, weights: str | None = None) -> SegmentationNet:
     """An encoder and a decoder take one step each; the checkpoint is read back."""
     config = NetConfig(
-        backbone=name, classes=("a", "b"), image_size=64, scales=(1.0,), hidden=32, dropout=0.0,
-        guidance="features", decoder_width=0.25,
+        backbone=name,
+        classes=("a", "b"),
+        image_size=64,
+        scales=(1.0,),
+        hidden=32,
+        dropout=0.0,
+        guidance="features",
+        decoder_width=0.25,
     )
     torch.manual_seed(0)
     encoder = config.build_encoder(weights)
@@ -242,8 +264,9 @@ def test_real_networks(name, ours, tmp_path):
     x = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         expected = timm.create_model(name, features_only=True).eval()
-        expected.load_state_dict({key.removeprefix("net."): value for key, value in backbone.state_dict().items()
-                                  if key.startswith("net.")})
+        expected.load_state_dict(
+            {key.removeprefix("net."): value for key, value in backbone.state_dict().items() if key.startswith("net.")}
+        )
         *levels, deepest = expected(x * backbone.scale + backbone.shift)
         found = backbone(x, with_pools=True)
     torch.testing.assert_close(found.map[..., ::2, ::2], deepest, rtol=1e-3, atol=1e-4)
@@ -252,9 +275,7 @@ def test_real_networks(name, ours, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "patch"), [("vit_tiny_patch16_224", 16), ("vit_small_patch14_reg4_dinov2", 14)]
-)
+@pytest.mark.parametrize(("name", "patch"), [("vit_tiny_patch16_224", 16), ("vit_small_patch14_reg4_dinov2", 14)])
 def test_real_vits_at_sizes_they_were_not_trained_at(name, patch, tmp_path):
     timm = real_timm()
     torch.manual_seed(0)
@@ -278,8 +299,6 @@ def test_real_vits_at_sizes_they_were_not_trained_at(name, patch, tmp_path):
     with torch.no_grad():
         found = backbone(x, with_pools=True)
         expected = sized.forward_features(x * backbone.scale + backbone.shift)[:, sized.num_prefix_tokens :]
-    torch.testing.assert_close(
-        found.map, expected.transpose(1, 2).reshape(1, -1, rows, columns), rtol=1e-3, atol=1e-4
-    )
+    torch.testing.assert_close(found.map, expected.transpose(1, 2).reshape(1, -1, rows, columns), rtol=1e-3, atol=1e-4)
     assert found.pools[-1].before.shape[-2:] == (2 * rows, 2 * columns)
     learn_one_step(f"timm/{name}", tmp_path, str(tmp_path / "w.pth"))

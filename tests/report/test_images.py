@@ -52,7 +52,8 @@ def test_an_image_of_background_alone_has_no_iou():
 def test_masks_of_another_shape_say_nothing():
     mask, other = np.ones((2, 2), np.uint8), np.ones((2, 3), np.uint8)
     assert figures(mask, NAMES, {}, other, Truth(Path("t"), NAMES, None), other) == (
-        Figures(1.0), {"cat": Figures(1.0)}
+        Figures(1.0),
+        {"cat": Figures(1.0)},
     )
 
 

@@ -47,17 +47,35 @@ def test_names_are_text_wherever_they_stand(tmp_path):
     name = "<i>[\"a\"]</i> & 'b' \u0642\u0637\u0629 </script>"
     item = Item("shot", name, classes={name: Figures(area=1.0)}, thumbnail="data:,")
     parsed = parse(
-        tmp_path, name=name, notes=[name], flow=[Count("videos", "found", 1, {name: 1})],
-        evaluations=[scored([["class", "iou"], [name, "0.5"]], label=name, scored=name, results={name: 0.5},
-                            confusion=[["", name], [name, "1"]])],
-        items=[item], in_all={"shot": 1}, colours={name: "#800000"},
-        curves={"encoder": {name: [(0.0, 1.0)]}}, stages=[StageRun("encoder", name, 1, name, name, {name: name}, name)],
+        tmp_path,
+        name=name,
+        notes=[name],
+        flow=[Count("videos", "found", 1, {name: 1})],
+        evaluations=[
+            scored(
+                [["class", "iou"], [name, "0.5"]],
+                label=name,
+                scored=name,
+                results={name: 0.5},
+                confusion=[["", name], [name, "1"]],
+            )
+        ],
+        items=[item],
+        in_all={"shot": 1},
+        colours={name: "#800000"},
+        curves={"encoder": {name: [(0.0, 1.0)]}},
+        stages=[StageRun("encoder", name, 1, name, name, {name: name}, name)],
     )
     assert not [tag for tag, _ in parsed.tags if tag == "i"] and sum(tag == "script" for tag, _ in parsed.tags) == 3
     assert parsed.notes == [name] and list(parsed.data["colours"]) == [name] and parsed.items[0]["name"] == name
     for row in (
-        ["unit", "step", "all", name], [name, "0.500"], [name, "100.0"], [name, name, f"{name} 0.500"],
-        ["encoder", name], ["encoder", "1.0", name, name], [name, name],
+        ["unit", "step", "all", name],
+        [name, "0.500"],
+        [name, "100.0"],
+        [name, name, f"{name} 0.500"],
+        ["encoder", name],
+        ["encoder", "1.0", name, name],
+        [name, name],
     ):
         assert row in parsed.rows, row
 
@@ -65,16 +83,24 @@ def test_names_are_text_wherever_they_stand(tmp_path):
 def test_classes_that_never_occur_are_folded(tmp_path):
     """cat is in the truth, dog is predicted, cow is neither; of the flow nothing is a cow either."""
     confusion = [
-        ["", "background", "cat", "cow", "dog"], ["background", "8", "0", "0", "2"], ["cat", "1", "1", "0", "0"],
-        ["cow", "0", "0", "0", "0"], ["dog", "0", "0", "0", "0"],
+        ["", "background", "cat", "cow", "dog"],
+        ["background", "8", "0", "0", "2"],
+        ["cat", "1", "1", "0", "0"],
+        ["cow", "0", "0", "0", "0"],
+        ["dog", "0", "0", "0", "0"],
     ]
     per_class = [["class", "iou"], ["background", "0.9"], ["cat", "0.5"], ["cow", "nan"], ["dog", "0"]]
     flow = [Count("videos", "found", 3, {"cat": 1, "cow": 0}), Count("videos", "downloaded", 1, {"dog": 1})]
     parsed = parse(tmp_path, flow=flow, evaluations=[scored(per_class, confusion=confusion)])
     for row in (
-        ["unit", "step", "all", "cat", "dog"], ["videos", "found", "3", "1", "0"], ["dog", "0.000"],
-        ["videos", "downloaded", "1", "0", "1"], ["true, in % \u2192 predicted", "background", "cat", "dog"],
-        ["background", "80.0", "0.0", "20.0"], ["cat", "50.0", "50.0", "0.0"], ["dog", "0.0", "0.0", "0.0"],
+        ["unit", "step", "all", "cat", "dog"],
+        ["videos", "found", "3", "1", "0"],
+        ["dog", "0.000"],
+        ["videos", "downloaded", "1", "0", "1"],
+        ["true, in % \u2192 predicted", "background", "cat", "dog"],
+        ["background", "80.0", "0.0", "20.0"],
+        ["cat", "50.0", "50.0", "0.0"],
+        ["dog", "0.0", "0.0", "0.0"],
     ):
         assert row in parsed.rows, row
     assert not any("cow" in row for row in parsed.rows)

@@ -37,11 +37,31 @@ def real(tmp_path) -> Path:
     make_film(tmp_path / "over.mp4", 10, size=(64, 48))
     found, shown = Figures(0.5, 0.9, 1.0), thumbnail()
     items = [
-        Item("image", "a", found, {"cat": found}, "image.png", None, "now.png", "before.png", thumbnail=shown,
-             attention=shown),
+        Item(
+            "image",
+            "a",
+            found,
+            {"cat": found},
+            "image.png",
+            None,
+            "now.png",
+            "before.png",
+            thumbnail=shown,
+            attention=shown,
+        ),
         Item("image", "gone", found, {}, "gone.tif", None, "gone.png", thumbnail=shown),
-        Item("shot", "s", Figures(), {"cat": Figures()}, "clip.mp4", (0.25, 0.75), overlay="over.mp4", frames=10,
-             thumbnail=shown, attention=shown),
+        Item(
+            "shot",
+            "s",
+            Figures(),
+            {"cat": Figures()},
+            "clip.mp4",
+            (0.25, 0.75),
+            overlay="over.mp4",
+            frames=10,
+            thumbnail=shown,
+            attention=shown,
+        ),
     ]
     path = tmp_path / "report.html"
     path.write_text(page(Report("n", "today", items=items, in_all=Counter(one.kind for one in items))))

@@ -57,20 +57,41 @@ class Retrieval:
         return Web(waits, timeout=timeout, format=format)
 
     def crawl(
-        self, urls: dict[str, list[str]], *, web: Web | None = None, budget: Budget | None = None,
-        choice: Choice | None = None, keep_videos: bool = False, max_size: float = 2e6, max_duration: float = 600,
-        max_thumbnail: float = 1e6, per_list: int = 50, streak: int | None = 5, retry: Sequence[str] = (),
+        self,
+        urls: dict[str, list[str]],
+        *,
+        web: Web | None = None,
+        budget: Budget | None = None,
+        choice: Choice | None = None,
+        keep_videos: bool = False,
+        max_size: float = 2e6,
+        max_duration: float = 600,
+        max_thumbnail: float = 1e6,
+        per_list: int = 50,
+        streak: int | None = 5,
+        retry: Sequence[str] = (),
     ) -> Crawl:
         """{class: urls} -> a retrieval that has not begun."""
         lines = [f"{url}\t{name}" for name, listed in urls.items() for url in listed]
         (self.folder / "urls.tsv").write_text("url\tclass\n" + "\n".join(lines) + "\n")
         source = UrlSource(
-            web or self.web(), file=self.folder / "urls.tsv", max_duration=max_duration, max_size=max_size,
-            max_thumbnail=max_thumbnail, per_list=per_list,
+            web or self.web(),
+            file=self.folder / "urls.tsv",
+            max_duration=max_duration,
+            max_size=max_size,
+            max_thumbnail=max_thumbnail,
+            per_list=per_list,
         )
         return Crawl(
-            source, list(urls), self.out, TOOLS, choice or Choice(max_duration=max_duration), budget or Budget(),
-            keep_videos=keep_videos, streak=streak, retry=retry,
+            source,
+            list(urls),
+            self.out,
+            TOOLS,
+            choice or Choice(max_duration=max_duration),
+            budget or Budget(),
+            keep_videos=keep_videos,
+            streak=streak,
+            retry=retry,
         )
 
     def one(self, url: str, **how: Any) -> Row:

@@ -38,8 +38,15 @@ def picture(number: int, red: float, size: tuple[int, int] = (96, 64)) -> np.nda
 
 
 def film(
-    path: Path, codec: str = "h264", *, frames: int = 90, gop: int = 30, red: Callable[[int], float] = lambda _: 0.5,
-    size: tuple[int, int] = (96, 64), options: Mapping[str, str] | None = None, rotate: int = 0,
+    path: Path,
+    codec: str = "h264",
+    *,
+    frames: int = 90,
+    gop: int = 30,
+    red: Callable[[int], float] = lambda _: 0.5,
+    size: tuple[int, int] = (96, 64),
+    options: Mapping[str, str] | None = None,
+    rotate: int = 0,
 ) -> Path:
     """Encode `frames` pictures at 25 a second, a key frame every `gop`."""
     encoder, own, _ = CODECS[codec]

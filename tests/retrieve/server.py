@@ -67,9 +67,13 @@ class Site:
 
     def page(self, name: str, media: bytes | Handler, thumbnail: bytes | Handler | None = None, **facts: Any) -> str:
         """A page with one video, described in JSON-LD as sites do: /<name>, /<name>.mp4 and /<name>.png."""
-        video = {"@context": "https://schema.org", "@type": "VideoObject", "name": name, "contentUrl": self.add(
-            f"/{name}.mp4", file(media) if isinstance(media, bytes) else media
-        ), **facts}
+        video = {
+            "@context": "https://schema.org",
+            "@type": "VideoObject",
+            "name": name,
+            "contentUrl": self.add(f"/{name}.mp4", file(media) if isinstance(media, bytes) else media),
+            **facts,
+        }
         if thumbnail is not None:
             picture = file(thumbnail, kind="image/png") if isinstance(thumbnail, bytes) else thumbnail
             video["thumbnailUrl"] = self.add(f"/{name}.png", picture)
@@ -78,7 +82,12 @@ class Site:
         return self.add(f"/{name}", file(html.encode(), kind="text/html"))
 
     def stream(
-        self, name: str, pieces: Sequence[bytes | Handler], *, end: str = "#EXT-X-ENDLIST", key: str = "",
+        self,
+        name: str,
+        pieces: Sequence[bytes | Handler],
+        *,
+        end: str = "#EXT-X-ENDLIST",
+        key: str = "",
         seconds: float = 1.0,
     ) -> str:
         """A video in segments (HLS): /<name>.m3u8 and /<name>/<number>.ts."""

@@ -36,16 +36,23 @@ def pages(site: Site, content: bytes, names: str, picture: bytes = RED) -> list[
 
 def test_every_candidate_has_its_line(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
     cats = [*pages(site, red_film, "a b"), site.page("pale", red_film, thumbnail(0.5))]
-    cats += [site.add("/gone", status(404)), site.page("dull", film(
-        retrieval.folder / "dull.mp4", frames=60, red=lambda _: 0.3).read_bytes(), RED)]
+    cats += [
+        site.add("/gone", status(404)),
+        site.page("dull", film(retrieval.folder / "dull.mp4", frames=60, red=lambda _: 0.3).read_bytes(), RED),
+    ]
     rows = retrieval.crawl({"cat": cats, "dog": pages(site, red_film, "c")}).fetch()
     assert [json.loads(line) for line in (retrieval.out / "manifest.jsonl").read_text().splitlines()] == rows
     assert [(row["class"], row["rank"], row["url"]) for row in rows] == [
-        *(("cat", rank, url) for rank, url in enumerate(cats, 1)), ("dog", 1, site.url + "/c"),
+        *(("cat", rank, url) for rank, url in enumerate(cats, 1)),
+        ("dog", 1, site.url + "/c"),
     ]
     assert [row["status"].partition(" (")[0] for row in rows] == [
-        "retrieved", "retrieved", "skipped: thumbnail not above 0.8", "failed: HTTP error 404",
-        "skipped: no key frame above 0.8", "retrieved",
+        "retrieved",
+        "retrieved",
+        "skipped: thumbnail not above 0.8",
+        "failed: HTTP error 404",
+        "skipped: no key frame above 0.8",
+        "retrieved",
     ]
     dull = rows[4]["key_frames"]
     assert [(key["time"], key["chosen"]) for key in dull] == [(0.0, False), (1.2, False)]
@@ -54,10 +61,20 @@ def test_every_candidate_has_its_line(retrieval: Retrieval, site: Site, red_film
     tallies = {name: one.asdict() for name, one in tally(rows, ["cat", "dog"]).items()}
     size = len(another(red_film, "a"))
     assert tallies["cat"] == {
-        "found": 5, "thumbnails_passed": 3, "downloaded": 3, "key_frames_passed": 6, "retrieved": 2, "clips": 4,
-        "frames": 2 * (131 + 80), "bytes": 2 * size + (retrieval.folder / "dull.mp4").stat().st_size,
-        "lost": {"skipped: thumbnail not above 0.8": 1, "failed: HTTP error 404": 1,
-                 "skipped: no key frame above 0.8": 1}, "failures": {"gone": 1},
+        "found": 5,
+        "thumbnails_passed": 3,
+        "downloaded": 3,
+        "key_frames_passed": 6,
+        "retrieved": 2,
+        "clips": 4,
+        "frames": 2 * (131 + 80),
+        "bytes": 2 * size + (retrieval.folder / "dull.mp4").stat().st_size,
+        "lost": {
+            "skipped: thumbnail not above 0.8": 1,
+            "failed: HTTP error 404": 1,
+            "skipped: no key frame above 0.8": 1,
+        },
+        "failures": {"gone": 1},
     }
     assert tallies["all"]["found"] == 6 and tallies["all"]["clips"] == 6
 
@@ -195,7 +212,9 @@ def test_local_videos_go_the_same_way(tmp_path: Path, red_film: bytes) -> None:
     source = LocalSource(FolderSource(tmp_path / "in"), classes)
     rows = Crawl(source, classes.names, tmp_path / "out", TOOLS, Choice(), Budget()).fetch()
     assert [(row["video"], row["class"], row["status"]) for row in rows] == [
-        ("cat/tom", "cat", "retrieved"), ("dog/bad", "dog", rows[1]["status"]), ("dog/rex", "dog", "retrieved"),
+        ("cat/tom", "cat", "retrieved"),
+        ("dog/bad", "dog", rows[1]["status"]),
+        ("dog/rex", "dog", "retrieved"),
         ("bird/no", None, "skipped: no class among its tags (bird)"),
     ]
     assert rows[1]["status"].startswith("failed: not a video")
@@ -212,8 +231,7 @@ def test_best_and_spread() -> None:
 
 def test_a_score_of_float32_at_the_threshold(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
     crawl = retrieval.crawl({"cat": pages(site, red_film, "a")})
-    crawl.tools = replace(TOOLS, score=lambda images, _: np.full(len(images), 0.8, np.float32)
-    )
+    crawl.tools = replace(TOOLS, score=lambda images, _: np.full(len(images), 0.8, np.float32))
     assert crawl.fetch()[0]["status"] == "skipped: thumbnail not above 0.8 (0.8)"
 
 
@@ -224,10 +242,14 @@ def test_settings_refused() -> None:
         Budget(max_videos=-1)
 
 
-@pytest.mark.parametrize(("text", "problem"), [
-    ("url\tclass\nfile:///etc/passwd\tcat\n", "not a web address"), ("url\tclass\n", "lists no video"),
-    ("address\tclass\n", "url"),
-])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("url\tclass\nfile:///etc/passwd\tcat\n", "not a web address"),
+        ("url\tclass\n", "lists no video"),
+        ("address\tclass\n", "url"),
+    ],
+)
 def test_a_bad_list_of_addresses(retrieval: Retrieval, tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "urls.tsv").write_text(text)
     with pytest.raises(UserError, match=problem):
@@ -235,20 +257,37 @@ def test_a_bad_list_of_addresses(retrieval: Retrieval, tmp_path: Path, text: str
 
 
 def test_which_addresses_ask_youtube(retrieval: Retrieval, tmp_path: Path) -> None:
-    for url, expected in (("https://www.youtube.com/watch?v=x", True), ("https://youtu.be/x", True),
-                          ("https://notyoutube.com/x", False), ("http://h/youtube.com", False)):
+    for url, expected in (
+        ("https://www.youtube.com/watch?v=x", True),
+        ("https://youtu.be/x", True),
+        ("https://notyoutube.com/x", False),
+        ("http://h/youtube.com", False),
+    ):
         (tmp_path / "urls.tsv").write_text(f"url\tclass\n{url}\tcat\n")
         source = UrlSource(retrieval.web(), file=tmp_path / "urls.tsv", max_duration=1, max_size=1)
         assert source.asks_youtube() is expected, url
 
 
 def test_titles_name_no_file(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
-    row: Row = retrieval.one(site.page("a", red_film, RED) and site.add("/b", file(
-        b'<html><head><script type="application/ld+json">' + json.dumps({
-            "@context": "https://schema.org", "@type": "VideoObject", "name": "../../etc/x; rm -rf $HOME\n",
-            "contentUrl": site.url + "/a.mp4",
-        }).encode() + b"</script></head></html>", kind="text/html",
-    )))
+    row: Row = retrieval.one(
+        site.page("a", red_film, RED)
+        and site.add(
+            "/b",
+            file(
+                b'<html><head><script type="application/ld+json">'
+                + json.dumps(
+                    {
+                        "@context": "https://schema.org",
+                        "@type": "VideoObject",
+                        "name": "../../etc/x; rm -rf $HOME\n",
+                        "contentUrl": site.url + "/a.mp4",
+                    }
+                ).encode()
+                + b"</script></head></html>",
+                kind="text/html",
+            ),
+        )
+    )
     assert row["status"] == "retrieved" and "rm -rf" in row["title"] and "\n" not in row["title"]
     names = [path.name for path in retrieval.folder.rglob("*")]
     assert not [name for name in names if "rm" in name or "etc" in name]

@@ -87,25 +87,46 @@ def bug(ie: InfoExtractor) -> None:
     raise ExtractorError("Unable to extract video data")
 
 
-@pytest.mark.parametrize(("raises", "kind", "reason"), [
-    (login, "account", "needs an account: login"),
-    (geo, "region", "blocked in this country"),
-    (expected("Private video. Sign in if you've been granted access to this video"), "account",
-     "needs an account: private"),
-    (expected("Join this channel to get access to members-only content like this video"), "account",
-     "needs an account: members only"),
-    (expected("Sign in to confirm your age. This video may be inappropriate for some users."), "account",
-     "needs an account: age limit"),
-    (expected("This video requires payment to watch"), "account", "needs an account: paid"),
-    (expected("Password protected video, use --video-password <password>"), "account", "needs an account: password"),
-    (expected("Video unavailable. This video has been removed by the uploader"), "gone", "gone"),
-    (expected("This video is no longer available because the account has been terminated"), "gone", "gone"),
-    (expected("Video unavailable. This content isn't available, try again later"), "later", "the site says: later"),
-    (expected("You have exceeded the rate limit. Try again later"), "later", "the site says: later"),
-    (bug, "later", "cannot be had"),
-])
+@pytest.mark.parametrize(
+    ("raises", "kind", "reason"),
+    [
+        (login, "account", "needs an account: login"),
+        (geo, "region", "blocked in this country"),
+        (
+            expected("Private video. Sign in if you've been granted access to this video"),
+            "account",
+            "needs an account: private",
+        ),
+        (
+            expected("Join this channel to get access to members-only content like this video"),
+            "account",
+            "needs an account: members only",
+        ),
+        (
+            expected("Sign in to confirm your age. This video may be inappropriate for some users."),
+            "account",
+            "needs an account: age limit",
+        ),
+        (expected("This video requires payment to watch"), "account", "needs an account: paid"),
+        (
+            expected("Password protected video, use --video-password <password>"),
+            "account",
+            "needs an account: password",
+        ),
+        (expected("Video unavailable. This video has been removed by the uploader"), "gone", "gone"),
+        (expected("This video is no longer available because the account has been terminated"), "gone", "gone"),
+        (expected("Video unavailable. This content isn't available, try again later"), "later", "the site says: later"),
+        (expected("You have exceeded the rate limit. Try again later"), "later", "the site says: later"),
+        (bug, "later", "cannot be had"),
+    ],
+)
 def test_what_a_site_says_is_sorted(
-    retrieval: Retrieval, site: Site, web: Web, monkeypatch: pytest.MonkeyPatch, raises: Callable, kind: str,
+    retrieval: Retrieval,
+    site: Site,
+    web: Web,
+    monkeypatch: pytest.MonkeyPatch,
+    raises: Callable,
+    kind: str,
     reason: str,
 ) -> None:
     monkeypatch.setattr(SiteIE, "raises", staticmethod(raises))
@@ -115,21 +136,36 @@ def test_what_a_site_says_is_sorted(
     assert counts["failures"] == {kind: 1} and counts["lost"] == {f"failed: {reason}": 1}
 
 
-@pytest.mark.parametrize(("answer", "kind"), [
-    (status(404), "gone"), (status(410), "gone"), (status(401), "account"), (status(451), "region"),
-    (status(403), "later"), (status(500), "later"), (status(503), "later"), (status(400), "later"),
-    (says("Too many requests from your network. Please try again later."), "later"),
-    (says("You are going too fast"), "later"),
-    (says("a shop"), "list"),
-])
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (status(404), "gone"),
+        (status(410), "gone"),
+        (status(401), "account"),
+        (status(451), "region"),
+        (status(403), "later"),
+        (status(500), "later"),
+        (status(503), "later"),
+        (status(400), "later"),
+        (says("Too many requests from your network. Please try again later."), "later"),
+        (says("You are going too fast"), "later"),
+        (says("a shop"), "list"),
+    ],
+)
 def test_what_a_page_answers_is_sorted(retrieval: Retrieval, site: Site, answer, kind: str) -> None:
     row = retrieval.one(site.add("/page", answer))
     assert row["failure"] == kind and row["status"].startswith("failed: "), row["status"]
 
 
-@pytest.mark.parametrize(("answer", "kind"), [
-    (status(404), "gone"), (status(403), "later"), (says("slow down"), "later"), (file(b"no film"), "unusable"),
-])
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (status(404), "gone"),
+        (status(403), "later"),
+        (says("slow down"), "later"),
+        (file(b"no film"), "unusable"),
+    ],
+)
 def test_what_a_file_answers_is_sorted(retrieval: Retrieval, site: Site, answer, kind: str) -> None:
     row = retrieval.one(site.page("tom", answer, RED))
     assert row["failure"] == kind, row["status"]
@@ -157,10 +193,18 @@ def statuses(rows: list[Row]) -> list[str]:
     return [row["status"].partition(":")[0] for row in rows]
 
 
-@pytest.mark.parametrize(("what", "answer"), [
-    ("page", status(403)), ("page", says("try again later")), ("page", status(500)), ("page", status(401)),
-    ("image", status(403)), ("file", status(403)), ("file", says("slow down")),
-])
+@pytest.mark.parametrize(
+    ("what", "answer"),
+    [
+        ("page", status(403)),
+        ("page", says("try again later")),
+        ("page", status(500)),
+        ("page", status(401)),
+        ("image", status(403)),
+        ("file", status(403)),
+        ("file", says("slow down")),
+    ],
+)
 def test_five_in_a_row_stop_and_the_command_goes_on(
     retrieval: Retrieval, site: Site, red_film: bytes, what: str, answer
 ) -> None:
@@ -264,16 +308,18 @@ def test_journals_of_earlier_versions_are_read(retrieval: Retrieval, site: Site,
     urls = crawl_pages(site, red_film, 3)
     crawl = retrieval.crawl({"cat": urls})
     new = ("identity", "known")
-    found = [
-        {key: value for key, value in vars(one).items() if key not in new} for one in crawl.source.search("cat")
-    ]
+    found = [{key: value for key, value in vars(one).items() if key not in new} for one in crawl.source.search("cat")]
     videos = [one["video"] for one in found]
     old = new_row(videos[1], "cat", urls[1])
     del old["failure"], old["identity"]
     entries = [
-        {"begun": 1.0}, {"searched": "cat", "found": found},
-        {"looked": "cat", "results": {videos[0]: {"status": "failed: HTTP error 503 (x)"}, videos[1]: {"score": 0.9}},
-         "bytes": 10},
+        {"begun": 1.0},
+        {"searched": "cat", "found": found},
+        {
+            "looked": "cat",
+            "results": {videos[0]: {"status": "failed: HTTP error 503 (x)"}, videos[1]: {"score": 0.9}},
+            "bytes": 10,
+        },
         {"row": {**old, "status": "failed: the connection broke, or there was none"}},
     ]
     crawl.journal.close()

@@ -39,7 +39,11 @@ def animation(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("made", "name"),
     [
-        ("a.mkv", "b"), ("a.mp4", "b.f4v"), ("a.mpg", "b.vob"), ("a.mkv", "b.part"), ("a.ts", "b.m2t"),
+        ("a.mkv", "b"),
+        ("a.mp4", "b.f4v"),
+        ("a.mpg", "b.vob"),
+        ("a.mkv", "b.part"),
+        ("a.ts", "b.m2t"),
         ("a.avi", "b.divx"),
     ],
 )

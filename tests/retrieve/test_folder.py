@@ -64,33 +64,66 @@ def test_real_videos_become_clips(tmp_path: Path) -> None:
     out = tmp_path / "out"
     counts = retrieve_folder(FolderSource(tmp_path / "in"), CLASSES, out, probe=probe)
     assert counts == {
-        "candidates": 3, "retrieved": 2, "skipped": 0, "failed": 1, "distractors": 0, "frames": 13,
-        "retrieved_by_class": {"cat": 1, "dog": 1}, "classes_without_video": [],
+        "candidates": 3,
+        "retrieved": 2,
+        "skipped": 0,
+        "failed": 1,
+        "distractors": 0,
+        "frames": 13,
+        "retrieved_by_class": {"cat": 1, "dog": 1},
+        "classes_without_video": [],
     }
     row = rows_of(out)[0]
     assert row == {
-        "video": "cat/tom", "class": "cat", "url": source.as_uri(), "licence": None, "title": "tom", "query": None,
-        "rank": None, "uploader": None, "identity": None, "failure": None,
-        "thumbnail_score": None, "thumbnail_passed": None, "key_frames": [],
-        "duration": 0.8, "width": 64, "height": 48, "fps": 10.0, "frames": 8,
-        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "bytes": source.stat().st_size,
-        "status": "retrieved", "distractor": False,
-        "clips": [{
-            "clip": "cat/tom_0", "path": "clips/cat/tom_0.mp4", "class": "cat", "start": 0, "stop": 8,
-            "url": source.as_uri(), "distractor": False,
-        }],
+        "video": "cat/tom",
+        "class": "cat",
+        "url": source.as_uri(),
+        "licence": None,
+        "title": "tom",
+        "query": None,
+        "rank": None,
+        "uploader": None,
+        "identity": None,
+        "failure": None,
+        "thumbnail_score": None,
+        "thumbnail_passed": None,
+        "key_frames": [],
+        "duration": 0.8,
+        "width": 64,
+        "height": 48,
+        "fps": 10.0,
+        "frames": 8,
+        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "bytes": source.stat().st_size,
+        "status": "retrieved",
+        "distractor": False,
+        "clips": [
+            {
+                "clip": "cat/tom_0",
+                "path": "clips/cat/tom_0.mp4",
+                "class": "cat",
+                "start": 0,
+                "stop": 8,
+                "url": source.as_uri(),
+                "distractor": False,
+            }
+        ],
     }
-    assert [(row["video"], row["clips"]) for row in rows_of(out) if row["status"].startswith("failed: not a video")] \
-        == [("dog/bad", [])]
+    assert [
+        (row["video"], row["clips"]) for row in rows_of(out) if row["status"].startswith("failed: not a video")
+    ] == [("dog/bad", [])]
     clips = list(iter_clips(out / "manifest.jsonl"))
     assert [(clip["clip"], clip["video"], clip["frames"]) for clip in clips] == [
-        ("cat/tom_0", "cat/tom", 8), ("dog/rex_0", "dog/rex", 5)
+        ("cat/tom_0", "cat/tom", 8),
+        ("dog/rex_0", "dog/rex", 5),
     ]
     for clip in clips:
         frames = list(read_frames(out / clip["path"], clip["start"], clip["stop"], total=clip["frames"]))
         assert len(frames) == clip["stop"]
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == [
-        "clips/cat/tom_0.mp4", "clips/dog/rex_0.mkv", "manifest.jsonl"
+        "clips/cat/tom_0.mp4",
+        "clips/dog/rex_0.mkv",
+        "manifest.jsonl",
     ]
 
 
@@ -111,7 +144,9 @@ def test_copy_where_no_link_is_possible(tmp_path: Path, monkeypatch: pytest.Monk
     seen: list[Path] = []
     for _ in range(2):
         retrieve_folder(
-            FolderSource(tmp_path / "in"), CLASSES, tmp_path / "out",
+            FolderSource(tmp_path / "in"),
+            CLASSES,
+            tmp_path / "out",
             probe=lambda path: seen.append(path) or fake_probe(path),  # type: ignore[func-returns-value]
         )
         assert len(seen) == 1  # the copy has the source's time stamp and is known again
@@ -140,8 +175,11 @@ def test_classes_from_a_table(tmp_path: Path, extension: str) -> None:
     table.write_text("video\ttags\n" + "".join(f"{name}{extension}\t{tags}\n" for name, tags in lines.items()))
     counts = retrieve_folder(FolderSource(tmp_path / "in", table), CLASSES, tmp_path / "out", probe=fake_probe)
     assert fates(tmp_path / "out") == {
-        ("a", "cat"): "retrieved", ("sub/b", "cat"): "retrieved", ("sub/b", "dog"): "retrieved",
-        ("c", None): "skipped: no class among its tags (bird)", ("d", None): "skipped: it has no tag",
+        ("a", "cat"): "retrieved",
+        ("sub/b", "cat"): "retrieved",
+        ("sub/b", "dog"): "retrieved",
+        ("c", None): "skipped: no class among its tags (bird)",
+        ("d", None): "skipped: it has no tag",
         (f"gone{extension}", "dog"): "failed: no such file below the folder",
     }
     assert (counts["candidates"], counts["retrieved"], counts["skipped"], counts["failed"]) == (6, 3, 2, 1)
@@ -156,7 +194,10 @@ def test_foreign_videos_dealt_to_the_classes_in_turn(tmp_path: Path) -> None:
     )
     rows = rows_of(tmp_path / "out")
     assert {row["video"]: (row["class"], row["distractor"]) for row in rows} == {
-        "bird/own": ("cat", True), "bird/x": ("dog", True), "cat/own": ("cat", False), "fish/y": ("cat", True),
+        "bird/own": ("cat", True),
+        "bird/x": ("dog", True),
+        "cat/own": ("cat", False),
+        "fish/y": ("cat", True),
         "loose": ("dog", True),
     }
     clips = list(iter_clips(tmp_path / "out/manifest.jsonl"))
@@ -197,6 +238,7 @@ def dies_at(last: str | None, seen: list[str]):
         if path.stem == last:
             raise KeyboardInterrupt
         return fake_probe(path)
+
     return probe
 
 
@@ -284,7 +326,10 @@ def test_progress(tmp_path: Path) -> None:
         fake(tmp_path / "in" / "cat" / f"{name}.mp4")
     seen: list[str] = []
     retrieve_folder(
-        FolderSource(tmp_path / "in"), CLASSES, tmp_path / "out", probe=fake_probe,
+        FolderSource(tmp_path / "in"),
+        CLASSES,
+        tmp_path / "out",
+        probe=fake_probe,
         progress=lambda work: (seen.append(pair[0].short) or pair for pair in work),
     )
     assert seen == ["a", "b", "c"]
@@ -342,5 +387,6 @@ def test_unreadable_source_is_recorded(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(folder, "digest_file", denied)
     retrieve_folder(FolderSource(tmp_path / "in"), CLASSES, tmp_path / "out", probe=fake_probe)
     assert fates(tmp_path / "out") == {
-        ("cat/a", "cat"): "failed: cannot be read (Permission denied)", ("cat/b", "cat"): "retrieved"
+        ("cat/a", "cat"): "failed: cannot be read (Permission denied)",
+        ("cat/b", "cat"): "retrieved",
     }

@@ -125,9 +125,7 @@ def test_two_windows_share_a_key_frame(tmp_path: Path) -> None:
 
 def numbered(count: int, keys: list[int]) -> PacketIndex:
     """So many frames, ten a second."""
-    return PacketIndex(
-        np.arange(count), np.isin(np.arange(count), keys), np.ones(count, bool), Fraction(1, 10)
-    )
+    return PacketIndex(np.arange(count), np.isin(np.arange(count), keys), np.ones(count, bool), Fraction(1, 10))
 
 
 def test_windows() -> None:

@@ -63,20 +63,38 @@ def state(out: Path) -> dict[str, str]:
             if path.name == "journal.jsonl":
                 journal = Journal(path)
                 journal.close()
-                content = repr([journal.found, journal.into, *map(sorted, map(dict.items, (
-                    {key: str(value) for key, value in known.items()} for known in (journal.thumbnails, journal.rows)
-                )))]).encode()
+                content = repr(
+                    [
+                        journal.found,
+                        journal.into,
+                        *map(
+                            sorted,
+                            map(
+                                dict.items,
+                                (
+                                    {key: str(value) for key, value in known.items()}
+                                    for known in (journal.thumbnails, journal.rows)
+                                ),
+                            ),
+                        ),
+                    ]
+                ).encode()
             found[path.relative_to(out).as_posix()] = hashlib.sha256(content).hexdigest()
     return found
 
 
 def make_movie(folder: Path) -> bytes:
     """Some 100 kB; encoded once, for an encoder may give other bytes the next time."""
+
     def bright(t: int) -> float:
         return 0.95 if 20 <= t < 40 or t >= 100 else 0.3
 
     return film(
-        folder / "film.mp4", frames=120, gop=20, red=bright, size=(192, 128),
+        folder / "film.mp4",
+        frames=120,
+        gop=20,
+        red=bright,
+        size=(192, 128),
         options={"x264-params": "keyint=20:min-keyint=20:scenecut=0:crf=8"},
     ).read_bytes()
 
@@ -88,8 +106,10 @@ def furnish(site: Site, movie: bytes, pieces: list[bytes]) -> dict[str, list[str
     good = [site.page(f"good{k}", file(another(movie, f"{k}"), pause=0.02), red) for k in range(4)]
     good[2] = site.stream("stream", [file(piece, kind="video/mp2t", pause=0.05) for piece in pieces])
     bad = [
-        site.add("/gone", status(404)), site.page("pale", slow, thumbnail(0.4)),
-        site.page("lying", file(b"no film"), red), site.page("broken", truncated(movie, 1000), red),
+        site.add("/gone", status(404)),
+        site.page("pale", slow, thumbnail(0.4)),
+        site.page("lying", file(b"no film"), red),
+        site.page("broken", truncated(movie, 1000), red),
         site.page("shaky", after(3, truncated(movie, 20_000), slow), red),
     ]
     return {"cat": [good[0], bad[0], good[1], bad[1], good[2]], "dog": [good[1], *bad[2:], good[3]]}

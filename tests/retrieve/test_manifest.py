@@ -31,8 +31,18 @@ def test_fates_keep_one_line() -> None:
 
 
 def test_iter_clips_gives_only_what_was_retrieved(tmp_path: Path) -> None:
-    clips = [{"clip": f"cat/v_{k}", "path": f"clips/cat/v_{k}.mp4", "class": "cat", "start": 0, "stop": 5 + k,
-              "url": "file:///v.mp4", "distractor": False} for k in range(2)]
+    clips = [
+        {
+            "clip": f"cat/v_{k}",
+            "path": f"clips/cat/v_{k}.mp4",
+            "class": "cat",
+            "start": 0,
+            "stop": 5 + k,
+            "url": "file:///v.mp4",
+            "distractor": False,
+        }
+        for k in range(2)
+    ]
     row = {**new_row("v", "cat", "file:///v.mp4", "v"), "frames": 50, "licence": "CC BY"}
     rows = [{**row, "status": "retrieved", "clips": clips}, fail({**row, "clips": clips}, "gone")]
     manifest = tmp_path / "manifest.jsonl"
@@ -40,8 +50,17 @@ def test_iter_clips_gives_only_what_was_retrieved(tmp_path: Path) -> None:
     found = list(iter_clips(manifest))
     assert [clip["clip"] for clip in found] == ["cat/v_0", "cat/v_1"]
     assert found[1] == {
-        **clips[1], "video": "v", "title": "v", "licence": "CC BY", "width": None, "height": None, "fps": None,
-        "frames": 50, "offset": 0, "sha256": None, "identity": None,
+        **clips[1],
+        "video": "v",
+        "title": "v",
+        "licence": "CC BY",
+        "width": None,
+        "height": None,
+        "fps": None,
+        "frames": 50,
+        "offset": 0,
+        "sha256": None,
+        "identity": None,
     }
     cut = [{**clips[0], "frames": 7, "offset": 21}]  # a file of its own: what it says of itself comes first
     manifest.write_text(json.dumps({**row, "status": "retrieved", "clips": cut}) + "\n")

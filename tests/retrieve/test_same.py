@@ -64,7 +64,8 @@ def test_pages_with_the_same_file_are_one_video(
     with retrieval.crawl({"cat": [first, again, moved]}) as crawl:
         rows = crawl.fetch()
     assert [row["status"].partition(" (")[0] for row in rows] == [
-        "retrieved", *[f"skipped: the same video as {rows[0]['video']}"] * 2
+        "retrieved",
+        *[f"skipped: the same video as {rows[0]['video']}"] * 2,
     ]
     assert fetched == ["/a.mp4"] and len(site.of("/a.png")) == 1
 
@@ -113,14 +114,20 @@ def test_a_list_within_a_list_and_an_empty_one(retrieval: Retrieval, site: Site,
     with retrieval.crawl({"cat": [site.feed("outer", [inner, page]), site.feed("empty", [])]}) as crawl:
         rows = crawl.fetch()
     assert [(row["status"].partition(" (")[0], row["failure"]) for row in rows] == [
-        ("failed: a list of videos within another one", "list"), ("retrieved", None), (rows[2]["status"], "list"),
+        ("failed: a list of videos within another one", "list"),
+        ("retrieved", None),
+        (rows[2]["status"], "list"),
     ]
 
 
-@pytest.mark.parametrize(("says_so", "most", "status"), [
-    ({}, 11, "skipped: longer than 11 s (12 s)"), ({"duration": "PT5S"}, 11, "skipped: longer than 11 s (12 s)"),
-    ({}, 12, "retrieved"),
-])
+@pytest.mark.parametrize(
+    ("says_so", "most", "status"),
+    [
+        ({}, 11, "skipped: longer than 11 s (12 s)"),
+        ({"duration": "PT5S"}, 11, "skipped: longer than 11 s (12 s)"),
+        ({}, 12, "retrieved"),
+    ],
+)
 def test_what_is_longer_is_known_of_the_file_too(
     retrieval: Retrieval, site: Site, red_film: bytes, says_so: dict, most: float, status: str
 ) -> None:

@@ -26,9 +26,16 @@ EACH = 25  # frames of a segment
 def segments(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Eight segments of MPEG-TS of one second each; the fourth and the fifth second are red."""
     folder = tmp_path_factory.mktemp("hls")
-    with av.open(str(folder / "list.m3u8"), "w", format="hls", options={
-        "hls_time": "1", "hls_list_size": "0", "hls_segment_filename": str(folder / "%03d.ts"),
-    }) as out:
+    with av.open(
+        str(folder / "list.m3u8"),
+        "w",
+        format="hls",
+        options={
+            "hls_time": "1",
+            "hls_list_size": "0",
+            "hls_segment_filename": str(folder / "%03d.ts"),
+        },
+    ) as out:
         stream = out.add_stream("libx264", rate=RATE)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = 96, 64, "yuv420p", EACH
@@ -99,9 +106,7 @@ def test_segments_go_on_after_the_last_whole_one(retrieval: Retrieval, site: Sit
 
 
 @pytest.mark.parametrize("damage", ["state", "part", "version", "gone"])
-def test_damaged_remains_are_thrown_away(
-    retrieval: Retrieval, site: Site, segments: list[bytes], damage: str
-) -> None:
+def test_damaged_remains_are_thrown_away(retrieval: Retrieval, site: Site, segments: list[bytes], damage: str) -> None:
     url = site.stream("film", [*segments[:3], status(404), *segments[4:]])
     with pytest.raises(BadItem):
         fetch(retrieval, url)
@@ -129,10 +134,16 @@ def test_repair_keeps_what_is_recorded(tmp_path: Path) -> None:
     assert _repair(tmp_path, "w") == 0 and [path.name for path in tmp_path.iterdir()] == ["version.json"]
 
 
-@pytest.mark.parametrize(("how", "reason"), [
-    ({"seconds": 10.0}, r"longer than 60 s \(80 s\)"), ({"seconds": 0.001}, "in more than 4 segments"),
-    ({"end": ""}, "live"), ({"limit": 20_000}, r"larger than 0\.02 MB"), ({"endless": True}, r"larger than 1 MB"),
-])
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"seconds": 10.0}, r"longer than 60 s \(80 s\)"),
+        ({"seconds": 0.001}, "in more than 4 segments"),
+        ({"end": ""}, "live"),
+        ({"limit": 20_000}, r"larger than 0\.02 MB"),
+        ({"endless": True}, r"larger than 1 MB"),
+    ],
+)
 def test_bounds(retrieval: Retrieval, site: Site, segments: list[bytes], how: dict, reason: str) -> None:
     how = {**how}
     limit, most = how.pop("limit", 10**6), 1.0 if how.get("seconds") == 0.001 else 60.0
@@ -160,9 +171,12 @@ def test_encrypted_segments(retrieval: Retrieval, site: Site, segments: list[byt
 def test_dash(retrieval: Retrieval, site: Site, tmp_path: Path, red_film: bytes) -> None:
     """Fragmented MP4 by a manifest with a list of segments."""
     (tmp_path / "in.mp4").write_bytes(red_film)
-    with av.open(str(tmp_path / "in.mp4")) as source, av.open(
-        str(tmp_path / "out.mp4"), "w", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-    ) as out:
+    with (
+        av.open(str(tmp_path / "in.mp4")) as source,
+        av.open(
+            str(tmp_path / "out.mp4"), "w", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+        ) as out,
+    ):
         made = out.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.dts is not None:
@@ -175,12 +189,17 @@ def test_dash(retrieval: Retrieval, site: Site, tmp_path: Path, red_film: bytes)
     for number, piece in enumerate(pieces):
         site.add(f"/d/{number}.m4s", file(piece))
     listed = "".join(f'<SegmentURL media="d/{number}.m4s"/>' for number in range(1, len(pieces)))
-    url = site.add("/film.mpd", file(f'''<?xml version="1.0"?>
+    url = site.add(
+        "/film.mpd",
+        file(
+            f"""<?xml version="1.0"?>
 <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT12S" minBufferTime="PT2S"
 profiles="urn:mpeg:dash:profile:isoff-main:2011"><Period duration="PT12S"><AdaptationSet mimeType="video/mp4">
 <Representation id="v" codecs="avc1.42c00d" width="96" height="64" bandwidth="100000"><SegmentList duration="1">
-<Initialization sourceURL="d/0.m4s"/>{listed}</SegmentList></Representation></AdaptationSet></Period></MPD>'''.encode(),
-        kind="application/dash+xml"))
+<Initialization sourceURL="d/0.m4s"/>{listed}</SegmentList></Representation></AdaptationSet></Period></MPD>""".encode(),
+            kind="application/dash+xml",
+        ),
+    )
     web = retrieval.web(format="bv*")
     row = retrieval.one(url, web=web, keep_videos=True)
     assert row["status"] == "retrieved" and row["frames"] == 300, row["status"]

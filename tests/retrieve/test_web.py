@@ -40,7 +40,13 @@ def test_a_page_with_a_video(retrieval: Retrieval, site: Site, red_film: bytes, 
     (tmp_path / "film").write_bytes(red_film)
     assert (row["sha256"], row["bytes"]) == digest_file(tmp_path / "film")
     assert {key: row[key] for key in ("class", "url", "title", "uploader", "rank", "duration", "status")} == {
-        "class": "cat", "url": page, "title": "tom", "uploader": "me", "rank": 1, "duration": 12, "status": "retrieved",
+        "class": "cat",
+        "url": page,
+        "title": "tom",
+        "uploader": "me",
+        "rank": 1,
+        "duration": 12,
+        "status": "retrieved",
     }
     assert row["thumbnail_score"] == pytest.approx(0.9, abs=0.005) and row["thumbnail_passed"] is True
     assert [key["time"] for key in row["key_frames"]] == [round(1.2 * k, 1) for k in range(10)]
@@ -61,14 +67,20 @@ def impatient(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsvs.retrieve.web._Bounded", bounded)
 
 
-@pytest.mark.parametrize(("answer", "expected"), [
-    (status(404), "failed: HTTP error 404"), (status(503), "failed: HTTP error 503"), (endless, "skipped: larger than"),
-    (promises(3_000_000_000), "skipped: larger than 2 MB"),
-    (status(302, Location="file:///etc/passwd"), "failed: leads to something that is not http(s)"),
-    (file(b"<html>no film</html>" * 100), "failed: not a video"), (file(b""), "failed: "),
-    (drip, "failed: the connection broke"),
-    (promises(200_000), "failed: the connection broke"),
-])
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (status(404), "failed: HTTP error 404"),
+        (status(503), "failed: HTTP error 503"),
+        (endless, "skipped: larger than"),
+        (promises(3_000_000_000), "skipped: larger than 2 MB"),
+        (status(302, Location="file:///etc/passwd"), "failed: leads to something that is not http(s)"),
+        (file(b"<html>no film</html>" * 100), "failed: not a video"),
+        (file(b""), "failed: "),
+        (drip, "failed: the connection broke"),
+        (promises(200_000), "failed: the connection broke"),
+    ],
+)
 def test_bad_media(retrieval: Retrieval, site: Site, impatient, answer, expected: str) -> None:
     row = retrieval.one(site.page("tom", answer, RED))
     assert row["status"].startswith(expected), row["status"]
@@ -76,25 +88,32 @@ def test_bad_media(retrieval: Retrieval, site: Site, impatient, answer, expected
     assert not list(retrieval.out.glob("videos/*")) and not list(retrieval.out.glob("partial/*"))
 
 
-@pytest.mark.parametrize(("answer", "expected"), [
-    (status(404), "failed: HTTP error 404"), (endless, "skipped: larger than 1 MB"),
-    (promises(3_000_000_000), "failed: the connection broke"),
-    (status(302, Location="file:///etc/passwd"), "failed: leads to something"),
-    (file(b"no picture", kind="image/png"), "failed: thumbnail cannot be read"), (drip, "failed: the connection broke"),
-])
-def test_bad_thumbnails(
-    retrieval: Retrieval, site: Site, impatient, red_film: bytes, answer, expected: str
-) -> None:
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (status(404), "failed: HTTP error 404"),
+        (endless, "skipped: larger than 1 MB"),
+        (promises(3_000_000_000), "failed: the connection broke"),
+        (status(302, Location="file:///etc/passwd"), "failed: leads to something"),
+        (file(b"no picture", kind="image/png"), "failed: thumbnail cannot be read"),
+        (drip, "failed: the connection broke"),
+    ],
+)
+def test_bad_thumbnails(retrieval: Retrieval, site: Site, impatient, red_film: bytes, answer, expected: str) -> None:
     row = retrieval.one(site.page("tom", red_film, answer))
     assert row["status"].startswith(expected), row["status"]
     assert row["sha256"] is None and row["thumbnail_passed"] is False
 
 
-@pytest.mark.parametrize(("answer", "expected"), [
-    (status(404), "failed: HTTP error 404"), (status(503), "failed: HTTP error 503"),
-    (status(302, Location="file:///etc/passwd"), "failed: leads to something that is not http(s)"),
-    (file(b"<html>nothing here</html>", kind="text/html"), "failed: cannot be had"),
-])
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (status(404), "failed: HTTP error 404"),
+        (status(503), "failed: HTTP error 503"),
+        (status(302, Location="file:///etc/passwd"), "failed: leads to something that is not http(s)"),
+        (file(b"<html>nothing here</html>", kind="text/html"), "failed: cannot be had"),
+    ],
+)
 def test_bad_pages(retrieval: Retrieval, site: Site, answer, expected: str) -> None:
     row = retrieval.one(site.add("/page", answer))
     assert row["status"].startswith(expected), row["status"]
@@ -130,8 +149,10 @@ def test_too_long(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
 
 def test_busy_then_good(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
     busy = after(2, status(429, Retry_After=0), file(red_film))
-    assert retrieval.one(site.page("tom", busy, after(1, status(503), file(RED, kind="image/png"))))["status"] \
+    assert (
+        retrieval.one(site.page("tom", busy, after(1, status(503), file(RED, kind="image/png"))))["status"]
         == "retrieved"
+    )
 
 
 def test_the_timeout_is_that_of_the_settings(retrieval: Retrieval, site: Site) -> None:
@@ -151,8 +172,10 @@ def test_a_refusal_and_a_human_check_stop_everything(retrieval: Retrieval, site:
     with pytest.raises(StopRetrieval, match="still refuses after 3 attempts"):
         retrieval.one(site.add("/a", status(429)))
     for answer in (
-        status(403, b"<html>Please solve this CAPTCHA</html>"), status(429, b"we have detected unusual traffic"),
-        status(503, b"x", cf_mitigated="challenge"), status(302, Location=site.add("/sorry/index", file(b"x"))),
+        status(403, b"<html>Please solve this CAPTCHA</html>"),
+        status(429, b"we have detected unusual traffic"),
+        status(503, b"x", cf_mitigated="challenge"),
+        status(302, Location=site.add("/sorry/index", file(b"x"))),
     ):
         site.hits.clear()
         with pytest.raises(StopRetrieval, match="asks for a human"):
@@ -224,7 +247,9 @@ def test_in_chunks(retrieval: Retrieval, site: Site) -> None:
     url = site.add("/film", file(FILM))
     assert fetch(retrieval, url, chunk=100_000).read_bytes() == FILM
     assert [hit.headers["Range"] for hit in site.of("/film")] == [
-        "bytes=0-99999", "bytes=100000-199999", "bytes=200000-299999",
+        "bytes=0-99999",
+        "bytes=100000-199999",
+        "bytes=200000-299999",
     ]
 
 

@@ -28,18 +28,37 @@ LIMITS = {"max_duration": 600.0, "max_size": 1e7}
 
 def entry(video: str, title: str, length: str, picture: str) -> dict[str, Any]:
     """A result as the answer of YouTube's search holds it."""
-    return {"videoRenderer": {
-        "videoId": video, "title": {"runs": [{"text": title}]}, "lengthText": {"simpleText": length},
-        "ownerText": {"runs": [{"text": "somebody"}]}, "viewCountText": {"simpleText": "12 views"},
-        "thumbnail": {"thumbnails": [{"url": picture, "width": 360, "height": 202},
-                                     {"url": picture + "?large", "width": 720, "height": 404}]},
-    }}
+    return {
+        "videoRenderer": {
+            "videoId": video,
+            "title": {"runs": [{"text": title}]},
+            "lengthText": {"simpleText": length},
+            "ownerText": {"runs": [{"text": "somebody"}]},
+            "viewCountText": {"simpleText": "12 views"},
+            "thumbnail": {
+                "thumbnails": [
+                    {"url": picture, "width": 360, "height": 202},
+                    {"url": picture + "?large", "width": 720, "height": 404},
+                ]
+            },
+        }
+    }
 
 
 def answer(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"contents": {"twoColumnSearchResultsRenderer": {"primaryContents": {"sectionListRenderer": {"contents": [
-        {"itemSectionRenderer": {"contents": entries}},
-    ]}}}}}
+    return {
+        "contents": {
+            "twoColumnSearchResultsRenderer": {
+                "primaryContents": {
+                    "sectionListRenderer": {
+                        "contents": [
+                            {"itemSectionRenderer": {"contents": entries}},
+                        ]
+                    }
+                }
+            }
+        }
+    }
 
 
 @pytest.fixture
@@ -61,7 +80,12 @@ def test_search_is_flat(retrieval: Retrieval, site: Site, canned: dict) -> None:
     assert len(found) == 5 and site.hits == []  # no request for a single video
     first = found[0]
     assert (first.video, first.rank, first.query, first.title, first.uploader, first.duration) == (
-        "video_00000", 1, "cat", "A cat, 0", "somebody", 65,
+        "video_00000",
+        1,
+        "cat",
+        "A cat, 0",
+        "somebody",
+        65,
     )
     assert first.url.endswith("watch?v=video_00000") and first.thumbnail == f"{site.url}/0.png"
     assert [one.rank for one in found] == [1, 2, 3, 4, 5]
@@ -72,7 +96,11 @@ def test_several_queries_share_the_places(retrieval: Retrieval, site: Site, cann
     canned["kitten"] = [entry(number(k), "t", "1:05", site.url) for k in (2, 11, 12)]
     source = YouTubeSource(retrieval.web(), per_class=5, queries={"cat": ["cat", "kitten"]}, **LIMITS)
     assert [(one.video[-2:], one.query, one.rank) for one in source.search("cat")] == [
-        ("01", "cat", 1), ("02", "kitten", 1), ("11", "kitten", 2), ("03", "cat", 3), ("12", "kitten", 3),
+        ("01", "cat", 1),
+        ("02", "kitten", 1),
+        ("11", "kitten", 2),
+        ("03", "cat", 3),
+        ("12", "kitten", 3),
     ]
 
 
@@ -89,14 +117,28 @@ def test_thumbnails_are_scored_and_long_videos_left_out(retrieval: Retrieval, si
 
 def test_the_default_format_is_one_small_file_by_http() -> None:
     """Of a list like YouTube's: neither pieces, nor sound, nor more lines than are needed."""
+
     def one(name: str, height: int, protocol: str = "https", ext: str = "mp4", **more: Any) -> dict[str, Any]:
-        return {"format_id": name, "height": height, "protocol": protocol, "ext": ext, "url": "https://h/" + name,
-                "vcodec": "avc1", "acodec": "none", **more}
+        return {
+            "format_id": name,
+            "height": height,
+            "protocol": protocol,
+            "ext": ext,
+            "url": "https://h/" + name,
+            "vcodec": "avc1",
+            "acodec": "none",
+            **more,
+        }
 
     formats = [
-        one("sound", 0, acodec="mp4a", vcodec="none"), one("tiny", 144), one("good", 360), one("large", 1080),
-        one("web", 360, ext="webm", vcodec="vp9"), one("hls", 360, "m3u8_native"),
-        one("pieces", 360, "http_dash_segments"), one("both", 360, acodec="mp4a"),
+        one("sound", 0, acodec="mp4a", vcodec="none"),
+        one("tiny", 144),
+        one("good", 360),
+        one("large", 1080),
+        one("web", 360, ext="webm", vcodec="vp9"),
+        one("hls", 360, "m3u8_native"),
+        one("pieces", 360, "http_dash_segments"),
+        one("both", 360, acodec="mp4a"),
     ]
     chosen = OmegaConf.load(CONF / "youtube.yaml").format
 
@@ -112,8 +154,10 @@ def test_the_default_format_is_one_small_file_by_http() -> None:
 
 
 def test_a_check_for_humans_stops() -> None:
-    for text in ("ERROR: [youtube] x: Sign in to confirm you\N{RIGHT SINGLE QUOTATION MARK}re not a bot. Use --cookies",
-                 "ERROR: [youtube] x: YouTube is requiring a captcha challenge before playback"):
+    for text in (
+        "ERROR: [youtube] x: Sign in to confirm you\N{RIGHT SINGLE QUOTATION MARK}re not a bot. Use --cookies",
+        "ERROR: [youtube] x: YouTube is requiring a captcha challenge before playback",
+    ):
         with pytest.raises(StopRetrieval, match="asks for a human"):
             failed(Exception(text), "https://youtu.be/x")
     gone = failed(Exception("ERROR: [youtube] x: Private video; please report this issue on https://x"), "u")
@@ -141,7 +185,8 @@ def test_settings_refused(retrieval: Retrieval) -> None:
 def test_live_youtube(tmp_path: Path) -> None:
     """One search, three thumbnails and one video of YouTube itself."""
     web = Web(
-        Pace(), format=OmegaConf.load(CONF / "youtube.yaml").format,
+        Pace(),
+        format=OmegaConf.load(CONF / "youtube.yaml").format,
         javascript=["deno", "node", "bun", "quickjs"],
     )
     source = YouTubeSource(web, per_class=3, queries={"cat": ["cat playing short"]}, max_duration=300, max_size=3e7)

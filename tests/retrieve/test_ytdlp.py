@@ -19,12 +19,19 @@ PROXY = "http://me:pass%40word@127.0.0.1:9"
 TOKEN = "youtube:player_client=tv;po_token=web+SECRET"
 
 
-@pytest.mark.parametrize(("given", "problem"), [
-    ({"exec": "rm"}, "cannot be handed to yt-dlp"), ({"format": "b"}, "use retrieve.format"),
-    ({"cookiefile": "x"}, "use retrieve.yt_dlp.cookies"), ({"username": "x"}, "use retrieve.yt_dlp.netrc=FILE"),
-    ({"cookies": "/nowhere/x"}, "no such file"), ({"cookies_from_browser": "lynx"}, "unsupported browser"),
-    ({"proxy": {"a": 1}}, "a text"), ({"extractor_args": [["x"]]}, "a text"),
-])
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"exec": "rm"}, "cannot be handed to yt-dlp"),
+        ({"format": "b"}, "use retrieve.format"),
+        ({"cookiefile": "x"}, "use retrieve.yt_dlp.cookies"),
+        ({"username": "x"}, "use retrieve.yt_dlp.netrc=FILE"),
+        ({"cookies": "/nowhere/x"}, "no such file"),
+        ({"cookies_from_browser": "lynx"}, "unsupported browser"),
+        ({"proxy": {"a": 1}}, "a text"),
+        ({"extractor_args": [["x"]]}, "a text"),
+    ],
+)
 def test_other_options_are_refused(given: dict, problem: str) -> None:
     with pytest.raises(UserError) as caught:
         parameters({"cookies": None, **given})
@@ -34,15 +41,24 @@ def test_other_options_are_refused(given: dict, problem: str) -> None:
 def test_options_become_those_of_yt_dlp(tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine toysite login me password x\n")
     assert parameters({"cookies": None, "proxy": None}) == {}
-    assert parameters({
-        "extractor_args": [TOKEN, "vimeo:client=web"], "proxy": PROXY, "netrc": str(tmp_path / "netrc"),
-        "cookies_from_browser": "firefox:work", "source_address": "127.0.0.1",
-    }) == {
+    assert parameters(
+        {
+            "extractor_args": [TOKEN, "vimeo:client=web"],
+            "proxy": PROXY,
+            "netrc": str(tmp_path / "netrc"),
+            "cookies_from_browser": "firefox:work",
+            "source_address": "127.0.0.1",
+        }
+    ) == {
         "extractor_args": {
-            "youtube": {"player_client": ["tv"], "po_token": ["web+SECRET"]}, "vimeo": {"client": ["web"]},
+            "youtube": {"player_client": ["tv"], "po_token": ["web+SECRET"]},
+            "vimeo": {"client": ["web"]},
         },
-        "proxy": PROXY, "usenetrc": True, "netrc_location": str(tmp_path / "netrc"),
-        "cookiesfrombrowser": ("firefox", "work", None, None), "source_address": "127.0.0.1",
+        "proxy": PROXY,
+        "usenetrc": True,
+        "netrc_location": str(tmp_path / "netrc"),
+        "cookiesfrombrowser": ("firefox", "work", None, None),
+        "source_address": "127.0.0.1",
     }
 
 
@@ -62,7 +78,8 @@ def test_cookies_open_what_needs_an_account(retrieval: Retrieval, site: Site, re
 
 def test_bad_cookies_are_told_and_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for text, problem in (
-        ("secret-line\n", "does not look like a Netscape"), ("# Netscape HTTP Cookie File\nsecret-line\n", "no cookie"),
+        ("secret-line\n", "does not look like a Netscape"),
+        ("# Netscape HTTP Cookie File\nsecret-line\n", "no cookie"),
     ):
         (tmp_path / "cookies.txt").write_text(text)
         with pytest.raises(UserError, match=problem):

@@ -58,6 +58,7 @@ def composed():
 @pytest.fixture
 def make_run(composed, tmp_path):
     """Overrides and an id -> a run in its directory, not yet opened."""
+
     def make(*overrides: str, run_id: str = "r") -> Run:
         whole = composed(*overrides, hydra=True)
         folder = Path(whole.out, whole.name, whole.stage, run_id).absolute()

@@ -24,8 +24,15 @@ from wsvs.engine.explain import _mistake, explain_config_error
 from wsvs.engine.names import stage_names
 
 SMALL = (
-    "data.root=images", "trainer=cpu", "model=vgg_small", "model.image_size=32", "model.scales=[1.0]", "model.hidden=4",
-    "encoder.workers=0", "encoder.batch_size=2", "encoder.epochs=1",
+    "data.root=images",
+    "trainer=cpu",
+    "model=vgg_small",
+    "model.image_size=32",
+    "model.scales=[1.0]",
+    "model.hidden=4",
+    "encoder.workers=0",
+    "encoder.batch_size=2",
+    "encoder.epochs=1",
 )
 
 
@@ -168,8 +175,10 @@ def test_missing_root(wsvs):
         (("stage=relevance",), ["no finished run of stage encoder", "wsvs stage=encoder name=default"]),
         (("stage=segment", "inputs.encoder=nowhere"), ["there is no such run of stage encoder", "inputs.encoder="]),
         (("stage=segment", "inputs.encoder=images"), ["not a finished run of stage encoder", "no summary.json"]),
-        (("stage=evaluate", "predictions=images", "truth=images", "evaluate.split=images/cat/0.png"), [
-            "not UTF-8 text", "where: images/cat/0.png"]),
+        (
+            ("stage=evaluate", "predictions=images", "truth=images", "evaluate.split=images/cat/0.png"),
+            ["not UTF-8 text", "where: images/cat/0.png"],
+        ),
         (("stage=predict", "input=images"), ["no finished run of stage decoder"]),
         (("stage=predict", "predict.model=segment"), ["predict.model must be auto, encoder, decoder or adapt, got"]),
         (("stage=predict", "predict.checkpoint=nowhere.ckpt"), ["checkpoint not found", "nowhere.ckpt"]),
@@ -229,8 +238,9 @@ def test_the_newest_checkpoint_is_kept_where_nothing_is_to_choose(wsvs, images):
     words = ["stage=encoder", *SMALL[:-1], "encoder.epochs=3", "encoder.lr=0", "encoder.lr_backbone=0"]
     assert wsvs(*words, run_id="best")[0] == 0 and wsvs(*words, "callbacks=newest", run_id="newest")[0] == 0
     assert (kept("best"), kept("newest")) == (0, 2)
-    figures = [read_json(f"outputs/default/encoder/{name}/summary.json")["results"]["val/map"] for name in
-               ("best", "newest")]
+    figures = [
+        read_json(f"outputs/default/encoder/{name}/summary.json")["results"]["val/map"] for name in ("best", "newest")
+    ]
     assert figures[0] == figures[1]
 
 
@@ -329,8 +339,11 @@ def test_no_process_of_a_test_sends_to_wandb(cli):
 def test_as_a_command(tmp_path):
     """One real process: the message on the standard error, exit status 2, no stack trace."""
     done = subprocess.run(
-        [sys.executable, "-m", "wsvs", "stage=encoder", "data.root=nowhere", "model.hidden=8"], cwd=tmp_path,
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "wsvs", "stage=encoder", "data.root=nowhere", "model.hidden=8"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2 and one_message(done.stderr).startswith("error: folder of images not found")
     assert done.stdout == ""

@@ -45,7 +45,12 @@ def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
     assert status == 3
     found = report(own)
     assert found["counts"] == {
-        "ids": 3, "images": 3, "usable images": 3, "classes": 2, "videos": 3, "usable videos": 1,
+        "ids": 3,
+        "images": 3,
+        "usable images": 3,
+        "classes": 2,
+        "videos": 3,
+        "usable videos": 1,
     }
     assert found["by_class"] == {
         "cat": {"images": 2, "videos": 1, "minutes of video": 0.03},
@@ -53,7 +58,9 @@ def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
     }
     told = [problem["what"] for problem in found["problems"]]
     assert told == [
-        "video cannot be read", "video belongs to no class", "class has no video: nothing is learned about its shapes",
+        "video cannot be read",
+        "video belongs to no class",
+        "class has no video: nothing is learned about its shapes",
     ]
     assert "fox/a" in said and "dog/broken" in said and "minutes of video" in said
     [skipped] = own.glob("outputs/default/data/*/skipped.json")
@@ -66,8 +73,12 @@ def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
         ("squeezenet1_1", [], "these are SqueezeNet 1.1's weights, the model is VGG-16", ["experiment=small"]),
         ("squeezenet1_1", ["decoder.steps=9"], "these are Squeeze", ["decoder.steps=9", "model=squeezenet1_1"]),
         ("squeezenet1_1", ["experiment=small"], None, ["experiment=small"]),
-        ("resnet50v2", ["experiment=small"], "these are ResNet-50 v2's weights, the model is SqueezeNet 1.1",
-         ["experiment=small", "model=resnet50v2"]),
+        (
+            "resnet50v2",
+            ["experiment=small"],
+            "these are ResNet-50 v2's weights, the model is SqueezeNet 1.1",
+            ["experiment=small", "model=resnet50v2"],
+        ),
     ],
 )
 def test_the_next_command_names_the_model_of_the_weights(

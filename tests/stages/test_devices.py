@@ -47,8 +47,11 @@ def start(tmp_path):
     def make(asked: object, seconds: float, names: str = "a,b", wait: bool = True) -> subprocess.Popen[str]:
         words = [names, str(tmp_path / "locks"), str(asked), str(seconds), str(tmp_path / "told"), str(wait)]
         process = subprocess.Popen(
-            [sys.executable, "-c", JOB, *words], env=os.environ | {"PYTHONPATH": str(Cli.root)}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-c", JOB, *words],
+            env=os.environ | {"PYTHONPATH": str(Cli.root)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         started.append(process)
         return process
@@ -118,9 +121,17 @@ def three(monkeypatch, tmp_path):
     monkeypatch.delenv(devices.LEASED)
 
 
-@pytest.mark.parametrize(("asked", "expected"), [
-    (1, [0]), (2, [0, 1]), (-1, [0, 1, 2]), ("auto", [0, 1, 2]), ([2], [2]), ([2, 0], [0, 2]),
-])
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (1, [0]),
+        (2, [0, 1]),
+        (-1, [0, 1, 2]),
+        ("auto", [0, 1, 2]),
+        ([2], [2]),
+        ([2, 0], [0, 2]),
+    ],
+)
 def test_as_many_as_the_trainer_asks_for(three, asked, expected):
     with ExitStack() as held:
         assert devices.lease(config(asked), held) == expected
@@ -167,9 +178,15 @@ def test_the_gpus_are_those_that_cuda_shows(monkeypatch):
     assert devices.visible(config(1)) == ["id-0", "id-1"]
 
 
-@pytest.mark.parametrize(("variable", "expected"), [
-    ("WSVS_JOB", True), ("WSVS_WAITS", True), ("WANDB_SWEEP_ID", True), ("WSVS_RUN_ID", False),
-])
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        ("WSVS_JOB", True),
+        ("WSVS_WAITS", True),
+        ("WANDB_SWEEP_ID", True),
+        ("WSVS_RUN_ID", False),
+    ],
+)
 def test_who_waits(monkeypatch, variable, expected):
     for name in ("WSVS_JOB", "WSVS_WAITS", "WANDB_SWEEP_ID"):
         monkeypatch.delenv(name, raising=False)

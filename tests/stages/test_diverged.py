@@ -17,27 +17,38 @@ from wsvs.lit.encoder import EncoderModule
 from wsvs.nets.model import NetConfig, SegmentationNet, not_finite
 
 TINY = (
-    "trainer=cpu", "model=vgg_small", "model.image_size=32", "model.scales=[1.0]", "model.hidden=4",
-    "encoder.workers=0", "encoder.batch_size=2", "data.root=images", "name=n",
+    "trainer=cpu",
+    "model=vgg_small",
+    "model.image_size=32",
+    "model.scales=[1.0]",
+    "model.hidden=4",
+    "encoder.workers=0",
+    "encoder.batch_size=2",
+    "data.root=images",
+    "name=n",
 )
 WORDS = ("stage=encoder", "encoder.epochs=3", *TINY)
-LR_AT = "\n".join((  # a plugin: the rate is far too high from this step on, as a schedule of one's own might make it
-    "from wsvs.lit.encoder import EncoderModule",
-    "def start(self, batch, number):",
-    "    if self.trainer.global_step >= 4:",
-    "        for group in self.trainer.optimizers[0].param_groups:",
-    "            group['lr'] = 1e30",
-    "EncoderModule.on_train_batch_start = start",
-))
-ONE_RANK = "\n".join((  # a plugin: an infinite loss of finite gradients on the second rank alone, at the third step
-    "from wsvs.core.processes import rank",
-    "from wsvs.lit.encoder import EncoderModule",
-    "plain = EncoderModule.watched",
-    "def watched(self, loss):",
-    "    bad = rank() == 1 and self.trainer.global_step == 2",
-    "    return plain(self, loss + float('inf') if bad else loss)",
-    "EncoderModule.watched = watched",
-))
+LR_AT = "\n".join(
+    (  # a plugin: the rate is far too high from this step on, as a schedule of one's own might make it
+        "from wsvs.lit.encoder import EncoderModule",
+        "def start(self, batch, number):",
+        "    if self.trainer.global_step >= 4:",
+        "        for group in self.trainer.optimizers[0].param_groups:",
+        "            group['lr'] = 1e30",
+        "EncoderModule.on_train_batch_start = start",
+    )
+)
+ONE_RANK = "\n".join(
+    (  # a plugin: an infinite loss of finite gradients on the second rank alone, at the third step
+        "from wsvs.core.processes import rank",
+        "from wsvs.lit.encoder import EncoderModule",
+        "plain = EncoderModule.watched",
+        "def watched(self, loss):",
+        "    bad = rank() == 1 and self.trainer.global_step == 2",
+        "    return plain(self, loss + float('inf') if bad else loss)",
+        "EncoderModule.watched = watched",
+    )
+)
 
 
 @pytest.fixture
@@ -180,8 +191,15 @@ def test_all_ranks_stop_together(cli, images, plugin):
     (images / "one_rank.py").write_text(plugin)
     rate = ["encoder.lr=1e30"] if not plugin else []
     said = cli.run(
-        *WORDS, *TWO_RANKS, "encoder.batch_size=1", "plugins=[one_rank]", *rate, f"out={images}/out",
-        cwd=images, status=2, PYTHONPATH=f"{cli.root}:{images}",
+        *WORDS,
+        *TWO_RANKS,
+        "encoder.batch_size=1",
+        "plugins=[one_rank]",
+        *rate,
+        f"out={images}/out",
+        cwd=images,
+        status=2,
+        PYTHONPATH=f"{cli.root}:{images}",
     )
     assert "Traceback" not in said, said
     if plugin:

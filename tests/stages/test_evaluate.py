@@ -56,7 +56,9 @@ def test_named_classes_and_names_of_predictions(masks):
     assert run.said["results"]["mIoU (truth, 1 image)"] == pytest.approx((3 / 5 + 2 / 4) / 2)
     write_mask(masks / "predictions" / "a.png", np.array([[0, 0, 1, 1], [0, 0, 0, 0]], np.uint8))
     same = run_on(
-        masks, names=["background", "cat", "dog"], classes=["background", "dog"],
+        masks,
+        names=["background", "cat", "dog"],
+        classes=["background", "dog"],
         prediction_names=["background", "dog"],
     )
     assert same.said["results"] == run.said["results"]

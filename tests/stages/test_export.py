@@ -76,7 +76,8 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
     ("more", "message"),
     [
         (["export.format=png"], "export.format must be voc, coco, yolo or davis"),
-        (["predictions=nowhere"], "predicted masks not found"), ([], "no finished run of stage predict"),
+        (["predictions=nowhere"], "predicted masks not found"),
+        ([], "no finished run of stage predict"),
         (["predictions=.", "export.names=[background]"], "no mask in this folder"),
         (["export.reverse=true"], "nothing to read"),
         (["export.reverse=true", "predictions=none"], "predicted masks not found"),

@@ -90,8 +90,11 @@ def test_void_stays_void_where_there_are_labels(tmp_path):
 def test_true_masks_that_are_not_indexed(tmp_path, form):
     big = np.kron(OBJECT if form == "jpeg" else BOTH, np.ones((16, 16), np.uint8))
     colour = {
-        "jpeg": big * 255, "grey as colour": np.repeat(big[..., None], 3, 2), "palette as colour": voc_palette()[big],
-        "opaque": np.dstack([voc_palette()[big], np.full_like(big, 255)]), "16 bits": big.astype(np.uint16),
+        "jpeg": big * 255,
+        "grey as colour": np.repeat(big[..., None], 3, 2),
+        "palette as colour": voc_palette()[big],
+        "opaque": np.dstack([voc_palette()[big], np.full_like(big, 255)]),
+        "16 bits": big.astype(np.uint16),
         "grey with alpha": np.dstack([big, np.full_like(big, 255)]),
     }[form]
     masks(tmp_path, colour, big, "jpg" if form == "jpeg" else "png")

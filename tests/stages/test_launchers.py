@@ -25,33 +25,54 @@ def check(make_run, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize(("overrides", "told"), [
-    (TWO, {}),
-    (("trainer.devices=auto", "trainer.accelerator=cpu"), {"SLURM_NTASKS": "1"}),
-    (("trainer.devices=[0,1]", "trainer.strategy=ddp"), {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
-    (TWO, {"SLURM_JOB_ID": "1"}),  # a batch script without --ntasks
-    (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
-    ((*TWO, "trainer.num_nodes=2"), {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
-    ((), {"SLURM_NTASKS": "1"}),
-    ((), {"SLURM_NTASKS": "1", **STEP}),
-    (TWO, {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "interactive"}),  # Lightning takes that for no job
-    ((*TWO, "trainer.num_nodes=2"), {  # torchrun, one on each of two nodes
-        "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "RANK": "0", "GROUP_RANK": "0", "LOCAL_RANK": "0",
-        "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "1",
-    }),
-])
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (TWO, {}),
+        (("trainer.devices=auto", "trainer.accelerator=cpu"), {"SLURM_NTASKS": "1"}),
+        (
+            ("trainer.devices=[0,1]", "trainer.strategy=ddp"),
+            {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP},
+        ),
+        (TWO, {"SLURM_JOB_ID": "1"}),  # a batch script without --ntasks
+        (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
+        ((*TWO, "trainer.num_nodes=2"), {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
+        ((), {"SLURM_NTASKS": "1"}),
+        ((), {"SLURM_NTASKS": "1", **STEP}),
+        (TWO, {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "interactive"}),  # Lightning takes that for no job
+        (
+            (*TWO, "trainer.num_nodes=2"),
+            {  # torchrun, one on each of two nodes
+                "SLURM_NTASKS": "2",
+                "SLURM_NTASKS_PER_NODE": "1",
+                "RANK": "0",
+                "GROUP_RANK": "0",
+                "LOCAL_RANK": "0",
+                "LOCAL_WORLD_SIZE": "2",
+                "WORLD_SIZE": "4",
+                "TORCHELASTIC_RUN_ID": "1",
+            },
+        ),
+    ],
+)
 def test_what_fits(check, overrides, told):
     check(*overrides, **told)
 
 
-@pytest.mark.parametrize(("overrides", "told"), [
-    (("trainer.devices=auto", "trainer.accelerator=cpu"), {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
-    (TWO, {"SLURM_NTASKS": "1"}),  # Lightning would train on one device
-    ((), {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
-    (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}),  # without srun it would wait for the other task
-    (TWO, {"SLURM_NTASKS": "2", **STEP}),  # it wants --ntasks-per-node
-    (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", **STEP}),  # two nodes
-])
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (
+            ("trainer.devices=auto", "trainer.accelerator=cpu"),
+            {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP},
+        ),
+        (TWO, {"SLURM_NTASKS": "1"}),  # Lightning would train on one device
+        ((), {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", **STEP}),
+        (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}),  # without srun it would wait for the other task
+        (TWO, {"SLURM_NTASKS": "2", **STEP}),  # it wants --ntasks-per-node
+        (TWO, {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", **STEP}),  # two nodes
+    ],
+)
 def test_what_does_not_fit(check, overrides, told):
     with pytest.raises(UserError, match=f"SLURM starts {told['SLURM_NTASKS']} tasks, the trainer wants"):
         check(*overrides, **told)

@@ -10,8 +10,11 @@ from wsvs.config.check import check
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["name="], "name is empty"), (["name=../x"], "name is a path"), (["name=a/b"], "name is a path"),
-        (["name=.x"], "name begins with a dot"), (["out="], "out is not a folder"),
+        (["name="], "name is empty"),
+        (["name=../x"], "name is a path"),
+        (["name=a/b"], "name is a path"),
+        (["name=.x"], "name begins with a dot"),
+        (["out="], "out is not a folder"),
         (["out='~/x'"], "out is not a folder"),
         (["-m", "name=../x", "seed=1,2"], "name is a path"),
         (["-m", "sweep=search", "hydra.sweeper.study_name=../x"], "hydra.sweeper.study_name is a path"),

@@ -45,37 +45,75 @@ def judging(tmp_path) -> list[str]:
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        (["stage=encoder", "name=n", "data=synthetic", "encoder.lr=1e-2", "seed=3"],
-         ["stage=retrieve", "name=n", "data=synthetic", "seed=3"]),
-        (["stage=retrieve", "name=n", "retrieve=urls", "retrieve.file=list.tsv", "data.root=x"],
-         ["stage=relevance", "name=n", "data.root=x"]),
-        (["stage=relevance", "name=n", "relevance.threshold=0.5", "inputs.encoder=outputs/n/encoder/r",
-          "inputs.retrieve=outputs/n/retrieve/r", "segment.flow=dis_fast", "trainer=ddp", "trainer.devices=2"],
-         ["stage=segment", "name=n", "inputs.encoder=outputs/n/encoder/r", "segment.flow=dis_fast", "trainer=ddp",
-          "trainer.devices=2"]),
-        (["stage=segment", "name=n", "model=squeezenet1_1", "~callbacks.progress"],
-         ["stage=decoder", "name=n", "model=squeezenet1_1", "~callbacks.progress"]),
-        (["stage=segment", "name=n", "videos=films", "experiment=motion"],
-         ["stage=export", "name=n", "experiment=motion", "export.format=davis"]),
+        (
+            ["stage=encoder", "name=n", "data=synthetic", "encoder.lr=1e-2", "seed=3"],
+            ["stage=retrieve", "name=n", "data=synthetic", "seed=3"],
+        ),
+        (
+            ["stage=retrieve", "name=n", "retrieve=urls", "retrieve.file=list.tsv", "data.root=x"],
+            ["stage=relevance", "name=n", "data.root=x"],
+        ),
+        (
+            [
+                "stage=relevance",
+                "name=n",
+                "relevance.threshold=0.5",
+                "inputs.encoder=outputs/n/encoder/r",
+                "inputs.retrieve=outputs/n/retrieve/r",
+                "segment.flow=dis_fast",
+                "trainer=ddp",
+                "trainer.devices=2",
+            ],
+            [
+                "stage=segment",
+                "name=n",
+                "inputs.encoder=outputs/n/encoder/r",
+                "segment.flow=dis_fast",
+                "trainer=ddp",
+                "trainer.devices=2",
+            ],
+        ),
+        (
+            ["stage=segment", "name=n", "model=squeezenet1_1", "~callbacks.progress"],
+            ["stage=decoder", "name=n", "model=squeezenet1_1", "~callbacks.progress"],
+        ),
+        (
+            ["stage=segment", "name=n", "videos=films", "experiment=motion"],
+            ["stage=export", "name=n", "experiment=motion", "export.format=davis"],
+        ),
         (["stage=segment", "name=n", "data=davis", "segment.lambda_a=0"], ["stage=evaluate", "name=n", "data=davis"]),
-        (["stage=segment", "name=n", "videos=films", "truth=masks"],
-         ["stage=evaluate", "name=n", "truth=masks", "evaluate.kind=video"]),
+        (
+            ["stage=segment", "name=n", "videos=films", "truth=masks"],
+            ["stage=evaluate", "name=n", "truth=masks", "evaluate.kind=video"],
+        ),
         (["stage=decoder", "name=n", "data=synthetic", "decoder.steps=9"], ["stage=adapt", "name=n", "data=synthetic"]),
         (["stage=adapt", "name=n", "data=synthetic"], ["stage=predict", "name=n", "data=synthetic"]),
-        (["stage=adapt", "name=n", "data.root=my images"],
-         ["stage=predict", "name=n", "data.root=my images", "input='my images'", "labels='folders'"]),
-        (["stage=predict", "name=n", "data=synthetic", "predict.model=adapt"],
-         ["stage=evaluate", "name=n", "data=synthetic", "predictions=outputs/n/predict/r"]),
-        (["stage=predict", "name=n", "data=synthetic", "input=photos"],
-         ["stage=export", "name=n", "data=synthetic", "input=photos"]),  # where COCO's file names are looked up
-        (["stage=predict", "name=n", "data.root=x", "data.masks=m", "input=x"],  # as stage adapt proposes it
-         ["stage=evaluate", "name=n", "data.root=x", "data.masks=m", "predictions=outputs/n/predict/r", "truth='m'"]),
+        (
+            ["stage=adapt", "name=n", "data.root=my images"],
+            ["stage=predict", "name=n", "data.root=my images", "input='my images'", "labels='folders'"],
+        ),
+        (
+            ["stage=predict", "name=n", "data=synthetic", "predict.model=adapt"],
+            ["stage=evaluate", "name=n", "data=synthetic", "predictions=outputs/n/predict/r"],
+        ),
+        (
+            ["stage=predict", "name=n", "data=synthetic", "input=photos"],
+            ["stage=export", "name=n", "data=synthetic", "input=photos"],
+        ),  # where COCO's file names are looked up
+        (
+            ["stage=predict", "name=n", "data.root=x", "data.masks=m", "input=x"],  # as stage adapt proposes it
+            ["stage=evaluate", "name=n", "data.root=x", "data.masks=m", "predictions=outputs/n/predict/r", "truth='m'"],
+        ),
         (["stage=predict", "name=n", "data.root=x"], ["stage=export", "name=n", "data.root=x"]),
         (["stage=evaluate", "name=n", "predictions=a", "truth=b", "evaluate.kind=video"], ["stage=report", "name=n"]),
-        (["stage=evaluate", "name=n", "experiment=animals", "real=../real"],
-         ["stage=report", "name=n", "experiment=animals", "real=../real"]),
-        (["stage=pipeline", "name=n", *OWN], ["stage=report", "name=n", "data.root=my images", "data.labels=labels.tsv",
-                                              "model.weights=null"]),
+        (
+            ["stage=evaluate", "name=n", "experiment=animals", "real=../real"],
+            ["stage=report", "name=n", "experiment=animals", "real=../real"],
+        ),
+        (
+            ["stage=pipeline", "name=n", *OWN],
+            ["stage=report", "name=n", "data.root=my images", "data.labels=labels.tsv", "model.weights=null"],
+        ),
         (["stage=data", "name=n", *OWN], ["stage=pipeline", "name=n", *OWN]),
         (["stage=data", "name=n", "data.root=x"], ["stage=pipeline", "name=n", "data.root=x", "retrieve.root=DIR"]),
         (["stage=data", "name=n", "data=synthetic"], ["stage=pipeline", "name=n", "data=synthetic"]),
@@ -108,7 +146,9 @@ def test_a_command_with_a_word_to_fill_in_says_so(composed, tmp_path):
 
 def test_options_of_the_command_are_kept(proposed):
     assert proposed("stage=encoder", "name=n", *OWN, options=("--config-dir", "my conf"))[:3] == [
-        "--config-dir", "my conf", "stage=retrieve"
+        "--config-dir",
+        "my conf",
+        "stage=retrieve",
     ]
 
 

@@ -23,8 +23,24 @@ from wsvs.stages import pipeline
 from wsvs.stages.pipeline import Step, _links, plan, quote
 
 HARD = [
-    "plain", "two words", "it's", "a\\b", "\\'", "a\\\\'b\\", "ends\\", "ends\\\\", "(a),[b]={c}:d", "null", "1.0",
-    "true", "~/x#y;z", "a,b", " padded ", "täg", '"', "",
+    "plain",
+    "two words",
+    "it's",
+    "a\\b",
+    "\\'",
+    "a\\\\'b\\",
+    "ends\\",
+    "ends\\\\",
+    "(a),[b]={c}:d",
+    "null",
+    "1.0",
+    "true",
+    "~/x#y;z",
+    "a,b",
+    " padded ",
+    "täg",
+    '"',
+    "",
 ]
 
 
@@ -41,8 +57,10 @@ def test_quoted_values_are_read_back_unchanged(value):
 
 def config(steps=None, data=None, retrieve=None, **more):
     return pipeline.Settings(
-        pipeline=PipelineSettings(steps=steps), data=TaggedData(**(data or {"root": "im ages"})),
-        retrieve=retrieve or FolderRetrieve(root="videos"), model=ModelSettings(),
+        pipeline=PipelineSettings(steps=steps),
+        data=TaggedData(**(data or {"root": "im ages"})),
+        retrieve=retrieve or FolderRetrieve(root="videos"),
+        model=ModelSettings(),
         **{**dict.fromkeys(("input", "labels", "predictions", "truth")), **more},
     )
 
@@ -73,12 +91,21 @@ def test_what_the_command_names_is_left_alone(tmp_path):
 
 
 def test_listed_steps():
-    steps = list(plan(config([
-        {"stage": "encoder"}, {"stage": "predict", "label": "first", "set": ["predict.model=encoder"]},
-        {"stage": "predict", "label": None},
-    ])))
+    steps = list(
+        plan(
+            config(
+                [
+                    {"stage": "encoder"},
+                    {"stage": "predict", "label": "first", "set": ["predict.model=encoder"]},
+                    {"stage": "predict", "label": None},
+                ]
+            )
+        )
+    )
     assert steps == [
-        Step("encoder", "encoder"), Step("predict", "first", ("predict.model=encoder",)), Step("predict", "predict"),
+        Step("encoder", "encoder"),
+        Step("predict", "first", ("predict.model=encoder",)),
+        Step("predict", "predict"),
     ]
 
 
@@ -109,6 +136,7 @@ def piped(wsvs, monkeypatch):
 
     The steps write a summary and nothing else; a stage that is `broken` ends with status 2.
     """
+
     def call(*words, run_id=None, broken=None):
         called = []
 
@@ -120,8 +148,13 @@ def piped(wsvs, monkeypatch):
             stage, settings = load_stage(cfg.stage), check(cfg)
             inputs = {one: home_of(settings).require(one) for one in stage.needed(settings)}
             runs.write_summary(
-                Path(cfg.out, cfg.name, cfg.stage, name), stage=cfg.stage, started=0, overrides=overrides, inputs={},
-                counts={"passed over": 0}, results={"fingerprint": fingerprint(cfg, stage.decisive, inputs)},
+                Path(cfg.out, cfg.name, cfg.stage, name),
+                stage=cfg.stage,
+                started=0,
+                overrides=overrides,
+                inputs={},
+                counts={"passed over": 0},
+                results={"fingerprint": fingerprint(cfg, stage.decisive, inputs)},
             )
             return 0
 
@@ -152,8 +185,12 @@ def test_a_requeued_job_goes_on_although_it_shall_not_resume(piped):
     assert piped("resume=false", run_id="7")[:2] == (0, ["encoder/7", "encoder/7-second"])
 
 
-DONE = {"encoder": Path("/out/encoder/1"), "by motion": Path("/out it's (1)/segment/1-by motion"),
-        "segment": Path("/out/segment/1"), "predict": Path("/out/predict/1")}
+DONE = {
+    "encoder": Path("/out/encoder/1"),
+    "by motion": Path("/out it's (1)/segment/1-by motion"),
+    "segment": Path("/out/segment/1"),
+    "predict": Path("/out/predict/1"),
+}
 
 
 def test_links_name_the_inputs_outright():

@@ -53,8 +53,14 @@ def test_from_the_command_line(wsvs, tmp_path):
     (mine / "torn.png").write_bytes(b"")
     make_film(mine / "a film.mp4", 3, size=(32, 16))
     words = [
-        "stage=predict", f"out={tmp_path}/out", f"predict.checkpoint={tmp_path}/net.ckpt", f"input='{mine}/*'",
-        "trainer=cpu", "predict.workers=0", "predict.tags=[dog]", "predict.background=0",
+        "stage=predict",
+        f"out={tmp_path}/out",
+        f"predict.checkpoint={tmp_path}/net.ckpt",
+        f"input='{mine}/*'",
+        "trainer=cpu",
+        "predict.workers=0",
+        "predict.tags=[dog]",
+        "predict.background=0",
     ]
     status, _, err = wsvs(*words, run_id="r")
     assert status == 3, err  # one was passed over
@@ -84,8 +90,15 @@ def test_folders_named_like_those_of_a_run_are_exported_too(wsvs, tmp_path):
         Image.new("RGB", (6, number)).save(tmp_path / "in" / name)
     words = [f"out={tmp_path}/out", "trainer=cpu"]
     status, _, err = wsvs(
-        "stage=predict", *words, f"predict.checkpoint={tmp_path}/net.ckpt", f"input={tmp_path}/in", "predict.workers=0",
-        "predict.tags=[dog]", "predict.background=0", "predict.scores=true", run_id="r",
+        "stage=predict",
+        *words,
+        f"predict.checkpoint={tmp_path}/net.ckpt",
+        f"input={tmp_path}/in",
+        "predict.workers=0",
+        "predict.tags=[dog]",
+        "predict.background=0",
+        "predict.scores=true",
+        run_id="r",
     )
     assert status == 0, err
     run = tmp_path / "out/default/predict/r"
@@ -159,8 +172,13 @@ def test_images_and_films_of_every_kind(wsvs, tmp_path, recwarn):
     (folder / "breaks.mkv").write_bytes(film[: len(film) // 2])
     (folder / "none.mp4").write_bytes(b"xx")
     words = [
-        "stage=predict", f"out={tmp_path}/out", f"predict.checkpoint={tmp_path}/net.ckpt", f"input='{folder}/*'",
-        "trainer=cpu", "predict.workers=0", "predict.tags=[dog]",
+        "stage=predict",
+        f"out={tmp_path}/out",
+        f"predict.checkpoint={tmp_path}/net.ckpt",
+        f"input='{folder}/*'",
+        "trainer=cpu",
+        "predict.workers=0",
+        "predict.tags=[dog]",
     ]
     status, _, err = wsvs(*words, run_id="r")
     assert status == 3, err
@@ -190,10 +208,18 @@ def listed(root, tmp_path, table=None, ids=None, tags=None):
 def test_every_image_below_the_folder(root, tmp_path):
     items = listed(root, tmp_path)
     assert [(item["id"], item["classes"]) for item in items] == [
-        ("a", None), ("b", None), ("deep/c", None), ("deep/d", None), ("f.v1", None),
+        ("a", None),
+        ("b", None),
+        ("deep/c", None),
+        ("deep/d", None),
+        ("f.v1", None),
     ]  # sorted, no text, nothing hidden
     assert [Path(item["file"]).relative_to(root).as_posix() for item in items] == [
-        "a.jpg", "b.png", "deep/c.JPEG", "deep/d.Jpg", "f.v1.png",
+        "a.jpg",
+        "b.png",
+        "deep/c.JPEG",
+        "deep/d.Jpg",
+        "f.v1.png",
     ]
 
 
@@ -223,7 +249,11 @@ def test_ids_with_their_extension(root, tmp_path):
     table = {"a.jpg": "dog", "b.png": "cat", "deep/c.JPEG": "", "deep/d.Jpg": "", "f.v1.png": ""}
     items = listed(root, tmp_path, table)
     assert [(item["id"], item["classes"]) for item in items] == [
-        ("a", [1]), ("b", [0]), ("deep/c", []), ("deep/d", []), ("f.v1", []),
+        ("a", [1]),
+        ("b", [0]),
+        ("deep/c", []),
+        ("deep/d", []),
+        ("f.v1", []),
     ]  # as the masks are called: <image>.png
     with pytest.raises(UserError, match=r"two images would both give a\.png"):
         listed(root, tmp_path, {"a": "dog", "a.jpg": "cat"})
@@ -318,8 +348,11 @@ def test_one_image_one_video_and_patterns(root):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("notes.txt", "neither an image nor a video"), ("*.txt", "no image or video fits"),
-        ("z*", "no image or video fits"), ("z.jpg", "no such image, video or folder"), ("deep/c.*", "two images"),
+        ("notes.txt", "neither an image nor a video"),
+        ("*.txt", "no image or video fits"),
+        ("z*", "no image or video fits"),
+        ("z.jpg", "no such image, video or folder"),
+        ("deep/c.*", "two images"),
     ],
 )
 def test_what_cannot_be_predicted_is_said(root, given, message):

@@ -28,9 +28,7 @@ def world(tmp_path) -> Path:
 
 @pytest.fixture
 def report(wsvs, world) -> Path:
-    status, _, err = wsvs(
-        "stage=report", f"out={world}/out", "name=n", "report.width=40", run_id="r"
-    )
+    status, _, err = wsvs("stage=report", f"out={world}/out", "name=n", "report.width=40", run_id="r")
     assert status == 0, err
     return world / "out/n/report/r/report.html"
 
@@ -39,15 +37,25 @@ def test_numbers_of_every_stage(report):
     rows = Page(report).rows
     for row in (
         ["unit", "step", "all", "cat", "dog"],
-        ["videos", "found", "1,234", "1,200", "34"], ["videos", "downloaded", "3", "2", "1"],
+        ["videos", "found", "1,234", "1,200", "34"],
+        ["videos", "downloaded", "3", "2", "1"],
         ["videos", "not had: account", "2", "2", "0"],
-        ["frames", "downloaded", "99", "66", "33"], ["frames", "relevant", "37", "24", "13"],
+        ["frames", "downloaded", "99", "66", "33"],
+        ["frames", "relevant", "37", "24", "13"],
         ["frames", "segmented", "36", "24", "12"],
         ["frames", "used", "22", "11", "11"],  # the last mask of each is empty, one of the two cats is held out
-        ["shots", "relevant", "3", "2", "1"], ["shots", "used", "2", "1", "1"],
-        ["images", "tagged", "40", "", ""], ["images", "predicted", "4", "", ""],
-        ["r", "predict, r", "mIoU 0.750"], ["cat", "0.500"], ["background", "75.0", "25.0"],
-        ["cat", "25.0", "75.0"], ["encoder", "image tags"], ["retrieve", "none"], ["torch", "2"], ["commit", "abc+"],
+        ["shots", "relevant", "3", "2", "1"],
+        ["shots", "used", "2", "1", "1"],
+        ["images", "tagged", "40", "", ""],
+        ["images", "predicted", "4", "", ""],
+        ["r", "predict, r", "mIoU 0.750"],
+        ["cat", "0.500"],
+        ["background", "75.0", "25.0"],
+        ["cat", "25.0", "75.0"],
+        ["encoder", "image tags"],
+        ["retrieve", "none"],
+        ["torch", "2"],
+        ["commit", "abc+"],
     ):
         assert row in rows, row
     assert ["encoder", "1.5", "wsvs stage=encoder 'name=my runs'", str(report.parents[2] / "encoder/r")] in rows
@@ -106,7 +114,8 @@ def test_round_before(wsvs, world):
     """A second prediction of the same images: what has changed since the first. Another input is another gallery."""
     out, images = world / "out/n", OmegaConf.create({"input": "images"})
     for name, finished, settings, masks in (
-        ("s", 8.0, images, {"i3": 4, "i1": 1, "i0": 0}), ("other", 9.0, {"input": "truth"}, {"i3": 1})
+        ("s", 8.0, images, {"i3": 4, "i1": 1, "i0": 0}),
+        ("other", 9.0, {"input": "truth"}, {"i3": 1}),
     ):
         run = finish(out / f"predict/{name}", finished, counts={"masks": 4})
         (run / "labels.txt").write_text("background\ncat\n")
@@ -216,7 +225,11 @@ def test_what_is_not_there_is_left_out(wsvs, world, tmp_path):
     assert not any("file" in shot for shot in shots)  # no link leads nowhere
     assert [shot.get("url") for shot in shots] == ["https://example.org/a?x=1&y=2", None, None]
     assert [tag["href"] for _, tag in page.tags if tag.get("href", "").startswith("#")] == [
-        "#gallery", "#flow", "#curves", "#supervision", "#runs"  # what has nothing to show is left out
+        "#gallery",
+        "#flow",
+        "#curves",
+        "#supervision",
+        "#runs",  # what has nothing to show is left out
     ]
     status, _, err = wsvs("stage=report", f"out={tmp_path}/none")
     assert status == 2 and "no finished run to report on" in err

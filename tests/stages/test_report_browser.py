@@ -34,18 +34,43 @@ def many(count: int) -> Report:
         name = f"{kind}/{k:05d}{NASTY if k == 7 else ''}"
         items.append(Item("image", name, found, classes, PIXEL, thumbnail=shown))
     items += [
-        Item("shot", f"s{k}", Figures(score=k / 60), {"kind 0": Figures(score=k / 60)}, "file:///clip.mp4", frames=6,
-             url=f"https://example.org/{k}", thumbnail=shown, attention=shown, motion=shown) for k in range(60)
+        Item(
+            "shot",
+            f"s{k}",
+            Figures(score=k / 60),
+            {"kind 0": Figures(score=k / 60)},
+            "file:///clip.mp4",
+            frames=6,
+            url=f"https://example.org/{k}",
+            thumbnail=shown,
+            attention=shown,
+            motion=shown,
+        )
+        for k in range(60)
     ]
     classes = {f"kind {k}": count // 7 for k in range(7)}
     confusion = [["", *"abcdefghijklmnopqrstu"], *([name, *["1"] * 21] for name in "abcdefghijklmnopqrstu")]
     return Report(
-        f"n {NASTY}", "today", [f"not there: {'long/' * 40}"], items, Counter(item.kind for item in items),
+        f"n {NASTY}",
+        "today",
+        [f"not there: {'long/' * 40}"],
+        items,
+        Counter(item.kind for item in items),
         {f"kind {k}": "#800000" for k in range(7)},
-        [StageRun("encoder", "/a/" + "long/" * 30, 1, "image tags", "wsvs stage=encoder " + "data.root=somewhere " * 9,
-                  {"torch": "2"}, None)],
+        [
+            StageRun(
+                "encoder",
+                "/a/" + "long/" * 30,
+                1,
+                "image tags",
+                "wsvs stage=encoder " + "data.root=somewhere " * 9,
+                {"torch": "2"},
+                None,
+            )
+        ],
         [Count("videos", "found", count, classes), Count("frames", "relevant", count, classes)],
-        {"encoder": {"val/map": [(0.0, 0.1), (9.0, 0.9)]}}, [],
+        {"encoder": {"val/map": [(0.0, 0.1), (9.0, 0.9)]}},
+        [],
         [Evaluation("all", "image", "predict", "val", {"mIoU": 0.5}, [["class", "iou"], ["a", "0.5"]], confusion)],
     )
 
@@ -75,7 +100,9 @@ def opened(browser, written):
 def expected(key: str, highest: bool, kind: str | None = None) -> list[str]:
     """Names of the first page."""
     kept = [
-        (getattr(found, key), one.name) for one in many(MANY).items if one.kind == "image"
+        (getattr(found, key), one.name)
+        for one in many(MANY).items
+        if one.kind == "image"
         if (found := one.whole if kind is None else one.classes.get(kind)) and getattr(found, key) is not None
     ]
     return [name for _, name in sorted(kept, key=lambda one: one[0], reverse=highest)][:PAGE]
@@ -157,8 +184,10 @@ def test_many_images_do_not_lag(browser, written):
         "done(slowest); }; requestAnimationFrame(step); })"
     )
     size = written.stat().st_size / 1e6
-    print(f"{MANY} images, {size:.1f} MB: first after {first:.0f} ms, all after {whole:.0f}, sorted in {sort:.0f}, "
-          f"slowest frame of scrolling {slowest:.0f}")
+    print(
+        f"{MANY} images, {size:.1f} MB: first after {first:.0f} ms, all after {whole:.0f}, sorted in {sort:.0f}, "
+        f"slowest frame of scrolling {slowest:.0f}"
+    )
     assert first < 5000 and sort < 1000 and slowest < 1000  # on a machine that others use, too
 
 

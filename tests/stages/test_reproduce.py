@@ -23,16 +23,19 @@ TABLES = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
 ROWS = {  # row: stages, and figure: (the paper's number in percent, metric)
     "table1_youtube_objects": ("retrieve relevance segment decoder predict evaluate", {"mIoU": (49.2, "miou")}),
     "table1_youtube_objects_adapted": (
-        "retrieve relevance segment decoder adapt predict evaluate", {"mIoU": (None, "miou")},
+        "retrieve relevance segment decoder adapt predict evaluate",
+        {"mIoU": (None, "miou")},
     ),
     "table1_youtube": ("retrieve relevance segment decoder predict evaluate", {"mIoU": (55.2, "miou")}),
     "table1_youtube_adapted": (
-        "retrieve relevance segment decoder adapt predict evaluate", {"mIoU": (58.1, "miou")},
+        "retrieve relevance segment decoder adapt predict evaluate",
+        {"mIoU": (58.1, "miou")},
     ),
     "table2": ("retrieve relevance segment decoder adapt predict evaluate", {"mIoU": (58.1, "miou")}),
     "table3": ("retrieve relevance segment decoder adapt predict submit", {}),
     "table4": (
-        "segment evaluate", {"class average": (58.6, "class_average"), "video average": (57.1, "video_average")},
+        "segment evaluate",
+        {"class average": (58.6, "class_average"), "video average": (57.1, "video_average")},
     ),
 }
 WORDS = ("stage=reproduce", "experiment=table4", "trainer=cpu")
@@ -88,6 +91,7 @@ def test_mean_spread_and_bounds():
 @pytest.fixture
 def played(monkeypatch, make_run):
     """Seeds' figures, or an exit status -> (what the stage did, the pipelines that it called)."""
+
     def play(answers, *words, run_id="r"):
         calls = []
         run = make_run(*WORDS, *words, run_id=run_id)
@@ -103,8 +107,13 @@ def played(monkeypatch, make_run):
                 for name, value in zip(("class average", "video average"), answer, strict=True)
             }
             runs.write_summary(
-                home / run_id, stage="pipeline", started=0, overrides=[], inputs={},
-                counts={}, results={**verdicts, "fingerprint": "x"},
+                home / run_id,
+                stage="pipeline",
+                started=0,
+                overrides=[],
+                inputs={},
+                counts={},
+                results={**verdicts, "fingerprint": "x"},
             )
             return 2 if "FAIL" in "".join(verdicts.values()) else 0
 
@@ -183,8 +192,13 @@ def test_real_pipelines_of_one_step(cli, tmp_path):
     write_mask(tmp_path / "truth" / "a.png", truth)
     write_mask(tmp_path / "masks" / "a.png", np.ones((4, 4), np.uint8))  # IoU 0 and 0.5
     words = (
-        "stage=reproduce", "trainer=cpu", "reproduce.seeds=[0,1]", "pipeline.steps=[{stage: evaluate}]",
-        "predictions=masks", "truth=truth", "evaluate.names=[background,cat]",
+        "stage=reproduce",
+        "trainer=cpu",
+        "reproduce.seeds=[0,1]",
+        "pipeline.steps=[{stage: evaluate}]",
+        "predictions=masks",
+        "truth=truth",
+        "evaluate.names=[background,cat]",
     )
     check = "+pipeline.checks.mIoU={{step: evaluate, metric: miou, low: {low}, expected: 0.3}}"
     said = cli.run(*words, check.format(low=0.2), "name=good", cwd=tmp_path)

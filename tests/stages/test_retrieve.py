@@ -53,12 +53,25 @@ def words(tmp_path, net, site) -> list[str]:
     torch.save({"hyper_parameters": {"net": net.config.asdict()}, "state_dict": state}, run / "checkpoints/best.ckpt")
     write_json(run / "summary.json", {"finished": 0.0, "counts": {}, "results": {}})
     movie = film(tmp_path / "film.mp4", frames=100, gop=20, size=(96, 64)).read_bytes()
-    urls = [(site.page("tom", movie, thumbnail(0.9)), "cat"), (site.page("rex", movie, thumbnail(0.9)), "dog"),
-            (site.add("/gone", status(404)), "dog")]
+    urls = [
+        (site.page("tom", movie, thumbnail(0.9)), "cat"),
+        (site.page("rex", movie, thumbnail(0.9)), "dog"),
+        (site.add("/gone", status(404)), "dog"),
+    ]
     (tmp_path / "urls.tsv").write_text("url\tclass\n" + "".join(f"{url}\t{name}\n" for url, name in urls))
-    return ["stage=retrieve", "retrieve=urls", f"retrieve.file={tmp_path / 'urls.tsv'}", "retrieve.threshold=0",
-            "retrieve.key_frames=1", "retrieve.window=0.2", f"data.root={tmp_path / 'images'}", "model=vgg_small",
-            "trainer=cpu", f"inputs.encoder={run}", *POLITE]
+    return [
+        "stage=retrieve",
+        "retrieve=urls",
+        f"retrieve.file={tmp_path / 'urls.tsv'}",
+        "retrieve.threshold=0",
+        "retrieve.key_frames=1",
+        "retrieve.window=0.2",
+        f"data.root={tmp_path / 'images'}",
+        "model=vgg_small",
+        "trainer=cpu",
+        f"inputs.encoder={run}",
+        *POLITE,
+    ]
 
 
 def rows_of(run: Path) -> list[dict]:
@@ -75,7 +88,9 @@ def test_a_sweep_over_classes_becomes_one_run(wsvs, words, site):
     assert code == 0 and "what came of the candidates" in out, out + err
     merged = sweep.parent / "merged"
     assert [(row["class"], row["status"].partition(":")[0]) for row in rows_of(merged)] == [
-        ("cat", "retrieved"), ("dog", "retrieved"), ("dog", "failed"),
+        ("cat", "retrieved"),
+        ("dog", "retrieved"),
+        ("dog", "failed"),
     ]
     clip = rows_of(merged)[0]["clips"][0]
     assert (merged / clip["path"]).samefile(sweep / "0" / clip["path"])
@@ -101,8 +116,14 @@ def test_relevance_sees_exactly_the_window(wsvs, words, tmp_path):
     whole = list(read_frames(tmp_path / "film.mp4"))
 
     code, out, err = wsvs(
-        "stage=relevance", "relevance.threshold=0", "relevance.min_frames=2", "trainer=cpu", f"data.root={tmp_path}",
-        f"inputs.encoder={tmp_path / 'encoder'}", f"inputs.retrieve={retrieved}", run_id="v",
+        "stage=relevance",
+        "relevance.threshold=0",
+        "relevance.min_frames=2",
+        "trainer=cpu",
+        f"data.root={tmp_path}",
+        f"inputs.encoder={tmp_path / 'encoder'}",
+        f"inputs.retrieve={retrieved}",
+        run_id="v",
     )
     assert code == 0, out + err
     relevance = Path("outputs/default/relevance/v")
@@ -132,7 +153,8 @@ def test_a_dry_run_fetches_no_video(wsvs, words, site):
 def test_what_is_missing_is_said_first(wsvs, words, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     for given, expected in (
-        (["retrieve=youtube"], "JavaScript runtime"), (["retrieve.file=null"], "no list of addresses"),
+        (["retrieve=youtube"], "JavaScript runtime"),
+        (["retrieve.file=null"], "no list of addresses"),
         (["retrieve.classes=[bird]"], "'bird' is not a class"),
         (["retrieve.threshold=2"], "retrieve.threshold must be"),
         (["retrieve.pause=[3,1]"], "retrieve.pause must be"),
@@ -155,8 +177,10 @@ def test_the_encoder_is_needed_only_to_score(composed):
 
 def test_chosen_classes(composed):
     known = Classes(["cat", "dog", "big bird"])
-    for given, expected in ((), known.names), (("retrieve.classes=dog",), ("dog",)), (
-        ("retrieve.classes=['big bird',cat]",), ("big bird", "cat")
+    for given, expected in (
+        ((), known.names),
+        (("retrieve.classes=dog",), ("dog",)),
+        (("retrieve.classes=['big bird',cat]",), ("big bird", "cat")),
     ):
         settings = check(composed("stage=retrieve", "data.root=x", *given)).retrieve
         assert chosen_classes(settings, known).names == expected
@@ -177,8 +201,14 @@ def test_scores_do_not_depend_on_what_else_is_in_the_batch(net, tmp_path):
 
 
 def test_estimate(composed):
-    cfg = composed("stage=retrieve", "data.root=x", "retrieve=youtube", "retrieve.pause=[1,3]", "retrieve.rate=1000000",
-                   "retrieve.max_size=10000000")
+    cfg = composed(
+        "stage=retrieve",
+        "data.root=x",
+        "retrieve=youtube",
+        "retrieve.pause=[1,3]",
+        "retrieve.rate=1000000",
+        "retrieve.max_size=10000000",
+    )
     videos = [Candidate("a", "u", duration=100.0), Candidate("b", "u", duration=300.0), Candidate("c", "u")]
     wanted = [("cat", videos[0]), ("dog", videos[0]), ("cat", videos[1]), ("cat", videos[2])]
     costs = estimate(check(cfg).retrieve, wanted)
@@ -206,7 +236,9 @@ def test_the_same_command_tries_again_what_failed_for_now(wsvs, words, site, cap
     code, out, err = wsvs(*slower, "retrieve.streak=7", run_id="auto")
     assert code == 3 and "what failed in earlier starts: videos 1" in caplog.text, out + err
     assert [row["status"].partition(" (")[0] for row in rows_of(run)] == [
-        "retrieved", "retrieved", "failed: HTTP error 404",
+        "retrieved",
+        "retrieved",
+        "failed: HTTP error 404",
     ]
     site.add("/gone", site.handlers["/tom"])
     code, out, err = wsvs(*words, "retrieve.retry=[gone]", run_id="auto")
@@ -287,5 +319,7 @@ def test_a_run_of_an_earlier_version_is_opened_again(wsvs, words, site):
     code, out, err = wsvs(*words, "retrieve.retry=[unknown]", run_id="auto")
     assert code == 3 and "an earlier version began this run" in (run / "wsvs.log").read_text(), out + err
     assert [row["status"].partition(" (")[0] for row in rows_of(run)] == [
-        "retrieved", "retrieved", "failed: HTTP error 404",
+        "retrieved",
+        "retrieved",
+        "failed: HTTP error 404",
     ]

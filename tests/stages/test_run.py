@@ -54,8 +54,10 @@ def locked():
             sys.stdin.read()
         """
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code), str(directory / ".lock")], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", textwrap.dedent(code), str(directory / ".lock")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout.readline() == "held\n"
         started.append(process)
@@ -243,10 +245,19 @@ def prints(cfg, stage="segment", inputs=None):
 @pytest.mark.parametrize(
     ("override", "same"),
     [
-        ("segment.lambda_a=3", False), ("seed=1", False), ("segment.max_frames=50", False),
-        ("trainer.precision=bf16-mixed", False), ("trainer.max_steps=9", True),
-        ("decoder.lr=1", True), ("name=other", True), ("trainer.devices=2", True), ("encoder.epochs=1", True),
-        ("logger=wandb", True), ("resume=false", True), ("out=elsewhere", True), ("segment.workers=0", True),
+        ("segment.lambda_a=3", False),
+        ("seed=1", False),
+        ("segment.max_frames=50", False),
+        ("trainer.precision=bf16-mixed", False),
+        ("trainer.max_steps=9", True),
+        ("decoder.lr=1", True),
+        ("name=other", True),
+        ("trainer.devices=2", True),
+        ("encoder.epochs=1", True),
+        ("logger=wandb", True),
+        ("resume=false", True),
+        ("out=elsewhere", True),
+        ("segment.workers=0", True),
     ],
 )
 def test_fingerprint_of_a_predict_loop(composed, override, same):
@@ -283,12 +294,25 @@ def test_fingerprint_changes_with_the_inputs(composed):
 def test_fingerprint_follows_the_sections_of_each_stage(composed):
     """Every section of a stage counts, and no other."""
     changes = {
-        "data": "data.root=y", "model": "model.hidden=7", "trainer": "trainer.max_steps=7", "input": "input=a",
-        "labels": "labels=a", "predictions": "predictions=a", "truth": "truth=a", "retrieve": "retrieve.root=a",
-        "encoder": "encoder.epochs=7", "relevance": "relevance.threshold=0.7", "segment": "segment.lambda_a=7",
-        "decoder": "decoder.steps=7", "adapt": "adapt.steps=7", "predict": "predict.flip=true",
-        "evaluate": "evaluate.kind=video", "videos": "videos=a", "callbacks": "callbacks=newest",
-        "trainer.precision": "trainer.precision=16-mixed", "frame_rate": "frame_rate=7",
+        "data": "data.root=y",
+        "model": "model.hidden=7",
+        "trainer": "trainer.max_steps=7",
+        "input": "input=a",
+        "labels": "labels=a",
+        "predictions": "predictions=a",
+        "truth": "truth=a",
+        "retrieve": "retrieve.root=a",
+        "encoder": "encoder.epochs=7",
+        "relevance": "relevance.threshold=0.7",
+        "segment": "segment.lambda_a=7",
+        "decoder": "decoder.steps=7",
+        "adapt": "adapt.steps=7",
+        "predict": "predict.flip=true",
+        "evaluate": "evaluate.kind=video",
+        "videos": "videos=a",
+        "callbacks": "callbacks=newest",
+        "trainer.precision": "trainer.precision=16-mixed",
+        "frame_rate": "frame_rate=7",
     }
     before = composed("stage=encoder", "data.root=x")
     after = {key: composed("stage=encoder", "data.root=x", word) for key, word in changes.items()}

@@ -45,8 +45,14 @@ def search(tmp_path) -> list[str]:
     own.parent.mkdir(parents=True)
     own.write_text("# @package _global_\n" + OmegaConf.to_yaml(shipped))
     return [
-        "-m", "stage=evaluate", "--config-dir=conf", "sweep=own", "truth=truth", "evaluate.names=[background,cat]",
-        "name=n", "hydra.sweeper.n_trials=5",
+        "-m",
+        "stage=evaluate",
+        "--config-dir=conf",
+        "sweep=own",
+        "truth=truth",
+        "evaluate.names=[background,cat]",
+        "name=n",
+        "hydra.sweeper.n_trials=5",
     ]
 
 
@@ -182,8 +188,15 @@ def test_the_figure_of_a_step_of_a_pipeline(make_run, tmp_path):
 def test_a_search_over_jobs_of_two_ranks(toy, cli, tmp_path):
     """Lightning starts the second rank of each trial with that trial's settings, not with a search of its own."""
     said = cli.run(
-        "-m", "stage=encoder", *toy.words(), *TWO_RANKS, "name=n", f"out={tmp_path}", "sweep=search",
-        "encoder.lr=interval(1e-4,1e-3)", "hydra.sweeper.n_trials=2",
+        "-m",
+        "stage=encoder",
+        *toy.words(),
+        *TWO_RANKS,
+        "name=n",
+        f"out={tmp_path}",
+        "sweep=search",
+        "encoder.lr=interval(1e-4,1e-3)",
+        "hydra.sweeper.n_trials=2",
     )
     assert said.count("Launching") == 2
     run = only_run(tmp_path, "encoder")

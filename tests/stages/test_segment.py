@@ -17,8 +17,17 @@ from wsvs.core.masks import read_mask, write_mask
 from wsvs.engine.registry import load_stage
 
 QUICK = (
-    "stage=segment", "experiment=motion", "name=n", "out=out", "trainer=cpu", "logger=none", "segment.workers=0",
-    "segment.superpixels=60", "segment.flow=dis_ultrafast", "segment.lambda_c=0", "segment.min_confidence=0",
+    "stage=segment",
+    "experiment=motion",
+    "name=n",
+    "out=out",
+    "trainer=cpu",
+    "logger=none",
+    "segment.workers=0",
+    "segment.superpixels=60",
+    "segment.flow=dis_ultrafast",
+    "segment.lambda_c=0",
+    "segment.min_confidence=0",
 )
 
 
@@ -91,7 +100,12 @@ def test_the_moving_square_is_found_and_scored(wsvs, tmp_path):
     found = []
     for number, words in enumerate(([], [f"predictions={run}"], [f"predictions={run}/masks"])):
         status, _, err = wsvs(
-            "stage=evaluate", "evaluate.kind=video", "name=n", "out=out", "truth=truth", *words,
+            "stage=evaluate",
+            "evaluate.kind=video",
+            "name=n",
+            "out=out",
+            "truth=truth",
+            *words,
             run_id=f"scored{number}",
         )
         assert status == 0, err
@@ -125,7 +139,8 @@ def test_masks_have_the_class_of_the_table_for_the_score(wsvs, tmp_path):
     assert wsvs(*QUICK, "videos=v", "labels=v/table.tsv")[0] == 0
     run = only_run("segment")
     assert [(row["video"], row["class"], row["label"]) for row in rows(run / "videos.jsonl")] == [
-        ("a", "cat", 1), ("b", "", 1)
+        ("a", "cat", 1),
+        ("b", "", 1),
     ]
     for video in "ab":
         for t in range(2):
@@ -161,8 +176,12 @@ def test_videos_of_every_kind(wsvs, tmp_path):
     run = only_run("segment")
     reasons = {row["item"]: row["reason"] for row in json.loads((run / "skipped.json").read_text())}
     expected = {
-        "empty": "the video file is empty", "text": "not a video", "sound": "no video", "lost": "before its index",
-        "short": "only its first", "long": "only its first",
+        "empty": "the video file is empty",
+        "text": "not a video",
+        "sound": "no video",
+        "lost": "before its index",
+        "short": "only its first",
+        "long": "only its first",
     }
     assert set(reasons) == set(expected) and all(text in reasons[name] for name, text in expected.items())
     said = json.loads((run / "summary.json").read_text())
@@ -182,8 +201,17 @@ def test_nothing_that_moves_gets_no_mask_and_is_told(wsvs, tmp_path, caplog):
     make_film(tmp_path / "v/moving.mp4", 10)
     rng = np.random.default_rng(0)
     still = np.clip(pictures(1, 96, 64) + rng.normal(0, 6, (10, 64, 96, 3)), 0, 255).astype(np.uint8)
-    write_film(tmp_path / "v/still.mp4", still, size=(96, 64), codec="libx264", pixels="yuv420p", turn=None, times=None,
-               container={}, options={})
+    write_film(
+        tmp_path / "v/still.mp4",
+        still,
+        size=(96, 64),
+        codec="libx264",
+        pixels="yuv420p",
+        turn=None,
+        times=None,
+        container={},
+        options={},
+    )
     status, _, err = wsvs(*QUICK, "videos=v", "segment.flow=dis_medium", "segment.min_confidence=0.5", run_id="a")
     assert status == 0, err
     run = Path("out/n/segment/a")
@@ -204,7 +232,8 @@ def test_nothing_that_moves_gets_no_mask_and_is_told(wsvs, tmp_path, caplog):
 
 def test_mistakes_are_told(wsvs, tmp_path):
     for words, problem in (
-        (["videos=v"], "folder of videos not found"), (["videos=."], "no video in this folder"),
+        (["videos=v"], "folder of videos not found"),
+        (["videos=."], "no video in this folder"),
     ):
         status, _, err = wsvs(*QUICK, *words)
         assert status == 2 and f"error: {problem}" in err
@@ -265,7 +294,14 @@ def test_without_cuts_a_video_is_one_shot(wsvs, tmp_path):
     film[:, 10:30, 10:30] = np.random.default_rng(0).integers(0, 255, (12, 20, 20, 3))
     (tmp_path / "v").mkdir()
     write_film(
-        tmp_path / "v/a.mkv", film, size=(96, 64), codec="ffv1", pixels="bgr0", turn=None, times=None, container={},
+        tmp_path / "v/a.mkv",
+        film,
+        size=(96, 64),
+        codec="ffv1",
+        pixels="bgr0",
+        turn=None,
+        times=None,
+        container={},
         options={},
     )
     assert wsvs(*QUICK, "videos=v", "segment.cuts=false")[0] == 0

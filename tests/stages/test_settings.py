@@ -21,10 +21,14 @@ from wsvs.engine.names import PIPELINE
 @pytest.mark.parametrize(
     ("word", "shown"),
     [
-        ("predict.tags=tiger", "predict.tags=[tiger]"), ("export.names=cat", "export.names=[cat]"),
-        ("evaluate.names=cat", "evaluate.names=[cat]"), ("evaluate.classes=cat", "evaluate.classes=[cat]"),
-        ("reproduce.seeds=0", "reproduce.seeds=[0]"), ("data.classes=cat", "data.classes=[cat]"),
-        ("evaluate.thresholds=0.5", "evaluate.thresholds=[0.5]"), ("plugins=mine", "plugins=[mine]"),
+        ("predict.tags=tiger", "predict.tags=[tiger]"),
+        ("export.names=cat", "export.names=[cat]"),
+        ("evaluate.names=cat", "evaluate.names=[cat]"),
+        ("evaluate.classes=cat", "evaluate.classes=[cat]"),
+        ("reproduce.seeds=0", "reproduce.seeds=[0]"),
+        ("data.classes=cat", "data.classes=[cat]"),
+        ("evaluate.thresholds=0.5", "evaluate.thresholds=[0.5]"),
+        ("plugins=mine", "plugins=[mine]"),
     ],
 )
 def test_a_list_must_be_one_in_every_stage(composed, word, shown):
@@ -129,8 +133,15 @@ def test_a_refusal_names_the_file_of_a_value(composed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "word", ["export.reverse=no", "predict.flip=maybe", "resume=no", "segment.overlay=no", "adapt.flip=1",
-             "model.batch_norm=null"],
+    "word",
+    [
+        "export.reverse=no",
+        "predict.flip=maybe",
+        "resume=no",
+        "segment.overlay=no",
+        "adapt.flip=1",
+        "model.batch_norm=null",
+    ],
 )
 def test_true_or_false_must_be_one(composed, word):
     key = word.partition("=")[0]
@@ -140,13 +151,28 @@ def test_true_or_false_must_be_one(composed, word):
 
 
 def test_settings_that_take_more_than_true_or_false(composed):
-    check(composed("stage=predict", "data.root=x", "trainer.deterministic=warn",
-                         "trainer.enable_model_summary=null", "predict.flip=true", "resume=false"))
+    check(
+        composed(
+            "stage=predict",
+            "data.root=x",
+            "trainer.deterministic=warn",
+            "trainer.enable_model_summary=null",
+            "predict.flip=true",
+            "resume=false",
+        )
+    )
 
 
 def test_paths_and_names_of_digits_are_texts(composed):
-    words = ("name=2024", "data.root=1", "data.classes=[1,2]", "labels=123", "export.out=1.5", "input=${data.root}",
-             "predict.tags=[1,cat]")
+    words = (
+        "name=2024",
+        "data.root=1",
+        "data.classes=[1,2]",
+        "labels=123",
+        "export.out=1.5",
+        "input=${data.root}",
+        "predict.tags=[1,cat]",
+    )
     cfg = composed("stage=predict", *words)
     check(cfg, words)
     assert (cfg.name, cfg.data.root, cfg.input, cfg.labels, cfg.export.out) == ("2024", "1", "1", "123", "1.5")
@@ -171,7 +197,8 @@ def test_ordinary_words_stay_as_they_are(composed):
     [
         ("input=[a,b]", r"input must be one text, or null, got \['a', 'b'\]"),
         ("out={a:1}", "out must be one text, got"),
-        ("name=true", "name must be one text, got True"), ("input=2024_10", "would be read as the number 202410"),
+        ("name=true", "name must be one text, got True"),
+        ("input=2024_10", "would be read as the number 202410"),
         ("name=1.10", "name=1.10 would be read as the number 1.1"),
         ("data.classes=[1, 2_0]", "would be read as the number 20"),
         ("data.classes=[cat,true]", "each of data.classes must be one text, got"),
@@ -216,8 +243,10 @@ def test_folders_classes_and_names_of_digits(wsvs):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("name=[a]", "name must be one text, got ['a']\n"), ("input=[a,b]", "input must be one text, or null, got"),
-        ("resume=no", "resume must be true or false, got 'no'\n"), ("name=1_0", "name=1_0 would be read as"),
+        ("name=[a]", "name must be one text, got ['a']\n"),
+        ("input=[a,b]", "input must be one text, or null, got"),
+        ("resume=no", "resume must be true or false, got 'no'\n"),
+        ("name=1_0", "name=1_0 would be read as"),
     ],
 )
 def test_the_command_line_says_what_is_no_text_and_no_flag(wsvs, word, said):

@@ -20,7 +20,10 @@ from wsvs.core.sweeps import read_sweep
 from wsvs.video.settings import SegmentSettings
 
 SWEEPS = {  # sweep: (stage, number of jobs)
-    "seeds": ("decoder", 5), "learning_rate": ("decoder", 6), "terms": ("segment", 4), "smoothness": ("segment", 27),
+    "seeds": ("decoder", 5),
+    "learning_rate": ("decoder", 6),
+    "terms": ("segment", 4),
+    "smoothness": ("segment", 27),
 }
 
 
@@ -76,20 +79,31 @@ def test_no_sweep_is_the_default(composed):
     assert composed("stage=decoder", "sweep=seeds", "data.root=x", hydra=True).hydra.sweeper.params.seed == "0,1,2,3,4"
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["sweep=seeds"], "sweep=seeds sweeps nothing without -m"),
-    (["-m", "sweep=seeds", "seed=7"], "sweep=seeds has nothing left to sweep: seed given twice"),
-    (["-m", "sweep=terms", "segment.lambda_a=0", "segment.lambda_c=0"], "segment.lambda_a and segment.lambda_c given"),
-])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sweep=seeds"], "sweep=seeds sweeps nothing without -m"),
+        (["-m", "sweep=seeds", "seed=7"], "sweep=seeds has nothing left to sweep: seed given twice"),
+        (
+            ["-m", "sweep=terms", "segment.lambda_a=0", "segment.lambda_c=0"],
+            "segment.lambda_a and segment.lambda_c given",
+        ),
+    ],
+)
 def test_a_sweep_that_would_quietly_be_one_job_is_refused(wsvs, words, said):
     status, out, err = wsvs("stage=evaluate", "predictions=masks", "truth=truth", *words)
     assert status == 2 and out == "" and err.startswith("error: ") and said in err and "  next:  " in err
     assert not Path("outputs").exists()
 
 
-@pytest.mark.parametrize(("words", "jobs"), [
-    (["sweep=seeds", "seed=5,6"], 2), (["--config-dir=conf", "sweep=own", "seed=0"], 2), (["sweep=none", "seed=7"], 1),
-])
+@pytest.mark.parametrize(
+    ("words", "jobs"),
+    [
+        (["sweep=seeds", "seed=5,6"], 2),
+        (["--config-dir=conf", "sweep=own", "seed=0"], 2),
+        (["sweep=none", "seed=7"], 1),
+    ],
+)
 def test_values_of_ones_own_stand_in_for_those_of_the_sweep(wsvs, tmp_path, words, jobs):
     made_masks(tmp_path)
     own_sweep(tmp_path, {"seed": "0,1", "evaluate.split_name": "a,b"})
@@ -106,7 +120,12 @@ def test_a_search_without_m_is_refused(wsvs):
 def test_the_steps_of_a_pipeline_that_is_swept_are_not_refused(cli, tmp_path):
     made_masks(tmp_path)
     cli.run(
-        "-m", "stage=pipeline", "pipeline.steps=[{stage: evaluate}]", *EVALUATE[1:], "sweep=seeds", "seed=0,1",
+        "-m",
+        "stage=pipeline",
+        "pipeline.steps=[{stage: evaluate}]",
+        *EVALUATE[1:],
+        "sweep=seeds",
+        "seed=0,1",
         cwd=tmp_path,
     )
     assert len(list((tmp_path / "outputs" / "n" / "evaluate").glob("*-[01]/summary.json"))) == 2
@@ -133,7 +152,12 @@ def test_a_parallel_job_that_fails_leaves_the_others_alone(cli, tmp_path):
     made_masks(tmp_path)
     words = [word for word in EVALUATE if not word.startswith("predictions")]
     said = cli.run(
-        "-m", *words, "predictions=masks,nowhere", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path,
+        "-m",
+        *words,
+        "predictions=masks,nowhere",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        cwd=tmp_path,
         status=2,
     )
     [run] = (tmp_path / "outputs" / "n" / "evaluate").iterdir()
@@ -204,11 +228,16 @@ def test_a_stopped_sweep_resumes_with_all_jobs_in_its_table(cli, tmp_path):
     assert len(list((tmp_path / "outputs" / "n" / "evaluate").iterdir())) == 2
 
 
-@pytest.mark.parametrize(("objective", "direction", "expected"), [
-    ("val/miou", None, ["1", "0", "2", "3"]), ("val/loss", None, ["0", "1", "2", "3"]),
-    ("val/miou", "minimize", ["0", "1", "2", "3"]), ("val/loss", "maximize", ["1", "0", "2", "3"]),
-    (None, None, ["0", "1", "2", "3"]),
-])
+@pytest.mark.parametrize(
+    ("objective", "direction", "expected"),
+    [
+        ("val/miou", None, ["1", "0", "2", "3"]),
+        ("val/loss", None, ["0", "1", "2", "3"]),
+        ("val/miou", "minimize", ["0", "1", "2", "3"]),
+        ("val/loss", "maximize", ["1", "0", "2", "3"]),
+        (None, None, ["0", "1", "2", "3"]),
+    ],
+)
 def test_the_direction_of_the_order(tmp_path, objective, direction, expected):
     """That of a search, else by the figure's name. What is not a number comes last, then what did not finish."""
     for number, value in enumerate((0.25, 0.5, float("nan"), None)):

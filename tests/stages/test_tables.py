@@ -19,12 +19,18 @@ from wsvs.data.youtube_objects import CLASSES
 COLOURS = {"bird": (220, 40, 40), "cat": (40, 220, 40), "dog": (40, 40, 220)}
 LABELS = {"bird": 3, "cat": 8, "dog": 12}  # in VOC's order of the classes
 LISTS = {
-    "train": [f"a{k}" for k in range(4)], "train_aug": [f"a{k}" for k in range(24)],
-    "val": [f"v{k}" for k in range(3)], "test": ["t0", "t1"],
+    "train": [f"a{k}" for k in range(4)],
+    "train_aug": [f"a{k}" for k in range(24)],
+    "val": [f"v{k}" for k in range(3)],
+    "test": ["t0", "t1"],
 }
 MOSTLY_MOTION = (  # the network learns nothing in one epoch, but the decoder wants masks of some size
-    "segment.motion=contrast", "segment.saliency=0.4", "segment.lambda_a=0.1", "segment.alpha_s=80",
-    "segment.alpha_t=64", "segment.superpixels=150",
+    "segment.motion=contrast",
+    "segment.saliency=0.4",
+    "segment.lambda_a=0.1",
+    "segment.alpha_s=80",
+    "segment.alpha_t=64",
+    "segment.superpixels=150",
 )
 SEGMENTED = ("001_001", "002_003")  # <video>_<shot> of cat and dog with true masks
 
@@ -116,7 +122,8 @@ def test_rows_from_downloads_to_verdicts(wsvs, cli, downloads, tmp_path):
     assert table4["results"].keys() >= {"class average", "video average"}
     assert runs() == dict.fromkeys(steps, 1) | {"predict": 2, "submit": 1, "segment": 2, "evaluate": 2}
     [metrics] = [
-        found for path in Path("outputs/paper/evaluate").glob("*/metrics.json")
+        found
+        for path in Path("outputs/paper/evaluate").glob("*/metrics.json")
         if "class_average" in (found := json.loads(path.read_text()))
     ]
     assert metrics["complete"] and (metrics["videos"], metrics["frames"]) == (2, 4)
@@ -155,7 +162,8 @@ def runs() -> dict[str, int]:
     """{stage: finished runs}, without those of the pipeline itself."""
     home = Path("outputs/paper")
     return {
-        place.name: count for place in home.iterdir()
+        place.name: count
+        for place in home.iterdir()
         if place.name != "pipeline" and (count := len(list(place.glob("*/summary.json"))))
     }
 

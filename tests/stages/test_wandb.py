@@ -22,15 +22,22 @@ from wsvs.engine.wandb import Wandb, numbers, tracked
 
 SWEEP = Path(__file__).parents[2] / "docs" / "wandb_sweep.yaml"
 EVALUATE = (
-    "stage=evaluate", "name=my n", "predictions=masks", "truth=truth", "evaluate.names=[background,cat,dog]",
-    "logger=wandb", "logger.wandb.tags=[first,two words]",
+    "stage=evaluate",
+    "name=my n",
+    "predictions=masks",
+    "truth=truth",
+    "evaluate.names=[background,cat,dog]",
+    "logger=wandb",
+    "logger.wandb.tags=[first,two words]",
 )
 
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch, tmp_path):
     for key, value in {
-        "WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(tmp_path / "cache"),
+        "WANDB_MODE": "offline",
+        "WANDB_SILENT": "true",
+        "WANDB_CACHE_DIR": str(tmp_path / "cache"),
         "WANDB_CONFIG_DIR": str(tmp_path / "config"),
     }.items():
         monkeypatch.setenv(key, value)
@@ -153,10 +160,15 @@ def test_what_wandb_refuses_is_named_by_its_variable(wsvs, masks, monkeypatch, v
     assert f"got '{value}'" in err and f"where: {variable}\n" in err
 
 
-@pytest.mark.parametrize(("place", "alias"), [
-    ("20260101-1", "run-20260101-1"), ("20260101-1/3", "run-20260101-1-3"), ("4711/0", "run-4711-0"),
-    ("a b/0", "run-a-b-0"),
-])
+@pytest.mark.parametrize(
+    ("place", "alias"),
+    [
+        ("20260101-1", "run-20260101-1"),
+        ("20260101-1/3", "run-20260101-1-3"),
+        ("4711/0", "run-4711-0"),
+        ("a b/0", "run-a-b-0"),
+    ],
+)
 def test_the_alias_of_an_artifact_is_of_one_run_alone(make_run, place, alias):
     """In an array too, whose tasks are no jobs of a sweep of Hydra's."""
     run = make_run("stage=segment", "data.root=x", run_id=place)
@@ -167,7 +179,8 @@ def test_the_alias_of_an_artifact_is_of_one_run_alone(make_run, place, alias):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("tags=word", "tags must be a list"), ("media=-1", "media must be"),
+        ("tags=word", "tags must be a list"),
+        ("media=-1", "media must be"),
         ("masks=all", "masks must be none, manifest, references or files"),
     ],
 )
@@ -216,6 +229,7 @@ def test_what_a_set_of_masks_holds(tmp_path, kind):
 
 
 # sweeps of W&B
+
 
 def agent_words(**values) -> list[str]:
     """The command line that `wandb agent` would build for these values."""

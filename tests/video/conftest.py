@@ -28,13 +28,26 @@ def number_of(image: np.ndarray, scale: float = 1.0) -> int:
 
 
 def make(
-    path: Path, frames: int = 20, codec: str = "libx264", pixels: str = "yuv420p",
-    size: tuple[int, int] = (144, 96), options: dict[str, str] | None = None,
-    container: dict[str, str] | None = None, turn: int | None = None, times: list[int] | None = None,
+    path: Path,
+    frames: int = 20,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    size: tuple[int, int] = (144, 96),
+    options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
+    turn: int | None = None,
+    times: list[int] | None = None,
 ) -> Path:
     film = (numbered(number, *size) for number in range(frames))
     return write_film(
-        path, film, size=size, codec=codec, pixels=pixels, turn=turn, times=times, container=container or {},
+        path,
+        film,
+        size=size,
+        codec=codec,
+        pixels=pixels,
+        turn=turn,
+        times=times,
+        container=container or {},
         options=options or {},
     )
 

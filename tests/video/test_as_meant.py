@@ -36,7 +36,8 @@ def tracks(path: Path, *kinds: tuple[tuple[int, int], int]) -> Path:
     [
         ([((64, 36), 1), ((96, 64), 24)], 1),  # a thumbnail first
         ([((320, 240), 1), ((96, 64), 24)], 1),  # a large still image is no film
-        ([((48, 32), 24), ((96, 64), 24)], 1), ([((96, 64), 24), ((48, 32), 24)], 0),
+        ([((48, 32), 24), ((96, 64), 24)], 1),
+        ([((96, 64), 24), ((48, 32), 24)], 0),
         ([((96, 64), 12), ((96, 64), 24)], 1),  # both are films of one size: the longer
     ],
 )

@@ -46,9 +46,15 @@ def test_files_that_are_no_videos(tmp_path: Path, clips: Any) -> None:
     _silence(tmp_path / "sound.wav")
     (tmp_path / "folder.mp4").mkdir()
     expected = {
-        "missing.mp4": "not found", "folder.mp4": "no images", "empty.mp4": "empty",
-        "text.mp4": "not a video", "text.txt": "not a video", "noise.avi": "not a video",
-        "list.m3u8": "not a video", "picture.jpg": "not a video", "sound.wav": "no video",
+        "missing.mp4": "not found",
+        "folder.mp4": "no images",
+        "empty.mp4": "empty",
+        "text.mp4": "not a video",
+        "text.txt": "not a video",
+        "noise.avi": "not a video",
+        "list.m3u8": "not a video",
+        "picture.jpg": "not a video",
+        "sound.wav": "no video",
     }
     for name, problem in expected.items():
         for attempt in (probe, lambda path: list(read_frames(path))):
@@ -68,7 +74,9 @@ def test_names_that_look_like_protocols(tmp_path: Path, clips: Any, monkeypatch:
     [
         ("clip.mp4", {"container": {"movflags": "faststart"}}),
         ("pieces.mp4", {"container": {"movflags": "frag_keyframe+empty_moov"}, "options": {"g": "10"}}),
-        ("clip.mkv", {}), ("clip.webm", VP9), ("clip.avi", {"codec": "mpeg4"}),
+        ("clip.mkv", {}),
+        ("clip.webm", VP9),
+        ("clip.avi", {"codec": "mpeg4"}),
         ("b.mkv", {"options": {"bf": "3"}}),
     ],
 )
@@ -97,7 +105,11 @@ ALONE = {"options": {"g": "1"}}  # pictures so large that the cut goes through o
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("clip.mp4", FAST), ("clip.mov", FAST), ("clip.mkv", {}), ("clip.webm", VP9), ("clip.avi", {"codec": "mpeg4"}),
+        ("clip.mp4", FAST),
+        ("clip.mov", FAST),
+        ("clip.mkv", {}),
+        ("clip.webm", VP9),
+        ("clip.avi", {"codec": "mpeg4"}),
     ],
 )
 def test_a_check_tells_a_truncated_file_as_a_look_at_every_frame_does(
@@ -144,9 +156,7 @@ def test_a_piece_of_a_stream_starts_at_its_first_key_frame(tmp_path: Path, clips
 
 
 @pytest.mark.parametrize(("codec", "share"), [("libx264", 1), ("mpeg4", 1), ("mpeg4", 0.5), ("mpeg2video", 0.5)])
-def test_damage_at_the_start_lasts_to_the_next_key_frame(
-    tmp_path: Path, clips: Any, codec: str, share: float
-) -> None:
+def test_damage_at_the_start_lasts_to_the_next_key_frame(tmp_path: Path, clips: Any, codec: str, share: float) -> None:
     path = clips.make(tmp_path / "clip.mp4", frames=50, codec=codec, options={"g": "20"})
     blank(path, 0, share)
     info = probe(path)
@@ -216,8 +226,15 @@ def test_a_hole_that_the_decoder_does_not_notice(tmp_path: Path, clips: Any, nam
     kinds |= {"vp9": {**VP9, "options": {**VP9["options"], "g": "20"}}, "h264": {"options": {"g": "20", "bf": "3"}}}
     path = tmp_path / name
     write_film(
-        path, pictures(60, 320, 176), size=(320, 176), codec=kinds[path.stem].get("codec", "libx264"), pixels="yuv420p",
-        turn=None, times=None, container={}, options=kinds[path.stem]["options"],
+        path,
+        pictures(60, 320, 176),
+        size=(320, 176),
+        codec=kinds[path.stem].get("codec", "libx264"),
+        pixels="yuv420p",
+        turn=None,
+        times=None,
+        container={},
+        options=kinds[path.stem]["options"],
     )
     whole = [image.astype(int) for image in read_frames(path)]
     assert not probe(path).damaged
@@ -259,8 +276,11 @@ def test_what_builds_on_a_damaged_image() -> None:
     """Decoded I0 P4 B2 b1 b3 | I8 with the leading B6, b5, b7 | I9, as an open group of pictures has it."""
     pts = [0, 4, 2, 1, 3, 8, 6, 5, 7, 9, 10]
     read = Packets(
-        pts=list(pts), keys=[number in (0, 5, 9) for number in range(11)], shown=11 * [True],
-        alone=[pts[number] in (1, 3, 5, 7) for number in range(11)], holes=11 * [False],
+        pts=list(pts),
+        keys=[number in (0, 5, 9) for number in range(11)],
+        shown=11 * [True],
+        alone=[pts[number] in (1, 3, 5, 7) for number in range(11)],
+        holes=11 * [False],
     )
     assert spoiled(read, []) == []
     assert spoiled(read, [3]) == [3]  # nothing builds on b1
@@ -320,5 +340,3 @@ def test_cover_picture_of_a_song_is_no_video(tmp_path: Path, clips: Any) -> None
         out.mux(sound.encode(None))
     with pytest.raises(BadItem, match="no video"):
         probe(path)
-
-

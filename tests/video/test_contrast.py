@@ -1,4 +1,3 @@
-
 import cv2
 import numpy as np
 import pytest
@@ -208,8 +207,12 @@ def test_paths_begin_with_what_moves_at_the_border():
 def test_an_object_that_touches_the_border_is_no_ground(touching):
     """A patch of a 20 x 20 grid moves 1 px and is at the border; where much of the border moves, it is ground."""
     labels = np.arange(400).reshape(20, 20)
-    edges = np.concatenate([np.stack([labels[:, :-1], labels[:, 1:]], -1).reshape(-1, 2),
-                            np.stack([labels[:-1], labels[1:]], -1).reshape(-1, 2)])
+    edges = np.concatenate(
+        [
+            np.stack([labels[:, :-1], labels[:, 1:]], -1).reshape(-1, 2),
+            np.stack([labels[:-1], labels[1:]], -1).reshape(-1, 2),
+        ]
+    )
     motion = np.zeros((20, 20, 2))
     motion[5 : 5 + touching, 12:] = (1, 0)
     found = evidence(motion.reshape(400, 2), edges, labels, np.full(400, 9), moving=True).reshape(20, 20)

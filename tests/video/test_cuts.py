@@ -87,7 +87,8 @@ def test_odd_frames_are_bridged(kind, count):
     film = shot(30, 8)
     rng = np.random.default_rng(0)
     film[12 : 12 + count] = {
-        "black": np.zeros((count, HEIGHT, WIDTH, 3)), "other": shot(count, 9),
+        "black": np.zeros((count, HEIGHT, WIDTH, 3)),
+        "other": shot(count, 9),
         "noise": cv2.resize(rng.integers(0, 255, (9, 16, 3)).astype(np.uint8), (WIDTH, HEIGHT))[None],
     }[kind]
     found = find_cuts(film)

@@ -29,7 +29,9 @@ def film(kind: str, frames: int = 8) -> np.ndarray:
     image, rng, clip = texture(0), np.random.default_rng(1), []
     for t in range(frames):
         move = {
-            "pan": {"right": 2.3 * t - 8, "down": 0.6 * t}, "zoom": {"scale": 1 + 0.012 * t}, "turn": {"turn": 0.7 * t},
+            "pan": {"right": 2.3 * t - 8, "down": 0.6 * t},
+            "zoom": {"scale": 1 + 0.012 * t},
+            "turn": {"turn": 0.7 * t},
             "shake": dict(zip(("right", "down", "turn"), rng.normal(0, (2, 2, 0.3)), strict=True)),
         }.get(kind.split()[0], {})
         frame = seen(image, **move)

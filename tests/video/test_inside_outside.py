@@ -107,6 +107,7 @@ def test_votes_turn_with_the_picture() -> None:
     found = votes(boundary)
     for turn in range(4):
         for flip in (False, True):
+
             def moved(x: np.ndarray, turn: int = turn, flip: bool = flip) -> np.ndarray:
                 x = np.rot90(x, turn)
                 return np.ascontiguousarray(x[:, ::-1] if flip else x)

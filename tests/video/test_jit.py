@@ -30,7 +30,10 @@ print(found.labels.sum(), hashlib.sha256(content).hexdigest())
 
 def outcome(without: str = "", **variables: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", WORK.format(without=without)], capture_output=True, text=True, check=False,
+        [sys.executable, "-c", WORK.format(without=without)],
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, **variables},
     )
     assert done.returncode == 0, done.stderr

@@ -10,9 +10,7 @@ from tests.video.test_evidence import film, with_object
 from wsvs.video.layout import active_area
 from wsvs.video.segmentation import SegmentSettings, describe_frames, segment
 
-CONTRAST = SegmentSettings(
-    lambda_a=0.0, motion="contrast", superpixels=600, lambda_c=1.0, alpha_s=80.0, alpha_t=64.0
-)
+CONTRAST = SegmentSettings(lambda_a=0.0, motion="contrast", superpixels=600, lambda_c=1.0, alpha_s=80.0, alpha_t=64.0)
 BARS = 70  # px on each side
 
 
@@ -48,7 +46,7 @@ def test_bars_are_found_on_either_axis(bars: str) -> None:
 
 def test_a_bar_on_one_side_is_plain() -> None:
     """A clear sky ends at a horizon as a bar does, but it has a gradient, and no like below."""
-    clip = turned(in_bars(film("pan"), "black"))[:, : -BARS]
+    clip = turned(in_bars(film("pan"), "black"))[:, :-BARS]
     assert active_area(list(clip))[0].start >= BARS - 1
     sky = clip.copy()
     sky[:, :BARS] = np.linspace(120, 220, BARS, dtype=np.uint8)[None, :, None, None]

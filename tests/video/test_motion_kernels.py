@@ -83,8 +83,10 @@ def slow_sweeps(boundary: np.ndarray) -> np.ndarray:
     reached = np.ones(boundary.shape, bool)
     reached[strip : -strip - 1, strip : -strip - 1] = False
     for marks, edge in (
-        (reached.T, boundary.T), (reached.T[::-1], boundary.T[::-1]),
-        (reached, boundary), (reached[::-1], boundary[::-1]),
+        (reached.T, boundary.T),
+        (reached.T[::-1], boundary.T[::-1]),
+        (reached, boundary),
+        (reached[::-1], boundary[::-1]),
     ):
         for line in range(1, len(marks)):
             before = np.pad(marks[line - 1], 1)

@@ -69,7 +69,7 @@ def test_every_kind_gives_its_frames_in_order(tmp_path: Path, clips: Any, name: 
         assert image.shape == (height, width, 3) and image.dtype == np.uint8 and image.flags.c_contiguous
     difference = np.abs(images[-1].astype(int) - clips.numbered(frames - 1, width, height))
     if name != "grey.mp4":
-        assert difference[clips.cell:].mean() < 6
+        assert difference[clips.cell :].mean() < 6
 
 
 def test_grey_is_the_luma_three_times(tmp_path: Path, clips: Any) -> None:
@@ -146,7 +146,9 @@ def test_shrinking_averages_and_never_enlarges(tmp_path: Path, clips: Any) -> No
 @pytest.mark.parametrize(
     ("size", "edge", "expected"),
     [
-        ((1280, 720), 400, (400, 225)), ((720, 1280), 400, (225, 400)), ((400, 3), 40, (40, 1)),
+        ((1280, 720), 400, (400, 225)),
+        ((720, 1280), 400, (225, 400)),
+        ((400, 3), 40, (40, 1)),
         ((9, 5), None, (9, 5)),
     ],
 )
@@ -196,8 +198,16 @@ def test_variable_frame_rate(tmp_path: Path, clips: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["h264.mp4", "h264-b-frames.mkv", "open-gop.mp4", "vp9.webm", "hevc.mp4", "h264.ts", "mpeg4-b-frames.mp4",
-     "mpeg4.avi"],
+    [
+        "h264.mp4",
+        "h264-b-frames.mkv",
+        "open-gop.mp4",
+        "vp9.webm",
+        "hevc.mp4",
+        "h264.ts",
+        "mpeg4-b-frames.mp4",
+        "mpeg4.avi",
+    ],
 )
 def test_far_start_gives_the_same_frames(
     tmp_path: Path, clips: Any, name: str, monkeypatch: pytest.MonkeyPatch

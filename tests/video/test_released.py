@@ -149,14 +149,20 @@ def slow_motion(r: list[np.ndarray], psi: list[np.ndarray], links: list[dict], f
     ahead, back = [one.copy() for one in r], [one.copy() for one in r]
     for t in range(1, last):
         for j in range(len(r[t])):
-            a = {i: psi[t - 1][i] * c / sum(d for (k, _), d in links[t - 1].items() if k == i)
-                 for (i, to), c in links[t - 1].items() if to == j}
+            a = {
+                i: psi[t - 1][i] * c / sum(d for (k, _), d in links[t - 1].items() if k == i)
+                for (i, to), c in links[t - 1].items()
+                if to == j
+            }
             if a:
                 ahead[t][j] += sum(w * ahead[t - 1][i] for i, w in a.items()) / sum(a.values())
     for t in range(last - 2, -1, -1):
         for i in range(len(r[t])):
-            a = {j: psi[t][i] * c / sum(d for (_, k), d in links[t].items() if k == j)
-                 for (here, j), c in links[t].items() if here == i}
+            a = {
+                j: psi[t][i] * c / sum(d for (_, k), d in links[t].items() if k == j)
+                for (here, j), c in links[t].items()
+                if here == i
+            }
             if a:
                 back[t][i] += sum(w * back[t + 1][j] for j, w in a.items()) / sum(a.values())
     rho = [one + other - own for one, other, own in zip(ahead, back, r, strict=True)]

@@ -109,9 +109,7 @@ def test_colour_samples_are_shares_of_the_largest_attention(square) -> None:
     graph, masks = square
     a = 0.6 * graph.means(partial(masks))
     found = segment(graph, a, SMALL)
-    ratio = colour_log_ratio(
-        graph.colours, np.where(a >= 0.5 * a.max(), a, 0), np.where(a <= 0.1 * a.max(), 1 - a, 0)
-    )
+    ratio = colour_log_ratio(graph.colours, np.where(a >= 0.5 * a.max(), a, 0), np.where(a <= 0.1 * a.max(), 1 - a, 0))
     np.testing.assert_allclose(found.appearance, 1 / (1 + np.exp(-np.clip(ratio, -700, 700))), rtol=1e-9)
     assert ((a > 0.1 * a.max()) & (a < 0.5 * a.max())).any() and found.rounds == 1
 
@@ -215,11 +213,19 @@ def test_every_setting_of_the_energy_matters() -> None:
     graph = describe_frames(np.clip(video // 2 + 60 + noise, 0, 255).astype(np.uint8), SMALL)
     base = segment(graph, partial(masks), SMALL)
     for change in (
-        {"alpha_s": 5.0}, {"alpha_t": 5.0}, {"lambda_a": 9.0}, {"lambda_m": 9.0}, {"lambda_c": 9.0},
+        {"alpha_s": 5.0},
+        {"alpha_t": 5.0},
+        {"lambda_a": 9.0},
+        {"lambda_m": 9.0},
+        {"lambda_c": 9.0},
         {"clip_a": 0.2},
-        {"floor_m": 0.1}, {"fg_components": 2}, {"bg_components": 2}, {"fg_threshold": 0.9},
+        {"floor_m": 0.1},
+        {"fg_components": 2},
+        {"bg_components": 2},
+        {"fg_threshold": 0.9},
         {"bg_threshold": 0.01},
-        {"seed": 3}, {"reestimate": 3},
+        {"seed": 3},
+        {"reestimate": 3},
     ):
         changed = segment(graph, partial(masks), SMALL.replaced(**change))
         assert changed.energies != base.energies, change
@@ -228,8 +234,11 @@ def test_every_setting_of_the_energy_matters() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"superpixels": 0}, "superpixels"), ({"alpha_s": float("nan")}, "alpha_s"), ({"lambda_c": "2"}, "lambda_c"),
-        ({"grad": "half"}, "grad"), ({"seed": True}, "seed"),
+        ({"superpixels": 0}, "superpixels"),
+        ({"alpha_s": float("nan")}, "alpha_s"),
+        ({"lambda_c": "2"}, "lambda_c"),
+        ({"grad": "half"}, "grad"),
+        ({"seed": True}, "seed"),
         ({"fg_threshold": 0.05}, "bg_threshold <= fg_threshold"),
         ({"lambda_a": 0.0, "lambda_m": 0.0, "lambda_c": 0.0}, "one of lambda_a"),
     ],

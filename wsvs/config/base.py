@@ -52,9 +52,7 @@ class OnDisk:
     words: tuple[str, ...] = ()
 
 
-def option(
-    default: Any = REQUIRED, help: str = "", *, unit: str = "", path: OnDisk | None = None, **more: Any
-) -> Any:
+def option(default: Any = REQUIRED, help: str = "", *, unit: str = "", path: OnDisk | None = None, **more: Any) -> Any:
     """One setting.
 
     Args:

@@ -139,7 +139,8 @@ def as_text(name: str, value: Any, written: str = "", many: bool = False) -> Any
         return value
     if written and "$" not in written and str(value) not in re.split(r"[\[\], ]+", written):
         raise UserError(
-            f"{name}={written} would be read as the number {value}", where=f"the command line: {name}={written}",
+            f"{name}={written} would be read as the number {value}",
+            where=f"the command line: {name}={written}",
             remedy=quoting(name, many),
         )
     return str(value)
@@ -173,14 +174,16 @@ def _refusal(
             key = ".".join(filter(None, [prefix, *loc]))
             near = nearest(key)
             return UserError(
-                f"there is no setting {key}", where=source_of(key, overrides),
+                f"there is no setting {key}",
+                where=source_of(key, overrides),
                 remedy=f"did you mean {near}?" if near else _SHOW.format(stage=stage),
             )
         rule = str(first.get("ctx", {}).get("error", first["msg"]))
         keys = [f"{key}.{one}" for one in owner.model_fields if re.search(rf"\b{one}\b", rule)] if key else []
         found = (source_of(one, overrides) for one in keys or [key])
         return UserError(
-            f"{key}: {rule}" if key else rule, where=next((one for one in found if one != DEFAULT), DEFAULT),
+            f"{key}: {rule}" if key else rule,
+            where=next((one for one in found if one != DEFAULT), DEFAULT),
             remedy=_SHOW.format(stage=stage),
         )
     field, value = owner.model_fields[name], _at(given, key) if key in _keys(given) else None

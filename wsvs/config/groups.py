@@ -65,7 +65,8 @@ class ModelSettings(NetSettings):
     """The networks, described once: later stages take them from the checkpoint."""
 
     weights: Text | None = option(
-        None, "path or URL of the backbone's state dict as published, such as torchvision's",
+        None,
+        "path or URL of the backbone's state dict as published, such as torchvision's",
         path=OnDisk("weights", "file", words=("timm",)),
     )
     sha256: Text | None = option(None, "SHA-256 of the weights, hex; a URL needs one")
@@ -78,12 +79,14 @@ class TaggedData(Section):
     target: Text = option("wsvs.data.tagged.TaggedImages", "class that reads them", alias="_target_")
     root: Text | None = option(help="folder of images", path=OnDisk("folder of images"))
     labels: Text = option(
-        "folders", "table, folder of VOC XML files, or `folders`: root/<class>/<image>",
+        "folders",
+        "table, folder of VOC XML files, or `folders`: root/<class>/<image>",
         path=OnDisk("table of tags", "any", words=("folders",)),
     )
     classes: SomeTexts | None = option(None, "names in the order of the labels 1, 2, ...; null = all tags, sorted")
     train: Text | None = option(
-        None, "file of the ids to train on, one per line; null = all that are not in val",
+        None,
+        "file of the ids to train on, one per line; null = all that are not in val",
         path=OnDisk("list of ids", "file"),
     )
     val: Text | None = option(
@@ -99,9 +102,7 @@ class VocData(TaggedData):
     made: ClassVar[bool] = True
     target: Text = option("wsvs.data.voc.VocImages", "class that reads them", alias="_target_")
     folder: Text = option("datasets/VOC2012", "the download")
-    prepared: Text = option(
-        "${data.folder}/prepared", "folder for lists and tags; set it if the download is read-only"
-    )
+    prepared: Text = option("${data.folder}/prepared", "folder for lists and tags; set it if the download is read-only")
     augmented: Text | None = option(
         None, "list of train_aug, or the folder of SBD's lists; null = beside VOC's own lists"
     )
@@ -220,9 +221,7 @@ class YouTubeRetrieve(WebRetrieve):
     """A YouTube search per class."""
 
     source: Text = option("youtube", "set by retrieve=folder, urls or youtube")
-    queries: dict[str, Any] | None = option(
-        None, "{class: [search terms, ...]}; null = the names of the classes"
-    )
+    queries: dict[str, Any] | None = option(None, "{class: [search terms, ...]}; null = the names of the classes")
     per_class: Positive = option(300, "largest number of candidates per class")
 
 

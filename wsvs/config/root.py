@@ -39,10 +39,17 @@ from wsvs.config.stages import (
 
 # The sections of the groups, by the names that files of conf/ begin with, such as /data_voc@_here_.
 NODES: dict[str, type[Section]] = {
-    "model_settings": ModelSettings, "trainer_settings": TrainerSettings, "data_tagged": TaggedData,
-    "data_voc": VocData, "data_world": SyntheticData, "data_videos": DavisData,
-    "data_youtube_objects": YouTubeObjectsData, "retrieve_folder": FolderRetrieve, "retrieve_urls": UrlsRetrieve,
-    "retrieve_youtube": YouTubeRetrieve, "wandb_settings": WandbSettings,
+    "model_settings": ModelSettings,
+    "trainer_settings": TrainerSettings,
+    "data_tagged": TaggedData,
+    "data_voc": VocData,
+    "data_world": SyntheticData,
+    "data_videos": DavisData,
+    "data_youtube_objects": YouTubeObjectsData,
+    "retrieve_folder": FolderRetrieve,
+    "retrieve_urls": UrlsRetrieve,
+    "retrieve_youtube": YouTubeRetrieve,
+    "wandb_settings": WandbSettings,
 }
 OUTSIDE: dict[str, type[Section]] = {}  # sections of stages that other packages have
 OUTSIDE_INPUTS: dict[str, None] = {}  # stages whose runs those read, and they themselves
@@ -75,23 +82,28 @@ class Settings(Section):
     )
     plugins: Texts = option((), "modules of your own to import first: backbones, flows, sources (docs/extending.md)")
     max_megapixels: float = option(
-        180.0, "larger images are skipped with a message: a small file can decode to an image that fills memory",
-        unit="million pixels", gt=0,
+        180.0,
+        "larger images are skipped with a message: a small file can decode to an image that fills memory",
+        unit="million pixels",
+        gt=0,
     )
     debug: bool = option(False, "set by debug=fast, overfit and profile: the run is never used as input")
     inputs: Inputs = option(Inputs(), "runs to read, by stage")
     dry_run: bool = option(False, "stage retrieve: search and score thumbnails only, and estimate a full run's cost")
     videos: Text | SomeTexts | None = option(
-        None, "videos to segment: folder, file, pattern, or list of these; null = the shots of a relevance run",
+        None,
+        "videos to segment: folder, file, pattern, or list of these; null = the shots of a relevance run",
         path=OnDisk("folder of videos", "pattern"),
     )
     frame_rate: float = option(24.0, "rate of folders of numbered images", gt=0, unit="frames/s")
     input: Text | None = option(
-        None, "folder of images; or an image, a video, or a pattern such as photos/*.jpg",
+        None,
+        "folder of images; or an image, a video, or a pattern such as photos/*.jpg",
         path=OnDisk("image, video or folder", "pattern"),
     )
     labels: Text | None = option(
-        None, "table of tags of `input`, as data.labels (null = predict them), or of classes of `videos`",
+        None,
+        "table of tags of `input`, as data.labels (null = predict them), or of classes of `videos`",
         path=OnDisk("table of tags", "any", words=("folders",)),
     )
     predictions: Text | None = option(

@@ -66,9 +66,7 @@ class EncoderSettings(Training):
 
     epochs: Positive = option(20, "passes over the training images")
     lr: AtLeast0 = option(1.0e-3, "learning rate of the new layers (Adam)")
-    lr_backbone: AtLeast0 = option(
-        1.0e-4, "learning rate of the backbone's layers that model.trainable selects"
-    )
+    lr_backbone: AtLeast0 = option(1.0e-4, "learning rate of the backbone's layers that model.trainable selects")
     scale: RangeAbove0 = option((0.8, 1.6), _SCALE + "model.image_size")
     workers: Natural = option(2, _READERS + "images, per device")
 
@@ -96,8 +94,9 @@ class Energy(Section):
     longest_edge: Positive = option(400, "larger frames are shrunk to this", unit="px")
     flow: Text = option("dis_medium", "optical flow: dis_ultrafast, dis_fast or dis_medium, or one of a plugin")
     motion: Literal["inside_outside", "contrast"] = option(
-        "inside_outside", "motion term M: inside-outside maps (the paper), or contrast with the surroundings, which is "
-        "stronger and needs the flow in both directions"
+        "inside_outside",
+        "motion term M: inside-outside maps (the paper), or contrast with the surroundings, which is "
+        "stronger and needs the flow in both directions",
     )
     saliency: AtLeast0 = option(0.0, "exponent of colour contrast beside motion contrast; for motion=contrast only")
     lambda_a: AtLeast0 = option(2.0, "weight of the attention term; 0 leaves it out (Eq. 4)")
@@ -215,9 +214,7 @@ class PredictSettings(Section):
     )
     background: Threshold = option(0.5, "foreground threshold, or otsu: chosen per image")
     flip: bool = option(False, "average with the mirrored image")
-    zooms: Zooms = option(
-        (1.0,), "multi-scale test-time augmentation: multiples of model.image_size"
-    )
+    zooms: Zooms = option((1.0,), "multi-scale test-time augmentation: multiples of model.image_size")
     refine: Cut = option("none", "cut: a graph cut over the image's colours")
     tags: SomeTexts | None = option(
         None, "classes of every image of input, e.g. [cat,dog]; null = those in labels, else predicted"

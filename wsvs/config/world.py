@@ -62,9 +62,7 @@ class WorldSettings(Section):
     )
     companions: Share = option(0.15, "share of videos that show a creature of another class beside their own")
     pauses: Share = option(0.3, "share of videos in which the object stands still for a third of the time")
-    object_speed: RangeAbove0 = option(
-        (1.0, 2.2), "range of an object's speed over the ground", unit="px/frame"
-    )
+    object_speed: RangeAbove0 = option((1.0, 2.2), "range of an object's speed over the ground", unit="px/frame")
     camera_speed: AtLeast0 = option(0.8, "highest speed of the camera", unit="px/frame")
     distractors: Natural = option(2, "highest number of things of no class in an image or a frame")
     head_size: Annotated[float, Ge(0.05), Le(0.35)] = option(

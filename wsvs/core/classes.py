@@ -38,7 +38,8 @@ class Classes:
         if len(names) > MAX_CLASSES:
             raise UserError(
                 f"{len(names)} classes, but an 8-bit mask holds at most {MAX_CLASSES}",
-                where=where, remedy="select classes with data.classes=[...]",
+                where=where,
+                remedy="select classes with data.classes=[...]",
             )
         for name in names:
             if name in ("", BACKGROUND, ".", "..") or any(c in name for c in "/\\\0,\t\n"):

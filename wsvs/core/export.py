@@ -48,7 +48,8 @@ def checked(name: str, seen: set[str], where: str) -> str:
     path = Path(name)
     if leads_out(name) or not path.name or "\0" in name:
         raise UserError(
-            f"{name!r} is no name of a file below a folder", where=where,
+            f"{name!r} is no name of a file below a folder",
+            where=where,
             remedy="names are paths without a leading / and without '..': fix the file",
         )
     name = path.as_posix()  # ./a is a
@@ -63,7 +64,8 @@ def require_lines(kind: str, ids: Iterable[str], where: object) -> None:
     odd = next((name for name in ids if _NO_LINE.search(name)), None)
     if kind != "coco" and odd is not None:
         raise UserError(
-            f"the name {odd!r} has a line break or is not UTF-8, so no list of {kind} can hold it", where=where,
+            f"the name {odd!r} has a line break or is not UTF-8, so no list of {kind} can hold it",
+            where=where,
             remedy="rename the file and predict its mask again, or choose export.format=coco, which takes any name",
         )
 
@@ -130,7 +132,11 @@ def _annotation(number: int, image: int, label: int, mask: np.ndarray) -> dict[s
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     left, top = int(columns[0]), int(rows[0])
     return {
-        "id": number, "image_id": image, "category_id": label, "iscrowd": 0, "area": int(np.count_nonzero(mask)),
+        "id": number,
+        "image_id": image,
+        "category_id": label,
+        "iscrowd": 0,
+        "area": int(np.count_nonzero(mask)),
         "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
         "segmentation": {"size": list(mask.shape), "counts": export_rle.encode(mask)},
     }
@@ -160,7 +166,8 @@ def read_coco(path: Path, progress: Progress = iter) -> Read:
             yield name, mask
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"not a file of COCO masks: {type(error).__name__} {error}", where=path,
+            f"not a file of COCO masks: {type(error).__name__} {error}",
+            where=path,
             remedy="it needs images (id, file_name, height, width) and annotations (image_id, category_id from 1 to "
             "255, segmentation)",
         ) from error
@@ -211,7 +218,8 @@ def read_yolo(path: Path, progress: Progress = iter) -> Read:
     """Masks of labels/<id>.txt at the sizes of sizes.tsv. Raises `UserError` for a bad line or a missing file."""
     if not (path / SIZES).is_file():
         raise UserError(
-            f"no {SIZES}: polygons alone do not say how large an image is", where=path,
+            f"no {SIZES}: polygons alone do not say how large an image is",
+            where=path,
             remedy="give a folder with labels/ and a table of id, height and width, split by tabs",
         )
     lines = read_text(path / SIZES).split("\n")  # other ends of a line may be part of a name
@@ -265,8 +273,9 @@ def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
             ids[frame] = name
     if not written:
         raise UserError(
-            "no masks of videos here", where="export.format=davis", remedy="give a run of stage segment, or folders "
-            "<video>/00000.png, with predictions=DIR",
+            "no masks of videos here",
+            where="export.format=davis",
+            remedy="give a run of stage segment, or folders <video>/00000.png, with predictions=DIR",
         )
     write_text(out / "ImageSets" / "all.txt", "".join(f"{video}\n" for video in videos))
     write_text(out / "labels.txt", "".join(f"{name}\n" for name in names))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_TURNS = {(1, 0): ((0, 1), (1, 0), (0, -1)), (0, 1): ((-1, 0), (0, 1), (1, 0)),
-          (-1, 0): ((0, -1), (-1, 0), (0, 1)), (0, -1): ((1, 0), (0, -1), (-1, 0))}  # right, straight on, left
+_TURNS = {
+    (1, 0): ((0, 1), (1, 0), (0, -1)),
+    (0, 1): ((-1, 0), (0, 1), (1, 0)),
+    (-1, 0): ((0, -1), (-1, 0), (0, 1)),
+    (0, -1): ((1, 0), (0, -1), (-1, 0)),
+}  # right, straight on, left
 
 
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
@@ -62,8 +66,10 @@ def _loops(inside: np.ndarray) -> list[np.ndarray]:
     above, below = padded[:-1, 1:-1], padded[1:, 1:-1]  # of the horizontal borders
     before, after = padded[1:-1, :-1], padded[1:-1, 1:]  # of the vertical ones
     for borders, (dx, dy), (ox, oy) in (
-        (below & ~above, (1, 0), (0, 0)), (above & ~below, (-1, 0), (1, 0)),
-        (before & ~after, (0, 1), (0, 0)), (after & ~before, (0, -1), (0, 1)),
+        (below & ~above, (1, 0), (0, 0)),
+        (above & ~below, (-1, 0), (1, 0)),
+        (before & ~after, (0, 1), (0, 0)),
+        (after & ~before, (0, -1), (0, 1)),
     ):
         for y, x in np.argwhere(borders).tolist():
             steps.setdefault((x + ox, y + oy), []).append((dx, dy))

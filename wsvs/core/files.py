@@ -71,12 +71,14 @@ def explain_os_error(error: OSError, path: str | Path, key: str = "out") -> Exce
     full = (errno.ENOSPC, errno.EDQUOT)
     if error.errno in full:
         return UserError(
-            "no space left on the disk", where=path,
+            "no space left on the disk",
+            where=path,
             remedy="free some space and run the same command again: what is finished is kept",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return UserError(
-            f"cannot write here ({error.strerror})", where=path,
+            f"cannot write here ({error.strerror})",
+            where=path,
             remedy=f"make the folder writable, or choose another with {key}=DIR",
         )
     if error.errno in (errno.EISDIR, errno.EBUSY) and Path(path).is_dir():

@@ -8,13 +8,20 @@ from pathlib import Path
 from wsvs.core.errors import UserError
 
 SPLITS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test", "eval": "test",
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",
 }
 
 
 def split_of(files: Sequence[Sequence[str]], root: Path) -> list[str] | None:
-    """"train", "val" or "test" of each file where a root has folders <split>/<class>/<file>, else None.
+    """ "train", "val" or "test" of each file where a root has folders <split>/<class>/<file>, else None.
 
     Args:
         files: Parts of the paths below the root, of which each has a folder at least.
@@ -34,7 +41,8 @@ def split_of(files: Sequence[Sequence[str]], root: Path) -> list[str] | None:
     found = [split for split in splits if split is not None]
     if len(found) < len(splits) or not all(deep):
         raise UserError(
-            f"folders of splits ({', '.join(named)}) whose classes are not certain", where=root,
+            f"folders of splits ({', '.join(named)}) whose classes are not certain",
+            where=root,
             remedy=f"put all files into <split>/<class>/, such as {named[0]}/cat/, or give a table of tags; a class of "
             "such a name has to be called otherwise",
         )

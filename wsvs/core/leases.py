@@ -56,7 +56,8 @@ def take(names: Sequence[str], candidates: Sequence[int], count: int, held: Exit
             time.sleep(EVERY)
     first = list(candidates[:count])
     log.warning(
-        "not enough GPUs are free (%s): this command shares GPU %s with them", _users(names, candidates, mine),
+        "not enough GPUs are free (%s): this command shares GPU %s with them",
+        _users(names, candidates, mine),
         ", ".join(map(str, first)),
     )
     return first

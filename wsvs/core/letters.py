@@ -47,7 +47,8 @@ def _file(text: str) -> tuple[str, int] | None:
     if found is None:
         log.warning(
             "no font has all letters of %r: install one to show it in overlays, such as fonts-noto-cjk (Chinese, "
-            "Japanese, Korean) or fonts-noto-core (most other scripts)", text,
+            "Japanese, Korean) or fonts-noto-core (most other scripts)",
+            text,
         )
     return found
 

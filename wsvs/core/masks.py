@@ -41,7 +41,8 @@ def read_mask(path: str | Path) -> np.ndarray:
         with Image.open(path) as image:
             if image.mode not in ("P", "L", "1"):
                 raise BadItem(
-                    f"mask is an image of mode {image.mode}, not labels", where=path,
+                    f"mask is an image of mode {image.mode}, not labels",
+                    where=path,
                     remedy="save masks as indexed or grey 8-bit PNG, one label a pixel",
                 )
             return np.asarray(image).astype(np.uint8)

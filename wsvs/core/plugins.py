@@ -23,10 +23,12 @@ def load_plugins(modules: str | Iterable[str]) -> None:
         except ModuleNotFoundError as error:
             if f"{module}.".startswith(f"{error.name}."):
                 raise UserError(
-                    f"there is no module {module!r}", where="plugins",
+                    f"there is no module {module!r}",
+                    where="plugins",
                     remedy="a plugin is a module's name, without .py; put its folder on PYTHONPATH, or install it",
                 ) from error
             raise UserError(
-                f"module {module!r} needs {error.name!r}, which is not installed", where="plugins",
+                f"module {module!r} needs {error.name!r}, which is not installed",
+                where="plugins",
                 remedy=f"pip install {error.name}, or whatever package has it",
             ) from error

@@ -28,9 +28,7 @@ class Meter:
         every: Seconds between lines where there is no terminal.
     """
 
-    def __init__(
-        self, total: int | None, unit: str, *, done: int = 0, share: str = "", every: float = EVERY
-    ) -> None:
+    def __init__(self, total: int | None, unit: str, *, done: int = 0, share: str = "", every: float = EVERY) -> None:
         self.total, self.unit, self.every = total, unit, every
         self.label = f"{unit} {share}".strip()
         self.done = self._first = done
@@ -38,8 +36,12 @@ class Meter:
         self._bar: Bar | None = None
         if sys.stdout.isatty():
             self._bar = Bar(
-                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-                TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False), redirect_stderr=False,
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+                redirect_stderr=False,
             )
             self._bar.start()
             self._task = self._bar.add_task(self.label, total=total, completed=done, note="")

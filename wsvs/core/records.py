@@ -95,7 +95,8 @@ class Record:
         found = self.read(stage)
         if found.now is None or not found.same:
             raise UserError(
-                f"the run of stage {stage} that this one has read is not there", where=found.recorded,
+                f"the run of stage {stage} that this one has read is not there",
+                where=found.recorded,
                 remedy=f"put it back: {self.run} was made from it",
             )
         return found.now

@@ -75,7 +75,8 @@ def check_folder_name(key: str, value: str) -> str:
     else:
         return value
     raise UserError(
-        f"{key} {problem}: {value!r}", where=key,
+        f"{key} {problem}: {value!r}",
+        where=key,
         remedy=f"give the name of one folder, such as {key}=first; out=DIR chooses where the folder is made",
     )
 
@@ -85,7 +86,8 @@ def check_out(value: str) -> str:
     if not value.strip() or value.startswith("~") or "\0" in value:
         home = "your home folder is not put in for ~ here" if value.startswith("~") else "it is empty"
         raise UserError(
-            f"out is not a folder: {value!r}", where="out",
+            f"out is not a folder: {value!r}",
+            where="out",
             remedy=f"{home}: write out=$HOME/... , or leave it out for outputs",
         )
     return value
@@ -105,7 +107,8 @@ def run_id() -> str:
         if variable == "TORCHELASTIC_RUN_ID" and value == "none":
             raise UserError(
                 "torchrun gave this run no id, so its ranks cannot share a run directory",
-                where="TORCHELASTIC_RUN_ID", remedy="use torchrun --standalone, or set WSVS_RUN_ID=<some id>",
+                where="TORCHELASTIC_RUN_ID",
+                remedy="use torchrun --standalone, or set WSVS_RUN_ID=<some id>",
             )
         if value:
             sweep, _, job = value.rpartition("/")  # <sweep>/<number>: a job of a sweep that is an array of a scheduler
@@ -143,19 +146,22 @@ def require_run(out: str | Path, name: str, stage: str, given: str | None, *, de
         path = Path(given)
         if not path.is_dir():
             raise UserError(
-                f"there is no such run of stage {stage}", where=f"inputs.{stage}={given}",
+                f"there is no such run of stage {stage}",
+                where=f"inputs.{stage}={given}",
                 remedy="name an existing run directory, <out>/<name>/<stage>/<run id>, or leave it out for the latest",
             )
         if not (path / SUMMARY).is_file():
             raise UserError(
-                f"this is not a finished run of stage {stage}", where=f"inputs.{stage}={given}",
+                f"this is not a finished run of stage {stage}",
+                where=f"inputs.{stage}={given}",
                 remedy=f"it has no {SUMMARY}: finish it, or name another run directory",
             )
         return path.resolve()
     found = find_run(out, name, stage, debug=debug)
     if found is None:
         raise UserError(
-            f"no finished run of stage {stage}", where=Path(out, name, stage),
+            f"no finished run of stage {stage}",
+            where=Path(out, name, stage),
             remedy=f"run it first: wsvs stage={stage} name={name} ...   or give inputs.{stage}=DIR",
         )
     return found.resolve()
@@ -199,8 +205,15 @@ def mask_ids(root: Path) -> Iterator[str]:
 
 
 def write_summary(
-    run: str | Path, *, stage: str, started: float, overrides: list[str], inputs: dict[str, str],
-    counts: dict[str, Any], results: dict[str, Any] | None = None, supervision: str | None = None,
+    run: str | Path,
+    *,
+    stage: str,
+    started: float,
+    overrides: list[str],
+    inputs: dict[str, str],
+    counts: dict[str, Any],
+    results: dict[str, Any] | None = None,
+    supervision: str | None = None,
     debug: bool = False,
 ) -> None:
     """Write summary.json. Call it last: its presence says that the run is whole."""
@@ -208,9 +221,17 @@ def write_summary(
     write_json(
         Path(run, SUMMARY),
         {
-            "stage": stage, "debug": debug, "finished": now, "seconds": round(now - started, 2), "overrides": overrides,
-            "inputs": inputs, "counts": counts, "results": results or {}, "supervision": supervision,
-            "versions": versions(), "git_commit": git_commit(),
+            "stage": stage,
+            "debug": debug,
+            "finished": now,
+            "seconds": round(now - started, 2),
+            "overrides": overrides,
+            "inputs": inputs,
+            "counts": counts,
+            "results": results or {},
+            "supervision": supervision,
+            "versions": versions(),
+            "git_commit": git_commit(),
         },
     )
 
@@ -239,7 +260,11 @@ def git_commit() -> str | None:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", errors="replace", check=True,
+        ["git", "-C", str(root), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
         timeout=10,
     )
     return done.stdout.strip()

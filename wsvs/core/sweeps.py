@@ -72,7 +72,9 @@ class Sweep:
         goal = [self.objective] if self.objective else []
         rows = [
             [
-                job.number, *(job.settings.get(key, "") for key in self.settings), *(job.value for _ in goal),
+                job.number,
+                *(job.settings.get(key, "") for key in self.settings),
+                *(job.value for _ in goal),
                 *(job.figures.get(name) for name in figures),
             ]
             for job in self.jobs
@@ -81,9 +83,11 @@ class Sweep:
 
     def shown(self) -> tuple[list[str], list[list[Any]]]:
         """The same for a narrow screen: without a figure to go by, three that differ from job to job."""
-        others = [] if self.objective else [
-            name for name in self.figures() if len({job.figures.get(name) for job in self.jobs}) > 1
-        ]
+        others = (
+            []
+            if self.objective
+            else [name for name in self.figures() if len({job.figures.get(name) for job in self.jobs}) > 1]
+        )
         others.sort(key=lambda name: (not name.endswith(".total"), "." in name))
         return self.rows(others[:3])
 
@@ -150,7 +154,13 @@ def _read(folder: Path) -> Job:
         return Job(folder.name, settings, FAILED if reason else OPEN, reason)
     metrics = _json(folder / "metrics.json") or summary["results"]
     return Job(
-        folder.name, settings, DONE, "", record.get("value"), dict(_numbers(metrics)), summary.get("seconds"),
+        folder.name,
+        settings,
+        DONE,
+        "",
+        record.get("value"),
+        dict(_numbers(metrics)),
+        summary.get("seconds"),
     )
 
 

@@ -19,9 +19,15 @@ Tags = dict[str, tuple[str, ...]]
 
 _VOC_LINE = re.compile(r"^(\d{4}_\d{6})\s+(-1|0|1)$")
 _BINARY = {
-    b"PK": "an Excel or zip file", b"\xd0\xcf\x11\xe0": "an Excel file", b"PAR1": "a Parquet file",
-    b"\x1f\x8b": "a gzip file", b"\x93NUMPY": "a NumPy file", b"\x89HDF": "an HDF5 file", b"\x80\x04": "a pickle",
-    b"\x80\x05": "a pickle", b"%PDF": "a PDF",
+    b"PK": "an Excel or zip file",
+    b"\xd0\xcf\x11\xe0": "an Excel file",
+    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "a gzip file",
+    b"\x93NUMPY": "a NumPy file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+    b"%PDF": "a PDF",
 }
 
 
@@ -125,8 +131,11 @@ def _table(found: Entries, path: Path, place: Callable[[str], str] | None) -> Ta
         _check_inside(name, where)
         if name in table and (not found.single or written[name] != given):
             twice = f" (as {given!r} and {written[name]!r})" if written[name] != given else ""
-            raise UserError(f"id {name!r} is in the table twice{twice}", where=where,
-                            remedy="join the rows, or give every row one tag")
+            raise UserError(
+                f"id {name!r} is in the table twice{twice}",
+                where=where,
+                remedy="join the rows, or give every row one tag",
+            )
         if name in table:
             several.add(name)
         written[name] = given
@@ -147,7 +156,8 @@ def _check_inside(name: str, where: str) -> None:
     """Masks and clips are written under their ids: one that leads out of its folder would lead out of the run's too."""
     if leads_out(name):
         raise UserError(
-            f"id {name!r} leads out of its folder", where=where,
+            f"id {name!r} leads out of its folder",
+            where=where,
             remedy="ids are paths below the folder, without a leading / and without '..': name a folder above it",
         )
 

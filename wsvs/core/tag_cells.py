@@ -15,10 +15,26 @@ from wsvs.core.delimited import NAMES
 from wsvs.core.errors import UserError
 
 SEPARATORS = ",;|"
-EMPTY = frozenset((
-    "nan", "-nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "#n/a n/a", "nat", "[]", "()", "{}", "set()",
-    "-",
-))
+EMPTY = frozenset(
+    (
+        "nan",
+        "-nan",
+        "none",
+        "null",
+        "na",
+        "n/a",
+        "<na>",
+        "#n/a",
+        "#na",
+        "#n/a n/a",
+        "nat",
+        "[]",
+        "()",
+        "{}",
+        "set()",
+        "-",
+    )
+)
 _LIST = re.compile(r"((?:np\.|numpy\.)?array\()?\s*([\[({])(.*?)[\])}]\s*(?:,\s*dtype=[^)]+)?\s*\)?", re.DOTALL)
 _ITEM = re.compile(r"""\s*(?:('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|([^,'"\[\](){}]+?))\s*(?:(,)|(?=['"])|$)""")
 _BROKEN = re.compile(r"[\[({]\s*['\"]|(?:np\.|numpy\.)?array\(")
@@ -60,7 +76,8 @@ def read_cells(cells: Sequence[tuple[str, str]], known: Collection[str] = ()) ->
     if len(separators) > 1:
         (first, here), (second, there) = list(separators.items())[:2]
         raise UserError(
-            f"tags are split by {NAMES[first]} and by {NAMES[second]} in one table", where=f"{here} and {there}",
+            f"tags are split by {NAMES[first]} and by {NAMES[second]} in one table",
+            where=f"{here} and {there}",
             remedy="split all of them by commas",
         )
     _check_joined(cells, found.tags, known)
@@ -125,7 +142,8 @@ def _named(items: list[str], cell: str, where: str, known: Collection[str]) -> l
     """The items of a list. Raises `UserError` for a vector of numbers: it names no class."""
     if any(_NUMBER.fullmatch(one) and one not in known for one in items):
         raise UserError(
-            f"a list of numbers without names: {cell!r}", where=where,
+            f"a list of numbers without names: {cell!r}",
+            where=where,
             remedy="write the names of the tags, or a column for each class, whose heading is the name, with 1 and 0",
         )
     return items
@@ -133,7 +151,8 @@ def _named(items: list[str], cell: str, where: str, known: Collection[str]) -> l
 
 def _unreadable(cell: str, where: str) -> UserError:
     return UserError(
-        f"a list that cannot be read: {cell!r}", where=where,
+        f"a list that cannot be read: {cell!r}",
+        where=where,
         remedy="write the tags split by commas, or as a whole list: ['cat', 'dog']",
     )
 
@@ -145,13 +164,12 @@ def _unquoted(tag: str) -> str:
 
 def _checked(tags: Any, where: str, known: Collection[str]) -> tuple[str, ...]:
     """Tags without blanks, doubles and empty marks. Raises `UserError` for one that has a comma."""
-    found = dict.fromkeys(
-        tag for one in tags if (tag := one.strip()) and (tag in known or tag.casefold() not in EMPTY)
-    )
+    found = dict.fromkeys(tag for one in tags if (tag := one.strip()) and (tag in known or tag.casefold() not in EMPTY))
     odd = next((tag for tag in found if "," in tag), None)
     if odd is not None:
         raise UserError(
-            f"quoted commas: the tag {odd!r} has a comma, which splits tags", where=where,
+            f"quoted commas: the tag {odd!r} has a comma, which splits tags",
+            where=where,
             remedy=f"rename it: {' '.join(odd.replace(',', ' ').split())!r}, or put both tags without quotes",
         )
     return tuple(found)
@@ -192,7 +210,8 @@ def _check_joined(cells: Sequence[tuple[str, str]], tags: Sequence[tuple[str, ..
 
 def _unsure(tag: str, parts: Sequence[str], where: str) -> UserError:
     return UserError(
-        f"{tag!r} may be one tag or {len(parts)} ({', '.join(parts)})", where=where,
+        f"{tag!r} may be one tag or {len(parts)} ({', '.join(parts)})",
+        where=where,
         remedy="split tags by commas; or name all classes, so that it is known: data.classes=[...]",
     )
 

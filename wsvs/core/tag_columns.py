@@ -34,9 +34,17 @@ _OTHER_TEXT = (
 )
 _OTHER = frozenset(_OTHER_TEXT.split())  # what tables of images hold beside tags, letters and digits only
 _PRESENT = frozenset(("confidence", "present", "presence", "ispresent", "exists", "positive", "score", "probability"))
-_MARKS = tuple((frozenset(yes.split()), frozenset(no.split())) for yes, no in (
-    ("1 1.0", "0 0.0 -1 -1.0"), ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("x ✓ ✔ *", ""),
-))
+_MARKS = tuple(
+    (frozenset(yes.split()), frozenset(no.split()))
+    for yes, no in (
+        ("1 1.0", "0 0.0 -1 -1.0"),
+        ("true", "false"),
+        ("yes", "no"),
+        ("y", "n"),
+        ("t", "f"),
+        ("x ✓ ✔ *", ""),
+    )
+)
 
 Row = tuple[str, list[str]]
 """Where it is, and its cells."""
@@ -130,7 +138,8 @@ class _Columns:
             return columns
         split, line = NAMES[delimiter], delimiter.join(("id", "tags")).replace("\t", "<TAB>")
         raise UserError(
-            f"the first line is no heading: {delimiter.join(self.heading)!r}", where=self.where,
+            f"the first line is no heading: {delimiter.join(self.heading)!r}",
+            where=self.where,
             remedy=f"put a line above it: {line} (columns are split by {split})",
         )
 
@@ -140,14 +149,16 @@ class _Columns:
         marks = [k for k in columns if self.values([k]) and k not in numbers and _family(self.values([k])) is not None]
         if numbers == list(columns):
             raise UserError(
-                f"columns of numbers that are not only 1 and 0: {self.named(numbers[:5])}", where=self.where,
+                f"columns of numbers that are not only 1 and 0: {self.named(numbers[:5])}",
+                where=self.where,
                 remedy="of counts or scores make one-hot columns: 1 where the image shows the class, else 0; "
                 "or put the tags into one column and call it tags",
             )
         if numbers or marks:
             raise UserError(
                 f"it is not certain which columns hold tags: {self.named([*numbers, *marks][:5])} hold numbers or "
-                "marks, others words", where=self.where,
+                "marks, others words",
+                where=self.where,
                 remedy="call the column of tags 'tags', or take the other columns out",
             )
 
@@ -167,7 +178,8 @@ class _Columns:
         yes, no = family
         if values & {"-1", "-1.0"} and (values & {"0", "0.0"} or not values & yes):
             raise UserError(
-                "one-hot columns with 1, 0 and -1: data sets differ in what 0 and -1 mean", where=self.where,
+                "one-hot columns with 1, 0 and -1: data sets differ in what 0 and -1 mean",
+                where=self.where,
                 remedy="write 1 where the image shows the class and 0 where it does not; remove rows of "
                 "images on which the annotators were not certain",
             )
@@ -185,7 +197,8 @@ class _Columns:
         for where, row in self.rows:
             if len(row) <= self.plain[-1] or any(cell.strip() for cell in row[len(self.heading) :]):
                 raise UserError(
-                    f"a row of {len(row)} cells under a heading of {len(self.heading)}", where=where,
+                    f"a row of {len(row)} cells under a heading of {len(self.heading)}",
+                    where=where,
                     remedy="a one-hot table has a cell for each class",
                 )
             check_one_line([row[self.id]], where)
@@ -204,7 +217,8 @@ class _Columns:
             extra = [cell for cell in row[len(self.heading) :] if cell.strip()]
             if extra and columns[-1] != len(self.heading) - 1:
                 raise UserError(
-                    f"a row of {len(row)} cells under a heading of {len(self.heading)}", where=where,
+                    f"a row of {len(row)} cells under a heading of {len(self.heading)}",
+                    where=where,
                     remedy="put a cell that has commas into double quotes",
                 )
             own = [*(row[k] for k in columns if k < len(row)), *extra]
@@ -246,7 +260,8 @@ class _Columns:
             if set(first[2]) != set(tags):
                 said = f"{', '.join(first[2]) or 'nothing'} / {', '.join(tags) or 'nothing'}"
                 raise UserError(
-                    f"annotators disagree on {name} ({said})", where=f"{first[0]} and {where}",
+                    f"annotators disagree on {name} ({said})",
+                    where=f"{first[0]} and {where}",
                     remedy="leave one row of each image, or the rows of one annotator",
                 )
         found.rows = list(seen.values())
@@ -266,7 +281,8 @@ class _Columns:
             if family is None or values & {"-1", "-1.0"}:
                 raise UserError(
                     f"column {self.heading[k]!r} is neither 1 nor 0, so it is not certain which tags hold",
-                    where=self.where, remedy="keep the rows that you trust, and take this column out",
+                    where=self.where,
+                    remedy="keep the rows that you trust, and take this column out",
                 )
             found |= {where for where, row in self.rows if k < len(row) and row[k].strip().casefold() in family[1]}
         return found

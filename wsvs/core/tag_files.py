@@ -64,7 +64,8 @@ def _load(text: str, where: Path | str) -> Any:
 
 def _refused(tool: str, path: Path) -> UserError:
     return UserError(
-        f"a file of {tool}, which is not read", where=path,
+        f"a file of {tool}, which is not read",
+        where=path,
         remedy="export as COCO, Pascal VOC or a csv table of images and tags; a folder of VOC XML files is read, too",
     )
 
@@ -146,8 +147,11 @@ def read_coco(content: Mapping[str, Any], path: Path) -> Entries:
         files = {one["id"]: _coco_file(one) for one in content["images"]}
         tags: dict[Any, list[str]] = {number: [] for number in files}
         if content.get("annotations") and not names:
-            raise UserError("a COCO file without categories, such as one of captions", where=path,
-                            remedy="give the file of instances: it names the categories")
+            raise UserError(
+                "a COCO file without categories, such as one of captions",
+                where=path,
+                remedy="give the file of instances: it names the categories",
+            )
         for one in content.get("annotations") or ():
             parts = one.get("segments_info") or [one]  # of a panoptic file
             for part in parts:
@@ -155,7 +159,8 @@ def read_coco(content: Mapping[str, Any], path: Path) -> Entries:
                     tags[one["image_id"]].append(names[part["category_id"]])
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"a COCO file that is not whole: {type(error).__name__} {error}", where=path,
+            f"a COCO file that is not whole: {type(error).__name__} {error}",
+            where=path,
             remedy='every image needs "id" and "file_name", every annotation the "image_id" and "category_id" of one '
             "that is listed",
         ) from error
@@ -214,13 +219,15 @@ def read_label_studio(tasks: Sequence[Mapping[str, Any]], path: Path, known: Col
     if differ:
         raise UserError(
             f"Label Studio: images on which annotators disagree: {len(differ)}, first {differ[0]}",
-            where=path, remedy="mark the right annotation as ground truth, or delete the others, and export again",
+            where=path,
+            remedy="mark the right annotation as ground truth, or delete the others, and export again",
         )
     foreign = {control for control, labels in controls.items() if not labels & set(known)} if known else set()
     if len(controls) - len(foreign) > 1:
         said = "; ".join(f"{control}: {', '.join(sorted(labels)[:3])}" for control, labels in controls.items())
         raise UserError(
-            f"Label Studio: several questions, and it is not certain which are tags ({said})", where=path,
+            f"Label Studio: several questions, and it is not certain which are tags ({said})",
+            where=path,
             remedy="name the classes, the others are then left out: data.classes=[...]",
         )
     drop = {label for control in foreign for label in controls[control]}

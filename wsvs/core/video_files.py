@@ -9,8 +9,27 @@ import av
 
 # Files with these suffixes are meant as videos: one that cannot be read is a fault, and is told.
 EXTENSIONS = (
-    ".3g2", ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
-    ".mts", ".mxf", ".ogv", ".qt", ".ts", ".webm", ".wmv",
+    ".3g2",
+    ".3gp",
+    ".asf",
+    ".avi",
+    ".flv",
+    ".gif",
+    ".m2ts",
+    ".m2v",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".mxf",
+    ".ogv",
+    ".qt",
+    ".ts",
+    ".webm",
+    ".wmv",
 )
 LOCAL_ONLY = {"protocol_whitelist": "file"}
 _PROBE = {**LOCAL_ONLY, "probesize": "2000000", "analyzeduration": "2000000"}
@@ -20,13 +39,31 @@ _FRAMES = 100  # packets within which the first frame has to come
 _NOT_VIDEO = frozenset({"tty", "image2", "hls", "dash", "concat", "webvtt", "srt", "ass", "lrc", "ffmetadata"})
 _STILL_BRANDS = (b"heic", b"heix", b"heim", b"mif1", b"avif", b"jxl ", b"crx ")
 _MAGIC = (
-    (b"\xff\xd8\xff", "an image"), (b"BM", "an image"), (b"II*\0", "an image"), (b"MM\0*", "an image"),
-    (b"\0\0\0\x0cjP", "an image"), (b"8BPS", "an image"), (b"\xff\x0a", "an image"), (b"\0\0\0\x0cJXL", "an image"),
-    (b"PK\x03\x04", "an archive"), (b"PK\x05\x06", "an archive"), (b"\x1f\x8b", "an archive"), (b"BZh", "an archive"),
-    (b"\xfd7zXZ", "an archive"), (b"7z\xbc\xaf", "an archive"), (b"Rar!", "an archive"),
-    (b"\x28\xb5\x2f\xfd", "an archive"), (b"%PDF", "a document"), (b"\xd0\xcf\x11\xe0", "a document"),
-    (b"\x93NUMPY", "an array"), (b"\x89HDF", "an array"), (b"SQLite format 3", "a database"), (b"\x7fELF", "a program"),
-    (b"MZ", "a program"), (b"ID3", "sound"), (b"fLaC", "sound"),
+    (b"\xff\xd8\xff", "an image"),
+    (b"BM", "an image"),
+    (b"II*\0", "an image"),
+    (b"MM\0*", "an image"),
+    (b"\0\0\0\x0cjP", "an image"),
+    (b"8BPS", "an image"),
+    (b"\xff\x0a", "an image"),
+    (b"\0\0\0\x0cJXL", "an image"),
+    (b"PK\x03\x04", "an archive"),
+    (b"PK\x05\x06", "an archive"),
+    (b"\x1f\x8b", "an archive"),
+    (b"BZh", "an archive"),
+    (b"\xfd7zXZ", "an archive"),
+    (b"7z\xbc\xaf", "an archive"),
+    (b"Rar!", "an archive"),
+    (b"\x28\xb5\x2f\xfd", "an archive"),
+    (b"%PDF", "a document"),
+    (b"\xd0\xcf\x11\xe0", "a document"),
+    (b"\x93NUMPY", "an array"),
+    (b"\x89HDF", "an array"),
+    (b"SQLite format 3", "a database"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"ID3", "sound"),
+    (b"fLaC", "sound"),
 )
 _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 

@@ -1,6 +1,6 @@
 """DAVIS 2016 as videos with true masks: `data=davis`. `stage=data` prepares it once.
 
-    <folder>/JPEGImages/480p/<sequence>/%05d.jpg  Annotations/480p/<sequence>/%05d.png     as downloaded
+<folder>/JPEGImages/480p/<sequence>/%05d.jpg  Annotations/480p/<sequence>/%05d.png     as downloaded
 """
 
 from __future__ import annotations
@@ -17,21 +17,57 @@ _GET = f"get it from {URL}, unpack it, and name its folder DAVIS with data.folde
 
 # PASCAL classes that a sequence shows; DAVIS itself names none.
 TRAIN = {
-    "bear": (), "bmx-bumps": ("bicycle", "person"), "boat": ("boat",), "breakdance-flare": ("person",),
-    "bus": ("bus",), "car-turn": ("car",), "dance-jump": ("person",), "dog-agility": ("dog",), "drift-turn": ("car",),
-    "elephant": (), "flamingo": ("bird",), "hike": ("person",), "hockey": ("person",),
-    "horsejump-low": ("horse", "person"), "kite-walk": ("person",), "lucia": ("person",), "mallard-fly": ("bird",),
-    "mallard-water": ("bird",), "motocross-bumps": ("motorbike", "person"), "motorbike": ("motorbike", "person"),
-    "paragliding": ("person",), "rhino": (), "rollerblade": ("person",), "scooter-gray": ("motorbike", "person"),
-    "soccerball": (), "stroller": ("person",), "surf": (), "swing": ("person",), "tennis": ("person",),
+    "bear": (),
+    "bmx-bumps": ("bicycle", "person"),
+    "boat": ("boat",),
+    "breakdance-flare": ("person",),
+    "bus": ("bus",),
+    "car-turn": ("car",),
+    "dance-jump": ("person",),
+    "dog-agility": ("dog",),
+    "drift-turn": ("car",),
+    "elephant": (),
+    "flamingo": ("bird",),
+    "hike": ("person",),
+    "hockey": ("person",),
+    "horsejump-low": ("horse", "person"),
+    "kite-walk": ("person",),
+    "lucia": ("person",),
+    "mallard-fly": ("bird",),
+    "mallard-water": ("bird",),
+    "motocross-bumps": ("motorbike", "person"),
+    "motorbike": ("motorbike", "person"),
+    "paragliding": ("person",),
+    "rhino": (),
+    "rollerblade": ("person",),
+    "scooter-gray": ("motorbike", "person"),
+    "soccerball": (),
+    "stroller": ("person",),
+    "surf": (),
+    "swing": ("person",),
+    "tennis": ("person",),
     "train": ("train",),
 }
 VAL = {
-    "blackswan": ("bird",), "bmx-trees": ("bicycle", "person"), "breakdance": ("person",), "camel": (),
-    "car-roundabout": ("car",), "car-shadow": ("car",), "cows": ("cow",), "dance-twirl": ("person",), "dog": ("dog",),
-    "drift-chicane": ("car",), "drift-straight": ("car",), "goat": (), "horsejump-high": ("horse", "person"),
-    "kite-surf": ("person",), "libby": ("dog",), "motocross-jump": ("motorbike", "person"),
-    "paragliding-launch": ("person",), "parkour": ("person",), "scooter-black": ("motorbike", "person"),
+    "blackswan": ("bird",),
+    "bmx-trees": ("bicycle", "person"),
+    "breakdance": ("person",),
+    "camel": (),
+    "car-roundabout": ("car",),
+    "car-shadow": ("car",),
+    "cows": ("cow",),
+    "dance-twirl": ("person",),
+    "dog": ("dog",),
+    "drift-chicane": ("car",),
+    "drift-straight": ("car",),
+    "goat": (),
+    "horsejump-high": ("horse", "person"),
+    "kite-surf": ("person",),
+    "libby": ("dog",),
+    "motocross-jump": ("motorbike", "person"),
+    "paragliding-launch": ("person",),
+    "parkour": ("person",),
+    "scooter-black": ("motorbike", "person"),
     "soapbox": ("person",),
 }
 
@@ -66,19 +102,22 @@ class DavisVideos:
             FrameFolder(
                 name, f"{split}/{name}.mkv", numbered(frames / name, ".jpg"), numbered(truth / name, ".png"), classes
             )
-            for split, sequences in (("train", TRAIN), ("val", VAL)) for name, classes in sequences.items()
+            for split, sequences in (("train", TRAIN), ("val", VAL))
+            for name, classes in sequences.items()
         ]
         known = TRAIN.keys() | VAL.keys()
         stray = [place.name for place in folders(frames) if place.name not in known]
         report.add_items(
-            stray, "folders that are not sequences of DAVIS 2016, not used", frames,
-            "later editions of DAVIS have more sequences; 2016 has 50", fatal=False,
+            stray,
+            "folders that are not sequences of DAVIS 2016, not used",
+            frames,
+            "later editions of DAVIS have more sequences; 2016 has 50",
+            fatal=False,
         )
-        report.add_items(
-            [one.video for one in shots if not one.frames], "sequences without frames", frames, _GET
-        )
+        report.add_items([one.video for one in shots if not one.frames], "sequences without frames", frames, _GET)
         gaps = [
-            f"{one.video} (frame {min(one.frames.keys() ^ one.masks.keys())})" for one in shots
+            f"{one.video} (frame {min(one.frames.keys() ^ one.masks.keys())})"
+            for one in shots
             if one.frames and one.frames.keys() - one.masks.keys()
         ]
         report.add_items(gaps, "sequences without the true mask of a frame", truth, _GET)

@@ -1,9 +1,9 @@
 """Video data sets that come as folders of JPEG frames: made into video files, with true masks numbered alike.
 
-    <prepared>/videos/...      one Matroska file a shot, its frames the very JPEGs of the download (Motion JPEG)
-    <prepared>/masks/<video>/%05d.png  true masks, 0 and 1, numbered by the frame within the video, from 0
-    <prepared>/*.tsv           video and comma-separated classes
-    <prepared>/prepared.json   written last
+<prepared>/videos/...      one Matroska file a shot, its frames the very JPEGs of the download (Motion JPEG)
+<prepared>/masks/<video>/%05d.png  true masks, 0 and 1, numbered by the frame within the video, from 0
+<prepared>/*.tsv           video and comma-separated classes
+<prepared>/prepared.json   written last
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ class FrameFolder:
 
 
 def make_videos(
-    shots: Sequence[FrameFolder], root: Path, masks: Path, *, rate: int, same_size: bool, report: Report,
+    shots: Sequence[FrameFolder],
+    root: Path,
+    masks: Path,
+    *,
+    rate: int,
+    same_size: bool,
+    report: Report,
     progress: Progress,
 ) -> None:
     """Write the videos and masks of all shots that are whole; faults go to the report.
@@ -95,12 +101,16 @@ def make_videos(
 
 
 def finish(
-    prepared: Path, name: str, shots: Sequence[FrameFolder], tables: Mapping[str, Mapping[str, Sequence[str]]],
+    prepared: Path,
+    name: str,
+    shots: Sequence[FrameFolder],
+    tables: Mapping[str, Mapping[str, Sequence[str]]],
     report: Report,
 ) -> None:
     """Counts, and, if nothing is wrong, the tables {file: {video: classes}} and prepared.json."""
     report.counts |= {
-        "videos": len(shots), "frames": sum(len(shot.frames) for shot in shots),
+        "videos": len(shots),
+        "frames": sum(len(shot.frames) for shot in shots),
         "videos with true masks": sum(bool(shot.masks) for shot in shots),
         "true masks": sum(len(shot.masks) for shot in shots),
     }
@@ -136,7 +146,8 @@ def folders(path: Path) -> Iterator[Path]:
 def not_images(name: str) -> UserError:
     """For a stage that needs tagged images, given a set of videos."""
     return UserError(
-        f"data={name} are videos, and this stage needs tagged images", where=f"data={name}",
+        f"data={name} are videos, and this stage needs tagged images",
+        where=f"data={name}",
         remedy="use data=voc12 for the images; docs/tables.md says where the videos go",
     )
 

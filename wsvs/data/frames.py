@@ -244,8 +244,13 @@ class PseudoLabelDataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, ids: Sequence[str], *, path: Callable[[str], Path], mask: Callable[[str], Path],
-        numbers: Callable[[str], Sequence[int]], augmentation: ImageAugmentation,
+        self,
+        ids: Sequence[str],
+        *,
+        path: Callable[[str], Path],
+        mask: Callable[[str], Path],
+        numbers: Callable[[str], Sequence[int]],
+        augmentation: ImageAugmentation,
     ) -> None:
         self.ids = list(ids)
         self.path = path
@@ -271,6 +276,8 @@ class PseudoLabelDataset(Dataset[dict[str, Any]]):
 
 def as_item(name: str, image: np.ndarray, target: np.ndarray, number: int) -> dict[str, Any]:
     return {
-        "id": name, "image": to_tensor(image), "target": torch.from_numpy(target.astype(np.int64)),
+        "id": name,
+        "image": to_tensor(image),
+        "target": torch.from_numpy(target.astype(np.int64)),
         "class": torch.tensor(number),
     }

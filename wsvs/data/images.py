@@ -20,7 +20,19 @@ _BUILDS = [suffix for suffix, feature in _BUILT_IN.items() if feature in (*featu
 _READ = tuple(suffix for suffix in _BUILDS if features.check(_BUILT_IN[suffix]))
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe", *_READ)
 UNREAD = (  # images that people have, and that Pillow or this code does not read
-    ".heic", ".heif", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2",
+    ".heic",
+    ".heif",
+    ".jxl",
+    ".psd",
+    ".svg",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".orf",
+    ".raf",
+    ".rw2",
     *(suffix for suffix in _BUILT_IN if suffix not in _READ),
 )
 _LEAVE = "replace the file, or leave it out"
@@ -52,7 +64,8 @@ def unreadable(error: Exception, path: str | Path) -> BadItem:
     if isinstance(error, Image.DecompressionBombError):
         found = [int(number) / 1e6 for number in re.findall(r"\d+", str(error))]
         return BadItem(
-            f"image cannot be read: it has {found[0]:.1f} megapixels, the limit is {found[1]:g}", where=path,
+            f"image cannot be read: it has {found[0]:.1f} megapixels, the limit is {found[1]:g}",
+            where=path,
             remedy=f"give max_megapixels={math.ceil(found[0])} if it is what it should be (in Python "
             "PIL.Image.MAX_IMAGE_PIXELS=None), or make it smaller",
         )

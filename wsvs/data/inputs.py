@@ -45,7 +45,8 @@ def _look_for(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     expanded = expand_pattern(path)
     if expanded is None:
         raise UserError(
-            "no such image, video or folder", where=f"input={given}",
+            "no such image, video or folder",
+            where=f"input={given}",
             remedy="check the path; put quotes around one with spaces, brackets or commas: 'input=\"my cat (1).jpg\"'",
         )
     root, matches = expanded
@@ -57,7 +58,8 @@ def _look_for(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     for name in found:
         if any(parent.as_posix() in films for parent in Path(name).parents):
             raise UserError(
-                "a video's masks would lie among those of a folder of its name", where=found[name].parent,
+                "a video's masks would lie among those of a folder of its name",
+                where=found[name].parent,
                 remedy="rename the folder, or give two patterns one after the other",
             )
     return root, dict(found)
@@ -78,7 +80,9 @@ def without_clash(named: Iterable[tuple[str, T]]) -> dict[str, T]:
     for name, path in named:
         if name in seen:
             raise UserError(
-                f"two images would both give {name}.png", where=f"{seen[name]} and {path}", remedy="rename one of them",
+                f"two images would both give {name}.png",
+                where=f"{seen[name]} and {path}",
+                remedy="rename one of them",
             )
         seen[name] = path
     return seen

@@ -56,8 +56,14 @@ def make_loader(
 ) -> TimedLoader:
     """A loader with our collation whose workers leave the cores to one another, and stay from epoch to epoch."""
     return TimedLoader(
-        dataset, batch_size=batch_size, sampler=sampler, num_workers=workers, collate_fn=collate,
-        persistent_workers=workers > 0, worker_init_fn=one_thread, pin_memory=torch.cuda.is_available(),
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        persistent_workers=workers > 0,
+        worker_init_fn=one_thread,
+        pin_memory=torch.cuda.is_available(),
     )
 
 

@@ -37,15 +37,20 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     _check_classes(names, "data.classes" if data.classes is not None else root if labels == FOLDERS else labels, report)
     files = {name: file for name in table if (file := find_image(root, name)) is not None}
     report.add_items(
-        [name for name in table if name not in files], "ids without an image file", root,
-        "replace these broken links, or remove them: training stops at them" if labels == FOLDERS else
-        f"add the files, or take these ids out of {labels}: training stops at them",
+        [name for name in table if name not in files],
+        "ids without an image file",
+        root,
+        "replace these broken links, or remove them: training stops at them"
+        if labels == FOLDERS
+        else f"add the files, or take these ids out of {labels}: training stops at them",
     )
     _check_names(root, files, report)
     unreadable = _unreadable(files, progress)
     found = {name: file for name, file in files.items() if name not in unreadable}
     report.add_items(
-        [f"{name} ({reason})" for name, reason in unreadable.items()], "images that cannot be read", root,
+        [f"{name} ({reason})" for name, reason in unreadable.items()],
+        "images that cannot be read",
+        root,
         "replace them, or remove them" if labels == FOLDERS else f"replace them, or take their ids out of {labels}",
         fatal=False,
     )
@@ -53,7 +58,8 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     report.add_items(
         [f"{tag} (images: {count})" for tag, count in unknown.most_common()],
         "tags that are not classes",
-        "data.classes", "fix them, add them to data.classes, or give data.unknown_tags=drop",
+        "data.classes",
+        "fix them, add them to data.classes, or give data.unknown_tags=drop",
         fatal=data.unknown_tags == "error",
     )
     usable = [name for name in found if set(table[name]) & set(names)]
@@ -62,8 +68,11 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     counts = Counter(tag for name in usable for tag in table[name])
     report.by_class = {name: {"images": counts[name]} for name in names}
     report.add_items(
-        [name for name in names if not counts[name]], "classes without an image", labels,
-        "add images of them, or name the others with data.classes=[...]", fatal=False,
+        [name for name in names if not counts[name]],
+        "classes without an image",
+        labels,
+        "add images of them, or name the others with data.classes=[...]",
+        fatal=False,
     )
     _note_classes({name: table[name] for name in found}, names, counts, report)
     _check_lists(data, set(table), report)
@@ -92,7 +101,8 @@ def _check_names(root: Path, files: dict[str, Path], report: Report) -> None:
         images.setdefault(mask_name(root, name, file), []).append(file.name)
     report.add_items(
         [f"{mask}.png ({' and '.join(names)})" for mask, names in images.items() if len(names) > 1],
-        "masks shared by two images", root,
+        "masks shared by two images",
+        root,
         "rename one of the two files, or list an image only once: masks are named <image>.png",
     )
 
@@ -115,14 +125,16 @@ def _note_classes(table: Tags, names: list[str], counts: Counter[str], report: R
         spellings.setdefault(plainly(name), []).append(name)
     report.notes += [
         f"{' and '.join(map(repr, same))} count as different classes: write them in one way if they are one"
-        for same in spellings.values() if len(same) > 1
+        for same in spellings.values()
+        if len(same) > 1
     ]
     few = [f"{name} ({counts[name]})" for name in names if 0 < counts[name] < FEW]
     if few:
         report.notes.append(f"classes with fewer than {FEW} images, attention will be rough: {', '.join(few)}")
     report.notes += [
         f"every image shows {name!r}: there are no negative examples; add images without it, as rows without tags"
-        for name in names if len(table) > 1 and counts[name] == len(table)
+        for name in names
+        if len(table) > 1 and counts[name] == len(table)
     ]
 
 

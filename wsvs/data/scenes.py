@@ -145,7 +145,10 @@ def make_video(rng: np.random.Generator, name: str, kind: Kind, settings: WorldS
 
 
 def _take(
-    rng: np.random.Generator, names: tuple[str, ...], total: int, away: tuple[int, int] | None,
+    rng: np.random.Generator,
+    names: tuple[str, ...],
+    total: int,
+    away: tuple[int, int] | None,
     settings: WorldSettings,
 ) -> Iterator[tuple[Canvas, list[Thing]]]:
     """One scene: a panning camera over a ground, creatures (the first in the leading part) and distractors."""
@@ -197,7 +200,11 @@ def _walk(rng: np.random.Generator, total: int, settings: WorldSettings) -> np.n
 
 
 def _direct(
-    rng: np.random.Generator, thing: Thing, path: np.ndarray, area: float, frame: np.ndarray,
+    rng: np.random.Generator,
+    thing: Thing,
+    path: np.ndarray,
+    area: float,
+    frame: np.ndarray,
     away: tuple[int, int] | None,
 ) -> Actor:
     """Put a thing on a path in the picture; in the frames `away` it is out of it, having left or yet to come."""

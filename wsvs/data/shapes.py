@@ -16,8 +16,10 @@ import numpy as np
 SUPERSAMPLING = 4
 PATCH = 48  # pixels of a texture per unit of a thing; a creature's body is one unit long
 _GROUNDS = {  # two tones, RGB
-    "meadow": ((96, 140, 62), (138, 168, 84)), "sand": ((196, 172, 122), (222, 204, 158)),
-    "water": ((58, 104, 146), (104, 150, 178)), "road": ((118, 118, 122), (152, 150, 148)),
+    "meadow": ((96, 140, 62), (138, 168, 84)),
+    "sand": ((196, 172, 122), (222, 204, 158)),
+    "water": ((58, 104, 146), (104, 150, 178)),
+    "road": ((118, 118, 122), (152, 150, 148)),
 }
 _SKINS = ((92, 58, 36), (44, 42, 46), (206, 196, 180), (122, 62, 56), (98, 82, 118), (60, 86, 72))
 _PAINTS = ((40, 180, 190), (190, 60, 160), (200, 190, 60), (60, 70, 170), (150, 200, 230))
@@ -175,8 +177,12 @@ def ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 def skin(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Mottled patch of one colour, lit from above, 2.4 units square."""
     side = int(2.4 * PATCH)
-    light = 1.06 - 0.26 * np.linspace(-1, 1, side)[:, None] + 0.05 * noise(rng, side, side, 5) \
+    light = (
+        1.06
+        - 0.26 * np.linspace(-1, 1, side)[:, None]
+        + 0.05 * noise(rng, side, side, 5)
         + 0.05 * noise(rng, side, side, 14)
+    )
     return (np.clip(light, 0.5, 1.5)[..., None] * colour).astype(np.float32)
 
 

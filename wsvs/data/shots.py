@@ -49,7 +49,10 @@ class ShotDataset(Dataset[dict[str, Any]]):
         except BadItem as error:
             return {"item": item, "bad": error.message}
         made = {
-            "item": item, "graph": graph, "decode": frames.seconds, "frames": None if kept is None else np.stack(kept)
+            "item": item,
+            "graph": graph,
+            "decode": frames.seconds,
+            "frames": None if kept is None else np.stack(kept),
         }
         return made if frames.broken is None else {**made, "broken": frames.broken}
 
@@ -72,7 +75,8 @@ class _Frames:
         expected = 1 if whole else self.item["stop"] - self.item["start"]
         if self.count < expected:
             raise BadItem(
-                f"only {self.count} of the {expected} frames of this shot are there", where=self.item["file"],
+                f"only {self.count} of the {expected} frames of this shot are there",
+                where=self.item["file"],
                 remedy="the file has changed: begin a new run",
             )
 

@@ -35,10 +35,20 @@ __all__ = ["WorldSettings", "make_world"]
 
 WORLD = "world.json"
 FORMAT = 1  # raised whenever the same settings give other files
-_OURS = frozenset({
-    "images", "labels.tsv", "train.txt", "val.txt", "masks", "videos", "videos.tsv", "video_masks", "video_frames.tsv",
-    WORLD,
-})
+_OURS = frozenset(
+    {
+        "images",
+        "labels.tsv",
+        "train.txt",
+        "val.txt",
+        "masks",
+        "videos",
+        "videos.tsv",
+        "video_masks",
+        "video_frames.tsv",
+        WORLD,
+    }
+)
 
 
 def make_world(root: str | Path, settings: WorldSettings | None = None, **changes: Any) -> Path:

@@ -59,7 +59,8 @@ def _folder_tags(root: Path) -> TagTable:
         files += [path for path in below if path.name.lower().endswith(EXTENSIONS)]
     if not files:
         raise UserError(
-            "no images in folders", where=root,
+            "no images in folders",
+            where=root,
             remedy="expected <data.root>/<class>/<image>, or give a table with data.labels=TABLE; "
             f"images end in {', '.join(EXTENSIONS)}",
         )
@@ -97,7 +98,8 @@ def _xml_tags(folder: Path) -> Tags:
     if not table:
         yolo = any(folder.glob("*.txt"))
         raise UserError(
-            "no VOC annotation (*.xml)", where=folder,
+            "no VOC annotation (*.xml)",
+            where=folder,
             remedy="YOLO's text files are not read: export as COCO or Pascal VOC" if yolo else "check data.labels",
         )
     return table

@@ -113,7 +113,8 @@ class TaggedImages:
         if unknown:
             raise UserError(
                 f"ids without tags: {len(unknown)} of {len(ids)}, first {unknown[0]!r}",
-                where=f"{key}={path}", remedy=f"add them to {self.labels}, or remove them from the list",
+                where=f"{key}={path}",
+                remedy=f"add them to {self.labels}, or remove them from the list",
             )
         return ids
 
@@ -121,7 +122,8 @@ class TaggedImages:
         missing = [name for name in ids if find_image(Path(self.root), name) is None]
         if missing:
             raise UserError(
-                f"ids without an image file: {len(missing)} of {len(ids)}, first {missing[0]!r}", where=self.root,
+                f"ids without an image file: {len(missing)} of {len(ids)}, first {missing[0]!r}",
+                where=self.root,
                 remedy="add the files, or remove these ids from the table",
             )
 

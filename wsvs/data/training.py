@@ -30,7 +30,13 @@ class TrainingData(pl.LightningDataModule):
 
     @checked
     def __init__(
-        self, train: Dataset[Any], val: Dataset[Any], *, batch_size: Positive, workers: Natural, seed: int,
+        self,
+        train: Dataset[Any],
+        val: Dataset[Any],
+        *,
+        batch_size: Positive,
+        workers: Natural,
+        seed: int,
         val_batch_size: Positive | None = None,
     ) -> None:
         super().__init__()
@@ -51,7 +57,10 @@ class TrainingData(pl.LightningDataModule):
         else:
             steps = max(1, size // (self.batch_size * trainer.world_size * accumulated))
         visits = Visits(
-            size, length=steps * accumulated * self.batch_size, seed=self.seed, rank=trainer.global_rank,
+            size,
+            length=steps * accumulated * self.batch_size,
+            seed=self.seed,
+            rank=trainer.global_rank,
             ranks=trainer.world_size,
         )
         epoch, batches = self.reached

@@ -65,9 +65,7 @@ class ImageAugmentation:
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return self.with_mask(image, np.zeros(image.shape[:2], np.uint8), rng)[0]
 
-    def with_mask(
-        self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def with_mask(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The same crop of an image and its (H, W) uint8 labels; outside the image the labels are 255."""
         height, width = image.shape[:2]
         factor = rng.uniform(*self.scale) * self.size / max(height, width)

@@ -1,7 +1,7 @@
 """PASCAL VOC 2012 as the set I of tagged images: `data=voc12`. `stage=data` prepares it once.
 
-    <folder>/JPEGImages  Annotations  ImageSets/Segmentation  SegmentationClass       as downloaded
-    <prepared>/labels.tsv  train_aug.txt  train.txt  val.txt  prepared.json           what is made of it
+<folder>/JPEGImages  Annotations  ImageSets/Segmentation  SegmentationClass       as downloaded
+<prepared>/labels.tsv  train_aug.txt  train.txt  val.txt  prepared.json           what is made of it
 """
 
 from __future__ import annotations
@@ -52,9 +52,26 @@ VOC2012 = Expected(
         "test": (1456, "7d323bb3448fa174b9194953e01dfd168c9890adb30dd2491a66536edbeca0aa"),
     },
     tags={
-        "aeroplane": 590, "bicycle": 504, "bird": 705, "boat": 468, "bottle": 714, "bus": 393, "car": 1150,
-        "cat": 1005, "chair": 1228, "cow": 267, "diningtable": 613, "dog": 1188, "horse": 445, "motorbike": 492,
-        "person": 4155, "pottedplant": 522, "sheep": 300, "sofa": 649, "train": 503, "tvmonitor": 567,
+        "aeroplane": 590,
+        "bicycle": 504,
+        "bird": 705,
+        "boat": 468,
+        "bottle": 714,
+        "bus": 393,
+        "car": 1150,
+        "cat": 1005,
+        "chair": 1228,
+        "cow": 267,
+        "diningtable": 613,
+        "dog": 1188,
+        "horse": 445,
+        "motorbike": 492,
+        "person": 4155,
+        "pottedplant": 522,
+        "sheep": 300,
+        "sofa": 649,
+        "train": 503,
+        "tvmonitor": 567,
     },
 )
 
@@ -78,7 +95,8 @@ class VocImages(TaggedImages):
         """Raises `UserError` where nothing is prepared yet."""
         if not Path(self.prepared, PREPARED).is_file():
             raise UserError(
-                "VOC 2012 is not prepared", where=self.prepared,
+                "VOC 2012 is not prepared",
+                where=self.prepared,
                 remedy=f"wsvs stage=data data=voc12 data.folder={self.folder}",
             )
         super().prepare()
@@ -89,7 +107,11 @@ class VocImages(TaggedImages):
 
 
 def prepare_voc(
-    folder: Path, prepared: Path, *, augmented: str | None = None, expected: Expected = VOC2012,
+    folder: Path,
+    prepared: Path,
+    *,
+    augmented: str | None = None,
+    expected: Expected = VOC2012,
     progress: Progress = quiet,
 ) -> Report:
     """See `VocImages.make`. Raises `UserError` only where the results cannot be written."""
@@ -171,9 +193,7 @@ def _read(path: Path, report: Report) -> list[str] | None:
         return None
 
 
-def _check_list(
-    name: str, ids: Sequence[str], path: Path, expected: Expected, report: Report, remedy: str
-) -> None:
+def _check_list(name: str, ids: Sequence[str], path: Path, expected: Expected, report: Report, remedy: str) -> None:
     number, checksum = expected.lists[name]
     if len(ids) != number:
         report.add(f"the list {name} has {len(ids)} ids, expected {number}", path, remedy)
@@ -204,13 +224,14 @@ def _check_images(
     report.add_items(stray, "ids without an annotation, not of VOC 2012", folder / "Annotations", _AGAIN)
     report.add_items(broken, "files that cannot be read", folder, _AGAIN)
     report.add_items(
-        odd, "images of another size than in their annotation", folder / "JPEGImages",
-        "reduced images work, but figures will differ from those of the paper", fatal=False,
+        odd,
+        "images of another size than in their annotation",
+        folder / "JPEGImages",
+        "reduced images work, but figures will differ from those of the paper",
+        fatal=False,
     )
     foreign = sorted({tag for found in tags.values() for tag in found} - set(classes))
-    report.add_items(
-        foreign, "names in annotations that are not VOC classes", folder / "Annotations", _AGAIN
-    )
+    report.add_items(foreign, "names in annotations that are not VOC classes", folder / "Annotations", _AGAIN)
     report.counts["images"] = len(ids) - len(stray) - len(broken)
     return tags
 
@@ -266,9 +287,7 @@ def _check_tags(tags: Tags, ids: Sequence[str], expected: Mapping[str, int], rep
     report.by_class = {name: {"images of train_aug": found[name]} for name in expected}
     wrong = [f"{name} {found[name]} instead of {count}" for name, count in expected.items() if found[name] != count]
     if not report.fatal:  # else this would only say it again
-        report.add_items(
-            wrong, "classes with a wrong number of images in train_aug", "Annotations", _AGAIN
-        )
+        report.add_items(wrong, "classes with a wrong number of images in train_aug", "Annotations", _AGAIN)
 
 
 def _check_test(folder: Path, ids: Sequence[str] | None, report: Report) -> None:

@@ -25,8 +25,14 @@ HIGHEST = 20  # labels 0 to 20; the server has no void
 
 
 def pack_results(
-    predictions: Path, ids: Sequence[str], target: Path, *, competition: str = "comp6", split: str = "test",
-    images: Path | None = None, progress: Progress = quiet,
+    predictions: Path,
+    ids: Sequence[str],
+    target: Path,
+    *,
+    competition: str = "comp6",
+    split: str = "test",
+    images: Path | None = None,
+    progress: Progress = quiet,
 ) -> None:
     """Write the archive, byte for byte the same for the same masks.
 
@@ -48,9 +54,11 @@ def pack_results(
     bad: list[BadItem] = []
     with atomic_path(target) as temporary:
         # Neither name nor time of the file in the archive: the same masks give the same bytes.
-        with temporary.open("wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed, tarfile.open(
-            fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT
-        ) as archive:
+        with (
+            temporary.open("wb") as raw,
+            gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        ):
             for name in progress(sorted(ids), "masks"):
                 try:
                     data = _mask(predictions / f"{name}.png", images, name)
@@ -62,7 +70,8 @@ def pack_results(
                 archive.addfile(member, io.BytesIO(data))
         if bad:
             raise UserError(
-                f"{len(bad)} of {len(ids)} masks cannot go to the server, first: {bad[0].problem}", where=bad[0].where,
+                f"{len(bad)} of {len(ids)} masks cannot go to the server, first: {bad[0].problem}",
+                where=bad[0].where,
                 remedy="predict all images of the list first: stage=predict input=JPEGImages predict.ids=test.txt",
             )
 

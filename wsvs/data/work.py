@@ -42,9 +42,14 @@ class WorkModule(pl.LightningDataModule):
 
     @checked
     def __init__(
-        self, items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]], *, finished: Callable[[Item], bool],
-        dataset: Callable[[Sequence[Item]], Dataset[Any]], workers: Natural,
-        size: Callable[[Item], float] = lambda _: 1, unit: str = "items",
+        self,
+        items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]],
+        *,
+        finished: Callable[[Item], bool],
+        dataset: Callable[[Sequence[Item]], Dataset[Any]],
+        workers: Natural,
+        size: Callable[[Item], float] = lambda _: 1,
+        unit: str = "items",
     ) -> None:
         super().__init__()
         self.items = items
@@ -69,7 +74,10 @@ class WorkModule(pl.LightningDataModule):
             if 0 < len(left) < trainer.world_size:
                 log.warning(
                     "%d of %d ranks have nothing to do: only %d pieces of work are left (trainer.devices=%d is enough)",
-                    trainer.world_size - len(left), trainer.world_size, len(left), len(left),
+                    trainer.world_size - len(left),
+                    trainer.world_size,
+                    len(left),
+                    len(left),
                 )
         shares = trainer.strategy.broadcast(shares)
         assert shares is not None
@@ -99,7 +107,11 @@ def deal(items: Sequence[Item], size: Callable[[Item], float], ranks: int) -> li
 def hand_over(dataset: Dataset[Any], workers: int) -> DataLoader[Any]:
     """A loader that gives the items of a dataset one by one, in order and as they are."""
     return DataLoader(
-        dataset, batch_size=None, collate_fn=_as_it_is, num_workers=workers, worker_init_fn=one_thread,
+        dataset,
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        worker_init_fn=one_thread,
         prefetch_factor=1 if workers else None,
     )
 

@@ -51,24 +51,30 @@ class YouTubeObjects:
         lost = [name for name in CLASSES if not (folder / "v1" / name / "data").is_dir()]
         report.add_items(lost, "missing classes", folder / "v1", f"get their frames from {FRAMES_URL}")
         stray = [place.name for place in folders(folder / "v1") if place.name not in CLASSES]
-        report.add_items(
-            stray, "folders that are not classes, not used", folder / "v1", "none needed", fatal=False
-        )
+        report.add_items(stray, "folders that are not classes, not used", folder / "v1", "none needed", fatal=False)
         shots = list(_shots(folder))
         report.add_items(
-            [shot.video for shot in shots if not shot.frames], "shots with true masks but without frames",
-            folder / "v1", f"get the frames from {FRAMES_URL}",
+            [shot.video for shot in shots if not shot.frames],
+            "shots with true masks but without frames",
+            folder / "v1",
+            f"get the frames from {FRAMES_URL}",
         )
         whole = [shot for shot in shots if shot.frames]
         annotated = [shot for shot in whole if shot.masks]
         if len(annotated) != ANNOTATED:
             report.add(
                 f"shots with true masks: {len(annotated)}, expected {ANNOTATED}",
-                folder / "youtube_masks", "averages over other shots cannot be compared with those of papers",
+                folder / "youtube_masks",
+                "averages over other shots cannot be compared with those of papers",
                 fatal=False,
             )
         make_videos(
-            whole, prepared / "videos", prepared / "masks", rate=RATE, same_size=False, report=report,
+            whole,
+            prepared / "videos",
+            prepared / "masks",
+            rate=RATE,
+            same_size=False,
+            report=report,
             progress=progress,
         )
         tables = {
@@ -85,7 +91,9 @@ def _shots(folder: Path) -> Iterator[FrameFolder]:
         frames, truth = folder / "v1" / name / "data", folder / "youtube_masks" / name / "data"
         places = {
             shot.relative_to(base).as_posix()
-            for base in (frames, truth) for video in folders(base) for shot in folders(video / "shots")
+            for base in (frames, truth)
+            for video in folders(base)
+            for shot in folders(video / "shots")
         }
         for place in sorted(places):
             masks = numbered(truth / place / "labels", ".jpg")

@@ -17,7 +17,9 @@ from wsvs.engine.stage import Kind
 
 Masks = Literal["none", "manifest", "references", "files"]
 FILES = {  # what it is: files that it may hold, each where the stage writes it
-    "model": ("checkpoints/best.ckpt",), "clips": ("manifest.jsonl",), "shots": ("shots.jsonl",),
+    "model": ("checkpoints/best.ckpt",),
+    "clips": ("manifest.jsonl",),
+    "shots": ("shots.jsonl",),
     "masks": ("shots.jsonl", "videos.jsonl", "usable.json", "labels.txt", runs.ITEMS),
 }
 
@@ -29,9 +31,14 @@ def describe(run: Run[Any], makes: Sequence[Kind], *, models: bool, masks: Masks
     """
     left_out = {"model": not models, "masks": masks == "none"}
     return [
-        {"name": _plain(f"{run.home.name}-{run.stage}-{kind}"), "type": kind, "alias": _plain(f"run-{run.id}"),
-         "masks": masks}
-        for kind in makes if not left_out.get(kind)
+        {
+            "name": _plain(f"{run.home.name}-{run.stage}-{kind}"),
+            "type": kind,
+            "alias": _plain(f"run-{run.id}"),
+            "masks": masks,
+        }
+        for kind in makes
+        if not left_out.get(kind)
     ]
 
 

@@ -91,7 +91,8 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
     with run.opened(), tracked(run, stage):
         if stage.ranks == "one" and rank() != 0:
             raise UserError(
-                f"stage {stage.name} starts its own ranks", where="torchrun or srun with several tasks",
+                f"stage {stage.name} starts its own ranks",
+                where="torchrun or srun with several tasks",
                 remedy="start it once, and give trainer=ddp trainer.devices=N",
             )
         if stage.ranks == "all" or rank() == 0:
@@ -99,9 +100,7 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
             stage.run(run)
         goes_on, proposed = run.closing
         if goes_on and not status.is_part() and not job.swept():  # no step, nor a sweep's job
-            following = next_line(
-                stage.name, settings, run.overrides, run.dir, config_options(sys.argv[1:]), proposed
-            )
+            following = next_line(stage.name, settings, run.overrides, run.dir, config_options(sys.argv[1:]), proposed)
             if following:
                 log.info("%s", following)
     if run.skipped:

@@ -66,7 +66,8 @@ def _wanted(asked: object, there: int) -> tuple[list[int], int]:
     if count > there or max(candidates) >= there:
         visible_ones = "1 GPU is" if there == 1 else f"{there} GPUs are"
         raise UserError(
-            f"{visible_ones} visible, trainer.devices={asked}", where="trainer.devices, CUDA_VISIBLE_DEVICES",
+            f"{visible_ones} visible, trainer.devices={asked}",
+            where="trainer.devices, CUDA_VISIBLE_DEVICES",
             remedy="lower trainer.devices; nvidia-smi lists the GPUs",
         )
     return candidates, count

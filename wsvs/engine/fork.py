@@ -20,9 +20,7 @@ GOOD = (0, 3)  # done, or done with bad items passed over
 def call(overrides: Sequence[str], run_id: str) -> int:
     """Exit status of a command with these overrides under this run id. It ends when this process is interrupted."""
     sys.stdout.flush()
-    process = multiprocessing.get_context("fork").Process(
-        target=_child, args=(overrides, run_id, os.getpid())
-    )
+    process = multiprocessing.get_context("fork").Process(target=_child, args=(overrides, run_id, os.getpid()))
     process.start()
     try:
         process.join()

@@ -98,7 +98,12 @@ def run_apart(options: list[str]) -> float | None:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     command = [
-        sys.executable, "-m", "wsvs", *options, *hydra.overrides.task, "hydra.run.dir=${run_dir:}",
+        sys.executable,
+        "-m",
+        "wsvs",
+        *options,
+        *hydra.overrides.task,
+        "hydra.run.dir=${run_dir:}",
         "hydra.output_subdir=null",
     ]
     own = {"WSVS_RUN_DIR": str(folder), STARTED: f"{os.getpid()} {sweeper()} {_direction() or ''}"}
@@ -111,7 +116,8 @@ def run_apart(options: list[str]) -> float | None:
         write_json(folder / RECORD, record)
     if searches():
         raise UserError(
-            f"job {hydra.job.num} failed: {str(record['failed']).splitlines()[0]}", where=folder,
+            f"job {hydra.job.num} failed: {str(record['failed']).splitlines()[0]}",
+            where=folder,
             remedy="the job has said more above, and in its wsvs.log",
         )
     return None

@@ -15,7 +15,8 @@ def check_launcher(cfg: DictConfig) -> None:
     """Raises `UserError` where the devices or ranks that the trainer section wants would not be, or not all."""
     if cfg.trainer.accelerator == "gpu" and not (CUDAAccelerator.is_available() or MPSAccelerator.is_available()):
         raise UserError(
-            "there is no GPU here that torch can use", where="trainer.accelerator=gpu",
+            "there is no GPU here that torch can use",
+            where="trainer.accelerator=gpu",
             remedy="use trainer=cpu; trainer=default takes a GPU where there is one",
         )
     devices, nodes = devices_of(cfg), cfg.trainer.num_nodes

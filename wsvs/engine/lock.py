@@ -25,7 +25,8 @@ def take_lock(directory: Path) -> IO[str]:
     if not free:
         stream.close()
         raise UserError(
-            "another process works in this run directory", where=directory,
+            "another process works in this run directory",
+            where=directory,
             remedy="wait for it, or start with another name=... or WSVS_RUN_ID",
         )
     return stream

@@ -27,7 +27,11 @@ QUOTES = ("'", '"', "[")
 
 
 def next_line(
-    stage: str, settings: Settings, overrides: Sequence[str], run: Path, options: Iterable[str] = (),
+    stage: str,
+    settings: Settings,
+    overrides: Sequence[str],
+    run: Path,
+    options: Iterable[str] = (),
     proposed: Sequence[str] = (),
 ) -> str | None:
     """What the closing lines say of `next_command`: to be typed as it stands, or once a word is filled in."""
@@ -37,7 +41,11 @@ def next_line(
 
 
 def next_command(
-    stage: str, settings: Settings, overrides: Sequence[str], run: Path, options: Iterable[str] = (),
+    stage: str,
+    settings: Settings,
+    overrides: Sequence[str],
+    run: Path,
+    options: Iterable[str] = (),
     proposed: Sequence[str] = (),
 ) -> str | None:
     """The command line that goes on from a finished run; None where there is nothing to go on with.
@@ -58,9 +66,7 @@ def next_command(
     following = _following(stage, settings, said)
     if following == "report" and not any(map(home_of(settings).find, PIPELINE)):
         return None
-    words = [
-        *_kept(settings, overrides, following), *proposed, *_missing(stage, settings, said, following, run)
-    ]
+    words = [*_kept(settings, overrides, following), *proposed, *_missing(stage, settings, said, following, run)]
     return " ".join(map(for_shell, ["wsvs", *options, f"stage={following}", *words]))
 
 
@@ -93,9 +99,7 @@ def _kept(settings: Settings, overrides: Iterable[str], stage: str) -> Iterator[
             yield word
 
 
-def _missing(
-    stage: str, settings: Settings, said: Collection[str], following: str, run: Path
-) -> Iterator[str]:
+def _missing(stage: str, settings: Settings, said: Collection[str], following: str, run: Path) -> Iterator[str]:
     """What the next stage needs and nobody has said: as the pipeline would say it, else a word to fill in."""
     steps = following == "pipeline" and settings.pipeline.steps
     rootless = isinstance(settings.retrieve, FolderRetrieve) and not settings.retrieve.root

@@ -23,7 +23,8 @@ def objective_name(settings: Settings, stage: Stage[Any]) -> str | None:
     name = settings.objective or stage.objective
     if name is None and searches():
         raise UserError(
-            f"stage {stage.name} has no figure of its own to search by", where="objective",
+            f"stage {stage.name} has no figure of its own to search by",
+            where="objective",
             remedy="name one of its summary.json or metrics.json, or search over stage=pipeline, where "
             "objective=<step>.<figure> is one of a step",
         )
@@ -43,7 +44,8 @@ def objective(run: Run[Any], name: str | None) -> float | None:
     value = read_figure(run.dir, name) if folder is None else read_figure(folder, metric)
     if value is None and (run.cfg.objective or searches()):
         raise UserError(
-            f"no figure {name!r}", where=(folder or run.dir) / SUMMARY,
+            f"no figure {name!r}",
+            where=(folder or run.dir) / SUMMARY,
             remedy="objective=... names one of the results there, or of metrics.json beside it",
         )
     return value

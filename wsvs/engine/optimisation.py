@@ -41,11 +41,15 @@ def decoder_config(model: ModelSettings, trained: dict[str, Any]) -> NetConfig:
     if theirs != model.backbone:
         name = f"timm model.backbone={theirs}" if theirs.startswith(TIMM) else theirs
         raise UserError(
-            f"the encoder's backbone is {theirs}, but model.backbone={model.backbone}", where="inputs.encoder",
+            f"the encoder's backbone is {theirs}, but model.backbone={model.backbone}",
+            where="inputs.encoder",
             remedy=f"give the model the encoder was trained with: model={name}",
         )
     asked = net_config(model, tuple(trained["classes"]))
     return NetConfig.read(trained).replaced(
-        image_size=asked.image_size, scales=asked.scales, batch_norm=asked.batch_norm,
-        guidance=asked.guidance, decoder_width=asked.decoder_width,
+        image_size=asked.image_size,
+        scales=asked.scales,
+        batch_norm=asked.batch_norm,
+        guidance=asked.guidance,
+        decoder_width=asked.decoder_width,
     )

@@ -16,7 +16,13 @@ from wsvs.lit.predictor import PredictionWriter, PredictorModule, load_image
 
 
 def predict_all(
-    run: Run[Any], items: Sequence[Item], module: PredictorModule, folder: Path, *, workers: int, scores: bool = False,
+    run: Run[Any],
+    items: Sequence[Item],
+    module: PredictorModule,
+    folder: Path,
+    *,
+    workers: int,
+    scores: bool = False,
     names: Sequence[str] | None = None,
 ) -> list[Item]:
     """Write the mask of every item that has none yet; returns the items that have one.
@@ -37,9 +43,15 @@ def predict_all(
         return "failed" in known or "frames" in known
 
     work_through(
-        run, items, module=module, writer=PredictionWriter(folder, ledger, scores=scores, names=names),
-        finished=finished, dataset=partial(ItemDataset, load=load_image), workers=workers,
-        size=lambda item: item.get("size", 1), unit="frames" if any("film" in item for item in items) else "images",
+        run,
+        items,
+        module=module,
+        writer=PredictionWriter(folder, ledger, scores=scores, names=names),
+        finished=finished,
+        dataset=partial(ItemDataset, load=load_image),
+        workers=workers,
+        size=lambda item: item.get("size", 1),
+        unit="frames" if any("film" in item for item in items) else "images",
     )
     written: list[Item] = []
     for item in items:

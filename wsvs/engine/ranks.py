@@ -47,5 +47,3 @@ def config_options(words: Sequence[str]) -> Iterator[str]:
             yield from (word, following)
         elif word.partition("=")[0] in CONFIG_OPTIONS:
             yield word
-
-

@@ -59,9 +59,7 @@ def overrides_of(path: Path) -> list[str]:
         return []
 
 
-def fingerprint(
-    cfg: DictConfig, keys: Sequence[str], inputs: Mapping[str, Path], without: Sequence[str] = ()
-) -> str:
+def fingerprint(cfg: DictConfig, keys: Sequence[str], inputs: Mapping[str, Path], without: Sequence[str] = ()) -> str:
     """Digest of all that determines a stage's result: the settings that it reads, the seed, its inputs."""
     sections: dict[str, Any] = {}
     for key in (*keys, "seed"):
@@ -80,9 +78,7 @@ def _left(value: Any, keys: Sequence[str]) -> Any:
 def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
     """Id of this run: from the environment, else the unfinished run of the same command, else a new one."""
     home = Path(runs.check_out(text_of("out", out)), runs.check_folder_name("name", text_of("name", name)), stage)
-    if resume and not any(
-        os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
-    ):
+    if resume and not any(os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")):
         said = sorted(word for word in sys.argv[1:] if is_task_override(word))
         begun = [(path.parents[1], overrides_of(path)) for path in home.glob("*/.hydra/overrides.yaml")]
         for directory, words in sorted(unfinished(home) if is_sweep(sys.argv) else begun, reverse=True):

@@ -59,7 +59,14 @@ class Run(Generic[S]):
     """
 
     def __init__(
-        self, stage: str, settings: S, *, keys: Sequence[str], needs: Sequence[str], home: runs.Home, cfg: DictConfig,
+        self,
+        stage: str,
+        settings: S,
+        *,
+        keys: Sequence[str],
+        needs: Sequence[str],
+        home: runs.Home,
+        cfg: DictConfig,
         version: int = 1,
     ) -> None:
         self.stage = stage
@@ -175,7 +182,8 @@ class Run(Generic[S]):
             write_text(path, mark + now)
         elif before != mark + now:
             raise UserError(
-                "this run directory was begun with other settings", where=self.dir,
+                "this run directory was begun with other settings",
+                where=self.dir,
                 remedy="give another WSVS_RUN_ID (in a SLURM job too: its number is the default), or resume=false, "
                 "or remove the directory",
             )
@@ -202,8 +210,14 @@ class Run(Generic[S]):
         self.skipped.append({"item": item, "reason": reason})
 
     def finish(
-        self, *, counts: Mapping[str, Any], results: Mapping[str, Any] | None = None, wrote: Path | None = None,
-        supervision: str | None = None, columns: Sequence[str] = ("", ""), goes_on: bool = True,
+        self,
+        *,
+        counts: Mapping[str, Any],
+        results: Mapping[str, Any] | None = None,
+        wrote: Path | None = None,
+        supervision: str | None = None,
+        columns: Sequence[str] = ("", ""),
+        goes_on: bool = True,
         proposed: Sequence[str] = (),
     ) -> None:
         """Write the summary (rank 0) and print the closing table.
@@ -218,10 +232,15 @@ class Run(Generic[S]):
         if self.skipped:
             write_json(self.dir / "skipped.json", self.skipped)
         runs.write_summary(
-            self.dir, stage=self.stage, started=self.started, overrides=self.overrides,
-            inputs={stage: str(path) for stage, path in self.inputs.items()}, counts=counts,
+            self.dir,
+            stage=self.stage,
+            started=self.started,
+            overrides=self.overrides,
+            inputs={stage: str(path) for stage, path in self.inputs.items()},
+            counts=counts,
             results={**(results or {}), "fingerprint": fingerprint(self.cfg, self.keys, self.inputs)},
-            supervision=supervision, debug=self.debug,
+            supervision=supervision,
+            debug=self.debug,
         )
         if self.tracker is not None:
             self.tracker.finished(counts, results or {})

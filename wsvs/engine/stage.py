@@ -85,6 +85,11 @@ class Stage(Generic[S]):
     def start(self, settings: Settings, cfg: DictConfig) -> Run[S]:
         """A run of it, not yet opened."""
         return Run(
-            self.name, self.settings_of(settings), keys=self.decisive, needs=self.needed(settings),
-            home=home_of(settings), cfg=cfg, version=self.version,
+            self.name,
+            self.settings_of(settings),
+            keys=self.decisive,
+            needs=self.needed(settings),
+            home=home_of(settings),
+            cfg=cfg,
+            version=self.version,
         )

@@ -87,10 +87,13 @@ class Sweep(Callback):
         chosen = config.hydra.runtime.choices.get("sweep") or "none"
         if chosen == "none" or status.is_part() or relaunched() or STARTED in os.environ:
             return
-        status.complain(UserError(
-            f"sweep={chosen} sweeps nothing without -m: this would be one job", where="the command line",
-            remedy="add -m: wsvs -m ...   or leave out sweep=",
-        ))
+        status.complain(
+            UserError(
+                f"sweep={chosen} sweeps nothing without -m: this would be one job",
+                where="the command line",
+                remedy="add -m: wsvs -m ...   or leave out sweep=",
+            )
+        )
         raise SystemExit(status.overall())
 
     def on_multirun_start(self, config: Any, **_: Any) -> None:
@@ -100,7 +103,8 @@ class Sweep(Callback):
             _check_stage(config)
             if config.hydra.runtime.choices.get("hydra/sweeper", "basic") != "basic" and world_size() > 1:
                 raise UserError(
-                    "every rank would search by itself", where="hydra/sweeper, under torchrun or srun",
+                    "every rank would search by itself",
+                    where="hydra/sweeper, under torchrun or srun",
                     remedy="start the search once: each of its jobs starts its own ranks (trainer.devices=N)",
                 )
             if (study := config.hydra.sweeper.get("study_name")) is not None:
@@ -135,7 +139,8 @@ class Sweep(Callback):
         finished = sum(trial.state.is_finished() for trial in trials)
         if finished >= sweeper.n_trials:
             raise UserError(
-                f"this study has its {finished} trials", where=f"{folder}, study {sweeper.study_name}",
+                f"this study has its {finished} trials",
+                where=f"{folder}, study {sweeper.study_name}",
                 remedy="raise hydra.sweeper.n_trials, or name another one: hydra.sweeper.study_name=...",
             )
         for trial in trials:
@@ -190,7 +195,8 @@ def _check_params(hydra: Any) -> None:
     if swept and set(swept) <= set(fixed):
         chosen, words = f"sweep={hydra.runtime.choices.get('sweep')}", " ".join(fixed[key] for key in swept)
         raise UserError(
-            f"{chosen} has nothing left to sweep: {' and '.join(swept)} given twice", where=f"{chosen} {words}",
+            f"{chosen} has nothing left to sweep: {' and '.join(swept)} given twice",
+            where=f"{chosen} {words}",
             remedy=f"leave out {chosen}, or {words}",
         )
 
@@ -242,7 +248,8 @@ def explain(error: ValueError) -> UserError | None:
     if not theirs or not (at.line or "").startswith("raise "):
         return None
     return UserError(
-        str(error), where="hydra.sweeper",
+        str(error),
+        where="hydra.sweeper",
         remedy="a study keeps its direction and its choices (hydra.sweeper.study_name=... begins another); "
         "why a trial failed is said above",
     )

@@ -47,8 +47,14 @@ def sow(seed: int) -> None:
 
 
 def build_trainer(
-    run: Run[Any], *, training: Training | None = None, epochs: int | None = None, steps: int | None = None,
-    val_every: int | None = None, monitor: str | None = None, **extra: Any,
+    run: Run[Any],
+    *,
+    training: Training | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    val_every: int | None = None,
+    monitor: str | None = None,
+    **extra: Any,
 ) -> pl.Trainer:
     """`cfg.trainer` with its loggers and callbacks, and the stage's length unless the trainer section overrides it.
 
@@ -101,15 +107,22 @@ def build_trainer(
             callbacks.append(instantiate(item, _convert_="all"))
     if monitor and not any(getattr(item, "filename", "") == "best" for item in callbacks):
         raise UserError(
-            "no callback keeps a checkpoint: all would be lost at the end", where="callbacks",
+            "no callback keeps a checkpoint: all would be lost at the end",
+            where="callbacks",
             remedy="keep callbacks.checkpoint, with filename: best",
         )
     if monitor is None and given.get("strategy") in ("auto", "ddp") and devices_of(cfg) * cfg.trainer.num_nodes > 1:
         del given["strategy"]  # whose own patience is of half an hour
         extra["strategy"] = DDPStrategy(timeout=PATIENCE)
     trainer: pl.Trainer = instantiate(
-        OmegaConf.create(given), logger=loggers or False, callbacks=callbacks, default_root_dir=str(run.dir),
-        enable_checkpointing=monitor is not None, enable_progress_bar=False, plugins=[WholeCheckpoints()], **extra,
+        OmegaConf.create(given),
+        logger=loggers or False,
+        callbacks=callbacks,
+        default_root_dir=str(run.dir),
+        enable_checkpointing=monitor is not None,
+        enable_progress_bar=False,
+        plugins=[WholeCheckpoints()],
+        **extra,
         _convert_="all",
     )
     if trainer.is_global_zero:
@@ -183,7 +196,8 @@ def explained(run: Run[Any]) -> Iterator[None]:
             yield
     except torch.OutOfMemoryError as error:
         raise UserError(
-            "the GPU has not enough memory", where=f"stage {run.stage}",
+            "the GPU has not enough memory",
+            where=f"stage {run.stage}",
             remedy="lower <stage>.batch_size or model.image_size",
         ) from error
     except OSError as error:
@@ -193,7 +207,8 @@ def explained(run: Run[Any]) -> Iterator[None]:
         if lost is None:
             raise
         raise UserError(
-            f"{lost} ended before its time: {error}", where=f"stage {run.stage}",
+            f"{lost} ended before its time: {error}",
+            where=f"stage {run.stage}",
             remedy="see what is said above, if anything: it may have been killed for lack of memory; "
             "the same command goes on from there",
         ) from error
@@ -235,7 +250,8 @@ def fit(run: Run[Any], trainer: pl.Trainer, module: pl.LightningModule, data: An
         chosen, best = newest.figure, newest.score
     if best is None or (rank() == 0 and not (run.dir / "checkpoints" / "best.ckpt").is_file()):
         raise UserError(
-            "the training wrote no checkpoint", where=run.dir / "checkpoints",
+            "the training wrote no checkpoint",
+            where=run.dir / "checkpoints",
             remedy="train longer (at least one validation)",
         )
     figure = float(best)  # NaN: nothing was held out that it is a figure of, nor does it choose
@@ -248,11 +264,17 @@ def _quieten() -> None:
     for name in ("lightning.pytorch.profilers", "lightning.fabric.strategies.launchers"):
         logging.getLogger(name).setLevel(logging.INFO)  # the table of debug=profile; why all ranks were killed
     harmless = (
-        "does not have many workers", "smaller than the logging interval", "exists and is not empty",
-        "across ranks is zero", "It is recommended to use `self.log.*sync_dist=True",
-        "You have overridden `transfer_batch_to_device`", "module.s. in eval mode at the start of training",
-        "Couldn.t infer the batch indices", "No positive samples found in target",
-        "Average precision score for one or more", "`isinstance.treespec, LeafSpec.` is deprecated",
+        "does not have many workers",
+        "smaller than the logging interval",
+        "exists and is not empty",
+        "across ranks is zero",
+        "It is recommended to use `self.log.*sync_dist=True",
+        "You have overridden `transfer_batch_to_device`",
+        "module.s. in eval mode at the start of training",
+        "Couldn.t infer the batch indices",
+        "No positive samples found in target",
+        "Average precision score for one or more",
+        "`isinstance.treespec, LeafSpec.` is deprecated",
         "your dataloader is not resumable",  # `TrainingData` is, not its loader
         "The `srun` command is available on your system",  # _check_launcher knows when it is needed
     )

@@ -90,12 +90,14 @@ P = ParamSpec("P")
 
 def _harmless(method: Callable[P, None]) -> Callable[P, None]:
     """What cannot be logged is said and forgotten: the results are on disk, and a training must not be lost for it."""
+
     @wraps(method)
     def quietly(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(*args, **kwargs)
         except Exception as error:  # W&B raises what its many parts raise
             log.warning("not logged to W&B (%s): %s: %s", method.__name__, type(error).__name__, error)
+
     return quietly
 
 
@@ -130,16 +132,25 @@ class WandbTracker:
         config["inputs"] |= {stage: str(path) for stage, path in run.inputs.items()}
         try:
             self.wandb = wandb.init(
-                project=given.project, entity=given.entity, group=given.group, job_type=given.job_type,
-                name=given.name, tags=list(given.tags), dir=str(run.dir), id=self._id(), resume="allow",
-                mode="offline" if given.offline else None, config={**config, "run_dir": str(run.dir)},
+                project=given.project,
+                entity=given.entity,
+                group=given.group,
+                job_type=given.job_type,
+                name=given.name,
+                tags=list(given.tags),
+                dir=str(run.dir),
+                id=self._id(),
+                resume="allow",
+                mode="offline" if given.offline else None,
+                config={**config, "run_dir": str(run.dir)},
             )
         except (wandb.errors.Error, ValueError) as error:
             wandb.teardown()  # else the next job of a sweep finds its settings
             if isinstance(error, ValueError):  # pydantic's, which tells of W&B's classes and links to itself
                 raise _refused(error) from error
             raise UserError(
-                f"W&B does not open a run: {error}", where="logger=wandb",
+                f"W&B does not open a run: {error}",
+                where="logger=wandb",
                 remedy="log in (wandb login), or put WANDB_MODE=offline in front of the command and send the run later "
                 "(wandb sync), or leave out logger=wandb",
             ) from error
@@ -232,10 +243,16 @@ class WandbTracker:
             (_, *names), *rows = read_csv(self.run.dir / "confusion.csv")
             counts = [[true, name, int(count)] for true, *row in rows for name, count in zip(names, row, strict=True)]
             columns = ("Actual", "Predicted", "nPredictions")  # as the preset wants them
-            self.wandb.log({"eval/confusion": wandb.plot_table(
-                "wandb/confusion_matrix/v1", wandb.Table([*columns], counts), {name: name for name in columns},
-                {"title": "pixels by true and predicted class"},
-            )})
+            self.wandb.log(
+                {
+                    "eval/confusion": wandb.plot_table(
+                        "wandb/confusion_matrix/v1",
+                        wandb.Table([*columns], counts),
+                        {name: name for name in columns},
+                        {"title": "pixels by true and predicted class"},
+                    )
+                }
+            )
 
 
 def _refused(error: ValueError) -> UserError:

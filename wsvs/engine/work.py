@@ -18,9 +18,16 @@ from wsvs.engine.trainer import build_trainer, explained
 
 
 def work_through(
-    run: Run[Any], items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]], *, module: pl.LightningModule,
-    writer: BasePredictionWriter, finished: Callable[[Item], bool], dataset: Callable[[Sequence[Item]], Dataset[Any]],
-    workers: int, size: Callable[[Item], float] = lambda _: 1, unit: str = "items",
+    run: Run[Any],
+    items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]],
+    *,
+    module: pl.LightningModule,
+    writer: BasePredictionWriter,
+    finished: Callable[[Item], bool],
+    dataset: Callable[[Sequence[Item]], Dataset[Any]],
+    workers: int,
+    size: Callable[[Item], float] = lambda _: 1,
+    unit: str = "items",
 ) -> float:
     """Bring every item to its end, by this or an earlier start of the run. Returns when all ranks are through.
 

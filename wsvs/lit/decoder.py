@@ -39,8 +39,13 @@ class DecoderModule(WatchedModule):
 
     @checked
     def __init__(
-        self, net: dict[str, Any], *, lr: AtLeast0 = _DEFAULT.lr, schedule: Schedule = _DEFAULT.schedule,
-        warmup: Natural = _DEFAULT.warmup, start: str | None = None,
+        self,
+        net: dict[str, Any],
+        *,
+        lr: AtLeast0 = _DEFAULT.lr,
+        schedule: Schedule = _DEFAULT.schedule,
+        warmup: Natural = _DEFAULT.warmup,
+        start: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["start"])

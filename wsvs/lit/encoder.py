@@ -37,9 +37,15 @@ class EncoderModule(WatchedModule):
 
     @checked
     def __init__(
-        self, net: dict[str, Any], *, lr: AtLeast0 = _DEFAULT.lr, lr_backbone: AtLeast0 = _DEFAULT.lr_backbone,
-        schedule: Schedule = _DEFAULT.schedule, warmup: Natural = _DEFAULT.warmup,
-        weights: str | None = None, sha256: str | None = None,
+        self,
+        net: dict[str, Any],
+        *,
+        lr: AtLeast0 = _DEFAULT.lr,
+        lr_backbone: AtLeast0 = _DEFAULT.lr_backbone,
+        schedule: Schedule = _DEFAULT.schedule,
+        warmup: Natural = _DEFAULT.warmup,
+        weights: str | None = None,
+        sha256: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["weights", "sha256"])

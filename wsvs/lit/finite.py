@@ -79,7 +79,12 @@ class StopOnDivergence(pl.Callback):
         self._bad = False
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         if outputs is not None:
@@ -96,7 +101,8 @@ class StopOnDivergence(pl.Callback):
             name = getattr(keeper, "monitor", None)
             if name and isnan(trainer.callback_metrics.get(name, 0)):
                 raise UserError(
-                    f"{name} is nan: the held-out items have nothing that it is a figure of", where=f"monitor {name}",
+                    f"{name} is nan: the held-out items have nothing that it is a figure of",
+                    where=f"monitor {name}",
                     remedy="hold out items that show the classes, or keep the newest checkpoint: callbacks=newest",
                 )
 
@@ -117,6 +123,7 @@ class StopOnDivergence(pl.Callback):
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             remedy += ", or use trainer.precision=bf16-mixed: float16 ends at 65504"
         raise UserError(
-            f"the training diverged: {what}", where=", ".join(f"{key}={value:g}" for key, value in self.rates.items()),
+            f"the training diverged: {what}",
+            where=", ".join(f"{key}={value:g}" for key, value in self.rates.items()),
             remedy=remedy,
         )

@@ -73,7 +73,12 @@ class ShowValidation(pl.Callback):
         self._pictures: list[Picture] = []
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         batches = int(trainer.num_val_batches[dataloader_idx])
@@ -135,7 +140,8 @@ def crops(module: DecoderModule, batch: dict[str, Any], items: Sequence[int]) ->
         true = torch.where(target == IGNORE, IGNORE, target * label)
         masks = {"target": true, "prediction": found * label}
         yield Picture(
-            _array(image), module.net.classes[number],
+            _array(image),
+            module.net.classes[number],
             {name: mask.cpu().numpy().astype(np.uint8) for name, mask in masks.items()},
         )
 

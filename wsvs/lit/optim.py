@@ -35,9 +35,7 @@ def configure(
         steps: Number of optimizer steps of the whole training.
         warmup: Steps until the whole learning rate is reached.
     """
-    listed = [
-        {"params": [p for p in parameters if p.requires_grad], "lr": lr} for parameters, lr in groups
-    ]
+    listed = [{"params": [p for p in parameters if p.requires_grad], "lr": lr} for parameters, lr in groups]
     optimizer = torch.optim.Adam([group for group in listed if group["params"]])
     if schedule == "constant" and not warmup:
         return {"optimizer": optimizer}

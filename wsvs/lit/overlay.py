@@ -15,8 +15,15 @@ from wsvs.lit.film import open_film
 
 
 def write_overlay(
-    path: Path, frames: np.ndarray, masks: np.ndarray, label: int, fps: float, *, aspect: float = 1.0,
-    times: Sequence[float] | None = None, mark: str = "",
+    path: Path,
+    frames: np.ndarray,
+    masks: np.ndarray,
+    label: int,
+    fps: float,
+    *,
+    aspect: float = 1.0,
+    times: Sequence[float] | None = None,
+    mark: str = "",
 ) -> None:
     """H.264 video of (T, h, w, 3) uint8 RGB frames under (T, h, w) bool masks in the palette colour of their label.
 

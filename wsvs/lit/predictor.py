@@ -85,9 +85,15 @@ class PredictorModule(pl.LightningModule):
 
     @checked
     def __init__(
-        self, net: SegmentationNet, *, method: Method = _DEFAULT.method,
-        class_threshold: ClassThreshold = _DEFAULT.class_threshold, background: Threshold = _DEFAULT.background,
-        flip: bool = _DEFAULT.flip, zooms: Zooms = _DEFAULT.zooms, refine: Cut = _DEFAULT.refine,
+        self,
+        net: SegmentationNet,
+        *,
+        method: Method = _DEFAULT.method,
+        class_threshold: ClassThreshold = _DEFAULT.class_threshold,
+        background: Threshold = _DEFAULT.background,
+        flip: bool = _DEFAULT.flip,
+        zooms: Zooms = _DEFAULT.zooms,
+        refine: Cut = _DEFAULT.refine,
     ) -> None:
         super().__init__()
         self.net = net
@@ -111,8 +117,11 @@ class PredictorModule(pl.LightningModule):
         except BadItem as error:
             return {"id": batch["id"], "bad": error.message}
         return {
-            "id": batch["id"], "mask": found.mask, "labels": [number + 1 for number in found.classes],
-            "probabilities": found.probabilities.half().cpu().numpy(), "image": batch["image"],
+            "id": batch["id"],
+            "mask": found.mask,
+            "labels": [number + 1 for number in found.classes],
+            "probabilities": found.probabilities.half().cpu().numpy(),
+            "image": batch["image"],
         }
 
     def segment(self, image: Tensor, classes: Sequence[int] | None = None) -> Segmented:
@@ -122,7 +131,11 @@ class PredictorModule(pl.LightningModule):
             BadItem: The networks give NaN or infinity.
         """
         numbers, probabilities, scores = self.net.probabilities(
-            scaled(image), classes, class_threshold=self.class_threshold, method=self.method, flip=self.flip,
+            scaled(image),
+            classes,
+            class_threshold=self.class_threshold,
+            method=self.method,
+            flip=self.flip,
             zooms=self.zooms,
         )
         if self.background == "otsu":
@@ -187,8 +200,14 @@ class PredictionWriter(BasePredictionWriter):
         self.names = names
 
     def write_on_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, prediction: dict[str, Any],
-        batch_indices: Sequence[int] | None, batch: Any, batch_idx: int, dataloader_idx: int,
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        prediction: dict[str, Any],
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
     ) -> None:
         name = prediction["id"]
         if "bad" in prediction:
@@ -232,7 +251,11 @@ class PredictionWriter(BasePredictionWriter):
         write_bytes(self.folder / "overlay" / f"{name}.jpg", buffer.getvalue())
 
     def _write_film(
-        self, name: str, file: str, frames: Iterator[FilmFrame], tell: Callable[[int], None],
+        self,
+        name: str,
+        file: str,
+        frames: Iterator[FilmFrame],
+        tell: Callable[[int], None],
     ) -> None:
         try:
             frames = chain([next(frames)], frames)

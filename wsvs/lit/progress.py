@@ -67,7 +67,12 @@ class Progress(pl.Callback):
         self._tell(trainer, self._done + part)
 
     def on_predict_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         self._done += int(self._amounts[batch_idx])

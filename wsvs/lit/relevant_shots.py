@@ -37,7 +37,8 @@ class RelevantShots:
         self.max_frames = max_frames
         if next(read_jsonl(self.manifest), None) is None:
             raise UserError(
-                "no shot is relevant to its class", where=self.manifest,
+                "no shot is relevant to its class",
+                where=self.manifest,
                 remedy="lower relevance.threshold, add videos, or train the encoder longer; scores/ shows why",
             )
 
@@ -46,10 +47,19 @@ class RelevantShots:
             return []
         return [
             {
-                "id": shot["shot"], "file": shot["file"], "start": shot["start"], "stop": shot["stop"],
-                "size": shot["stop"] - shot["start"], "total": shot["frames"], "height": shot["height"],
-                "width": shot["width"], "fps": shot["fps"], "classes": [shot["class"]],
-                "label": self.labels[shot["class"]], "folder": shot["shot"], "digits": 6,
+                "id": shot["shot"],
+                "file": shot["file"],
+                "start": shot["start"],
+                "stop": shot["stop"],
+                "size": shot["stop"] - shot["start"],
+                "total": shot["frames"],
+                "height": shot["height"],
+                "width": shot["width"],
+                "fps": shot["fps"],
+                "classes": [shot["class"]],
+                "label": self.labels[shot["class"]],
+                "folder": shot["shot"],
+                "digits": 6,
                 "overlay": f"overlay/{shot['shot']}.mp4",
                 **{key: shot[key] for key in ("odd", "blank") if key in shot},
             }
@@ -79,6 +89,4 @@ def cut(shots: Iterator[dict[str, Any]], max_frames: int) -> Iterator[dict[str, 
             name = f"{shot['clip']}_{start:06d}"
             odd, blank = shot.get("odd", ()), shot.get("blank", ())
             whole = {key: value for key, value in shot.items() if key not in ("odd", "blank")}
-            yield {
-                **whole, "shot": name, "id": name, "start": start, "stop": stop, **left_out(start, stop, odd, blank)
-            }
+            yield {**whole, "shot": name, "id": name, "start": start, "stop": stop, **left_out(start, stop, odd, blank)}

@@ -40,9 +40,7 @@ class ScorerModule(pl.LightningModule):
     """
 
     @checked
-    def __init__(
-        self, net: SegmentationNet, *, batch_size: Positive = _DEFAULT.batch_size, cuts: bool = False
-    ) -> None:
+    def __init__(self, net: SegmentationNet, *, batch_size: Positive = _DEFAULT.batch_size, cuts: bool = False) -> None:
         super().__init__()
         self.net = net
         self.batch_size = batch_size
@@ -84,8 +82,14 @@ class ScoreWriter(BasePredictionWriter):
         self.ledger = Ledger(run)
 
     def write_on_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, prediction: dict[str, Any],
-        batch_indices: Sequence[int] | None, batch: Any, batch_idx: int, dataloader_idx: int,
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        prediction: dict[str, Any],
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
     ) -> None:
         clip = prediction["item"]["id"]
         if "bad" in prediction:

@@ -68,7 +68,10 @@ class SegmenterModule(pl.LightningModule):
 
     @checked
     def __init__(
-        self, net: SegmentationNet | None, settings: SegmentSettings, *,
+        self,
+        net: SegmentationNet | None,
+        settings: SegmentSettings,
+        *,
         batch_size: Positive = _DEFAULT.attention_batch,
     ) -> None:
         super().__init__()
@@ -138,7 +141,8 @@ def shots(items: Sequence[Item], settings: SegmentSettings, *, needed: bool, gui
         guided: They are where the shot has a class, for its attention.
     """
     return ShotDataset(
-        items, describe=partial(describe_frames, settings=settings),
+        items,
+        describe=partial(describe_frames, settings=settings),
         read=partial(read_frames, longest_edge=settings.longest_edge),
         keep=partial(_keeps, needed=needed, guided=guided),
     )
@@ -182,8 +186,14 @@ class MaskWriter(BasePredictionWriter):
         self._waiting: Future[None] | None = None
 
     def write_on_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, prediction: Segmented,
-        batch_indices: Sequence[int] | None, batch: Any, batch_idx: int, dataloader_idx: int,
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        prediction: Segmented,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
     ) -> None:
         self._finish()  # raises here what went wrong there
         self._waiting = self._pool.submit(self.write, prediction)
@@ -223,8 +233,14 @@ class MaskWriter(BasePredictionWriter):
             assert result.frames is not None
             shown = np.stack([self._enlarged(masks, result.frames, source, masks.shape[1:]) for source in sources])
             write_overlay(
-                self.run / item["overlay"], result.frames, shown, int(label), item["fps"],
-                aspect=item.get("aspect", 1.0), times=item.get("times"), mark=item.get("mark", ""),
+                self.run / item["overlay"],
+                result.frames,
+                shown,
+                int(label),
+                item["fps"],
+                aspect=item.get("aspect", 1.0),
+                times=item.get("times"),
+                mark=item.get("mark", ""),
             )
         self._write_terms(item["id"], result.segmentation)
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
@@ -232,7 +248,9 @@ class MaskWriter(BasePredictionWriter):
             0.0 if source is None else round(float(result.segmentation.confidences[source[0]]), 4) for source in sources
         ]
         record = {
-            "frames": len(sources), "areas": areas, "confidence": round(result.segmentation.confidence, 4),
+            "frames": len(sources),
+            "areas": areas,
+            "confidence": round(result.segmentation.confidence, 4),
             "confidences": confidences,
             "energy": {key: float(value) for key, value in result.segmentation.energies.items()},
             "seconds": {key: round(value, 4) for key, value in seconds.items()},

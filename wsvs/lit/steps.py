@@ -129,8 +129,10 @@ class Throughput(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Up to the validation that the checkpoint is of; those of the first rank stand for all."""
         return {
-            "images": self.images + self._images, "seconds": self.seconds + self._seconds,
-            "waited": self.waited + self._waited, "ranks": self.ranks,
+            "images": self.images + self._images,
+            "seconds": self.seconds + self._seconds,
+            "waited": self.waited + self._waited,
+            "ranks": self.ranks,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

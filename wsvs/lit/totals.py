@@ -57,5 +57,6 @@ class Totals:
         return {
             "ms per frame": {key: round(1000 * value / frames, 1) for key, value in self.seconds.items()},
             "energy per frame": {key: round(value / frames, 3) for key, value in self.energies.items()},
-            "seconds of the loop": round(seconds, 3), **failed,
+            "seconds of the loop": round(seconds, 3),
+            **failed,
         }

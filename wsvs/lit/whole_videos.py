@@ -56,8 +56,15 @@ class VideoFolder:
     """
 
     def __init__(
-        self, folder: Path, videos: str | list[str], labels: str | None, classes: Sequence[str], *, frame_rate: float,
-        settings: SegmentSettings, skip: Callable[[str, str], None],
+        self,
+        folder: Path,
+        videos: str | list[str],
+        labels: str | None,
+        classes: Sequence[str],
+        *,
+        frame_rate: float,
+        settings: SegmentSettings,
+        skip: Callable[[str, str], None],
     ) -> None:
         source = FolderSource(videos, labels, classes, key="videos")
         if rank() == 0 and source.not_read:
@@ -73,14 +80,19 @@ class VideoFolder:
             if video.path is None:  # a row of the table without a file: it may list more than this folder
                 continue
             known = [name for name in video.tags if name in classes]
-            self.videos.append({
-                "id": video.id, "file": str(video.path), "classes": known,
-                "class": known[0] if known else video.tags[0] if video.tags else "",
-                "label": classes.index(known[0]) + 1 if known else UNKNOWN_LABEL,
-            })
+            self.videos.append(
+                {
+                    "id": video.id,
+                    "file": str(video.path),
+                    "classes": known,
+                    "class": known[0] if known else video.tags[0] if video.tags else "",
+                    "label": classes.index(known[0]) + 1 if known else UNKNOWN_LABEL,
+                }
+            )
         if classes and not labels and not any(video["classes"] for video in self.videos):
             raise UserError(
-                "attention needs the classes of the videos", where=root,
+                "attention needs the classes of the videos",
+                where=root,
                 remedy="give a table of them with labels=FILE or put the videos into folders named after their "
                 "classes; or use experiment=motion, which needs none",
             )
@@ -136,18 +148,26 @@ class VideoFolder:
             counts["segmented"] += 1
             if self.settings.cuts:
                 counts["shots"] += 1 + len(found["cuts"])
-            self._join(
-                video["id"], [item for item, record in zip(items, records, strict=True) if record is not None]
-            )
+            self._join(video["id"], [item for item, record in zip(items, records, strict=True) if record is not None])
             odd = {key: found[key] for key in ("damaged", "times", "notes") if found[key]}
             aspect = {"aspect": found["aspect"]} if found["aspect"] != 1 else {}
             found_in = ("cuts", "cut_seconds", "odd", "blank")
             shots: dict[str, Any] = {key: found[key] for key in found_in if key in found}
             yield {
-                "video": video["id"], "file": video["file"], "class": video["class"], "classes": video["classes"],
-                "label": video["label"], "frames": frames, "height": found["height"], "width": found["width"],
-                "fps": found["fps"], "confidence": max(record["confidence"] for record in good),
-                "uncertain_frames": unsure, **aspect, **odd, **shots,
+                "video": video["id"],
+                "file": video["file"],
+                "class": video["class"],
+                "classes": video["classes"],
+                "label": video["label"],
+                "frames": frames,
+                "height": found["height"],
+                "width": found["width"],
+                "fps": found["fps"],
+                "confidence": max(record["confidence"] for record in good),
+                "uncertain_frames": unsure,
+                **aspect,
+                **odd,
+                **shots,
             }
 
     def _join(self, video: str, items: Sequence[Item]) -> None:
@@ -174,7 +194,11 @@ def look_at(video: Item, rate: float, cuts: bool) -> Item:
     found = find_cuts(read_frames(video["file"], 0, info.frames, longest_edge=EDGE, partial_ok=True))
     seconds = [round(info.times[number] if info.times else number / info.fps, 3) for number in found.cuts]
     return {
-        **known, "cuts": list(found.cuts), "cut_seconds": seconds, "odd": list(found.odd), "blank": list(found.blank)
+        **known,
+        "cuts": list(found.cuts),
+        "cut_seconds": seconds,
+        "odd": list(found.odd),
+        "blank": list(found.blank),
     }
 
 
@@ -184,16 +208,29 @@ def _cut(video: Item, found: dict[str, Any], max_frames: int) -> Iterator[Item]:
         times = [number / found["fps"] for number in range(found["frames"])]
     shots = spans(found["frames"], found.get("cuts", ()))
     numbered = (
-        (number, *piece) for number, shot in enumerate(shots, 1) for span in sound_spans(*shot, found["damaged"])
+        (number, *piece)
+        for number, shot in enumerate(shots, 1)
+        for span in sound_spans(*shot, found["damaged"])
         for piece in pieces(*span, max_frames)
     )
     for number, start, stop in numbered:
         name = f"{video['id']}_{start:06d}"
         yield {
-            "id": name, "file": video["file"], "start": start, "stop": stop, "size": stop - start,
-            "total": found["frames"], "height": found["height"], "width": found["width"], "fps": found["fps"],
-            "classes": video["classes"], "label": video["label"], "folder": video["id"], "digits": 5,
-            "overlay": f"{_PIECES}/{name}.mp4", "aspect": found["aspect"],
+            "id": name,
+            "file": video["file"],
+            "start": start,
+            "stop": stop,
+            "size": stop - start,
+            "total": found["frames"],
+            "height": found["height"],
+            "width": found["width"],
+            "fps": found["fps"],
+            "classes": video["classes"],
+            "label": video["label"],
+            "folder": video["id"],
+            "digits": 5,
+            "overlay": f"{_PIECES}/{name}.mp4",
+            "aspect": found["aspect"],
             **({"times": list(times[start:stop])} if times is not None else {}),
             "mark": f"shot {number} of {len(shots)}" if len(shots) > 1 else "",
             **left_out(start, stop, found.get("odd", ()), found.get("blank", ())),

@@ -68,10 +68,15 @@ class ImageResults:
         """Content of metrics.json; `complete` is false if an image is missing from the scores."""
         rows = {row["class"]: row for row in self.matrix.rows()}
         return {
-            "miou": self.miou, "miou_present": self.miou_present,
-            "iou": {name: rows[name]["iou"] for name in self.named}, "averaged_over": list(self.named),
-            "absent": self.absent, "pixel_accuracy": self.matrix.pixel_accuracy(), "images": self.images,
-            "complete": not self.bad, "bad": [bad_record(item) for item in self.bad],
+            "miou": self.miou,
+            "miou_present": self.miou_present,
+            "iou": {name: rows[name]["iou"] for name in self.named},
+            "averaged_over": list(self.named),
+            "absent": self.absent,
+            "pixel_accuracy": self.matrix.pixel_accuracy(),
+            "images": self.images,
+            "complete": not self.bad,
+            "bad": [bad_record(item) for item in self.bad],
         }
 
 
@@ -95,21 +100,31 @@ class VideoResults:
         """Content of metrics.json; class averages are null without a class table."""
         scores, boundary = self.scores, self.scores.boundary_by_shot()
         return {
-            "class_average": scores.class_average(), "video_average": scores.video_average(),
+            "class_average": scores.class_average(),
+            "video_average": scores.video_average(),
             "class_average_pooled": scores.class_average(pooled=True),
             "video_average_pooled": scores.video_average(pooled=True),
             "frame_average": scores.frame_average(),
             "boundary_video_average": float(np.mean(list(boundary.values()))) if boundary else None,
-            "by_class": scores.by_class(), "videos": len(scores.frames),
-            "frames": sum(len(frames) for frames in scores.frames.values()), "truth_offset": self.truth_offset,
-            "complete": not self.bad, "bad": [bad_record(item) for item in self.bad],
+            "by_class": scores.by_class(),
+            "videos": len(scores.frames),
+            "frames": sum(len(frames) for frames in scores.frames.values()),
+            "truth_offset": self.truth_offset,
+            "complete": not self.bad,
+            "bad": [bad_record(item) for item in self.bad],
         }
 
 
 def evaluate_images(
-    predictions: str | Path, truth: str | Path, classes: Sequence[str], *, ids: Sequence[str] | None = None,
-    named: Sequence[str] | None = None, prediction_classes: Sequence[str] | None = None,
-    reading: Reading | None = None, progress: Progress | None = None,
+    predictions: str | Path,
+    truth: str | Path,
+    classes: Sequence[str],
+    *,
+    ids: Sequence[str] | None = None,
+    named: Sequence[str] | None = None,
+    prediction_classes: Sequence[str] | None = None,
+    reading: Reading | None = None,
+    progress: Progress | None = None,
 ) -> ImageResults:
     """Score <predictions>/<id>.png against <truth>/<id>.png with one confusion matrix over all images.
 
@@ -154,12 +169,14 @@ def _add_image(
         if labels.shape == true_labels.shape[::-1]:
             raise BadItem(
                 f"prediction is {size_text(labels)} but its true mask is {size_text(true_labels)} (width x height): "
-                "width and height are swapped", where=path,
+                "width and height are swapped",
+                where=path,
                 remedy="predictions are upright as the image's EXIF orientation says: turn the true mask likewise",
             )
         raise BadItem(
             f"prediction is {size_text(labels)} but its true mask is {size_text(true_labels)} (width x height)",
-            where=path, remedy=f"save predictions at the size of the image; the true mask is {true_path}",
+            where=path,
+            remedy=f"save predictions at the size of the image; the true mask is {true_path}",
         )
     try:
         matrix.add(translate(labels, lookup), true_labels)
@@ -170,8 +187,13 @@ def _add_image(
 
 
 def evaluate_video(
-    predictions: str | Path, truth: str | Path, table: Mapping[str, str] | None = None, *, boundary: bool = False,
-    truth_offset: int | None = None, progress: Progress | None = None,
+    predictions: str | Path,
+    truth: str | Path,
+    table: Mapping[str, str] | None = None,
+    *,
+    boundary: bool = False,
+    truth_offset: int | None = None,
+    progress: Progress | None = None,
 ) -> VideoResults:
     """Score foreground masks <predictions>/<video>/<number>.png against <truth>/<video>/<number>.png (or .jpg).
 

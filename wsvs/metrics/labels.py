@@ -28,8 +28,14 @@ class Labels:
 
 
 def labels_of(
-    predictions: Path, truth: Path, ids: Sequence[str] | None, *, names: Sequence[str] | None,
-    prediction_names: Sequence[str] | None, offset: int | None, of_data: Callable[[], Sequence[str] | None],
+    predictions: Path,
+    truth: Path,
+    ids: Sequence[str] | None,
+    *,
+    names: Sequence[str] | None,
+    prediction_names: Sequence[str] | None,
+    offset: int | None,
+    of_data: Callable[[], Sequence[str] | None],
 ) -> Labels:
     """Decide by names what the labels of images are; those that the user gives go before all others.
 
@@ -87,7 +93,8 @@ def _listed(folder: Path) -> list[str] | None:
 def _check_named(told: Sequence[str], truth: Path) -> None:
     raise UserError(
         "the labels of the predictions have names, those of the true masks have none: numbers may be of other classes",
-        where=truth, remedy=f"name the true labels in their order; if it is the predictions' order: "
+        where=truth,
+        remedy=f"name the true labels in their order; if it is the predictions' order: "
         f"'evaluate.names=[{','.join(told)}]'",
     )
 

@@ -32,7 +32,8 @@ def require_some(scored: int, bad: Sequence[BadItem]) -> None:
     """Raises `UserError` with the first reason if nothing could be scored: a score of nothing is no score."""
     if not scored and bad:
         raise UserError(
-            f"nothing could be scored: {len(bad)} bad; the first: {bad[0].problem}", where=bad[0].where,
+            f"nothing could be scored: {len(bad)} bad; the first: {bad[0].problem}",
+            where=bad[0].where,
             remedy=bad[0].remedy or "predictions and true masks must carry the same names",
         )
 
@@ -54,7 +55,8 @@ def read_truth(path: Path, names: Sequence[str], reading: Reading | None = None)
     if inside.size and inside.max() >= len(names):
         raise BadItem(
             f"true mask has label {inside.max()}, but the {len(names)} classes are labels 0 to {len(names) - 1}",
-            where=path, remedy="name every class of the true masks, background first",
+            where=path,
+            remedy="name every class of the true masks, background first",
         )
     return labels
 
@@ -117,9 +119,7 @@ def numbered_frames(folder: Path, what: str, first: int = 0) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def first_number(
-    predictions: Path, truth: Path, videos: Iterable[str], given: int | None
-) -> tuple[int, list[str]]:
+def first_number(predictions: Path, truth: Path, videos: Iterable[str], given: int | None) -> tuple[int, list[str]]:
     """Number of the first frame in the names of true masks, and what is to be said of it.
 
     It is 1 if it is not given and every video has true masks 1 to N and predictions 0 to N - 1: such a set can only

@@ -24,9 +24,9 @@ def presence_thresholds(scores: np.ndarray, tags: np.ndarray) -> np.ndarray:
         raise ValueError(f"scores and tags must be (N, C), got {scores.shape} and {tags.shape}")
     common = best_f1_threshold(scores.ravel(), tags.ravel())
     enough = np.minimum(tags.sum(0), (~tags).sum(0)) >= _LEAST
-    return np.array([
-        best_f1_threshold(scores[:, c], tags[:, c]) if enough[c] else common for c in range(scores.shape[1])
-    ])
+    return np.array(
+        [best_f1_threshold(scores[:, c], tags[:, c]) if enough[c] else common for c in range(scores.shape[1])]
+    )
 
 
 def best_f1_threshold(scores: np.ndarray, tags: np.ndarray) -> float:

@@ -147,7 +147,8 @@ def decide(
     if true.only == "JPEG":
         if names is not None and len(names) != 2:
             raise UserError(
-                "true masks are JPEG files, whose compression changes labels", where=where,
+                "true masks are JPEG files, whose compression changes labels",
+                where=where,
                 remedy="save them as PNG; with two classes, evaluate.names=[background,object], they are cut at 128",
             )
         colours, values = "jpeg", {0, 1}
@@ -155,7 +156,8 @@ def decide(
     elif true.colours and not true.values:
         colours, values = _colours(true, names, where)
         notes.append(
-            "true masks are colour images: read by the palette of PASCAL VOC" if colours == "voc"
+            "true masks are colour images: read by the palette of PASCAL VOC"
+            if colours == "voc"
             else f"true masks are of mode {', '.join(true.kinds)}: read as labels"
         )
     table = None
@@ -167,7 +169,8 @@ def decide(
     if values == {0, IGNORE}:
         if names is not None and len(names) != 2:
             raise UserError(
-                f"true masks hold only 0 and 255: 255 is void, so no class but {names[0]} would be scored", where=where,
+                f"true masks hold only 0 and 255: 255 is void, so no class but {names[0]} would be scored",
+                where=where,
                 remedy="for a mask of one object give its two names, evaluate.names=[background,object]; else save the "
                 "labels 1, 2, ... of the classes",
             )
@@ -177,7 +180,8 @@ def decide(
         said = f"true masks hold labels from {labels[0]} to {labels[-1]} and nowhere 0"
         if labels[-1] >= len(names):
             raise UserError(
-                f"{said}, but the {len(names)} names are of labels 0 to {len(names) - 1}", where=where,
+                f"{said}, but the {len(names)} names are of labels 0 to {len(names) - 1}",
+                where=where,
                 remedy=f"if label {labels[0]} is {names[0]!r} give evaluate.truth_offset={labels[0]}; else name all "
                 "labels with evaluate.names=[...]",
             )
@@ -185,7 +189,8 @@ def decide(
     if names is not None and labels and labels[-1] >= len(names) and source != "evaluate.names":
         raise UserError(
             f"true masks hold label {labels[-1]}, but {source} name labels 0 to {len(names) - 1}",
-            where=where, remedy="the labels are numbered otherwise: name them in their order with evaluate.names=[...]",
+            where=where,
+            remedy="the labels are numbered otherwise: name them in their order with evaluate.names=[...]",
         )
     return Reading(table, None, colours, tuple(notes)), labels
 
@@ -206,7 +211,8 @@ def _colours(true: Survey, names: Sequence[str] | None, where: Path) -> tuple[st
     shown = ", ".join(map(str, sorted(colours)[:4])) + (" ..." if len(colours) > 4 else "")
     raise UserError(
         f"true masks are {', '.join(true.kinds)} images, not labels, with colours of no known palette: {shown}",
-        where=where, remedy="save them as indexed or grey 8-bit PNG, one label a pixel",
+        where=where,
+        remedy="save them as indexed or grey 8-bit PNG, one label a pixel",
     )
 
 

@@ -107,12 +107,24 @@ class ConfusionMatrix:
     def rows(self) -> list[dict[str, str | int | float | bool]]:
         """One row a class: name, label, iou, true, predicted and correct pixels, and whether it is absent."""
         columns = zip(
-            self.names, self.iou().tolist(), self.counts.sum(1).tolist(), self.counts.sum(0).tolist(),
-            np.diag(self.counts).tolist(), self.absent.tolist(), strict=True,
+            self.names,
+            self.iou().tolist(),
+            self.counts.sum(1).tolist(),
+            self.counts.sum(0).tolist(),
+            np.diag(self.counts).tolist(),
+            self.absent.tolist(),
+            strict=True,
         )
         return [
-            {"class": name, "label": label, "iou": iou, "true_pixels": true, "predicted_pixels": predicted,
-             "correct_pixels": correct, "absent": absent}
+            {
+                "class": name,
+                "label": label,
+                "iou": iou,
+                "true_pixels": true,
+                "predicted_pixels": predicted,
+                "correct_pixels": correct,
+                "absent": absent,
+            }
             for label, (name, iou, true, predicted, correct, absent) in enumerate(columns)
         ]
 

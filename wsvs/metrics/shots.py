@@ -13,8 +13,13 @@ from wsvs.metrics.video import VideoScores
 
 
 def evaluate_shots(
-    masks: Path, shots: Iterable[Mapping[str, Any]], truth: Path, *, boundary: bool = False,
-    truth_offset: int | None = None, progress: Progress | None = None,
+    masks: Path,
+    shots: Iterable[Mapping[str, Any]],
+    truth: Path,
+    *,
+    boundary: bool = False,
+    truth_offset: int | None = None,
+    progress: Progress | None = None,
 ) -> tuple[VideoResults, dict[str, int]]:
     """J of every frame that a segment run has masked and that has a true mask, gathered by <class>/<video>.
 
@@ -61,8 +66,14 @@ def evaluate_shots(
 
 
 def evaluate_videos(
-    masks: Path, videos: Iterable[Mapping[str, Any]], truth: Path, table: Mapping[str, str] | None = None, *,
-    boundary: bool = False, truth_offset: int | None = None, progress: Progress | None = None,
+    masks: Path,
+    videos: Iterable[Mapping[str, Any]],
+    truth: Path,
+    table: Mapping[str, str] | None = None,
+    *,
+    boundary: bool = False,
+    truth_offset: int | None = None,
+    progress: Progress | None = None,
 ) -> tuple[VideoResults, dict[str, int]]:
     """J of every frame with a true mask of the videos that a segment run has segmented whole.
 
@@ -86,7 +97,8 @@ def evaluate_videos(
     known = {video: name for video, name in classes.items() if (truth / video).is_dir()}
     if not known:
         raise UserError(
-            f"none of the {len(classes)} videos has true masks", where=truth,
+            f"none of the {len(classes)} videos has true masks",
+            where=truth,
             remedy="true masks are <video>/00000.png, with the names of the videos",
         )
     results = evaluate_video(masks, truth, known, boundary=boundary, truth_offset=truth_offset, progress=progress)

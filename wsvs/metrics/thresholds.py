@@ -61,17 +61,29 @@ class ThresholdScan:
     def metrics(self) -> dict[str, Any]:
         """The curve, to be put beside the metrics of the masks themselves."""
         return {
-            "oracle_threshold": self.oracle_threshold, "oracle_miou": self.oracle_miou,
+            "oracle_threshold": self.oracle_threshold,
+            "oracle_miou": self.oracle_miou,
             "oracle_note": "chosen with the true masks of the scored images: an upper bound, not a result",
-            "thresholds": list(self.thresholds), "miou": self.mious, "averaged_over": list(self.named),
-            "images": self.images, "complete": not self.bad, "bad": [bad_record(item) for item in self.bad],
+            "thresholds": list(self.thresholds),
+            "miou": self.mious,
+            "averaged_over": list(self.named),
+            "images": self.images,
+            "complete": not self.bad,
+            "bad": [bad_record(item) for item in self.bad],
         }
 
 
 def scan_thresholds(
-    predictions: str | Path, truth: str | Path, classes: Sequence[str], thresholds: Sequence[float], *,
-    ids: Sequence[str] | None = None, named: Sequence[str] | None = None,
-    prediction_classes: Sequence[str] | None = None, reading: Reading | None = None, progress: Progress | None = None,
+    predictions: str | Path,
+    truth: str | Path,
+    classes: Sequence[str],
+    thresholds: Sequence[float],
+    *,
+    ids: Sequence[str] | None = None,
+    named: Sequence[str] | None = None,
+    prediction_classes: Sequence[str] | None = None,
+    reading: Reading | None = None,
+    progress: Progress | None = None,
 ) -> ThresholdScan:
     """Score the masks that <predictions>/scores/<id>.npz would give at each threshold t.
 
@@ -142,9 +154,7 @@ def read_scores(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return labels, probabilities
 
 
-def _best_label(
-    labels: np.ndarray, probabilities: np.ndarray, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def _best_label(labels: np.ndarray, probabilities: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) uint8 label of the largest probability, the first of equals, and (H, W) float32 that probability."""
     if not len(labels):
         return np.zeros(shape, np.uint8), np.zeros(shape, np.float32)

@@ -52,14 +52,13 @@ def write_video_results(folder: str | Path, results: VideoResults) -> list[Path]
     ]
     per_frame = (
         [shot, frame.frame, frame.j, frame.f, frame.intersection, frame.union]
-        for shot in shots for frame in scores.frames[shot]
+        for shot in shots
+        for frame in scores.frames[shot]
     )
     return [
         _write_csv(folder / "per_class.csv", ["class", "j", "j_pooled", "videos"], per_class),
         _write_csv(folder / "per_video.csv", ["video", "class", "j", "j_pooled", "boundary_f", "frames"], per_video),
-        _write_csv(
-            folder / "per_frame.csv", ["video", "frame", "j", "boundary_f", "intersection", "union"], per_frame
-        ),
+        _write_csv(folder / "per_frame.csv", ["video", "frame", "j", "boundary_f", "intersection", "union"], per_frame),
         _write_metrics(folder, results.metrics()),
     ]
 

@@ -79,8 +79,12 @@ def merge_scales(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
 
 
 def attention(
-    encoder: Encoder, images: Tensor, classes: Tensor, scales: Sequence[float] = SCALES,
-    size: tuple[int, int] | None = None, trunk: Features | None = None,
+    encoder: Encoder,
+    images: Tensor,
+    classes: Tensor,
+    scales: Sequence[float] = SCALES,
+    size: tuple[int, int] | None = None,
+    trunk: Features | None = None,
 ) -> Tensor:
     """alpha of one class an image.
 

@@ -65,7 +65,12 @@ class Backbone(nn.Module):
     pretrained = False
 
     def __init__(
-        self, *, channels: int, stride: int, pool_channels: tuple[int, ...], pool_depths: tuple[int, ...],
+        self,
+        *,
+        channels: int,
+        stride: int,
+        pool_channels: tuple[int, ...],
+        pool_depths: tuple[int, ...],
         has_switches: bool,
     ) -> None:
         super().__init__()
@@ -102,8 +107,14 @@ class PoolingBackbone(Backbone):
     """
 
     def __init__(
-        self, features: nn.Sequential, *, channels: int, stride: int, pool_channels: tuple[int, ...],
-        pool_depths: tuple[int, ...], last_block: int,
+        self,
+        features: nn.Sequential,
+        *,
+        channels: int,
+        stride: int,
+        pool_channels: tuple[int, ...],
+        pool_depths: tuple[int, ...],
+        last_block: int,
     ) -> None:
         super().__init__(
             channels=channels, stride=stride, pool_channels=pool_channels, pool_depths=pool_depths, has_switches=True

@@ -19,7 +19,10 @@ from wsvs.nets.vgg import vgg16, vgg_small
 __all__ = ["BACKBONES", "Backbone", "PoolingBackbone", "build_backbone"]
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
-    "vgg16": vgg16, "vgg_small": vgg_small, "squeezenet1_1": squeezenet1_1, "resnet50v2": resnet50v2,
+    "vgg16": vgg16,
+    "vgg_small": vgg_small,
+    "squeezenet1_1": squeezenet1_1,
+    "resnet50v2": resnet50v2,
     "efficientnet_lite2": efficientnet_lite2,
 }
 

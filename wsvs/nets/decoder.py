@@ -58,7 +58,11 @@ class Decoder(nn.Module):
 
     @checked
     def __init__(
-        self, backbone: Backbone, *, batch_norm: bool = _DEFAULT.batch_norm, guidance: Guidance = _DEFAULT.guidance,
+        self,
+        backbone: Backbone,
+        *,
+        batch_norm: bool = _DEFAULT.batch_norm,
+        guidance: Guidance = _DEFAULT.guidance,
         width: DecoderWidth = _DEFAULT.decoder_width,
     ) -> None:
         super().__init__()

@@ -22,8 +22,13 @@ class _Stage(NamedTuple):
 
 _STEM, _HEAD = 32, 1280  # channels of the first and the last convolution
 _STAGES = (
-    _Stage(1, 3, 1, 16), _Stage(3, 3, 2, 24), _Stage(3, 5, 2, 48), _Stage(4, 3, 2, 88), _Stage(4, 5, 1, 120),
-    _Stage(5, 5, 2, 208), _Stage(1, 3, 1, 352),
+    _Stage(1, 3, 1, 16),
+    _Stage(3, 3, 2, 24),
+    _Stage(3, 5, 2, 48),
+    _Stage(4, 3, 2, 88),
+    _Stage(4, 5, 1, 120),
+    _Stage(5, 5, 2, 208),
+    _Stage(1, 3, 1, 352),
 )
 _DEEPEST = 5  # the stage that is dilated instead of strided
 _EXPAND = 6

@@ -39,8 +39,14 @@ class Encoder(nn.Module):
 
     @checked
     def __init__(
-        self, *, backbone: str, classes: Sequence[str], hidden: Natural = _DEFAULT.hidden,
-        dropout: BelowOne = _DEFAULT.dropout, trainable: Trainable = _DEFAULT.trainable, deepest: bool = True,
+        self,
+        *,
+        backbone: str,
+        classes: Sequence[str],
+        hidden: Natural = _DEFAULT.hidden,
+        dropout: BelowOne = _DEFAULT.dropout,
+        trainable: Trainable = _DEFAULT.trainable,
+        deepest: bool = True,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)

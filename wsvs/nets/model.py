@@ -43,17 +43,19 @@ class NetConfig(NetSettings):
 
     def build_encoder(self, weights: str | None = None, sha256: str | None = None) -> Encoder:
         encoder = Encoder(
-            backbone=self.backbone, classes=self.classes, hidden=self.hidden, dropout=self.dropout,
-            trainable=self.trainable, deepest=self.deepest,
+            backbone=self.backbone,
+            classes=self.classes,
+            hidden=self.hidden,
+            dropout=self.dropout,
+            trainable=self.trainable,
+            deepest=self.deepest,
         )
         if weights:
             load_backbone_weights(encoder.backbone, weights, sha256)
         return encoder
 
     def build_decoder(self, encoder: Encoder) -> Decoder:
-        return Decoder(
-            encoder.backbone, batch_norm=self.batch_norm, guidance=self.guidance, width=self.decoder_width
-        )
+        return Decoder(encoder.backbone, batch_norm=self.batch_norm, guidance=self.guidance, width=self.decoder_width)
 
 
 class SegmentationNet(nn.Module):
@@ -84,9 +86,14 @@ class SegmentationNet(nn.Module):
 
     @torch.inference_mode()
     def probabilities(
-        self, image: Tensor, classes: Sequence[int] | None = None, *,
-        class_threshold: ClassThreshold = _DEFAULT.class_threshold, method: Method = _DEFAULT.method,
-        flip: bool = _DEFAULT.flip, zooms: Sequence[float] = _DEFAULT.zooms,
+        self,
+        image: Tensor,
+        classes: Sequence[int] | None = None,
+        *,
+        class_threshold: ClassThreshold = _DEFAULT.class_threshold,
+        method: Method = _DEFAULT.method,
+        flip: bool = _DEFAULT.flip,
+        zooms: Sequence[float] = _DEFAULT.zooms,
     ) -> tuple[list[int], Tensor, Tensor]:
         """Foreground probability of each class of one image.
 
@@ -202,7 +209,8 @@ def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet
         decoder.load_state_dict(_under("net.decoder.", state))
     elif need_decoder:
         raise UserError(
-            "this checkpoint holds an encoder only", where=path,
+            "this checkpoint holds an encoder only",
+            where=path,
             remedy="give a checkpoint of stage decoder or adapt, or use predict.method=attention (in Python "
             "method='attention')",
         )
@@ -256,4 +264,4 @@ def read_checkpoint(path: str | Path, *, remedy: str | None = None) -> Mapping[s
 
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}

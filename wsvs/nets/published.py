@@ -13,7 +13,10 @@ from wsvs.nets.backbones import BACKBONES
 from wsvs.nets.timm_backbone import PREFIX, TimmBackbone
 
 TITLES = {
-    "vgg16": "VGG-16", "vgg_small": "the small VGG", "squeezenet1_1": "SqueezeNet 1.1", "resnet50v2": "ResNet-50 v2",
+    "vgg16": "VGG-16",
+    "vgg_small": "the small VGG",
+    "squeezenet1_1": "SqueezeNet 1.1",
+    "resnet50v2": "ResNet-50 v2",
     "efficientnet_lite2": "EfficientNet-Lite2",
 }
 _CLASSIFIER = ("classifier", "head", "fc", "pre_logits")
@@ -21,40 +24,73 @@ _CLASSIFIER = ("classifier", "head", "fc", "pre_logits")
 # timm 1.0.22: {name of the first convolution: {network: (tensors without the classifier's, elements of convolutions)}}
 _TIMM = {
     "conv1.weight": {
-        "resnet18": (100, 11166912), "resnet34": (180, 21267648), "resnet50": (265, 23454912),
-        "resnet101": (520, 42394816), "resnet152": (775, 57992384), "resnet26": (145, 13915328),
-        "resnext50_32x4d": (265, 22911680), "resnext101_32x8d": (520, 86539456), "wide_resnet50_2": (265, 66766016),
+        "resnet18": (100, 11166912),
+        "resnet34": (180, 21267648),
+        "resnet50": (265, 23454912),
+        "resnet101": (520, 42394816),
+        "resnet152": (775, 57992384),
+        "resnet26": (145, 13915328),
+        "resnext50_32x4d": (265, 22911680),
+        "resnext101_32x8d": (520, 86539456),
+        "wide_resnet50_2": (265, 66766016),
         "seresnet50": (329, 25969856),
     },
     "conv1.0.weight": {
-        "resnet50d": (275, 23474016), "resnet101d": (530, 42413920),
+        "resnet50d": (275, 23474016),
+        "resnet101d": (530, 42413920),
     },
     "stem.conv.weight": {
-        "resnetv2_50": (249, 23454912), "regnetx_002": (220, 2294944), "regnety_004": (329, 3870784),
-        "regnety_008": (291, 5458784), "regnety_016": (538, 10250592), "regnety_032": (424, 17844768),
+        "resnetv2_50": (249, 23454912),
+        "regnetx_002": (220, 2294944),
+        "regnety_004": (329, 3870784),
+        "regnety_008": (291, 5458784),
+        "regnety_016": (538, 10250592),
+        "regnety_032": (424, 17844768),
     },
     "features.0.weight": {
-        "vgg11": (16, 9217728), "vgg11_bn": (48, 9217728), "vgg13": (20, 9402048), "vgg13_bn": (60, 9402048),
-        "vgg16_bn": (78, 14710464), "vgg19": (32, 20018880), "vgg19_bn": (96, 20018880),
+        "vgg11": (16, 9217728),
+        "vgg11_bn": (48, 9217728),
+        "vgg13": (20, 9402048),
+        "vgg13_bn": (60, 9402048),
+        "vgg16_bn": (78, 14710464),
+        "vgg19": (32, 20018880),
+        "vgg19_bn": (96, 20018880),
     },
     "features.conv0.weight": {
-        "densenet121": (604, 6870208), "densenet169": (844, 12326080), "densenet201": (1004, 17863872),
+        "densenet121": (604, 6870208),
+        "densenet169": (844, 12326080),
+        "densenet201": (1004, 17863872),
     },
     "conv_stem.weight": {
-        "mobilenetv2_100": (260, 2189760), "mobilenetv3_small_100": (208, 1501832),
-        "mobilenetv3_large_100": (264, 4171272), "mobilenetv4_conv_small": (230, 2467936),
-        "mobilenetv4_conv_medium": (385, 8366608), "efficientnet_b0": (309, 3956192),
-        "efficientnet_b1": (437, 6436976), "efficientnet_b2": (437, 7618016), "efficientnet_b3": (494, 10588856),
-        "efficientnet_b4": (608, 17394376), "efficientnet_lite0": (245, 3328992),
+        "mobilenetv2_100": (260, 2189760),
+        "mobilenetv3_small_100": (208, 1501832),
+        "mobilenetv3_large_100": (264, 4171272),
+        "mobilenetv4_conv_small": (230, 2467936),
+        "mobilenetv4_conv_medium": (385, 8366608),
+        "efficientnet_b0": (309, 3956192),
+        "efficientnet_b1": (437, 6436976),
+        "efficientnet_b2": (437, 7618016),
+        "efficientnet_b3": (494, 10588856),
+        "efficientnet_b4": (608, 17394376),
+        "efficientnet_lite0": (245, 3328992),
         "tf_efficientnetv2_s": (670, 19988424),
-        "tf_efficientnetv2_b0": (359, 5784576), "mnasnet_100": (260, 3064392), "ghostnet_100": (430, 3873336),
+        "tf_efficientnetv2_b0": (359, 5784576),
+        "mnasnet_100": (260, 3064392),
+        "ghostnet_100": (430, 3873336),
     },
     "stem.0.weight": {
-        "convnext_atto": (124, 3356080), "convnext_pico": (124, 8503168), "convnext_nano": (142, 14909920),
-        "convnext_tiny": (178, 1877472), "convnext_small": (340, 2216160), "convnext_base": (340, 3643008),
-        "convnextv2_atto": (136, 3356080), "convnextv2_nano": (156, 14909920), "convnextv2_tiny": (196, 1877472),
+        "convnext_atto": (124, 3356080),
+        "convnext_pico": (124, 8503168),
+        "convnext_nano": (142, 14909920),
+        "convnext_tiny": (178, 1877472),
+        "convnext_small": (340, 2216160),
+        "convnext_base": (340, 3643008),
+        "convnextv2_atto": (136, 3356080),
+        "convnextv2_nano": (156, 14909920),
+        "convnextv2_tiny": (196, 1877472),
         "convnextv2_base": (376, 3643008),
-    },}
+    },
+}
 
 
 class Owner(NamedTuple):
@@ -106,7 +142,8 @@ def _alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
 def misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors that are missing, or of another shape."""
     return [
-        key for key, value in wanted.items()
+        key
+        for key, value in wanted.items()
         if (key not in state or state[key].shape != value.shape) and not key.endswith("num_batches_tracked")
     ]
 

@@ -28,10 +28,19 @@ def squeezenet1_1() -> Backbone:
     torchvision's `squeezenet1_1` weights. The CPU-sized backbone.
     """
     layers = nn.Sequential(
-        nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, ceil_mode=True),
-        _Fire(64, 16, 64), _Fire(128, 16, 64), nn.MaxPool2d(3, 2, ceil_mode=True),
-        _Fire(128, 32, 128), _Fire(256, 32, 128), nn.MaxPool2d(3, 2, ceil_mode=True),
-        _Fire(256, 48, 192), _Fire(384, 48, 192), _Fire(384, 64, 256), _Fire(512, 64, 256),
+        nn.Conv2d(3, 64, 3, stride=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        _Fire(64, 16, 64),
+        _Fire(128, 16, 64),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        _Fire(128, 32, 128),
+        _Fire(256, 32, 128),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        _Fire(256, 48, 192),
+        _Fire(384, 48, 192),
+        _Fire(384, 64, 256),
+        _Fire(512, 64, 256),
     )
     return PoolingBackbone(
         layers, channels=512, stride=16, pool_channels=(64, 128, 256), pool_depths=(1, 2, 2), last_block=9

@@ -62,14 +62,18 @@ class TimmBackbone(Backbone):
         if not timm.is_model(name):
             near = get_close_matches(name.partition(".")[0], timm.list_models(), n=1)
             raise UserError(
-                f"timm {timm.__version__} knows no {name!r}", where=f"model.backbone={PREFIX}{name}",
+                f"timm {timm.__version__} knows no {name!r}",
+                where=f"model.backbone={PREFIX}{name}",
                 remedy=f"did you mean {PREFIX}{near[0]}?" if near else "timm.list_models() lists its names",
             )
         net, levels, made = _trunk(timm, name, deepest)
         last, finer = levels[-1], [level for level in levels[:-1] if level.stride < levels[-1].stride]
         super().__init__(
-            channels=last.channels, stride=last.stride, pool_channels=tuple(level.channels for level in finer),
-            pool_depths=(1, *[2] * (len(finer) - 1)), has_switches=False,
+            channels=last.channels,
+            stride=last.stride,
+            pool_channels=tuple(level.channels for level in finer),
+            pool_depths=(1, *[2] * (len(finer) - 1)),
+            has_switches=False,
         )
         self.name = name
         self.net = net
@@ -126,7 +130,8 @@ class TimmBackbone(Backbone):
             net = _create(_import_timm(), self.name, pretrained=True, **self.made)
         except Exception as error:  # no such weights, no network, a full disk: each library on the way has its own
             raise UserError(
-                f"timm cannot get the weights of {self.name}: {error}", where="model.weights=timm",
+                f"timm cannot get the weights of {self.name}: {error}",
+                where="model.weights=timm",
                 remedy="download the file yourself and give model.weights=FILE",
             ) from error
         return self.own_names(net.state_dict())
@@ -154,7 +159,8 @@ def _import_timm() -> ModuleType:
         raise missing("timm", "timm", "model.backbone", error) from error
     except Exception as error:  # torchvision, which timm imports: 'operator torchvision::nms does not exist'
         raise UserError(
-            f"timm cannot be imported: {error}", where="model.backbone",
+            f"timm cannot be imported: {error}",
+            where="model.backbone",
             remedy="pip install 'wsvs[timm]' with the torchvision that was built for this torch: the same release and "
             "the same CPU or CUDA index",
         ) from error
@@ -184,7 +190,8 @@ def _trunk(timm: ModuleType, name: str, deepest: bool) -> _Trunk:
         return _patch_grid(timm, name)
     if len(kept) < 2 or strides != sorted(set(strides)):
         raise _refusal(
-            name, f"{name} has levels at strides {', '.join(map(str, strides))}: two or more different ones up to "
+            name,
+            f"{name} has levels at strides {', '.join(map(str, strides))}: two or more different ones up to "
             f"{STRIDE} are needed",
         )
     made: dict[str, Any] = {"features_only": True, "out_indices": [level.number for level in levels]}

@@ -24,8 +24,12 @@ def _vgg(blocks: tuple[tuple[int, ...], ...], batch_norm: bool) -> Backbone:
             channels = width
     pooled = blocks[:-1]
     return PoolingBackbone(
-        nn.Sequential(*layers), channels=channels, stride=2 ** len(pooled), last_block=start,
-        pool_channels=tuple(widths[-1] for widths in pooled), pool_depths=tuple(len(widths) for widths in pooled),
+        nn.Sequential(*layers),
+        channels=channels,
+        stride=2 ** len(pooled),
+        last_block=start,
+        pool_channels=tuple(widths[-1] for widths in pooled),
+        pool_depths=tuple(len(widths) for widths in pooled),
     )
 
 

@@ -63,7 +63,9 @@ def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = 
     if bad:
         raise UserError(
             f"{len(bad)} of {len(wanted)} tensors {fitting(len(bad), 'is|are')} not finite (nan or inf), "
-            f"first {bad[0]!r}", where=source, remedy="download the weights again, or give others as model.weights",
+            f"first {bad[0]!r}",
+            where=source,
+            remedy="download the weights again, or give others as model.weights",
         )
     backbone.load_state_dict(fitted)
     backbone.pretrained = True
@@ -82,7 +84,8 @@ def _check_fit(backbone: Backbone, wanted: Mapping[str, Tensor], state: Mapping[
         return
     if any(".backbone." in key for key in state):
         raise UserError(
-            "this is a checkpoint that wsvs trained, not weights of a backbone", where=f"model.weights={source}",
+            "this is a checkpoint that wsvs trained, not weights of a backbone",
+            where=f"model.weights={source}",
             remedy="leave out model.weights and name the run that it is from, such as inputs.encoder=DIR; "
             "stages segment and predict take the file as segment.checkpoint=FILE and predict.checkpoint=FILE",
         )
@@ -90,8 +93,10 @@ def _check_fit(backbone: Backbone, wanted: Mapping[str, Tensor], state: Mapping[
     if owner is not None and owner.title != mine:
         fitting_model = f"say {' '.join(owner.words)}, or " if owner.words else ""
         raise ForeignWeights(
-            f"these are {owner.title}'s weights, the model is {mine}", where=f"model.weights={source}",
-            remedy=f"{fitting_model}give weights of {mine}", owner=owner,
+            f"these are {owner.title}'s weights, the model is {mine}",
+            where=f"model.weights={source}",
+            remedy=f"{fitting_model}give weights of {mine}",
+            owner=owner,
         )
     first, missing = bad[0], [key for key in bad if key not in state]
     if missing:
@@ -100,7 +105,8 @@ def _check_fit(backbone: Backbone, wanted: Mapping[str, Tensor], state: Mapping[
     else:
         said = f"{first} has shape {tuple(state[first].shape)}, expected {tuple(wanted[first].shape)}"
     raise UserError(
-        f"these are not the weights of {mine}: {said}", where=f"model.weights={source}",
+        f"these are not the weights of {mine}: {said}",
+        where=f"model.weights={source}",
         remedy=f"give a state dict of {mine} with {'timm' if isinstance(backbone, TimmBackbone) else 'torchvision'}'s "
         "key names, or the model that these weights are of",
     )
@@ -125,7 +131,8 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
         raise UserError(f"weights cannot be read: {error}", where=path) from error
     except Exception as error:  # torch and safetensors raise many types; torch advises to load whatever a file holds
         raise UserError(
-            "weights cannot be read: the file is damaged, or holds more than tensors", where=path,
+            "weights cannot be read: the file is damaged, or holds more than tensors",
+            where=path,
             remedy="is the file whole?",
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -154,7 +161,8 @@ def _fetch(source: str, sha256: str | None) -> Path:
                 _check_digest(temporary, sha256, source)
         except URLError as error:
             raise UserError(
-                f"weights cannot be downloaded: {error.reason}", where=source,
+                f"weights cannot be downloaded: {error.reason}",
+                where=source,
                 remedy="download the file yourself and give its path as model.weights",
             ) from error
     return path
@@ -165,6 +173,7 @@ def _check_digest(path: Path, sha256: str, source: str | None = None) -> None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256.lower():
         raise UserError(
-            f"checksum of the weights is {found}, expected {sha256}", where=source or path,
+            f"checksum of the weights is {found}, expected {sha256}",
+            where=source or path,
             remedy="the file is damaged or another one: download it again, or fix model.sha256",
         )

@@ -34,7 +34,9 @@ def data_flow(found: Mapping[str, Path]) -> list[Count]:
         tallies = tally(read_jsonl(found["retrieve"] / MANIFEST), ())
         everything = tallies.pop("all")
         for unit, step, key in (
-            (videos, "found", "found"), (videos, "downloaded", "downloaded"), (frames, "downloaded", "frames"),
+            (videos, "found", "found"),
+            (videos, "downloaded", "downloaded"),
+            (frames, "downloaded", "frames"),
         ):
             by_class = {name: getattr(one, key) for name, one in tallies.items()}
             name = "videos" if unit is videos else "frames"
@@ -65,7 +67,10 @@ def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
             return []
         settings = config.decoder
         chosen = FrameSet.select(
-            path, list(read_jsonl(path / "shots.jsonl")), settings.min_area, settings.max_area,
+            path,
+            list(read_jsonl(path / "shots.jsonl")),
+            settings.min_area,
+            settings.max_area,
             settings.get("min_confidence", 0.0),  # runs of before have none
         )
         return [(shot["class"], len(shot["numbers"])) for shot in chosen.split(settings.holdout)[0].shots]
@@ -80,12 +85,11 @@ def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
 def _images(found: Mapping[str, Path]) -> list[Count]:
     counts = {stage: runs.read_summary(path)["counts"] for stage, path in found.items()}
     rows = (
-        ("tagged", "encoder", "train images"), ("pseudo-labelled", "adapt", "used for training"),
+        ("tagged", "encoder", "train images"),
+        ("pseudo-labelled", "adapt", "used for training"),
         ("predicted", "predict", "masks"),
     )
-    return [
-        Count("images", step, counts[stage][key]) for step, stage, key in rows if key in counts.get(stage, {})
-    ]
+    return [Count("images", step, counts[stage][key]) for step, stage, key in rows if key in counts.get(stage, {})]
 
 
 def curves(path: Path) -> dict[str, list[tuple[float, float]]]:
@@ -113,8 +117,10 @@ def evaluation(path: Path) -> Evaluation:
     scored = Path((cfg.predictions if cfg else None) or summary["inputs"].get("segment", ""))
     kind = str(cfg.evaluate.kind) if cfg else ""
     return Evaluation(
-        label_of(path) or kind or path.name, kind,
-        ", ".join(part for part in (scored.parent.name, label_of(scored)) if part), summary["counts"].get("split", ""),
+        label_of(path) or kind or path.name,
+        kind,
+        ", ".join(part for part in (scored.parent.name, label_of(scored)) if part),
+        summary["counts"].get("split", ""),
         {key: value for key, value in summary["results"].items() if isinstance(value, int | float)},
         *(table_of(path / f"{key}.csv") for key in ("per_class", "confusion")),
     )

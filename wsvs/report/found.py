@@ -65,8 +65,12 @@ def finished_runs(
 def stage_run(stage: str, path: Path) -> StageRun:
     summary = runs.read_summary(path)
     return StageRun(
-        stage, str(path), summary["seconds"], summary.get("supervision"),
-        " ".join(["wsvs", *map(for_shell, summary["overrides"])]), summary.get("versions", {}),
+        stage,
+        str(path),
+        summary["seconds"],
+        summary.get("supervision"),
+        " ".join(["wsvs", *map(for_shell, summary["overrides"])]),
+        summary.get("versions", {}),
         summary.get("git_commit"),
     )
 

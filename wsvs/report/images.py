@@ -147,19 +147,35 @@ def _item(source: Round, row: Mapping[str, Any], width: int, address: Address) -
     before = next((folder for folder in source.before if (folder / f"{names[0]}.png").is_file()), None)
     truth = source.truth if frames is None else None
     whole, classes = figures(
-        np.stack(masks), source.names, row.get("confidence", {}), _stacked(before, names), truth,
+        np.stack(masks),
+        source.names,
+        row.get("confidence", {}),
+        _stacked(before, names),
+        truth,
         None if truth is None else _stacked(truth.folder, names),
     )
     if frames is None:
         return Item(
-            "image", name, whole, classes, address(file), None, address(source.folder / f"{name}.png"),
+            "image",
+            name,
+            whole,
+            classes,
+            address(file),
+            None,
+            address(source.folder / f"{name}.png"),
             address(before / f"{name}.png" if before else None),
             address(truth.folder / f"{name}.png" if truth else None),
-            address(source.folder / "overlay" / f"{name}.jpg"), thumbnail=masked_image(file, masks[0], width),
+            address(source.folder / "overlay" / f"{name}.jpg"),
+            thumbnail=masked_image(file, masks[0], width),
             attention=probability_thumbnail(source.folder / "scores" / f"{name}.npz", width),
         )
     return Item(
-        "video", name, whole, classes, address(file), overlay=address(source.folder / "overlay" / f"{name}.mp4"),
+        "video",
+        name,
+        whole,
+        classes,
+        address(file),
+        overlay=address(source.folder / "overlay" / f"{name}.mp4"),
         thumbnail=None if file is None else masked_frame(file, looks(frames)[middle], masks[middle], width),
         frames=frames,
     )
@@ -179,8 +195,12 @@ def _stacked(folder: Path | None, names: Sequence[str]) -> np.ndarray | None:
 
 
 def figures(
-    mask: np.ndarray, names: Sequence[str], confidence: Mapping[str, float | None], before: np.ndarray | None,
-    truth: Truth | None = None, true: np.ndarray | None = None,
+    mask: np.ndarray,
+    names: Sequence[str],
+    confidence: Mapping[str, float | None],
+    before: np.ndarray | None,
+    truth: Truth | None = None,
+    true: np.ndarray | None = None,
 ) -> tuple[Figures, dict[str, Figures]]:
     """Figures of a mask, or of the masks of several frames, and of every class in it.
 
@@ -191,6 +211,7 @@ def figures(
         before: Labels of the round before; of another shape they say nothing.
         truth, true: What the true labels mean, and the true labels.
     """
+
     def name_of(label: int) -> str:
         return names[label] if label < len(names) else f"label {label}"
 
@@ -212,8 +233,10 @@ def figures(
         mean = float(np.nanmean(overlap)) if own else None  # of background alone: right, and it shows nothing
     sure = [(areas[name], value) for name, value in confidence.items() if value is not None and name in areas]
     whole = Figures(
-        sum(areas.values()), sum(a * b for a, b in sure) / sum(a for a, _ in sure) if sure else None,
-        max(changes.values(), default=0.0) if before is not None and before.shape == mask.shape else None, mean,
+        sum(areas.values()),
+        sum(a * b for a, b in sure) / sum(a for a, _ in sure) if sure else None,
+        max(changes.values(), default=0.0) if before is not None and before.shape == mask.shape else None,
+        mean,
     )
     return whole, {
         name: Figures(areas.get(name, 0.0), confidence.get(name), changes.get(name), own.get(name))

@@ -26,9 +26,7 @@ def page(report: Report) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters.update(cell=cell, curve=curve, figure=figure, gallery=gallery, thumbnails=thumbnails)
-    environment.globals.update(
-        source=lambda name: Markup(loader.get_source(environment, name)[0]), MINIMIZE=MINIMIZE
-    )
+    environment.globals.update(source=lambda name: Markup(loader.get_source(environment, name)[0]), MINIMIZE=MINIMIZE)
     return environment.get_template("page.html.j2").render(report=report)
 
 
@@ -42,7 +40,8 @@ def _short(found: dict[str, Any]) -> dict[str, Any]:
     """What is known; numbers with four digits behind the point."""
     values = {key: _short(value) if isinstance(value, dict) else value for key, value in found.items()}
     return {
-        key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()
+        key: round(value, 4) if isinstance(value, float) else value
+        for key, value in values.items()
         if value is not None and value != () and value is not False
     }
 

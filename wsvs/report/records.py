@@ -149,6 +149,6 @@ class Report:
     @property
     def versions(self) -> list[tuple[str, str]]:
         """(package, version) of all stages, the commits of the code among them."""
-        return sorted({
-            pair for one in self.stages for pair in {**one.versions, "commit": one.commit or "unknown"}.items()
-        })
+        return sorted(
+            {pair for one in self.stages for pair in {**one.versions, "commit": one.commit or "unknown"}.items()}
+        )

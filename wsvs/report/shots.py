@@ -56,21 +56,36 @@ def _item(path: Path, record: Record, row: dict[str, Any], width: int, address: 
     done = path / "done" / f"{name}.json"
     energy = read_json(done).get("energy") if done.is_file() else None
     found = Figures(
-        area=sum(areas) / count if areas else None, confidence=row.get("confidence"), score=row.get("score"),
+        area=sum(areas) / count if areas else None,
+        confidence=row.get("confidence"),
+        score=row.get("score"),
         energy=energy["total"] / count if energy else None,
     )
     span = None if whole or "fps" not in row else (row["start"] / row["fps"], row["stop"] / row["fps"])
     return Item(
-        "video" if whole else "shot", name, found, {row["class"]: found} if row["class"] else {},
-        address(Path(row["file"])), span,
-        overlay=address(path / "overlay" / f"{name}.mp4"), url=_source(record, row.get("url"), address),
-        frames=row["frames"] if whole else len(areas), cuts=row.get("cut_seconds", ()),
+        "video" if whole else "shot",
+        name,
+        found,
+        {row["class"]: found} if row["class"] else {},
+        address(Path(row["file"])),
+        span,
+        overlay=address(path / "overlay" / f"{name}.mp4"),
+        url=_source(record, row.get("url"), address),
+        frames=row["frames"] if whole else len(areas),
+        cuts=row.get("cut_seconds", ()),
         uncertain=bool(row.get("uncertain") or row.get("uncertain_frames") == row.get("frames", 0) != 0),
-        thumbnail=None if mask is None else masked_frame(
-            Path(row["file"]), number, mask, width, kept=path / "frames" / f"{frame}.jpg",
+        thumbnail=None
+        if mask is None
+        else masked_frame(
+            Path(row["file"]),
+            number,
+            mask,
+            width,
+            kept=path / "frames" / f"{frame}.jpg",
             frames=None if whole else row["frames"],
         ),
-        attention=term_thumbnail(path, name, "attention", width), motion=term_thumbnail(path, name, "motion", width),
+        attention=term_thumbnail(path, name, "attention", width),
+        motion=term_thumbnail(path, name, "motion", width),
     )
 
 

@@ -60,8 +60,10 @@ def masked_frame(
         frames: Of the whole video, where they are known.
     """
     try:
-        frame = read_image(kept) if kept is not None and kept.is_file() else next(
-            read_frames(str(file), number, number + 1, longest_edge=2 * width, partial_ok=True, total=frames)
+        frame = (
+            read_image(kept)
+            if kept is not None and kept.is_file()
+            else next(read_frames(str(file), number, number + 1, longest_edge=2 * width, partial_ok=True, total=frames))
         )
     except (BadItem, StopIteration):
         return None

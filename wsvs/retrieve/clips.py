@@ -105,9 +105,7 @@ class _Part:
         kept = self.index.pts[self.begin : self.end + 1]
         kept = kept[kept >= self.key]
         earlier = (self.index.pts < self.key) & self.index.shown
-        return Cut(
-            path, int((kept < self.low).sum()), int((kept <= self.high).sum()), len(kept), int(earlier.sum())
-        )
+        return Cut(path, int((kept < self.low).sum()), int((kept <= self.high).sum()), len(kept), int(earlier.sum()))
 
 
 class _Output:

@@ -29,12 +29,14 @@ def tell_failures(failures: Mapping[str, int]) -> None:
     if "account" in failures:
         log.info(
             "need an account: videos %d; the same command with retrieve.yt_dlp.cookies=FILE retrieve.retry=[account] "
-            "tries them again", failures["account"],
+            "tries them again",
+            failures["account"],
         )
     if "region" in failures:
         log.info(
             "blocked in this country: videos %d; the same command with retrieve.yt_dlp.proxy=URL "
-            "retrieve.retry=[region] tries them again", failures["region"],
+            "retrieve.retry=[region] tries them again",
+            failures["region"],
         )
     if "unknown" in failures:
         log.info(

@@ -79,8 +79,17 @@ class Crawl:
     """
 
     def __init__(
-        self, source: Source, classes: Sequence[str], out: Path, tools: Tools, choice: Choice, budget: Budget, *,
-        keep_videos: bool = False, every: float = EVERY, streak: int | None = _DEFAULT.streak,
+        self,
+        source: Source,
+        classes: Sequence[str],
+        out: Path,
+        tools: Tools,
+        choice: Choice,
+        budget: Budget,
+        *,
+        keep_videos: bool = False,
+        every: float = EVERY,
+        streak: int | None = _DEFAULT.streak,
         retry: Collection[str] = (),
     ) -> None:
         self.source, self.classes, self.out, self.tools = source, list(classes), out, tools
@@ -108,7 +117,8 @@ class Crawl:
                 log.info("%s: %d videos found", name, len(self.journal.found[name]))
         self._open()
         waiting = self._new_first(
-            (name, one) for name, one in self._candidates()
+            (name, one)
+            for name, one in self._candidates()
             if self._unwanted(name, one) is None and (name, one.video) not in self.journal.thumbnails
         )
         with Meter(len(waiting), "thumbnails", every=self.every) as meter:
@@ -128,7 +138,8 @@ class Crawl:
         waiting = self._new_first((name, one) for name, one in wanted if (name, one.video) not in self.journal.rows)
         fetched = {
             self._same.get(video, video): row["bytes"]
-            for (_, video), row in self.journal.rows.items() if row["bytes"] is not None
+            for (_, video), row in self.journal.rows.items()
+            if row["bytes"] is not None
         }
         wanted_by = Counter(self._video(one) for _, one in waiting)
         with Meter(len(waiting), "videos", every=self.every) as meter:
@@ -148,9 +159,11 @@ class Crawl:
 
     def _open(self) -> None:
         """Ask what is behind the addresses that are not known to be one video; then which are the same."""
+
         def unopened() -> list[Pair]:
             return self._new_first(
-                (name, one) for name, one in self._candidates()
+                (name, one)
+                for name, one in self._candidates()
                 if not one.known and (name, one.video) not in self.journal.thumbnails
             )
 
@@ -272,9 +285,14 @@ class Crawl:
     def _row(self, name: str, candidate: Candidate) -> Row:
         result = self.journal.thumbnails.get((name, candidate.video), {})
         return new_row(candidate.video, name, candidate.url, candidate.title) | {
-            "query": candidate.query, "rank": candidate.rank, "uploader": candidate.uploader,
-            "duration": candidate.duration, "identity": candidate.identity, "distractor": candidate.distractor,
-            "thumbnail_score": result.get("score"), "thumbnail_passed": False,
+            "query": candidate.query,
+            "rank": candidate.rank,
+            "uploader": candidate.uploader,
+            "duration": candidate.duration,
+            "identity": candidate.identity,
+            "distractor": candidate.distractor,
+            "thumbnail_score": result.get("score"),
+            "thumbnail_passed": False,
         }
 
     def _rows(self) -> Iterator[Row]:
@@ -322,4 +340,3 @@ def _picture(content: bytes) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadItem(f"thumbnail cannot be read ({error})") from error
-

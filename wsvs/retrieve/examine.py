@@ -96,10 +96,14 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
         raise BadItem("no key frame can be decoded", where=path)
     chosen = best(scores, choice)
     row = {
-        **row, "frames": index.frames, "duration": row["duration"] or seconds,
+        **row,
+        "frames": index.frames,
+        "duration": row["duration"] or seconds,
         "key_frames": [
             {
-                "time": index.seconds(time), "score": scores[time], "chosen": time in chosen,
+                "time": index.seconds(time),
+                "score": scores[time],
+                "chosen": time in chosen,
                 **({"instead_of": index.seconds(instead[time])} if time in instead else {}),
             }
             for time in sorted(scores)
@@ -126,12 +130,21 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
         target = out / "clips" / f"{clip}{piece.path.suffix}"
         _move(piece.path, target)
         row |= {"width": facts.width, "height": facts.height, "fps": facts.fps}
-        clips.append({
-            "clip": clip, "path": target.relative_to(out).as_posix(), "class": row["class"], "start": piece.start,
-            "stop": piece.stop, "frames": piece.frames, "offset": piece.offset,
-            "time": [index.seconds(moment) for moment in span], "url": row["url"], "distractor": row["distractor"],
-            **damage_of(facts),
-        })
+        clips.append(
+            {
+                "clip": clip,
+                "path": target.relative_to(out).as_posix(),
+                "class": row["class"],
+                "start": piece.start,
+                "stop": piece.stop,
+                "frames": piece.frames,
+                "offset": piece.offset,
+                "time": [index.seconds(moment) for moment in span],
+                "url": row["url"],
+                "distractor": row["distractor"],
+                **damage_of(facts),
+            }
+        )
     return {**row, "status": RETRIEVED, "clips": clips}
 
 

@@ -35,19 +35,28 @@ _GONE = re.compile(
     re.IGNORECASE,
 )
 _STATUS: dict[int, tuple[Kind, str]] = {
-    401: ("account", "needs an account: login"), 402: ("account", "needs an account: paid"),
-    404: ("gone", "HTTP error 404"), 410: ("gone", "HTTP error 410"), 451: ("region", "blocked in this country"),
+    401: ("account", "needs an account: login"),
+    402: ("account", "needs an account: paid"),
+    404: ("gone", "HTTP error 404"),
+    410: ("gone", "HTTP error 410"),
+    451: ("region", "blocked in this country"),
 }
 _BOILERPLATE = re.compile(r"^ERROR: |\x1b\[[\d;]*m|; please report this issue on .*|\(caused by .*", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w/-])--?[a-zA-Z][\w-]*")
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=\S)|\n+|, (?=(?:please )?(?:use|add|try) (?:the )?-)")
 ADVICE = {  # an option that yt-dlp's messages name -> the setting that does it here
-    "--cookies": "retrieve.yt_dlp.cookies=FILE", "--cookies-from-browser": "retrieve.yt_dlp.cookies_from_browser=NAME",
-    "--netrc": "retrieve.yt_dlp.netrc=FILE", "--proxy": "retrieve.yt_dlp.proxy=URL",
+    "--cookies": "retrieve.yt_dlp.cookies=FILE",
+    "--cookies-from-browser": "retrieve.yt_dlp.cookies_from_browser=NAME",
+    "--netrc": "retrieve.yt_dlp.netrc=FILE",
+    "--proxy": "retrieve.yt_dlp.proxy=URL",
     "--geo-verification-proxy": "retrieve.yt_dlp.geo_verification_proxy=URL",
-    "--extractor-args": "retrieve.yt_dlp.extractor_args=[...]", "--impersonate": "retrieve.yt_dlp.impersonate=NAME",
-    "--sleep-interval": "retrieve.pause=[5,15]", "-t": "retrieve.pause=[5,15]", "--format": "retrieve.format=...",
-    "--list-formats": "retrieve.format=...", "-f": "retrieve.format=...",
+    "--extractor-args": "retrieve.yt_dlp.extractor_args=[...]",
+    "--impersonate": "retrieve.yt_dlp.impersonate=NAME",
+    "--sleep-interval": "retrieve.pause=[5,15]",
+    "-t": "retrieve.pause=[5,15]",
+    "--format": "retrieve.format=...",
+    "--list-formats": "retrieve.format=...",
+    "-f": "retrieve.format=...",
 }
 
 
@@ -173,6 +182,7 @@ def is_page(content: bytes) -> bool:
 
 def human(where: str) -> StopRetrieval:
     return StopRetrieval(
-        "the site asks for a human (a bot check)", where=where,
+        "the site asks for a human (a bot check)",
+        where=where,
         remedy="wait a day, raise retrieve.pause, and run the same command again to resume",
     )

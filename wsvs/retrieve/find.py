@@ -71,7 +71,8 @@ def find_videos(given: Given, key: str) -> Found:
     if not videos:
         said = found.not_read()
         raise UserError(
-            f"no video in this folder{f': {said}' if said else ''}", where=root,
+            f"no video in this folder{f': {said}' if said else ''}",
+            where=root,
             remedy="put files there that FFmpeg can read as videos (mp4, mkv, webm, mov, avi, ...), or folders of "
             "numbered images (00000.jpg, 00001.jpg, ...)",
         )
@@ -91,7 +92,8 @@ def _look_for(given: str, key: str) -> Found:
     expanded = expand_pattern(path)
     if expanded is None:
         raise UserError(
-            "folder of videos not found", where=given,
+            "folder of videos not found",
+            where=given,
             remedy="check the path: a folder, a file, a pattern such as 'videos/*.mp4', or a list of these "
             f"('{key}=[a.mp4,more/]'); put quotes around a name with spaces, brackets or commas: '{key}=\"a (1).mp4\"'",
         )

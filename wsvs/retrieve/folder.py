@@ -113,7 +113,9 @@ class FolderSource:
         at = 1 if deep and split_of(deep, self.root) else 0  # the part that names the class
         return [
             Video(
-                ids[p], self.root / p, p.parts[at : at + 1] if len(parts[p]) > at + 1 else (),
+                ids[p],
+                self.root / p,
+                p.parts[at : at + 1] if len(parts[p]) > at + 1 else (),
                 "/".join(ids[p].split("/")[at + 1 :]) or ids[p],
             )
             for p in paths
@@ -135,7 +137,8 @@ class FolderSource:
                 tags[path] = tuple(dict.fromkeys(tags.get(path, ()) + given))
         if not tags:
             raise UserError(
-                "the table names no video of this folder", where=f"{self.labels} and {self.root}",
+                "the table names no video of this folder",
+                where=f"{self.labels} and {self.root}",
                 remedy=f"ids are paths relative to the folder, such as {ids[paths[0]]!r}",
             )
         return [Video(ids[p], self.root / p, tags.get(p, ()), ids[p]) for p in paths] + lost
@@ -150,8 +153,14 @@ class FolderSource:
 
 @checked
 def retrieve_folder(
-    source: FolderSource, classes: Classes, out_dir: str | Path, *, probe: Callable[[Path], VideoFacts],
-    pack: Pack | None = None, foreign: Foreign = "skip", progress: Progress = iter,
+    source: FolderSource,
+    classes: Classes,
+    out_dir: str | Path,
+    *,
+    probe: Callable[[Path], VideoFacts],
+    pack: Pack | None = None,
+    foreign: Foreign = "skip",
+    progress: Progress = iter,
 ) -> dict[str, Any]:
     """Make each video a clip of its class and write the manifest.
 
@@ -218,8 +227,11 @@ class _Counts:
 
     def result(self) -> dict[str, Any]:
         return {
-            "candidates": sum(self.status.values()), **self.status, "distractors": self.distractors,
-            "frames": self.frames, "retrieved_by_class": self.by_class,
+            "candidates": sum(self.status.values()),
+            **self.status,
+            "distractors": self.distractors,
+            "frames": self.frames,
+            "retrieved_by_class": self.by_class,
             "classes_without_video": [name for name, count in self.own.items() if count == 0],
         }
 
@@ -249,10 +261,17 @@ def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple
                 name = safe_name(f"{name}/{video.id}")
             used.add((row["class"], name))
             clip = f"{row['class']}/{name}_0"
-            row["clips"] = [{
-                "clip": clip, "path": f"clips/{clip}{video.suffix}", "class": row["class"], "start": 0,
-                "stop": None, "url": row["url"], "distractor": row["distractor"],
-            }]
+            row["clips"] = [
+                {
+                    "clip": clip,
+                    "path": f"clips/{clip}{video.suffix}",
+                    "class": row["class"],
+                    "start": 0,
+                    "stop": None,
+                    "url": row["url"],
+                    "distractor": row["distractor"],
+                }
+            ]
     return plan
 
 
@@ -279,8 +298,15 @@ def _retrieve(
     if path != target:
         place_clip(path, target)
     return {
-        **row, "status": RETRIEVED, "duration": round(facts.frames / facts.fps, 3), "width": facts.width,
-        "height": facts.height, "fps": facts.fps, "frames": facts.frames, "sha256": digest, "bytes": size,
+        **row,
+        "status": RETRIEVED,
+        "duration": round(facts.frames / facts.fps, 3),
+        "width": facts.width,
+        "height": facts.height,
+        "fps": facts.fps,
+        "frames": facts.frames,
+        "sha256": digest,
+        "bytes": size,
         "clips": [{**clip, "stop": facts.frames, **damage_of(facts)}],
     }
 

@@ -33,9 +33,15 @@ class LocalSource:
                 self._others.append(row)
                 continue
             found = self._found[row["class"]]
-            found.append(Candidate(
-                video.id, row["url"], rank=len(found) + 1, title=row["title"], distractor=row["distractor"],
-            ))
+            found.append(
+                Candidate(
+                    video.id,
+                    row["url"],
+                    rank=len(found) + 1,
+                    title=row["title"],
+                    distractor=row["distractor"],
+                )
+            )
 
     def search(self, class_name: str) -> list[Candidate]:
         return self._found[class_name]

@@ -42,10 +42,29 @@ Row = dict[str, Any]
 def new_row(video: str, class_name: str | None, url: str, title: str | None = None) -> Row:
     """A candidate of which nothing is known yet."""
     return {
-        "video": video, "class": class_name, "query": None, "rank": None, "url": url, "title": title, "uploader": None,
-        "licence": None, "duration": None, "thumbnail_score": None, "thumbnail_passed": None, "status": None,
-        "failure": None, "identity": None, "sha256": None, "bytes": None, "width": None, "height": None, "fps": None,
-        "frames": None, "key_frames": [], "distractor": False, "clips": [],
+        "video": video,
+        "class": class_name,
+        "query": None,
+        "rank": None,
+        "url": url,
+        "title": title,
+        "uploader": None,
+        "licence": None,
+        "duration": None,
+        "thumbnail_score": None,
+        "thumbnail_passed": None,
+        "status": None,
+        "failure": None,
+        "identity": None,
+        "sha256": None,
+        "bytes": None,
+        "width": None,
+        "height": None,
+        "fps": None,
+        "frames": None,
+        "key_frames": [],
+        "distractor": False,
+        "clips": [],
     }
 
 
@@ -98,7 +117,8 @@ def iter_clips(manifest: str | Path) -> Iterator[Row]:
             clips = row["clips"] if row["status"] == RETRIEVED else []
         except (KeyError, TypeError) as error:
             raise UserError(
-                f"row {number} is not a row of a manifest (no {error})", where=manifest,
+                f"row {number} is not a row of a manifest (no {error})",
+                where=manifest,
                 remedy="run stage=retrieve again",
             ) from error
         for clip in clips:

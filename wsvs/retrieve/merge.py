@@ -32,7 +32,8 @@ def merge(folder: Path, out: Path) -> None:
     for job in jobs:
         if not (job / SUMMARY).is_file():
             raise UserError(
-                "this job of the sweep has not finished", where=job,
+                "this job of the sweep has not finished",
+                where=job,
                 remedy=f"run the sweep's command again with WSVS_RUN_ID={folder.resolve().name}: it goes on from there",
             )
     write_jsonl(out / MANIFEST, _merged(jobs, out))

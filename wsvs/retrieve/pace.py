@@ -87,7 +87,8 @@ class Streak:
             remedy = f"give retrieve.yt_dlp.proxy=URL retrieve.retry=[region], or run the same command again, {again}"
         raise StopRetrieval(
             f"{len(self._kinds)} failures in a row ({', '.join(f'{kind} {count}' for kind, count in kinds.items())}), "
-            f"the last one: {self._last}", remedy=f"{remedy}; retrieve.streak=null never stops",
+            f"the last one: {self._last}",
+            remedy=f"{remedy}; retrieve.streak=null never stops",
         )
 
     def add(self, result: Mapping[str, Any]) -> None:
@@ -109,8 +110,13 @@ class Pace:
 
     @checked
     def __init__(
-        self, *, pause: Range = _DEFAULT.pause, rate: Above0 = _DEFAULT.rate, backoff: AtLeast0 = _DEFAULT.backoff,
-        retries: Natural = _DEFAULT.retries, sleep: Callable[[float], None] = time.sleep,
+        self,
+        *,
+        pause: Range = _DEFAULT.pause,
+        rate: Above0 = _DEFAULT.rate,
+        backoff: AtLeast0 = _DEFAULT.backoff,
+        retries: Natural = _DEFAULT.retries,
+        sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pause, self.rate, self.backoff, self.retries = (float(pause[0]), float(pause[1])), rate, backoff, retries

@@ -26,9 +26,17 @@ from wsvs.retrieve.web import Web
 HLS, DASH = ("m3u8", "m3u8_native"), ("http_dash_segments",)
 SHORTEST = 0.25  # seconds of a segment, on average: more of them than that allows are left out
 _PARAMS = {
-    "quiet": True, "noprogress": True, "retries": 0, "fragment_retries": 0, "file_access_retries": 0,
-    "skip_unavailable_fragments": False, "continuedl": True, "updatetime": False, "concurrent_fragment_downloads": 1,
-    "overwrites": True, "hls_prefer_native": True,
+    "quiet": True,
+    "noprogress": True,
+    "retries": 0,
+    "fragment_retries": 0,
+    "file_access_retries": 0,
+    "skip_unavailable_fragments": False,
+    "continuedl": True,
+    "updatetime": False,
+    "concurrent_fragment_downloads": 1,
+    "overwrites": True,
+    "hls_prefer_native": True,
 }
 EXTENSIONS = (".ts", ".mp4", ".webm")
 _NAME = "video"

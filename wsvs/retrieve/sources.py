@@ -27,7 +27,8 @@ def chosen_classes(settings: RetrieveSettings, known: Classes) -> Classes:
         known.index(name, "retrieve.classes")
     if isinstance(settings, FolderRetrieve) and settings.foreign == "assign" and len(names) < len(known):
         raise UserError(
-            "videos of other classes cannot be told from those of none", where="retrieve.classes, retrieve.foreign",
+            "videos of other classes cannot be told from those of none",
+            where="retrieve.classes, retrieve.foreign",
             remedy="use retrieve.foreign=skip with some of the classes, or all classes",
         )
     return Classes(names)
@@ -65,7 +66,8 @@ def build_source(
         return SOURCES[settings.source](settings.model_dump(), classes.names)
     if not isinstance(settings, WebRetrieve):
         raise UserError(
-            f"there is no source {settings.source!r}", where="retrieve.source",
+            f"there is no source {settings.source!r}",
+            where="retrieve.source",
             remedy=f"one of {', '.join((*OURS, *SOURCES))}; one of your own needs plugins=[its module]",
         )
     from wsvs.retrieve.pace import Pace  # yt-dlp only where the web is asked
@@ -76,10 +78,14 @@ def build_source(
     javascript = list(settings.javascript)
     web = Web(
         Pace(
-            pause=settings.pause, rate=settings.rate, backoff=settings.backoff,
+            pause=settings.pause,
+            rate=settings.rate,
+            backoff=settings.backoff,
             retries=settings.retries,
         ),
-        timeout=settings.timeout, format=settings.format, javascript=javascript,
+        timeout=settings.timeout,
+        format=settings.format,
+        javascript=javascript,
         options=settings.yt_dlp.model_dump(),
     )
     limits = {"max_duration": settings.max_duration, "max_size": settings.max_size}
@@ -116,12 +122,14 @@ def retried(settings: RetrieveSettings, run: Path) -> list[str]:
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
         raise UserError(
-            f"no kind of failure is called {', '.join(unknown)}", where="retrieve.retry",
+            f"no kind of failure is called {', '.join(unknown)}",
+            where="retrieve.retry",
             remedy=f"one or more of {', '.join(KINDS)}; or all",
         )
     if not (run / JOURNAL).is_file():
         raise UserError(
-            "this would be a new run, and has no failures yet", where="retrieve.retry",
+            "this would be a new run, and has no failures yet",
+            where="retrieve.retry",
             remedy="type the command of the earlier run with it, or name that run: WSVS_RUN_ID=<its folder's name>",
         )
     return kinds

@@ -10,7 +10,15 @@ from typing import Any
 from wsvs.retrieve.manifest import RETRIEVED, Row, failure_of
 
 COLUMNS = (
-    "class", "found", "thumbnails passed", "downloaded", "key frames passed", "clips", "frames", "GB", "lost",
+    "class",
+    "found",
+    "thumbnails passed",
+    "downloaded",
+    "key frames passed",
+    "clips",
+    "frames",
+    "GB",
+    "lost",
 )
 
 
@@ -48,15 +56,26 @@ class Tally:
     def cells(self) -> list[str]:
         lost = "; ".join(f"{count} {reason}" for reason, count in self.lost.most_common())
         numbers = (
-            self.found, self.thumbnails_passed, self.downloaded, self.key_frames_passed, self.clips, self.frames,
+            self.found,
+            self.thumbnails_passed,
+            self.downloaded,
+            self.key_frames_passed,
+            self.clips,
+            self.frames,
         )
         return [*map(str, numbers), f"{self.size / 1e9:.2f}", lost]
 
     def asdict(self) -> dict[str, Any]:
         return {
-            "found": self.found, "thumbnails_passed": self.thumbnails_passed, "downloaded": self.downloaded,
-            "key_frames_passed": self.key_frames_passed, "retrieved": self.retrieved, "clips": self.clips,
-            "frames": self.frames, "bytes": self.size, "lost": dict(self.lost.most_common()),
+            "found": self.found,
+            "thumbnails_passed": self.thumbnails_passed,
+            "downloaded": self.downloaded,
+            "key_frames_passed": self.key_frames_passed,
+            "retrieved": self.retrieved,
+            "clips": self.clips,
+            "frames": self.frames,
+            "bytes": self.size,
+            "lost": dict(self.lost.most_common()),
             "failures": dict(self.failures.most_common()),
         }
 

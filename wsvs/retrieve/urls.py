@@ -44,7 +44,13 @@ class UrlSource(SiteVideos):
 
     @checked
     def __init__(
-        self, web: Web, *, file: str | Path, max_duration: float, max_size: float, max_thumbnail: float = 5e6,
+        self,
+        web: Web,
+        *,
+        file: str | Path,
+        max_duration: float,
+        max_size: float,
+        max_thumbnail: float = 5e6,
         per_list: Positive = _DEFAULT.per_list,
     ) -> None:
         super().__init__(web, max_duration=max_duration, max_size=max_size, max_thumbnail=max_thumbnail)
@@ -94,8 +100,12 @@ class UrlSource(SiteVideos):
     def _video(self, candidate: Candidate, info: Mapping[str, Any]) -> Candidate:
         known = {key: value for key, value in facts(info).items() if key != "licence"}
         return replace(
-            candidate, **known, thumbnail=thumbnail_of(info), unwanted=unwanted(info, self.max_duration),
-            identity=identity(info), known=True,
+            candidate,
+            **known,
+            thumbnail=thumbnail_of(info),
+            unwanted=unwanted(info, self.max_duration),
+            identity=identity(info),
+            known=True,
         )
 
     def _entries(self, info: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:

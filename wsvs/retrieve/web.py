@@ -53,8 +53,14 @@ class Web(YoutubeDL):
 
     @checked
     def __init__(
-        self, pace: Pace, *, timeout: Above0 = _DEFAULT.timeout, format: str = "b", javascript: Sequence[Runtime] = (),
-        extractors: Sequence[str] | None = None, options: Mapping[str, Any] | None = None,
+        self,
+        pace: Pace,
+        *,
+        timeout: Above0 = _DEFAULT.timeout,
+        format: str = "b",
+        javascript: Sequence[Runtime] = (),
+        extractors: Sequence[str] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.pace = pace
         self.timeout = timeout
@@ -63,10 +69,21 @@ class Web(YoutubeDL):
         self._page = ""  # what was read last of a page: a rate limit may be told there, with status 200
         self.secrets = secrets(options or {})
         params: dict[str, Any] = {
-            "quiet": True, "no_warnings": True, "noprogress": True, "logger": _Silent(), "color": "never",
-            "cachedir": False, "skip_download": True, "noplaylist": True, "extract_flat": "in_playlist",
-            "retries": 0, "extractor_retries": 0, "socket_timeout": timeout, "format": format,
-            "js_runtimes": {name: {} for name in javascript}, **parameters(options or {}),
+            "quiet": True,
+            "no_warnings": True,
+            "noprogress": True,
+            "logger": _Silent(),
+            "color": "never",
+            "cachedir": False,
+            "skip_download": True,
+            "noplaylist": True,
+            "extract_flat": "in_playlist",
+            "retries": 0,
+            "extractor_retries": 0,
+            "socket_timeout": timeout,
+            "format": format,
+            "js_runtimes": {name: {} for name in javascript},
+            **parameters(options or {}),
         }
         if extractors is not None:
             params["allowed_extractors"] = list(extractors)
@@ -74,7 +91,8 @@ class Web(YoutubeDL):
             super().__init__(params)
         except YoutubeDLError as error:
             raise UserError(
-                f"yt-dlp cannot work with its options: {words(error, self.secrets)}", where="retrieve.yt_dlp",
+                f"yt-dlp cannot work with its options: {words(error, self.secrets)}",
+                where="retrieve.yt_dlp",
                 remedy="leave it out, or pip install curl_cffi, which impersonate needs",
             ) from error
         self._check_cookies()
@@ -240,7 +258,11 @@ class _Bounded:
     """
 
     def __init__(
-        self, response: Response, limit: int, timeout: float, cut: bool = False,
+        self,
+        response: Response,
+        limit: int,
+        timeout: float,
+        cut: bool = False,
         seen: Callable[[bytes], None] | None = None,
     ) -> None:
         self._fp, self._url = response.fp, response.url

@@ -46,9 +46,7 @@ class SiteVideos:
         info = self.look(candidate.url)
         file = _file_of(info, candidate.url)
         if file.get("protocol") in (*HLS, *DASH):
-            path = fetch_segments(
-                self.web, file, folder / safe_name(candidate.video), self.max_size, self.max_duration
-            )
+            path = fetch_segments(self.web, file, folder / safe_name(candidate.video), self.max_size, self.max_duration)
             return Fetched(path, facts(info))
         extension = str(file.get("ext"))
         target = folder / f"{safe_name(candidate.video)}.{extension if extension in _EXTENSIONS else 'video'}"
@@ -56,7 +54,9 @@ class SiteVideos:
         if expected > self.max_size:
             raise Unwanted(f"larger than {self.max_size / 1e6:.4g} MB", where=candidate.url)
         media = Media(
-            str(file["url"]), dict(file.get("http_headers") or {}), str(file.get("format_id") or ""),
+            str(file["url"]),
+            dict(file.get("http_headers") or {}),
+            str(file.get("format_id") or ""),
             (file.get("downloader_options") or {}).get("http_chunk_size"),
         )
         fetch_file(self.web, media, target, self.max_size)
@@ -85,13 +85,20 @@ class YouTubeSource(SiteVideos):
 
     @checked
     def __init__(
-        self, web: Web, *, per_class: Positive, queries: Mapping[str, Sequence[str]] | None = None, max_duration: float,
-        max_size: float, max_thumbnail: float = 5e6,
+        self,
+        web: Web,
+        *,
+        per_class: Positive,
+        queries: Mapping[str, Sequence[str]] | None = None,
+        max_duration: float,
+        max_size: float,
+        max_thumbnail: float = 5e6,
     ) -> None:
         super().__init__(web, max_duration=max_duration, max_size=max_size, max_thumbnail=max_thumbnail)
         self.per_class = per_class
-        self.queries = {name: [given] if isinstance(given, str) else list(given) for name, given in
-                        (queries or {}).items()}
+        self.queries = {
+            name: [given] if isinstance(given, str) else list(given) for name, given in (queries or {}).items()
+        }
 
     @staticmethod
     def check(javascript: Sequence[str]) -> None:
@@ -111,8 +118,14 @@ class YouTubeSource(SiteVideos):
         entries = [entry for entry in info.get("entries") or () if entry and entry.get("id") and entry.get("url")]
         return [
             Candidate(
-                str(entry["id"]), str(entry["url"]), query, rank, **_words(entry), thumbnail=thumbnail_of(entry),
-                unwanted=unwanted(entry, self.max_duration), identity=identity(entry),
+                str(entry["id"]),
+                str(entry["url"]),
+                query,
+                rank,
+                **_words(entry),
+                thumbnail=thumbnail_of(entry),
+                unwanted=unwanted(entry, self.max_duration),
+                identity=identity(entry),
             )
             for rank, entry in enumerate(entries, 1)
         ]
@@ -149,15 +162,18 @@ def thumbnail_of(info: Mapping[str, Any]) -> str | None:
 
 def facts(info: Mapping[str, Any]) -> dict[str, Any]:
     """Columns of the manifest from what yt-dlp knows."""
-    return {**{key: value for key, value in _words(info).items() if value is not None},
-            **({"licence": one_line(str(info["license"]))} if info.get("license") else {})}
+    return {
+        **{key: value for key, value in _words(info).items() if value is not None},
+        **({"licence": one_line(str(info["license"]))} if info.get("license") else {}),
+    }
 
 
 def _words(info: Mapping[str, Any]) -> dict[str, Any]:
     uploader = info.get("uploader") or info.get("channel")
     return {
         "title": one_line(str(info["title"])) if info.get("title") else None,
-        "uploader": one_line(str(uploader)) if uploader else None, "duration": info.get("duration"),
+        "uploader": one_line(str(uploader)) if uploader else None,
+        "duration": info.get("duration"),
     }
 
 

@@ -16,18 +16,31 @@ from wsvs.core.errors import UserError
 from wsvs.retrieve.manifest import one_line
 
 ALLOWED = {  # as yt-dlp's command line names them -> what becomes of them among its parameters
-    "cookies": ("cookiefile",), "cookies_from_browser": ("cookiesfrombrowser",),
-    "netrc": ("usenetrc", "netrc_location"), "proxy": ("proxy",), "geo_verification_proxy": ("geo_verification_proxy",),
-    "source_address": ("source_address",), "extractor_args": ("extractor_args",), "impersonate": ("impersonate",),
+    "cookies": ("cookiefile",),
+    "cookies_from_browser": ("cookiesfrombrowser",),
+    "netrc": ("usenetrc", "netrc_location"),
+    "proxy": ("proxy",),
+    "geo_verification_proxy": ("geo_verification_proxy",),
+    "source_address": ("source_address",),
+    "extractor_args": ("extractor_args",),
+    "impersonate": ("impersonate",),
 }
 _FILES = ("cookies", "netrc")
 _SECRET = re.compile(r"(?:^|[:;])(\w*(?:token|password|secret|visitor|sync_id|key)\w*)=([^;]+)")
 _HERE = {  # what else people look for, and where it is
-    "format": "retrieve.format", "limit_rate": "retrieve.rate", "sleep_interval": "retrieve.pause",
-    "sleep_requests": "retrieve.pause", "retries": "retrieve.retries", "socket_timeout": "retrieve.timeout",
-    "js_runtimes": "retrieve.javascript", "playlist_end": "retrieve.per_list", "max_filesize": "retrieve.max_size",
-    "username": "retrieve.yt_dlp.netrc=FILE", "password": "retrieve.yt_dlp.netrc=FILE",
-    "cookiefile": "retrieve.yt_dlp.cookies", "cookiesfrombrowser": "retrieve.yt_dlp.cookies_from_browser",
+    "format": "retrieve.format",
+    "limit_rate": "retrieve.rate",
+    "sleep_interval": "retrieve.pause",
+    "sleep_requests": "retrieve.pause",
+    "retries": "retrieve.retries",
+    "socket_timeout": "retrieve.timeout",
+    "js_runtimes": "retrieve.javascript",
+    "playlist_end": "retrieve.per_list",
+    "max_filesize": "retrieve.max_size",
+    "username": "retrieve.yt_dlp.netrc=FILE",
+    "password": "retrieve.yt_dlp.netrc=FILE",
+    "cookiefile": "retrieve.yt_dlp.cookies",
+    "cookiesfrombrowser": "retrieve.yt_dlp.cookies_from_browser",
 }
 
 
@@ -44,7 +57,8 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in ALLOWED:
             other = _HERE.get(name.replace("-", "_"))
             raise UserError(
-                "this option cannot be handed to yt-dlp", where=place,
+                "this option cannot be handed to yt-dlp",
+                where=place,
                 remedy=f"use {other}" if other else f"the options that can: {', '.join(ALLOWED)}",
             )
         if value is None:
@@ -64,7 +78,8 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     except OptParseError as error:
         text = one_line(str(error).rpartition("error: ")[2])
         raise UserError(
-            f"yt-dlp refuses an option: {hide(text, secrets(given))}", where="retrieve.yt_dlp",
+            f"yt-dlp refuses an option: {hide(text, secrets(given))}",
+            where="retrieve.yt_dlp",
             remedy="docs/retrieval.md has an example of each",
         ) from None
     return {key: parsed[key] for key in chosen}

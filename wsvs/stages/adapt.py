@@ -47,7 +47,8 @@ def run(run: Run[Settings]) -> None:
     net = load_net(checkpoint, need_decoder=True)
     if tuple(net.classes) != data.class_list.names:
         raise UserError(
-            "the decoder's classes are not those of data.classes", where=checkpoint,
+            "the decoder's classes are not those of data.classes",
+            where=checkpoint,
             remedy="adapt on the data that the encoder was trained on",
         )
     numbers = {name: [data.class_list.index(tag) for tag in tags] for name, tags in data.tags.items()}
@@ -66,13 +67,17 @@ def run(run: Run[Settings]) -> None:
     ids = {split: [name for name in names if name in usable] for split, names in tagged.items()}
     if not ids["train"]:
         raise UserError(
-            "every pseudo-label is empty", where=folder,
+            "every pseudo-label is empty",
+            where=folder,
             remedy="lower adapt.background, or train the decoder longer and adapt that one with resume=false",
         )
 
     def dataset(names: list[str], augmentation: ImageAugmentation) -> PseudoLabelDataset:
         return PseudoLabelDataset(
-            names, path=data.path, mask=lambda name: folder / f"{name}.png", numbers=numbers.__getitem__,
+            names,
+            path=data.path,
+            mask=lambda name: folder / f"{name}.png",
+            numbers=numbers.__getitem__,
             augmentation=augmentation,
         )
 
@@ -80,7 +85,9 @@ def run(run: Run[Settings]) -> None:
     loaders = TrainingData(
         dataset(ids["train"], ImageAugmentation(size, settings.scale, settings.jitter)),
         dataset((ids["val"] or ids["train"])[: settings.val_items], ImageAugmentation(size, (1, 1), 0)),
-        batch_size=settings.batch_size, workers=settings.workers, seed=run.seed,
+        batch_size=settings.batch_size,
+        workers=settings.workers,
+        seed=run.seed,
     )
     config = decoder_config(model, net.config.asdict())
     module = DecoderModule(config.asdict(), **optimisation(model, settings), start=checkpoint)
@@ -91,7 +98,8 @@ def run(run: Run[Settings]) -> None:
     run.finish(
         counts={"pseudo-labels": len(labelled), "used for training": len(ids["train"]), "to validate": len(ids["val"])},
         results=results,
-        wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (pseudo-labels made with them)",
+        wrote=run.dir / "checkpoints" / "best.ckpt",
+        supervision="image tags (pseudo-labels made with them)",
     )
 
 
@@ -125,6 +133,11 @@ def _usable(run: Run[Settings], names: list[str]) -> set[str]:
 
 
 STAGE = Stage(
-    "adapt", Settings, run, needs=("decoder",), paths=("data.root", "data.labels", "data.train", "data.val"),
-    objective="val/miou", makes=("model", "masks"),
+    "adapt",
+    Settings,
+    run,
+    needs=("decoder",),
+    paths=("data.root", "data.labels", "data.train", "data.val"),
+    objective="val/miou",
+    makes=("model", "masks"),
 )

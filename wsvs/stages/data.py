@@ -60,7 +60,8 @@ def run(run: Run[Settings]) -> None:
         first = report.fatal[0]
         raise UserError(
             f"{counted(len(report.fatal), 'fault|faults has|have')} to be mended first; {first.text}",
-            where=first.where, remedy=first.remedy,
+            where=first.where,
+            remedy=first.remedy,
         )
     for problem in report.problems:
         for item in problem.items or (problem.where,):
@@ -120,36 +121,45 @@ def add_videos(
         said = "video|videos was|were not decoded here: stage retrieve tells damage that only a decoder sees"
         report.notes.append(counted(glanced, said))
     report.add_items(
-        damaged, "video|videos has|have damaged frames, which are not used", root,
-        "get the files again if these frames matter", fatal=False,
+        damaged,
+        "video|videos has|have damaged frames, which are not used",
+        root,
+        "get the files again if these frames matter",
+        fatal=False,
     )
-    report.add_items(
-        lost, "video|videos of the table has|have no file", root, f"mend {retrieve.labels}", fatal=False
-    )
+    report.add_items(lost, "video|videos of the table has|have no file", root, f"mend {retrieve.labels}", fatal=False)
     report.add_items(unreadable, "video|videos cannot be read", root, "replace them", fatal=False)
     report.add_items(
-        short, "video|videos has|have fewer than "
-        f"relevance.min_frames={settings.min_frames} frames and gives|give nothing",
-        root, "replace them", fatal=False,
+        short,
+        f"video|videos has|have fewer than relevance.min_frames={settings.min_frames} frames and gives|give nothing",
+        root,
+        "replace them",
+        fatal=False,
     )
     if foreign and retrieve.foreign == "assign":
         said = "video|videos belongs|belong to no class and is|are dealt to the classes to distract"
         report.notes.append(counted(len(foreign), said))
     else:
         report.add_items(
-            foreign, "video|videos belongs|belong to no class", root,
+            foreign,
+            "video|videos belongs|belong to no class",
+            root,
             "name their class as the images' tags do: by the first folder below retrieve.root, or in retrieve.labels",
             fatal=False,
         )
     without = [name for name in classes if not report.by_class[name]["videos"]]
     report.add_items(
-        without if usable else [], "class|classes has|have no video: nothing is learned about its|their shapes", root,
-        "add videos of them; without, the decoder makes do with what the other classes taught it", fatal=False,
+        without if usable else [],
+        "class|classes has|have no video: nothing is learned about its|their shapes",
+        root,
+        "add videos of them; without, the decoder makes do with what the other classes taught it",
+        fatal=False,
     )
     report.counts |= {"videos": len(videos), "usable videos": usable}
     if not usable:
         report.add(
-            "not one video can be used", root,
+            "not one video can be used",
+            root,
             f"a video needs a file that can be read and a class of the images ({', '.join(classes)}): put it into a "
             "folder of that name, or list it in retrieve.labels",
         )

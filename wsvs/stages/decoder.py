@@ -33,12 +33,16 @@ def run(run: Run[Settings]) -> None:
     encoder = str(run.checkpoint("encoder"))
     segmented = run.inputs["segment"]
     frames = FrameSet.select(
-        segmented, list(read_jsonl(segmented / "shots.jsonl")), settings.min_area, settings.max_area,
+        segmented,
+        list(read_jsonl(segmented / "shots.jsonl")),
+        settings.min_area,
+        settings.max_area,
         settings.min_confidence,
     )
     if not frames.shots:
         raise UserError(
-            "no frame has a usable mask", where=segmented / "shots.jsonl",
+            "no frame has a usable mask",
+            where=segmented / "shots.jsonl",
             remedy="widen decoder.min_area and decoder.max_area, lower decoder.min_confidence, or look at the masks",
         )
     if not (segmented / "frames").is_dir():
@@ -52,13 +56,16 @@ def run(run: Run[Settings]) -> None:
     unknown = sorted({shot["class"] for shot in frames.shots} - set(classes))
     if unknown:
         raise UserError(
-            f"the encoder does not know {', '.join(unknown)}, of which there are masks", where=encoder,
+            f"the encoder does not know {', '.join(unknown)}, of which there are masks",
+            where=encoder,
             remedy="name runs that belong together: inputs.encoder=DIR inputs.segment=DIR, or run the stages anew",
         )
     loaders = TrainingData(
         FrameDataset(train, classes, crop),
         FrameDataset(held if held.shots else train, classes, plain, fixed=settings.val_items),
-        batch_size=settings.batch_size, workers=settings.workers, seed=run.seed,
+        batch_size=settings.batch_size,
+        workers=settings.workers,
+        seed=run.seed,
     )
     module = DecoderModule(config.asdict(), **optimisation(model, settings), start=encoder)
     trainer = build_trainer(
@@ -67,11 +74,14 @@ def run(run: Run[Settings]) -> None:
     results = fit(run, trainer, module, loaders)
     run.finish(
         counts={
-            "frames": len(train), "shots": len(train.shots), "held-out shots": len(held.shots),
+            "frames": len(train),
+            "shots": len(train.shots),
+            "held-out shots": len(held.shots),
             "classes": len({shot["class"] for shot in train.shots}),
         },
         results=results,
-        wrote=run.dir / "checkpoints" / "best.ckpt", supervision="image tags (masks made from videos)",
+        wrote=run.dir / "checkpoints" / "best.ckpt",
+        supervision="image tags (masks made from videos)",
     )
 
 

@@ -35,24 +35,36 @@ def run(run: Run[Settings]) -> None:
     data = build_data(run)
     splits = data.splits
     module = EncoderModule(
-        net_config(model, data.class_list.names).asdict(), lr_backbone=settings.lr_backbone, weights=model.weights,
-        sha256=model.sha256, **optimisation(model, settings),
+        net_config(model, data.class_list.names).asdict(),
+        lr_backbone=settings.lr_backbone,
+        weights=model.weights,
+        sha256=model.sha256,
+        **optimisation(model, settings),
     )
     augmentation = ImageAugmentation(model.image_size, settings.scale, settings.jitter)
     loaders = TrainingData(
-        TaggedDataset(data, splits["train"], augmentation), TaggedDataset(data, splits["val"], None),
-        batch_size=settings.batch_size, val_batch_size=1, workers=settings.workers, seed=run.seed,
+        TaggedDataset(data, splits["train"], augmentation),
+        TaggedDataset(data, splits["val"], None),
+        batch_size=settings.batch_size,
+        val_batch_size=1,
+        workers=settings.workers,
+        seed=run.seed,
     )
     trainer = build_trainer(run, training=settings, epochs=settings.epochs, monitor="val/map")
     results = fit(run, trainer, module, loaders)
     run.finish(
         counts={"classes": len(data.class_list), **{f"{name} images": len(ids) for name, ids in splits.items()}},
-        results=results, wrote=run.dir / "checkpoints" / "best.ckpt",
+        results=results,
+        wrote=run.dir / "checkpoints" / "best.ckpt",
         supervision="image tags" + (", ImageNet labels (pre-trained backbone)" if model.weights else ""),
     )
 
 
 STAGE = Stage(
-    "encoder", Settings, run, paths=("data.root", "data.labels", "data.train", "data.val", "model.weights"),
-    objective="val/map", makes=("model",),
+    "encoder",
+    Settings,
+    run,
+    paths=("data.root", "data.labels", "data.train", "data.val", "model.weights"),
+    objective="val/map",
+    makes=("model",),
 )

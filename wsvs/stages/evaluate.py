@@ -59,15 +59,23 @@ def _images(run: Run[Settings], predictions: Path, truth: Path) -> None:
     ids = [_true_mask(truth, name) for name in read_ids(settings.split)] if settings.split else None
     split = settings.split_name or (Path(settings.split).stem if settings.split else truth.name)
     labels = labels_of(
-        predictions, truth, ids, names=settings.names, prediction_names=settings.prediction_names,
-        offset=settings.truth_offset, of_data=partial(_classes, run),
+        predictions,
+        truth,
+        ids,
+        names=settings.names,
+        prediction_names=settings.prediction_names,
+        offset=settings.truth_offset,
+        of_data=partial(_classes, run),
     )
     for note in labels.notes:
         log.warning("%s", note)
     names = labels.names
     chosen: dict[str, Any] = {
-        "ids": ids, "named": settings.classes or None, "prediction_classes": labels.predicted,
-        "reading": labels.reading, "progress": partial(follow, unit="images"),
+        "ids": ids,
+        "named": settings.classes or None,
+        "prediction_classes": labels.predicted,
+        "reading": labels.reading,
+        "progress": partial(follow, unit="images"),
     }
     results = evaluate_images(predictions, truth, names, **chosen)
     scan = None
@@ -130,7 +138,8 @@ def _relevance(run: Run[Settings], relevance: Path, truth: Path) -> None:
     results = {"precision": found.precision, "recall": found.recall}
     write_json(run.dir / "metrics.json", {**results, "frames": len(chosen), "relevant": sum(relevant)})
     run.finish(
-        counts={"frames": len(chosen), "relevant": sum(relevant), "chosen": sum(chosen.values())}, results=results,
+        counts={"frames": len(chosen), "relevant": sum(relevant), "chosen": sum(chosen.values())},
+        results=results,
         wrote=run.dir / "metrics.json",
     )
 
@@ -186,6 +195,11 @@ def _without_masks(segment: Path, segmented: Collection[str], truth: Path) -> li
 
 
 STAGE = Stage(  # the objective is of images; a search over masks of videos names its own, e.g. video_average
-    "evaluate", Settings, run, needs=needs,
-    paths=("predictions", "truth", "evaluate.split", "evaluate.table"), objective="miou", ranks="first",
+    "evaluate",
+    Settings,
+    run,
+    needs=needs,
+    paths=("predictions", "truth", "evaluate.split", "evaluate.table"),
+    objective="miou",
+    ranks="first",
 )

@@ -110,7 +110,9 @@ def image_files(names: Mapping[str, str | None], given: str | None) -> dict[str,
     if len(files) < len(names):
         log.info(
             "%d of %d masks have no image that is known: their file_name is the id and .jpg; input=DIR tells where "
-            "images are", len(names) - len(files), len(names),
+            "images are",
+            len(names) - len(files),
+            len(names),
         )
     return files
 

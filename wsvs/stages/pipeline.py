@@ -84,14 +84,16 @@ def run(run: Run[Settings]) -> None:
     run.steps = done
     results = judge(run.settings.pipeline.checks, done)
     run.finish(
-        counts={"steps": len(done), "items passed over in the steps": passed_over}, results=results,
+        counts={"steps": len(done), "items passed over in the steps": passed_over},
+        results=results,
         wrote=list(done.values())[-1] if done else None,
     )
     failed = [name for name, verdict in results.items() if verdict.startswith("FAIL")]
     if failed:
         raise UserError(
             f"{len(failed)} of {len(results)} figures {fitting(len(failed), 'is|are')} not as expected: "
-            f"{', '.join(failed)}", where=run.dir,
+            f"{', '.join(failed)}",
+            where=run.dir,
             remedy="look at the runs in the table above",
         )
 
@@ -105,7 +107,8 @@ def plan(settings: Settings) -> Iterator[Step]:
     if not settings.pipeline.steps:
         if isinstance(settings.retrieve, FolderRetrieve) and not settings.retrieve.root:
             raise UserError(
-                "no folder of videos", where="retrieve.root",
+                "no folder of videos",
+                where="retrieve.root",
                 remedy="give retrieve.root=DIR; without videos of your own, retrieve=youtube or retrieve=urls",
             )
         yield Step("data", "data")
@@ -118,7 +121,9 @@ def plan(settings: Settings) -> Iterator[Step]:
     for entry in settings.pipeline.steps:
         if not {"stage"} <= set(entry) <= {"stage", "label", "set"}:
             raise UserError(
-                f"not a step: {entry!r}", where="pipeline.steps", remedy="a step is {stage, label, set: [...]}",
+                f"not a step: {entry!r}",
+                where="pipeline.steps",
+                remedy="a step is {stage, label, set: [...]}",
             )
         if not isinstance(entry.get("set", []), list):
             raise UserError(f"set must be a list, got {entry['set']!r}", where=f"pipeline.steps, {entry['stage']}")
@@ -127,7 +132,8 @@ def plan(settings: Settings) -> Iterator[Step]:
             unknown = step.stage not in steps
             raise UserError(
                 f"{step.stage!r} is not a stage" if unknown else f"two steps are called {step.label!r}",
-                where="pipeline.steps", remedy=f"stages: {', '.join(steps)}; give repeated ones a label",
+                where="pipeline.steps",
+                remedy=f"stages: {', '.join(steps)}; give repeated ones a label",
             )
         seen.add(runs.check_folder_name("label", step.label))
         yield step
@@ -153,7 +159,8 @@ def _fill(word: str, done: dict[str, Path], step: Step) -> str:
         filled = filled.replace("{" + label + "}", str(path))
     if re.match(r"\{[^{}:,]+\}", filled):
         raise UserError(
-            f"no earlier step is called {filled.partition('}')[0][1:]!r}", where=f"step {step.label}: {word}",
+            f"no earlier step is called {filled.partition('}')[0][1:]!r}",
+            where=f"step {step.label}: {word}",
             remedy=f"earlier steps: {', '.join(done) or 'none'}",
         )
     return word if filled == value else f"{key}={filled if value[0] in QUOTES else quote(filled)}"
@@ -178,7 +185,8 @@ def _launch(settings: CommandSettings, step: Step, overrides: list[str], name: s
     if status not in GOOD:
         again = "the same command" if settings.resume else "the same command without resume=false"
         raise UserError(
-            f"stage {step.stage} stopped with exit status {status}", where=f"step {step.label}",
+            f"stage {step.stage} stopped with exit status {status}",
+            where=f"step {step.label}",
             remedy=f"mend what it says above; {again} goes on from there",
         )
     return (home_of(settings).folder / step.stage / name).absolute()
@@ -186,6 +194,10 @@ def _launch(settings: CommandSettings, step: Step, overrides: list[str], name: s
 
 # W&B's sweeps and `sweep=search` go by the figure of its last step.
 STAGE = Stage(
-    "pipeline", Settings, run, paths=("data.root", "data.labels", "retrieve.root", "retrieve.labels"),
-    objective="evaluate.miou", ranks="one",
+    "pipeline",
+    Settings,
+    run,
+    paths=("data.root", "data.labels", "retrieve.root", "retrieve.labels"),
+    objective="evaluate.miou",
+    ranks="one",
 )

@@ -60,11 +60,21 @@ def run(run: Run[Settings]) -> None:
     listed = list_images(run.settings, classes)
     items = [item | {"size": _frames(item["film"])} if "film" in item else item for item in listed]
     module = PredictorModule(
-        net, method=settings.method, class_threshold=settings.class_threshold, background=settings.background,
-        flip=settings.flip, zooms=list(settings.zooms), refine=settings.refine,
+        net,
+        method=settings.method,
+        class_threshold=settings.class_threshold,
+        background=settings.background,
+        flip=settings.flip,
+        zooms=list(settings.zooms),
+        refine=settings.refine,
     )
     written = predict_all(
-        run, items, module, run.dir, workers=settings.workers, scores=settings.scores,
+        run,
+        items,
+        module,
+        run.dir,
+        workers=settings.workers,
+        scores=settings.scores,
         names=classes.with_background if settings.overlay else None,
     )
     write_jsonl(run.dir / runs.ITEMS, (_listed(item, classes.with_background) for item in written))
@@ -78,7 +88,9 @@ def run(run: Run[Settings]) -> None:
         run.tracker.show("predict/masks", shown, classes.with_background)
     given = run.settings.labels or settings.tags
     run.finish(
-        counts=counts, wrote=run.dir, goes_on=bool(written),
+        counts=counts,
+        wrote=run.dir,
+        goes_on=bool(written),
         supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",
     )
 
@@ -111,8 +123,9 @@ def list_images(settings: Settings, classes: Classes) -> list[Item]:
     predict, given, labels = settings.predict, settings.input, settings.labels
     if not given:
         raise UserError(
-            "nothing to predict", where="input",
-            remedy="give a folder of images, an image, a video or a pattern: input=DIR"
+            "nothing to predict",
+            where="input",
+            remedy="give a folder of images, an image, a video or a pattern: input=DIR",
         )
     if predict.tags and labels:
         raise UserError("tags are given twice", where="predict.tags and labels", remedy="give one of them")
@@ -170,13 +183,18 @@ def _in_folder(root: Path, names: list[str] | None, tags: Tags | None) -> dict[s
     files.update(told)
     if not files:
         raise UserError(
-            "no image in this folder", where=root,
+            "no image in this folder",
+            where=root,
             remedy=f"images end in {', '.join(EXTENSIONS)}; for videos give input='{root}/*.mp4'",
         )
     return dict(sorted(files.items()))
 
 
 STAGE = Stage(
-    "predict", Settings, run, needs=needs, paths=("input", "labels", "predict.checkpoint", "predict.ids"),
+    "predict",
+    Settings,
+    run,
+    needs=needs,
+    paths=("input", "labels", "predict.checkpoint", "predict.ids"),
     makes=("masks",),
 )

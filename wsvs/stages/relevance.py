@@ -47,15 +47,21 @@ def run(run: Run[Settings]) -> None:
     for clip in clips:
         if clip["class"] not in net.classes:
             raise UserError(
-                f"the encoder does not know class {clip['class']!r}", where=retrieved / "manifest.jsonl",
+                f"the encoder does not know class {clip['class']!r}",
+                where=retrieved / "manifest.jsonl",
                 remedy="retrieve for the classes that the encoder was trained on",
             )
     ledger = Ledger(run.dir)
     work_through(
-        run, clips, module=ScorerModule(net, batch_size=settings.batch_size, cuts=settings.cuts),
+        run,
+        clips,
+        module=ScorerModule(net, batch_size=settings.batch_size, cuts=settings.cuts),
         writer=ScoreWriter(run.dir),
-        finished=lambda clip: ledger.has(clip["id"]), dataset=ItemDataset, workers=0,
-        size=lambda clip: clip["stop"] - clip["start"], unit="frames",
+        finished=lambda clip: ledger.has(clip["id"]),
+        dataset=ItemDataset,
+        workers=0,
+        size=lambda clip: clip["stop"] - clip["start"],
+        unit="frames",
     )
     if rank() != 0:
         return
@@ -64,16 +70,17 @@ def run(run: Run[Settings]) -> None:
         if record["broken"]:
             used = counted(record["frames"], "frame|frames is|are")
             run.skip(name, f"only its first {used} used: {record['broken']}")
-    shots = write_jsonl(
-        run.dir / "shots.jsonl", find_shots(run.dir, clips, settings.threshold, settings.min_frames)
-    )
+    shots = write_jsonl(run.dir / "shots.jsonl", find_shots(run.dir, clips, settings.threshold, settings.min_frames))
     write_jsonl(run.dir / "clips.jsonl", clips)
     kept = list(read_jsonl(run.dir / "shots.jsonl"))
     frames = sum(record["frames"] for record in good.values())
     run.finish(
         counts={
-            "clips": len(clips), "clips with a shot": len({shot["clip"] for shot in kept}), "shots": shots,
-            "frames": frames, "relevant frames": sum(shot["stop"] - shot["start"] for shot in kept),
+            "clips": len(clips),
+            "clips with a shot": len({shot["clip"] for shot in kept}),
+            "shots": shots,
+            "frames": frames,
+            "relevant frames": sum(shot["stop"] - shot["start"] for shot in kept),
             "classes without a shot": len(set(net.classes) - {shot["class"] for shot in kept}),
         },
         wrote=run.dir / "shots.jsonl",
@@ -99,7 +106,8 @@ def find_shots(
         for begin, end in clip.get("damaged", ()):  # no shot holds a damaged frame
             scores[max(0, begin - clip["start"]) : max(0, end - clip["start"])] = -1
         runs = [
-            (begin + start, begin + stop) for begin, end in spans(len(scores), found.get("cuts", []))
+            (begin + start, begin + stop)
+            for begin, end in spans(len(scores), found.get("cuts", []))
             for start, stop in relevant_runs(scores[begin:end], threshold=threshold, min_frames=min_frames)
         ]
         for start, stop in runs:

@@ -48,19 +48,25 @@ def run(run: Run[Settings]) -> None:
     for note in notes:
         log.warning("%s", note)
     report = Report(
-        run.home.name, time.strftime("%Y-%m-%d"), notes, items,
+        run.home.name,
+        time.strftime("%Y-%m-%d"),
+        notes,
+        items,
         Counter(kinds) + Counter("shot" if "shot" in row else "video" for row in rows),
         class_colours([*(one.folder for one in predicted), *([found["segment"]] if rows else [])]),
-        [stage_run(stage, path) for stage, path in found.items()], data_flow(found),
+        [stage_run(stage, path) for stage, path in found.items()],
+        data_flow(found),
         {stage: curves(found[stage]) for stage in ("encoder", "decoder", "adapt") if stage in found},
-        sweeps, [evaluation(path) for path in evaluations],
+        sweeps,
+        [evaluation(path) for path in evaluations],
     )
     target = run.dir / "report.html"
     write_text(target, page(report))
     shown = Counter(f"{item.kind}s" for item in items)
     run.finish(
         counts={"runs": len(found), **{key: shown[key] for key in ("images", "videos", "shots")}, "notes": len(notes)},
-        wrote=target, results={"MB": round(target.stat().st_size / 1e6, 2)},
+        wrote=target,
+        results={"MB": round(target.stat().st_size / 1e6, 2)},
     )
 
 

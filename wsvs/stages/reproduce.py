@@ -34,7 +34,8 @@ def run(run: Run[Settings]) -> None:
     checks = {name: check for name, check in (run.settings.pipeline.checks or {}).items() if check is not None}
     if not checks:
         raise UserError(
-            "this row names no figures", where="pipeline.checks",
+            "this row names no figures",
+            where="pipeline.checks",
             remedy="choose a row, such as experiment=table2, or data=synthetic; docs/tables.md lists them",
         )
     seeds = _seeds(run)
@@ -53,7 +54,8 @@ def run(run: Run[Settings]) -> None:
     if failed:
         raise UserError(
             f"{len(failed)} of {len(results)} figures {fitting(len(failed), 'is|are outside its|their')} range: "
-            f"{', '.join(failed)}", where=run.dir,
+            f"{', '.join(failed)}",
+            where=run.dir,
             remedy="metrics.json has every seed; the runs lie beside it, under the same name",
         )
 
@@ -62,13 +64,15 @@ def _seeds(run: Run[Settings]) -> list[int]:
     seeds = run.settings.reproduce.seeds
     if len(set(seeds)) < len(seeds):
         raise UserError(
-            f"seeds must be different whole numbers, got {seeds}", where="reproduce.seeds",
+            f"seeds must be different whole numbers, got {seeds}",
+            where="reproduce.seeds",
             remedy="for example reproduce.seeds=[0,1,2]",
         )
     twice = [word for word in run.overrides if word.partition("=")[0].lstrip("+") == "seed"]
     if twice:
         raise UserError(
-            "the seed is given twice: this stage runs the seeds of reproduce.seeds", where=twice[0],
+            "the seed is given twice: this stage runs the seeds of reproduce.seeds",
+            where=twice[0],
             remedy=f"give reproduce.seeds=[{run.seed}] instead, or several; in a sweep leave out sweep=seeds",
         )
     return seeds
@@ -84,7 +88,8 @@ def _pipeline(run: Run[Settings], seed: int) -> Path:
     judged = (found / runs.SUMMARY).is_file() and runs.read_summary(found)["finished"] >= run.started
     if status not in GOOD and not judged:
         raise UserError(
-            f"the pipeline stopped with exit status {status}", where=f"seed {seed}",
+            f"the pipeline stopped with exit status {status}",
+            where=f"seed {seed}",
             remedy="mend what it says above; the same command goes on from there",
         )
     return found
@@ -94,9 +99,13 @@ def held_against(values: Mapping[int, float], check: Check) -> dict[str, Any]:
     """Mean over the seeds, its spread (standard deviation of a sample), and PASS or FAIL by low <= mean <= high."""
     mean = statistics.fmean(values.values())
     return {
-        "mean": mean, "spread": statistics.stdev(values.values()) if len(values) > 1 else None,
-        "seeds": {str(seed): value for seed, value in values.items()}, "low": check.low, "high": check.high,
-        "expected": check.expected, "verdict": check.verdict(mean),
+        "mean": mean,
+        "spread": statistics.stdev(values.values()) if len(values) > 1 else None,
+        "seeds": {str(seed): value for seed, value in values.items()},
+        "low": check.low,
+        "high": check.high,
+        "expected": check.expected,
+        "verdict": check.verdict(mean),
     }
 
 

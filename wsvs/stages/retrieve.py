@@ -78,7 +78,12 @@ def _whole(run: Run[Settings], settings: FolderRetrieve, classes: Classes) -> No
     """Every video of a folder as one clip."""
     source = folder_source(settings, run.settings.data)
     counts = retrieve_folder(
-        source, classes, run.dir, probe=probe, pack=_packer(run), foreign=settings.foreign,
+        source,
+        classes,
+        run.dir,
+        probe=probe,
+        pack=_packer(run),
+        foreign=settings.foreign,
         progress=partial(follow, unit="videos"),
     )
     if not counts["retrieved"]:
@@ -98,8 +103,12 @@ def _scored(run: Run[Settings], known: Classes, classes: Classes) -> None:
     settings = run.settings.retrieve
     web = settings if isinstance(settings, WebRetrieve) else None
     choice = Choice(
-        threshold=settings.threshold, key_frames=settings.key_frames, window=settings.window, scan=settings.scan,
-        batch=settings.batch, max_duration=web.max_duration if web else None,
+        threshold=settings.threshold,
+        key_frames=settings.key_frames,
+        window=settings.window,
+        scan=settings.scan,
+        batch=settings.batch,
+        max_duration=web.max_duration if web else None,
     )
     retry = retried(settings, run.dir)
     budget = Budget(settings.max_videos, settings.max_bytes, settings.max_hours)
@@ -116,7 +125,8 @@ def _scored(run: Run[Settings], known: Classes, classes: Classes) -> None:
     unknown = sorted(set(classes) - set(net.classes))
     if unknown:
         raise UserError(
-            f"the encoder does not know {', '.join(unknown)}", where=run.inputs["encoder"],
+            f"the encoder does not know {', '.join(unknown)}",
+            where=run.inputs["encoder"],
             remedy="retrieve for the classes that it was trained on, with retrieve.classes=[...]",
         )
     leased = lease(run.cfg, run.held, asked=1)
@@ -124,8 +134,15 @@ def _scored(run: Run[Settings], known: Classes, classes: Classes) -> None:
     score = ImageScorer(net, f"cuda:{leased[0]}" if leased else "cuda" if on_gpu else "cpu")
     convert = Converter(net.config.image_size)
     with Crawl(
-        source, classes.names, run.dir, Tools(OpenVideo, convert, probe, _cuts, score), choice, budget,
-        keep_videos=web is not None and web.keep_videos, streak=web.streak if web else None, retry=retry,
+        source,
+        classes.names,
+        run.dir,
+        Tools(OpenVideo, convert, probe, _cuts, score),
+        choice,
+        budget,
+        keep_videos=web is not None and web.keep_videos,
+        streak=web.streak if web else None,
+        retry=retry,
     ) as crawl:
         if run.settings.dry_run:
             _dry(run, crawl)
@@ -178,7 +195,12 @@ def _skip_failed(run: Run[Settings], rows: Iterable[Row]) -> None:
 
 # Version 2: a run goes on with other budgets and other manners of asking.
 STAGE = Stage(
-    "retrieve", Settings, run, needs=needs,
+    "retrieve",
+    Settings,
+    run,
+    needs=needs,
     paths=("data.root", "data.labels", "retrieve.root", "retrieve.labels", "retrieve.file", "retrieve.merge"),
-    makes=("clips",), version=2, ranks="first",
+    makes=("clips",),
+    version=2,
+    ranks="first",
 )

@@ -61,7 +61,12 @@ def run(run: Run[Settings]) -> None:
     source: VideoFolder | RelevantShots
     if videos:
         source = VideoFolder(
-            run.dir, videos, run.settings.labels, classes, frame_rate=run.settings.frame_rate, settings=settings,
+            run.dir,
+            videos,
+            run.settings.labels,
+            classes,
+            frame_rate=run.settings.frame_rate,
+            settings=settings,
             skip=run.skip,
         )
     else:
@@ -75,14 +80,21 @@ def run(run: Run[Settings]) -> None:
     needed = settings.frames or settings.overlay or settings.refine != "none"
     module = SegmenterModule(net if guided else None, energy, batch_size=settings.attention_batch)
     seconds = work_through(
-        run, source.items, module=module,
+        run,
+        source.items,
+        module=module,
         writer=MaskWriter(
-            run.dir, frames=settings.frames, overlay=settings.overlay, refine=settings.refine,
+            run.dir,
+            frames=settings.frames,
+            overlay=settings.overlay,
+            refine=settings.refine,
             min_confidence=settings.min_confidence,
         ),
-        finished=lambda item: ledger.has(item["id"]), workers=settings.workers,
+        finished=lambda item: ledger.has(item["id"]),
+        workers=settings.workers,
         dataset=partial(shots, settings=energy, needed=needed, guided=guided),
-        size=lambda item: item["size"], unit="frames",
+        size=lambda item: item["size"],
+        unit="frames",
     )
     if rank() == 0:
         totals = Totals(ledger, run.skip)
@@ -95,7 +107,8 @@ def run(run: Run[Settings]) -> None:
             log.warning(
                 "no mask for %s of %s in %s: nothing seems to move by itself there (a still image, or only the camera "
                 "moves), nor is it attended to; segment.min_confidence=0 keeps every mask",
-                counted(totals.uncertain["frames"], "frame|frames"), totals.frames,
+                counted(totals.uncertain["frames"], "frame|frames"),
+                totals.frames,
                 counted(totals.uncertain["shots"], "shot|shots"),
             )
         run.finish(counts=counts, results=results, wrote=run.dir / "masks", goes_on=totals.frames > 0)
@@ -113,6 +126,4 @@ def _show(run: Run[Settings], module: SegmenterModule, names: Sequence[str]) -> 
         run.tracker.show("segment/attention", attention_of(frames, module.attention), names)
 
 
-STAGE = Stage(
-    "segment", Settings, run, needs=needs, paths=("videos", "labels", "segment.checkpoint"), makes=("masks",)
-)
+STAGE = Stage("segment", Settings, run, needs=needs, paths=("videos", "labels", "segment.checkpoint"), makes=("masks",))

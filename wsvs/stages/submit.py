@@ -29,8 +29,13 @@ def run(run: Run[Settings]) -> None:
     ids = read_ids(submit.ids)
     target = run.dir / f"{submit.competition}_{submit.split}.tar.gz"
     pack_results(
-        Path(predictions), ids, target, competition=submit.competition, split=submit.split,
-        images=Path(images) if images else None, progress=follow,
+        Path(predictions),
+        ids,
+        target,
+        competition=submit.competition,
+        split=submit.split,
+        images=Path(images) if images else None,
+        progress=follow,
     )
     run.finish(counts={"masks": len(ids)}, wrote=target)
 

@@ -27,9 +27,7 @@ class Mixture:
         return top + np.log(np.exp(joint).sum(axis=0))
 
 
-def colour_samples(
-    evidence: np.ndarray, foreground: float, background: float
-) -> tuple[np.ndarray, np.ndarray]:
+def colour_samples(evidence: np.ndarray, foreground: float, background: float) -> tuple[np.ndarray, np.ndarray]:
     """Categorise superpixels by thresholds, "with their attention values as sample weights" (section 3.2).
 
     Args:
@@ -138,7 +136,8 @@ def _nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.nd
     for k in range(len(centres)):
         for n in range(len(points)):
             square = (
-                (points[n, 0] - centres[k, 0]) ** 2 + (points[n, 1] - centres[k, 1]) ** 2
+                (points[n, 0] - centres[k, 0]) ** 2
+                + (points[n, 1] - centres[k, 1]) ** 2
                 + (points[n, 2] - centres[k, 2]) ** 2
             )
             if square < nearest[n]:

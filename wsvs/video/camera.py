@@ -11,9 +11,7 @@ _RIM = 0.12  # of the half longer side: superpixels so close to the border are b
 _NOISE = 0.1  # px, least scale of the residuals: the flow is no better than that
 
 
-def residual_motion(
-    motion: np.ndarray, centres: np.ndarray, offsets: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray:
+def residual_motion(motion: np.ndarray, centres: np.ndarray, offsets: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """(N, 2) mean motion of superpixels, px, less the camera's, frame by frame.
 
     Args:

@@ -80,9 +80,7 @@ def evidence(
     return distance / (distance + level)
 
 
-def own_levels(
-    distance: np.ndarray, edges: np.ndarray, sizes: np.ndarray, level: float, slowest: float
-) -> np.ndarray:
+def own_levels(distance: np.ndarray, edges: np.ndarray, sizes: np.ndarray, level: float, slowest: float) -> np.ndarray:
     """Level of every superpixel of a frame: `level`, but that of a slower object is a third of its own peak.
 
     One level for the whole frame splits the fastest object from all else, and a slow one beside it counts as ground. A
@@ -195,13 +193,19 @@ def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.nda
     if graph.frames > 1 and not len(graph.moves):
         raise ValueError('motion="contrast" needs a graph of describe_frames with the same setting')
     shape = graph.labels.shape[1:]
-    motions = [] if graph.frames == 1 else [
-        carried(
-            residual_motion(graph.moves[:, way], graph.centres, graph.offsets, shape),
-            graph.temporal, graph.links, graph.offsets,
-        )
-        for way in (0, 1)
-    ]
+    motions = (
+        []
+        if graph.frames == 1
+        else [
+            carried(
+                residual_motion(graph.moves[:, way], graph.centres, graph.offsets, shape),
+                graph.temporal,
+                graph.links,
+                graph.offsets,
+            )
+            for way in (0, 1)
+        ]
+    )
     lab = cv2.cvtColor(graph.colours[None] / np.float32(255), cv2.COLOR_RGB2LAB)[0].astype(np.float64)
     bounds = np.searchsorted(graph.spatial[:, 0], graph.offsets)
     found = np.ones(graph.nodes)

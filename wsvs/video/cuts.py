@@ -123,8 +123,12 @@ class CutFinder:
         """Is the first of the waiting frames odd, does a shot begin with it, or does the shot continue?"""
         frame = self._ahead[0]
         if (
-            self._dark is None and self._past and not frame.after_blank and self._stands_out(frame)
-            and not self._bridge() and self._distance(self._past[-1], frame, contrast=False) >= _UNLIT
+            self._dark is None
+            and self._past
+            and not frame.after_blank
+            and self._stands_out(frame)
+            and not self._bridge()
+            and self._distance(self._past[-1], frame, contrast=False) >= _UNLIT
         ):  # the last: it is not only the light that has changed
             self._cut(frame.number)
         frame = self._ahead.pop(0)

@@ -75,9 +75,7 @@ class OpenVideo:
             raise BadItem(f"the video cannot be read ({_reason(error)})", where=self.path) from error
         try:
             # An absolute name: FFmpeg takes text before a colon for a protocol.
-            self.container = av.open(
-                str(self.path.absolute()), options=dict(LOCAL_ONLY), metadata_errors="replace"
-            )
+            self.container = av.open(str(self.path.absolute()), options=dict(LOCAL_ONLY), metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:
             problem = "cut off before its index" if self.missing else f"not a video ({_reason(error)})"
             raise BadItem(problem, where=self.path, remedy=AGAIN) from error
@@ -114,9 +112,10 @@ class OpenVideo:
         images = _images_by_track(str(self.path.absolute()), status.st_mtime_ns, status.st_size)
         most = max(images.get(s.index, 0) for s in known)
         tracks = [s for s in known if images.get(s.index, 0) >= _SHARE * most]
-        chosen = max(tracks, key=lambda s: (
-            s.width * s.height, bool(s.disposition & _KIND.default), images.get(s.index, 0), -s.index
-        ))
+        chosen = max(
+            tracks,
+            key=lambda s: (s.width * s.height, bool(s.disposition & _KIND.default), images.get(s.index, 0), -s.index),
+        )
         others = ", ".join(_describe(s, images) for s in streams if s is not chosen)
         self.notes.append(f"of its video tracks {_describe(chosen, images)} is read, not {others}")
         return chosen

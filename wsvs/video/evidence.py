@@ -76,9 +76,7 @@ def own_motion(
     return np.where(share >= _SEEN, found, 0).astype(np.float32)
 
 
-def frame_evidence(
-    own: np.ndarray, sizes: np.ndarray, spatial: np.ndarray, offsets: np.ndarray
-) -> np.ndarray:
+def frame_evidence(own: np.ndarray, sizes: np.ndarray, spatial: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Evidence of own motion in each frame, (T,) float64: what 0.3 % of its area exceeds, after averaging.
 
     A superpixel is averaged with those that touch it: noise is in single ones, an object in several.

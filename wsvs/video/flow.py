@@ -47,9 +47,7 @@ class DISFlow:
 
     def __call__(self, previous_rgb: np.ndarray, next_rgb: np.ndarray) -> np.ndarray:
         if previous_rgb.shape != next_rgb.shape:
-            raise ValueError(
-                f"frames of one video have one size, got {previous_rgb.shape} and {next_rgb.shape}"
-            )
+            raise ValueError(f"frames of one video have one size, got {previous_rgb.shape} and {next_rgb.shape}")
         height, width = previous_rgb.shape[:2]
         pair = [_grey(frame) for frame in (previous_rgb, next_rgb)]
         if pair[0].shape != self._shape:  # an engine keeps the scales that it chose for its first frame

@@ -145,7 +145,9 @@ def describe_frames(
                     raise ValueError(f"superpixels must be {frame.shape[:2]}, got {labels.shape}")
             else:
                 labels = slic(
-                    frame, count=settings.superpixels, compactness=settings.compactness,
+                    frame,
+                    count=settings.superpixels,
+                    compactness=settings.compactness,
                     method=settings.superpixel_method,
                 )
         moved = None if before is None else draft.connect(before, frame, labels, flow, settings)

@@ -21,9 +21,7 @@ def spatial_edges(labels: np.ndarray) -> np.ndarray:
     return _distinct(one, other, np.ones(len(one), np.int32), count, count)[0]
 
 
-def temporal_links(
-    labels: np.ndarray, next_labels: np.ndarray, flow: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def temporal_links(labels: np.ndarray, next_labels: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Superpixels of two consecutive frames that "are connected by at least one optical flow" (footnote 1).
 
     Args:

@@ -85,7 +85,11 @@ def quality(inside: np.ndarray) -> float:
 
 
 def inside_map(
-    flow: np.ndarray, *, grad: Gradient = "full", angle: Angle = "circular", cleanup: Cleanup = "flood",
+    flow: np.ndarray,
+    *,
+    grad: Gradient = "full",
+    angle: Angle = "circular",
+    cleanup: Cleanup = "flood",
     gain: Gain = "none",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixels inside closed motion boundaries of one frame.
@@ -169,7 +173,7 @@ def accumulate(
         (N,) rho; 0 in the last frame, which has no flow.
     """
     r = np.array(inside, np.float64)
-    r[offsets[-2]:] = 0.0
+    r[offsets[-2] :] = 0.0
     source, target = edges[:, 0], edges[:, 1]
     last = len(offsets) - 2
     links = np.searchsorted(source, offsets)
@@ -220,5 +224,5 @@ def motion_term(rho: np.ndarray, offsets: np.ndarray, floor: float = 1e-3) -> np
     for first, end in pairwise(offsets):
         if np.count_nonzero(m[first:end] > 0.6) < 0.05 * (end - first):
             np.maximum(m[first:end], 0.005, out=m[first:end])
-    m[offsets[-2]:] = 0.5
+    m[offsets[-2] :] = 0.5
     return np.clip(m, floor, 1 - floor)

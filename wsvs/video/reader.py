@@ -93,20 +93,33 @@ def probe(path: str | Path, *, partial_ok: bool = False, rate: float = FALLBACK_
     found = scan(Path(path), rate)
     if sum(stop - start for start, stop in found.damaged) == found.total:
         raise BadItem(
-            f"no frame can be decoded (all {found.total} are damaged)", where=path, remedy=AGAIN,
+            f"no frame can be decoded (all {found.total} are damaged)",
+            where=path,
+            remedy=AGAIN,
         )
     if found.broken and not partial_ok:
         raise _breaks_off(Path(path), found.total, found.broken, found.promised)
     return VideoInfo(
-        found.width, found.height, found.fps, found.total, found.rotation, found.codec, found.damaged, found.times,
-        found.aspect, found.broken, found.promised, found.notes,
+        found.width,
+        found.height,
+        found.fps,
+        found.total,
+        found.rotation,
+        found.codec,
+        found.damaged,
+        found.times,
+        found.aspect,
+        found.broken,
+        found.promised,
+        found.notes,
     )
 
 
 def _breaks_off(path: Path, count: int, why: str, promised: int) -> BadItem:
     of = f" of {promised}" if promised > count else ""
     return BadItem(
-        f"the video breaks off, complete frames: {count}{of} ({why})", where=path,
+        f"the video breaks off, complete frames: {count}{of} ({why})",
+        where=path,
         remedy="fetch it again, or use the frames before the break",
     )
 
@@ -141,8 +154,15 @@ def glance(path: str | Path, *, rate: float = FALLBACK_FPS) -> VideoInfo:
         order = sorted(range(images), key=lambda packet: read.pts[packet] or 0) if len(stamps) == images else []
         numbers = {packet: number for number, packet in enumerate(order)}
         return VideoInfo(
-            width, height, again.fps((images - 1) / span if span > 0 else 0.0), max(1, images), turned, again.codec,
-            spans(numbers.get(packet, packet) for packet in bad), aspect=aspect, notes=tuple(again.notes),
+            width,
+            height,
+            again.fps((images - 1) / span if span > 0 else 0.0),
+            max(1, images),
+            turned,
+            again.codec,
+            spans(numbers.get(packet, packet) for packet in bad),
+            aspect=aspect,
+            notes=tuple(again.notes),
         )
 
 
@@ -160,8 +180,13 @@ def check(path: str | Path, *, rate: float = FALLBACK_FPS) -> VideoInfo:
 
 
 def read_frames(
-    path: str | Path, start: int = 0, stop: int | None = None, *,
-    longest_edge: int | None = None, partial_ok: bool = False, total: int | None = None,
+    path: str | Path,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    longest_edge: int | None = None,
+    partial_ok: bool = False,
+    total: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield frames start, start + 1, ..., stop - 1 (to the end without `stop`) as (H, W, 3) uint8 RGB.
 
@@ -189,7 +214,12 @@ def read_frames(
 
 
 def _frames(
-    path: Path, start: int, stop: int | None, longest_edge: int | None, partial_ok: bool, total: int | None,
+    path: Path,
+    start: int,
+    stop: int | None,
+    longest_edge: int | None,
+    partial_ok: bool,
+    total: int | None,
 ) -> Iterator[np.ndarray]:
     if stop == start:
         return

@@ -13,7 +13,8 @@ _DEFAULT = RelevanceSettings()
 
 @checked
 def relevant_runs(
-    scores: np.ndarray, threshold: Share = _DEFAULT.threshold,
+    scores: np.ndarray,
+    threshold: Share = _DEFAULT.threshold,
     min_frames: Positive = _DEFAULT.min_frames,
 ) -> list[tuple[int, int]]:
     """Find the relevant videos inside a clip.

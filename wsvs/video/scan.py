@@ -119,10 +119,18 @@ def _scan(path: Path, rate: float, _changed: int, _size: int) -> Scan:
         (width, height), turned = shown_size(seen.first), rotation(seen.first)
         aspect = video.aspect()
         return Scan(
-            width, height, turned, video.codec, fps, len(order), numbers,
+            width,
+            height,
+            turned,
+            video.codec,
+            fps,
+            len(order),
+            numbers,
             spans(numbers[packet] for packet in bad if packet in numbers),
             None if times is None or _even(times) else tuple(round(float(t), 4) for t in times),
-            1 / aspect if turned % 180 else aspect, video.broken, video.stated(),
+            1 / aspect if turned % 180 else aspect,
+            video.broken,
+            video.stated(),
             (*video.notes, *_notes(seen, numbers)),
         )
 

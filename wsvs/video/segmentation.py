@@ -18,8 +18,14 @@ from wsvs.video.settings import SegmentSettings
 from wsvs.video.superpixels import superpixel_means
 
 __all__ = [
-    "FrameGraph", "SegmentSettings", "Segmentation", "describe_frames", "segment", "superpixel_means",
-    "unary_costs", "working_size",
+    "FrameGraph",
+    "SegmentSettings",
+    "Segmentation",
+    "describe_frames",
+    "segment",
+    "superpixel_means",
+    "unary_costs",
+    "working_size",
 ]
 
 # Without attention the colour models start from the motion (Papazoglou & Ferrari, ICCV 2013, and their
@@ -65,7 +71,10 @@ class Segmentation:
 
 
 def segment(
-    graph: FrameGraph, attention: np.ndarray | None = None, settings: SegmentSettings | None = None, *,
+    graph: FrameGraph,
+    attention: np.ndarray | None = None,
+    settings: SegmentSettings | None = None,
+    *,
     attended: np.ndarray | None = None,
 ) -> Segmentation:
     """Find the labels that minimise E(L) = E_u(L) + E_p(L), Eq. (3).
@@ -165,9 +174,7 @@ def _first_samples(
     return samples, max(again, _ROUNDS) if settings.lambda_c else 0
 
 
-def _colours(
-    graph: FrameGraph, samples: tuple[np.ndarray, np.ndarray], settings: SegmentSettings
-) -> np.ndarray:
+def _colours(graph: FrameGraph, samples: tuple[np.ndarray, np.ndarray], settings: SegmentSettings) -> np.ndarray:
     if settings.lambda_c == 0:
         return np.zeros(graph.nodes)
     components = (settings.fg_components, settings.bg_components)
@@ -193,8 +200,7 @@ def unary_costs(
         }
     nothing = np.zeros(len(m))
     return {
-        name: (weight * fg, weight * bg) if weight else (nothing, nothing)
-        for name, (weight, fg, bg) in parts.items()
+        name: (weight * fg, weight * bg) if weight else (nothing, nothing) for name, (weight, fg, bg) in parts.items()
     }
 
 

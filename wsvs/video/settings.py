@@ -34,7 +34,8 @@ class SegmentSettings(Energy):
     def _known(cls, flow: str) -> str:
         if flow not in FLOWS:
             raise UserError(
-                f"there is no optical flow {flow!r}", where="segment.flow",
+                f"there is no optical flow {flow!r}",
+                where="segment.flow",
                 remedy=f"one of {', '.join(FLOWS)}; one of your own needs plugins=[its module]",
             )
         return flow

@@ -14,13 +14,27 @@ from wsvs.video.settings import SegmentSettings
 
 # Chosen on development images; docs/animals.md has what the cut gives.
 SETTINGS = SegmentSettings(
-    superpixels=1000, longest_edge=320, lambda_a=2.0, lambda_m=0.0, lambda_c=2.0, alpha_s=200.0, clip_a=0.1,
-    fg_components=3, bg_components=5, fg_threshold=0.7, bg_threshold=0.2, reestimate=1,
+    superpixels=1000,
+    longest_edge=320,
+    lambda_a=2.0,
+    lambda_m=0.0,
+    lambda_c=2.0,
+    alpha_s=200.0,
+    clip_a=0.1,
+    fg_components=3,
+    bg_components=5,
+    fg_threshold=0.7,
+    bg_threshold=0.2,
+    reestimate=1,
 )
 
 
 def cut_image(
-    image: np.ndarray, probabilities: np.ndarray, labels: Sequence[int], *, background: float = 0.5,
+    image: np.ndarray,
+    probabilities: np.ndarray,
+    labels: Sequence[int],
+    *,
+    background: float = 0.5,
     settings: SegmentSettings = SETTINGS,
 ) -> np.ndarray:
     """A label for every pixel: a binary cut a class, then the likeliest of the classes whose cut holds the pixel.

@@ -61,8 +61,12 @@ def slic(
         engine.enforceLabelConnectivity(round(100 * _ABSORB))
         return _contiguous(engine.getLabels())
     return slic_labels(
-        lab, rows=round(height / side), columns=round(width / side), weight=(compactness / side) ** 2,
-        rounds=_ROUNDS, smallest=round(_ABSORB * side * side),
+        lab,
+        rows=round(height / side),
+        columns=round(width / side),
+        weight=(compactness / side) ** 2,
+        rounds=_ROUNDS,
+        smallest=round(_ABSORB * side * side),
     )
 
 
