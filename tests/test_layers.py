@@ -44,7 +44,7 @@ LATE = {  # what takes seconds to import: a stage is there without it until it r
 EXCEPTIONS = {("data", "wsvs.video.reader")}  # frames are read by data loaders
 NO_TORCH = ("config", "core", "retrieve", "video", "metrics")
 TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics", "torchvision"}
-LONGEST_FILE = 350
+LONGEST_FILE = {"wsvs": 350, "benchmarks": 350, "tests": 400}
 
 
 def imports(source: str, package: str) -> set[str]:
@@ -168,12 +168,12 @@ def test_layer_runs_without_torch(layer):
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
-@pytest.mark.parametrize("folder", ["wsvs", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", LONGEST_FILE)
 def test_files_are_short(folder):
     lengths = {
         path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")
     }
-    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE[folder]} == {}
 
 
 @pytest.mark.parametrize(
