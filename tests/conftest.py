@@ -7,11 +7,13 @@ import os
 import random
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.processes import Cli, Toy, make_own_data
@@ -41,6 +43,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for file in files:
         chance.shuffle(file)
     items[:] = [item for file in files for item in file]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random numbers in every order and number of processes: a failure can be repeated."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

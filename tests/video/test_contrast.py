@@ -166,12 +166,15 @@ def test_a_slow_object_has_a_level_of_its_own():
     found = own_levels(distance, edges, sizes, 3.0, 0.15)
     assert found == pytest.approx([3.0] * 2 + [1.1 / 3] * 3 + [3.0] * 11)
     assert own_levels(distance, edges, sizes, 3.0, 1.5) == pytest.approx([3.0] * 16)  # slower than the slowest
+    mixed = np.array([0.0, 0.1, 0.38, 0.4, 0.36, 0.1, 0, 0.1, 2.4, 6, 6, 2.1, 0.1, 0, 0.1, 0])  # 2.4, 2.1: both sides
+    found = own_levels(mixed, edges, np.full(16, 100), 3.0, 0.15)
+    assert found == pytest.approx([3.0] * 2 + [0.4 / 3] * 3 + [3.0] * 11)
     alone = np.where(distance == 6, 6.0, 0)
     assert own_levels(alone, edges, sizes, 3.0, 0.15) == pytest.approx([3.0] * 16)
     assert own_levels(np.zeros(16), edges, sizes, 1e-3, 0.15) == pytest.approx([1e-3] * 16)
 
 
-@pytest.mark.parametrize(("fast", "slow", "down"), [(6, 1, 0), (8, 1, 1), (3, 1.5, -1), (3, 3, 0)])
+@pytest.mark.parametrize(("fast", "slow", "down"), [(6, 1, 0), (8, 1, 1), (8, 0.5, 0), (3, 1.5, -1), (3, 3, 0)])
 def test_objects_of_different_speed_are_both_found(fast, slow, down):
     rng = np.random.default_rng(4)
     size, count = (150, 240), 10

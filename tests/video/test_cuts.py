@@ -50,6 +50,19 @@ def test_frames_of_any_size(size):
     assert size == (3, 400) or find_cuts(film).cuts == (8,)
 
 
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("plain", [0, 8])
+def test_a_slow_fade_is_no_dissolve(level, plain):
+    """Frames of a fade are mixtures of its first and its last frame, and these have not much in common."""
+    one, other = shot(60, 7, 1), shot(60, 8, 1)
+    share = np.linspace(1, 0, 25)[1:-1, None, None, None]
+    out = (share * one[37:] + (1 - share) * level).astype(np.uint8)
+    into = (share[::-1] * other[:23] + (1 - share[::-1]) * level).astype(np.uint8)
+    film = np.concatenate([one[:37], out, np.full((plain, HEIGHT, WIDTH, 3), level, np.uint8), into, other[23:]])
+    [cut] = find_cuts(film).cuts
+    assert 55 <= cut <= 75 + plain
+
+
 def test_a_film_without_frames():
     assert find_cuts([]) == Cuts(0)
 

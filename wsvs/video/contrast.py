@@ -95,6 +95,7 @@ def own_levels(distance: np.ndarray, edges: np.ndarray, sizes: np.ndarray, level
     """
     levels = np.full(len(distance), level)
     below = distance < level
+    below[edges[~below[edges].all(axis=1)]] = False  # neighbours of the fast object are mixtures of it and the ground
     if not below.any():
         return levels
     up = distance > max(otsu(distance[below], sizes[below], flat=level), slowest)

@@ -186,6 +186,10 @@ class CutFinder:
             if len(past) <= lag:
                 return
             window = past[-1 - lag :]
+            # Mixtures of unlike frames have less contrast than either; in a fade an end has the least.
+            ends = min(window[0].contrast, window[-1].contrast)
+            if min(frame.contrast for frame in window[1:-1]) >= ends:
+                continue
             rest, middle = unmixed(np.stack([frame.coarse for frame in window]))
             if rest <= _UNMIXED and self._distance(window[0], window[-1], contrast=False) >= _ENDS_APART:
                 self._cut(window[middle].number)
