@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import packages_distributions
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import wsvs
+from wsvs.core import extras
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = {*PROJECT["optional-dependencies"]}
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -99,10 +101,44 @@ def requirements(*extras: str) -> dict[str, Requirement]:
 def test_pins_satisfy_the_bounds():
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
     pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
-    for name, requirement in requirements("sweeps", "dev").items():
+    for name, requirement in requirements(*EXTRAS - {"timm"}).items():
         assert name in pins, f"{name} is not in requirements.lock"
         assert requirement.specifier.contains(pins[name]), f"{requirement} is pinned to {pins[name]}"
     assert "torchvision" not in pins
+
+
+def test_all_and_dev_bring_every_extra():
+    """`make setup` installs the lock file: it has all of them but timm, which needs torchvision."""
+    given = PROJECT["optional-dependencies"]
+    whole = {extra for text in given["all"] for extra in Requirement(text).extras}
+    assert whole == EXTRAS - {"all", "dev"}
+    assert {extra for text in given["dev"] for extra in Requirement(text).extras} == whole - {"timm"}
+    assert {extra for _, extra in extras.EXTRAS.values()} <= whole
+    for name, extra in extras.EXTRAS.values():
+        assert canonicalize_name(name) in requirements(extra) and canonicalize_name(name) not in requirements()
+
+
+LICENCES = ("MIT", "BSD", "Apache", "MPL", "PSF", "ISC", "HPND", "MIT-CMU", "Python Software Foundation")
+
+
+def test_no_gpl_package_comes_without_an_extra():
+    """All that `pip install .` brings, whatever brings it in."""
+    found, left = set(), [requirement.name for requirement in requirements().values()]
+    while left:
+        name = canonicalize_name(left.pop())
+        if name in found:
+            continue
+        found.add(name)
+        needed = map(Requirement, distribution(name).requires or ())
+        left += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    assert {"torch", "scipy"} <= found and not {"pymaxflow", "wandb", "yt-dlp"} & found
+    for name in sorted(found):
+        about = distribution(name).metadata
+        said = [about.get("License-Expression") or "", *about.get_all("Classifier", [])]
+        said.append((about.get("License") or "").strip().partition("\n")[0])
+        text = " ".join(line for line in said if not line.startswith(("Programming", "Topic", "Operating")))
+        assert not re.search(r"\bGPL|GNU General|Affero|Lesser", text), f"{name}: {text}"
+        assert re.search("|".join(LICENCES), text), f"{name}: {text}"
 
 
 def test_every_imported_package_is_declared():
@@ -116,7 +152,7 @@ def test_every_imported_package_is_declared():
     imported -= set(sys.stdlib_module_names) | {"wsvs"}
     assert {"numpy", "torch", "cv2"} <= imported
     providers = packages_distributions()
-    declared = {*requirements("timm"), *requirements("sweeps")}
+    declared = {*requirements(*EXTRAS - {"dev"})}
     for name in sorted(imported):
         found = {canonicalize_name(provider) for provider in providers.get(name, [name])}
         assert found & declared, f"wsvs imports {name}, which pyproject.toml does not declare"

@@ -123,7 +123,9 @@ class Energy(Section):
     cleanup: Cleanup = option("flood", "cleaning of the inside map: flood, or sweep as released")
     gain: Gain = option("none", "adaptive: finds the motion boundaries of slow objects too")
     refine: Guided = option("none", "guided: mask borders follow the edges of the frame")
-    solver: Solver = option("auto", "graph cut: maxflow (PyMaxflow), scipy, or auto")
+    solver: Solver = option(
+        "auto", "graph cut, with equal masks: maxflow (PyMaxflow, faster), scipy; auto: the first if installed"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Energy:

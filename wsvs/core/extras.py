@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
+
 from wsvs.core.errors import UserError
+
+EXTRAS = {  # {module: (its name for pip, the extra of pyproject.toml that brings it)}
+    "maxflow": ("PyMaxflow", "maxflow"),
+    "yt_dlp": ("yt-dlp", "web"),
+    "wandb": ("wandb", "wandb"),
+    "timm": ("timm", "timm"),
+}
+
+
+def require(module: str, where: object) -> None:
+    """Raises `UserError` where a module of an extra is not installed. It is not imported: that can take seconds."""
+    if (sys.modules[module] if module in sys.modules else find_spec(module)) is None:
+        package, extra = EXTRAS[module]
+        raise missing(package, extra, where)
 
 
 def missing(package: str, extra: str, where: object, error: ImportError | None = None) -> UserError:

@@ -25,6 +25,7 @@ from wsvs.core.processes import rank
 from wsvs.core.stopping import catch_signals, leave, number, stop_in
 from wsvs.engine import job, status, sweep
 from wsvs.engine.explain import explain_config_error, told
+from wsvs.engine.extras import check_extras
 from wsvs.engine.next import next_line
 from wsvs.engine.objective import objective, objective_name
 from wsvs.engine.paths import check_paths
@@ -86,6 +87,7 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
     settings = check(cfg, said)
     stage = load_stage(cfg.stage)
     sought = objective_name(settings, stage)
+    check_extras(settings, stage)
     check_paths(settings, stage.paths, said)
     run = stage.start(settings, cfg)
     with run.opened(), tracked(run, stage):

@@ -22,7 +22,7 @@ from wsvs.engine.lock import is_locked
 MANNERS = ("pause", "rate", "timeout", "backoff", "retries", "streak", "retry", "yt_dlp", "javascript")
 BUDGETS = ("max_videos", "max_bytes", "max_hours")
 # Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
-NO_RESULT = ("workers", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every", *MANNERS)
+NO_RESULT = ("workers", "solver", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every", *MANNERS)
 
 
 def continues(directory: Path, stage: str, said: Sequence[str], before: Sequence[str]) -> bool:

@@ -27,6 +27,7 @@ from rich.table import Column
 from wsvs.core import runs
 from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
+from wsvs.core.extras import require
 from wsvs.core.files import explain_os_error, read_json
 from wsvs.core.processes import rank, world_size
 from wsvs.core.stopping import stop_in
@@ -173,9 +174,10 @@ def _refuse_secrets(config: Any) -> None:
     written: Any = OmegaConf.to_container(given, resolve=False) if OmegaConf.is_config(given) else {}
     if not any(value is not None for value in written.values()):
         return
-    from wsvs.retrieve.ytdlp import refuse_written_secrets
-
     try:
+        require("yt_dlp", "retrieve.yt_dlp")
+        from wsvs.retrieve.ytdlp import refuse_written_secrets
+
         refuse_written_secrets(written)
     except UserError as error:
         status.complain(error)

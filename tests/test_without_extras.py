@@ -1,0 +1,73 @@
+"""An installation without any extra: everything works but what they are for, and that is told before any work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wsvs.core.extras import EXTRAS
+
+ROOT = Path(__file__).parents[1]
+HIDE = f"""
+import sys
+sys.modules |= dict.fromkeys({sorted(EXTRAS)})
+import wsvs.__main__ as command
+command.main()
+"""
+
+
+def wsvs(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", HIDE, *words],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["stage=segment", "--help"], ["stage=encoder", "--cfg", "job"]])
+def test_help_and_configuration_need_no_extra(words, tmp_path):
+    done = wsvs(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        (("stage=segment", "segment.solver=maxflow"), "maxflow"),
+        (("stage=pipeline", "segment.solver=maxflow", "data.root=."), "maxflow"),
+        (("stage=retrieve", "retrieve=youtube"), "web"),
+        (("stage=retrieve", "retrieve=urls", "retrieve.yt_dlp.proxy=http://x"), "web"),
+        (("stage=predict", "logger=wandb"), "wandb"),
+        (("stage=encoder", "model=timm", "model.backbone=timm/resnet18"), "timm"),
+    ],
+)
+def test_what_needs_an_extra_is_refused_with_its_command(words, extra, tmp_path):
+    done = wsvs(*words, cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    text = " ".join((done.stdout + done.stderr).split())
+    assert f"pip install 'wsvs[{extra}]'" in text and "is not installed" in text
+    assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("summary.json"))
+
+
+def test_other_stages_do_not_mind_what_they_do_not_read(tmp_path):
+    done = wsvs("stage=evaluate", "segment.solver=maxflow", "predictions=none", cwd=tmp_path)
+    assert done.returncode == 2 and "predictions=none" in done.stdout + done.stderr
+    assert "pip install" not in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_whole_toy_pipeline_needs_no_extra(tmp_path):
+    """On the smallest world: every stage runs, though nothing is learned in so few steps."""
+    short = ("encoder.epochs=1", "decoder.steps=4", "adapt.steps=4", "data.world.images=24")
+    chosen = ("relevance.threshold=0", "adapt.background=0.1", "data.world.clips_per_class=2", "pipeline.checks=null")
+    done = wsvs("stage=pipeline", "name=bare", "data=synthetic", *short, *chosen, cwd=tmp_path)
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    assert list((tmp_path / "outputs" / "bare" / "evaluate").rglob("metrics.json"))
