@@ -100,9 +100,12 @@ def test_what_an_advice_names_exists(text, known):
     assert faults(text, *known) == [], text
 
 
-def test_there_is_advice_and_false_advice_is_found(known):
+def test_there_is_advice_to_check(known):
     assert len(ADVICE) > 150
     assert set(known[1]["stage"]) == set(stage_names())
+
+
+def test_false_advice_is_found(known):
     wrong = "lower decoder.min_aera, give data.rot=DIR, experiment=tiny or stage=train, 'wsvs[tim]', docs/no.md"
     assert faults(wrong, *known) == [
         "data.rot",
@@ -113,5 +116,8 @@ def test_there_is_advice_and_false_advice_is_found(known):
         "extra tim",
         "docs/no.md",
     ]
+
+
+def test_right_advice_has_no_fault(known):
     right = "give data.root=DIR or {}.lr=1, experiment=small, lower decoder.min_area, WSVS_RUN_ID=x, <stage>.batch_size"
     assert faults(right, *known) == []

@@ -93,7 +93,7 @@ def test_every_stage_composes_and_resolves(stage):
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
-def test_every_option_of_every_group_composes_and_its_targets_take_its_keys(group, option):
+def test_every_option_composes_with_keys_its_target_takes(group, option):
     overrides = given(group, option)
     videos = (group, option) in (("data", "davis"), ("data", "youtube_objects"))  # they have no root of images
     if not any(word.startswith("data.root=") for word in overrides) and group != "experiment" and not videos:

@@ -75,7 +75,7 @@ def test_two_ranks_train_as_one_with_twice_the_batch(toy, cli, tmp_path, stage, 
 
 
 @pytest.mark.parametrize("stage", ["encoder", "adapt"])  # adapt trains the decoder
-def test_half_precision_accumulation_and_averages_through_the_command(toy, cli, tmp_path, stage):
+def test_precision_accumulation_and_averages_work_together(toy, cli, tmp_path, stage):
     """Steps are the optimizer's, by which validations and the schedule go."""
     said = cli.run(
         f"stage={stage}",

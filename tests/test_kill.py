@@ -57,7 +57,7 @@ def test_a_killed_segmentation_goes_on(toy, cli, tmp_path, workers):
 
 
 @pytest.mark.parametrize("killed", [0, 1])
-def test_when_one_rank_is_killed_the_other_ends_and_the_run_goes_on(toy, cli, tmp_path, killed):
+def test_kill_of_one_rank_ends_the_other_and_the_run_resumes(toy, cli, tmp_path, killed):
     """The first rank ends with exit status 2, or is killed by Lightning, which watches over the others."""
     words = [
         "stage=segment",
@@ -169,7 +169,7 @@ def test_a_killed_training_in_steps_goes_on(toy, cli, tmp_path, stage):
         check_same_weights(run, undisturbed(cli, words, tmp_path, stage, "decoder.workers=1"))
 
 
-def test_a_training_that_is_done_is_not_begun_again_where_its_summary_is_missing(toy, cli, tmp_path):
+def test_finished_training_without_summary_is_not_repeated(toy, cli, tmp_path):
     """Also where nothing chooses among the checkpoints, so that the last one's figure is not in Lightning's state."""
     words = [
         "stage=decoder",

@@ -60,7 +60,7 @@ def bad_data(toy, tmp_path_factory) -> tuple[Path, list[str]]:
     return root, sorted(path.stem for path in broken)
 
 
-def test_ranks_that_lightning_starts_share_a_directory_and_their_bad_images(toy, cli, bad_data, out, place):
+def test_ranks_report_all_bad_images_in_one_directory(toy, cli, bad_data, out, place):
     """Both ranks train, each on its half; the bad images of either are in the summary."""
     root, broken = bad_data
     train = summary(toy.run("encoder"))["counts"]["train images"]
@@ -153,7 +153,7 @@ def test_a_sweep_of_jobs_of_two_ranks(toy, cli, out, place):
     assert [steps(job) for job in check_sweep(out)] == [math.ceil(train / 2) // 4] * 2
 
 
-def test_a_sweep_in_parallel_processes_tells_what_they_passed_over(toy, cli, bad_data, out, place):
+def test_parallel_jobs_of_a_sweep_report_their_bad_images(toy, cli, bad_data, out, place):
     """With the default number of loader workers."""
     words = [word for word in toy.words() if word != "encoder.workers=0"]
     cli.run(
@@ -229,7 +229,7 @@ def test_two_ranks_score_the_same_as_one(toy, cli, out, place):
     assert (run / "shots.jsonl").read_bytes() == (one / "shots.jsonl").read_bytes()
 
 
-def test_two_ranks_with_two_workers_segment_the_same_as_one_alone(toy, cli, out, place):
+def test_two_ranks_with_two_workers_segment_as_one_alone(toy, cli, out, place):
     words = [
         "stage=segment",
         *toy.words(),
@@ -321,7 +321,7 @@ def test_wandb_offline(toy, cli, out, place):
     assert len(ids) == 2
 
 
-def test_a_copy_of_the_code_predicts_from_and_into_folders_of_any_name(toy, cli, tmp_path, place):
+def test_copied_code_predicts_with_any_folder_and_file_names(toy, cli, tmp_path, place):
     """Installed elsewhere it finds its configuration; images lie deep, under names that people and cameras give."""
     code = tmp_path / "site =packages ü"
     shutil.copytree(cli.root / "wsvs", code / "wsvs", ignore=shutil.ignore_patterns("__pycache__"))

@@ -74,13 +74,21 @@ def test_wheel_holds_the_code_the_configuration_and_nothing_else(wheel):
 
 
 @pytest.mark.slow
-def test_installed_wheel_lists_the_stages_and_shows_its_configuration(installed, tmp_path):
-    where = {"PYTHONPATH": str(installed)}
-    place = run(sys.executable, "-c", "import wsvs; print(wsvs.__file__)", cwd=tmp_path, **where)
+def test_installed_wheel_is_the_one_that_is_imported(installed, tmp_path):
+    place = run(sys.executable, "-c", "import wsvs; print(wsvs.__file__)", cwd=tmp_path, PYTHONPATH=str(installed))
     assert Path(place.stdout.strip()) == installed / "wsvs" / "__init__.py"
-    bare = run(installed / "bin" / "wsvs", cwd=tmp_path, **where)
+
+
+@pytest.mark.slow
+def test_installed_wheel_lists_the_stages(installed, tmp_path):
+    bare = run(installed / "bin" / "wsvs", cwd=tmp_path, PYTHONPATH=str(installed))
     assert bare.returncode == 2 and "wsvs stage=<name>" in bare.stdout + bare.stderr
-    shown = run(installed / "bin" / "wsvs", "stage=encoder", "--cfg", "job", cwd=tmp_path, **where)
+
+
+@pytest.mark.slow
+def test_installed_wheel_shows_its_configuration(installed, tmp_path):
+    words = ("stage=encoder", "--cfg", "job")
+    shown = run(installed / "bin" / "wsvs", *words, cwd=tmp_path, PYTHONPATH=str(installed))
     assert shown.returncode == 0, shown.stderr
     assert "stage: encoder\n" in shown.stdout
     assert not (tmp_path / "outputs").exists()  # nothing was run

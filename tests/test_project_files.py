@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -62,6 +63,18 @@ def test_tests_of_the_quick_check_exist():
 @pytest.mark.parametrize("path", sorted([*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"]), ids=str)
 def test_yaml_files_can_be_read(path):
     assert yaml.safe_load(path.read_text())
+
+
+def test_names_of_tests_are_at_most_60_characters():
+    """One fact each: a name that needs more says several."""
+    names = {
+        node.name
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
+    }
+    assert len(names) > 1000
+    assert sorted(name for name in names if len(name) > 60) == []
 
 
 def test_no_file_of_the_repository_is_large():

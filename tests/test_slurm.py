@@ -78,7 +78,7 @@ def truth(tmp_path) -> list[str]:
     return ["stage=evaluate", "predictions=masks", "truth=truth", "evaluate.names=[background,cat]", "name=n"]
 
 
-def test_two_nodes_requeued_in_the_middle_make_the_masks_of_one_rank(slurm: Slurm, toy, tmp_path):
+def test_two_requeued_nodes_make_the_masks_of_one_rank(slurm: Slurm, toy, tmp_path):
     """Told that its time is up, the script requeues its job; the second life ends what the first began."""
     job = slurm.submit(
         ["--nodes=2", *SMALL],
@@ -106,7 +106,7 @@ def test_two_nodes_by_torchrun_make_the_masks_of_one_rank(slurm: Slurm, toy, tmp
     assert only_run(tmp_path / "out", "segment").name == job
 
 
-def test_one_node_whose_command_starts_its_ranks_is_preempted_and_goes_on(slurm: Slurm, toy, tmp_path):
+def test_preempted_node_that_starts_its_own_ranks_resumes(slurm: Slurm, toy, tmp_path):
     job = slurm.submit(
         SMALL,
         SCRIPTS / "node.sh",
@@ -133,7 +133,7 @@ def test_tasks_that_the_trainer_does_not_know_of_are_refused(slurm: Slurm, toy, 
     assert "error: SLURM starts 2 tasks, the trainer wants 1 on each of 1 nodes" in said(tmp_path)
 
 
-def test_each_task_of_an_array_is_a_job_of_a_sweep_and_requeued_by_itself(slurm: Slurm, truth, tmp_path):
+def test_array_task_is_a_sweep_job_that_is_requeued_alone(slurm: Slurm, truth, tmp_path):
     """The last task is the one whose own number is that of the array."""
     jobs = (SCRIPTS / "jobs.txt").read_text().splitlines()
     array = slurm.submit(

@@ -236,9 +236,12 @@ def test_yolo_numbers_that_mean_nothing(tmp_path, line):
     assert caught.value.where == f"{tmp_path / 'labels/a.txt'}:2"
 
 
-def test_a_table_of_sizes_without_a_heading_keeps_its_first_image(tmp_path):
+def test_sizes_without_a_heading_keep_their_first_image(tmp_path):
     (tmp_path / "sizes.tsv").write_text("a\t2\t3\nb\t1\t1\n")
     same(read_yolo(tmp_path), {"a": np.zeros((2, 3), np.uint8), "b": np.zeros((1, 1), np.uint8)})
+
+
+def test_bad_line_of_sizes_is_named(tmp_path):
     (tmp_path / "sizes.tsv").write_text("a 2 3\nb\t1\t1\n")
     with pytest.raises(UserError, match="not 'id, height, width'") as caught:
         list(read_yolo(tmp_path))

@@ -135,35 +135,51 @@ def test_files_below_follow_links_and_enter_no_folder_twice(tmp_path):
     assert found == ["4.jpg", "b/1.jpg", "d/x/3.jpg", "lost"]
 
 
-def test_json_round_trip_and_its_errors(tmp_path):
+def test_json_round_trip(tmp_path):
     value = {"b": [1, 2.5, None], "a": "ü"}
     write_json(tmp_path / "x.json", value)
     assert read_json(tmp_path / "x.json") == value
+
+
+def test_json_that_cannot_be_written_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "nan.json", float("nan"))
-    assert names(tmp_path) == ["x.json"]
-    with pytest.raises(UserError, match="file not found"):
-        read_json(tmp_path / "missing.json")
-    for content in (b"{", b"\xff\xfe"):
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "file not found"), (b"{", "not a JSON"), (b"\xff\xfe", "not a J")]
+)
+def test_json_that_cannot_be_read_is_told(tmp_path, content, said):
+    if content is not None:
         (tmp_path / "bad.json").write_bytes(content)
-        with pytest.raises(UserError, match="not a JSON file"):
-            read_json(tmp_path / "bad.json")
+    with pytest.raises(UserError, match=said):
+        read_json(tmp_path / "bad.json")
 
 
-def test_jsonl_round_trip_and_its_errors(tmp_path):
+def test_jsonl_round_trip(tmp_path):
     rows = [{"id": "a"}, {"id": "b", "n": 1}]
     assert write_jsonl(tmp_path / "x.jsonl", iter(rows)) == 2
     assert list(read_jsonl(tmp_path / "x.jsonl")) == rows
+
+
+def test_line_that_is_not_json_is_named_after_those_before_it(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"id": "a"}\n\n{"id": \n')
     reader = read_jsonl(tmp_path / "bad.jsonl")
     assert next(reader) == {"id": "a"}
     with pytest.raises(UserError, match="line 3 is not JSON"):
         next(reader)
-    with pytest.raises(UserError, match="file not found"):
-        list(read_jsonl(tmp_path / "missing.jsonl"))
+
+
+def test_line_in_another_encoding_is_named(tmp_path):
     (tmp_path / "latin.jsonl").write_bytes(b'{"id": "a"}\n{"id": "caf\xe9"}\n')
     with pytest.raises(UserError, match="line 2 is not JSON"):
         list(read_jsonl(tmp_path / "latin.jsonl"))
+
+
+def test_missing_jsonl_is_told(tmp_path):
+    with pytest.raises(UserError, match="file not found"):
+        list(read_jsonl(tmp_path / "missing.jsonl"))
 
 
 def test_jsonl_source_that_fails_leaves_nothing(tmp_path):

@@ -74,15 +74,23 @@ def test_latest_is_by_the_time_in_the_summary(tmp_path):
     assert require_run(tmp_path, "voc", "encoder", None) == newest.resolve()
 
 
-def test_unfinished_runs_sweep_jobs_and_debug_runs_are_never_taken(tmp_path):
+def test_unfinished_runs_and_sweep_jobs_are_not_taken(tmp_path):
     stage = tmp_path / "voc" / "encoder"
     (stage / "unfinished").mkdir(parents=True)
     finish(stage / "sweep" / "0", 900.0)
     assert find_run(tmp_path, "voc", "encoder") is None
-    only = finish(stage / "plain", 1.0)
-    quick = finish(stage / "quick", 950.0, debug=True)
+
+
+def test_runs_of_other_stages_and_names_are_not_taken(tmp_path):
+    only = finish(tmp_path / "voc" / "encoder" / "plain", 1.0)
     finish(tmp_path / "voc" / "decoder" / "x", 999.0)
     finish(tmp_path / "other" / "encoder" / "x", 999.0)
+    assert find_run(tmp_path, "voc", "encoder") == only
+
+
+def test_debug_runs_are_taken_only_when_debugging(tmp_path):
+    stage = tmp_path / "voc" / "encoder"
+    only, quick = finish(stage / "plain", 1.0), finish(stage / "quick", 950.0, debug=True)
     assert find_run(tmp_path, "voc", "encoder") == only
     assert find_run(tmp_path, "voc", "encoder", debug=True) == quick
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -137,13 +138,20 @@ def test_ids_that_lead_out_of_their_folder(tmp_path, name):
     assert read_ids(ids) == ["b..c/d"]  # a name, no way
 
 
-def test_real_lists_and_tags(real_data):
-    ids_file, table_file = (real_data / "data" / name for name in ("voc_lists/train_aug.txt", "voc_animals/labels.tsv"))
-    if not ids_file.is_file() or not table_file.is_file():
-        pytest.skip("no VOC lists in WSVS_REAL_DATA")
-    ids = read_ids(ids_file)
+def given(path: Path) -> Path:
+    if not path.is_file():
+        pytest.skip(f"no {path.name} in WSVS_REAL_DATA")
+    return path
+
+
+def test_real_list_of_ids(real_data):
+    ids = read_ids(given(real_data / "data/voc_lists/train_aug.txt"))
     assert len(ids) == 10582
     digest = hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
     assert digest == "855dff350b7f447bf43cb98ea626a32e0d0b3b7c5786e03b2712a21355b635bf"
-    tags = read_tags(table_file)
-    assert len(tags) == 3134 and set(tags) <= set(ids) and tags["2007_000392"] == ("horse", "person")
+
+
+def test_real_table_of_tags(real_data):
+    tags = read_tags(given(real_data / "data/voc_animals/labels.tsv"))
+    assert len(tags) == 3134 and tags["2007_000392"] == ("horse", "person")
+    assert set(tags) <= set(read_ids(given(real_data / "data/voc_lists/train_aug.txt")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -28,24 +29,33 @@ def test_fewer_bits_in_sixteen_are_read_by_their_range(tmp_path, bits, name):
     assert deep_bits(tmp_path / name) == bits
 
 
-def test_twelve_bits_of_colour_with_orientation_and_alpha(tmp_path):
+@pytest.fixture
+def twelve_bits(tmp_path) -> tuple[Path, np.ndarray]:
+    """A file of twelve-bit colours with alpha, red in its upper left corner, and the image that it holds."""
     values = np.zeros((2, 3, 4), np.uint16)
     values[..., 3] = 65535
-    values[0, 0, 2] = 4095  # red, in the upper left corner
+    values[0, 0, 2] = 4095
     cv2.imwrite(str(tmp_path / "a.png"), values)
     right = np.zeros((2, 3, 3), np.uint8)
     right[0, 0, 0] = 255
-    assert np.array_equal(read_image(tmp_path / "a.png"), right)
-    whole = (tmp_path / "a.png").read_bytes()
+    return tmp_path / "a.png", right
+
+
+def test_twelve_bits_of_colour_with_alpha(twelve_bits):
+    path, right = twelve_bits
+    assert np.array_equal(read_image(path), right)
+
+
+def test_twelve_bits_of_colour_with_orientation(twelve_bits):
+    path, right = twelve_bits
+    whole = path.read_bytes()
     exif = Image.Exif()
     exif[0x0112] = 6
     data = exif.tobytes().removeprefix(b"Exif\0\0")
     chunk = b"eXIf" + data
     head = whole[:33]  # signature and IHDR
-    (tmp_path / "a.png").write_bytes(
-        head + struct.pack(">I", len(data)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + whole[33:]
-    )
-    assert np.array_equal(read_image(tmp_path / "a.png"), np.rot90(right, -1))
+    path.write_bytes(head + struct.pack(">I", len(data)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + whole[33:])
+    assert np.array_equal(read_image(path), np.rot90(right, -1))
 
 
 def test_floats_far_beyond_one_are_no_shares(tmp_path):

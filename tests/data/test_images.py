@@ -205,7 +205,7 @@ def test_find_image_prefers_what_is_written_plainly(tmp_path):
         ("cat/1.png", "cat/1.png", "cat/1"),
     ],
 )
-def test_masks_are_called_after_their_image_without_its_extension(tmp_path, name, file, mask):
+def test_mask_is_named_after_its_image_without_extension(tmp_path, name, file, mask):
     assert mask_name(tmp_path, name, tmp_path / file) == mask
 
 

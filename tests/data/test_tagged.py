@@ -177,18 +177,28 @@ def test_given_splits(root):
         _ = tagged(root, val=str(root.parent / "val.txt")).splits
 
 
-def test_default_split_is_disjoint_deterministic_and_about_a_tenth(root, monkeypatch):
+@pytest.fixture
+def split_of(root, monkeypatch):
+    """The default split of a table with these ids."""
     monkeypatch.setattr(TaggedImages, "_check_files", lambda *_: None)
-    names = [f"video7/{k:05d}" for k in range(1000)]
 
     def splits(ids):
         (root.parent / "labels.tsv").write_text("id\ttags\n" + "".join(f"{name}\tcat\n" for name in ids))
         return tagged(root).splits
 
-    whole = splits(names)
+    return splits
+
+
+def test_default_split_is_disjoint_and_about_a_tenth(split_of):
+    names = [f"video7/{k:05d}" for k in range(1000)]
+    whole = split_of(names)
     assert sorted(whole["train"] + whole["val"]) == names
     assert 70 <= len(whole["val"]) <= 130
-    half = splits(names[:499:-1])  # an id does not move when others come or go
+
+
+def test_default_split_of_an_id_does_not_depend_on_others(split_of):
+    names = [f"video7/{k:05d}" for k in range(1000)]
+    whole, half = split_of(names), split_of(names[:499:-1])
     assert sorted(half["val"]) == [name for name in whole["val"] if name in names[500:]]
 
 

@@ -71,16 +71,22 @@ def test_image_and_mask_stay_aligned(seed, scale):
     assert np.array_equal(augmentation(PICTURE, np.random.default_rng(seed)), image)
 
 
-def test_mirrors_half_of_the_time_and_moves_the_window():
+@pytest.fixture(scope="module")
+def turned() -> list[np.ndarray]:
+    """Masks of 300 seeds: columns numbered from 0, 16 rows in a window of 32."""
     augmentation = ImageAugmentation(32, (1, 1), jitter=0)
     wide = np.repeat(np.arange(64, dtype=np.uint8)[None], 32, 0)
     image = np.repeat(wide[..., None] * 3, 3, 2)
-    seen = [augmentation.with_mask(image, wide, np.random.default_rng(k))[1] for k in range(300)]
-    rows = [mask[np.flatnonzero((mask != IGNORE).any(1))[0]] for mask in seen]
-    mirrored = np.mean([row[0] > row[-1] for row in rows])
-    assert 0.4 < mirrored < 0.6
-    tops = {int(np.flatnonzero((mask != IGNORE).any(1))[0]) for mask in seen}
-    assert tops == set(range(17))  # 16 rows in a window of 32: every place
+    return [augmentation.with_mask(image, wide, np.random.default_rng(k))[1] for k in range(300)]
+
+
+def test_mirrors_half_of_the_time(turned):
+    rows = [mask[np.flatnonzero((mask != IGNORE).any(1))[0]] for mask in turned]
+    assert 0.4 < np.mean([row[0] > row[-1] for row in rows]) < 0.6
+
+
+def test_the_image_is_put_at_every_place_of_the_window(turned):
+    assert {int(np.flatnonzero((mask != IGNORE).any(1))[0]) for mask in turned} == set(range(17))
 
 
 def test_one_pixel_and_long_images():

@@ -20,15 +20,22 @@ def epochs(count, size=10, length=8, **more):
     return found
 
 
-def test_every_item_comes_up_once_a_pass_and_passes_go_on_over_epochs():
-    flat = epochs(5)  # 40 visits of 10 items
+def test_every_item_comes_up_once_in_a_pass():
+    flat = epochs(5)  # 40 visits of 10 items: a pass ends within an epoch
     assert Counter(visit.item for visit in flat) == dict.fromkeys(range(10), 4)
     orders = [[visit.item for visit in flat[k : k + 10]] for k in range(0, 40, 10)]
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert len({tuple(order) for order in orders}) == 4  # each pass in an order of its own
+
+
+def test_visits_know_their_pass_and_seed():
+    flat = epochs(5)
     assert [visit.turn for visit in flat] == [k // 10 for k in range(40)] and {visit.seed for visit in flat} == {1}
-    assert epochs(5) == flat
-    assert list(Visits(10, length=8, seed=2)) != flat[:8]
+
+
+def test_order_is_a_function_of_the_seed():
+    assert epochs(5) == epochs(5)
+    assert list(Visits(10, length=8, seed=2)) != epochs(1)
 
 
 def test_ranks_share_what_one_rank_of_larger_batches_sees():
@@ -67,7 +74,7 @@ def test_a_visit_decides_the_generator():
 
 
 @pytest.mark.parametrize(("size", "ranks"), [(7, 2), (8, 2), (7, 3), (1, 2), (2, 4), (5, 1)])
-def test_ranks_deal_out_every_number_once_and_are_asked_equally_often(size, ranks):
+def test_ranks_share_every_number_once_in_equal_shares(size, ranks):
     shares = [list(Once(size, rank=rank, ranks=ranks)) for rank in range(ranks)]
     assert {len(share) for share in shares} == {-(-size // ranks)} == {len(Once(size, rank=0, ranks=ranks))}
     in_turn = [number for row in zip(*shares, strict=True) for number in row]

@@ -124,18 +124,25 @@ def test_map_is_over_all_batches_and_classes_that_occur(config, make_trainer, lo
     assert np.isnan(found["val/ap/bus"])  # the key is there all the same
 
 
-def test_average_precision_by_hand_and_with_ties():
-    def found(logits, y):
-        scores = TagScores(1)
-        scores.update(torch.tensor(logits)[:, None], torch.tensor(y)[:, None])
-        return float(scores.compute()[0, 0])
+def average_precision(logits, y) -> float:
+    scores = TagScores(1)
+    scores.update(torch.tensor(logits)[:, None], torch.tensor(y)[:, None])
+    return float(scores.compute()[0, 0])
 
-    assert found([2.0, 1.0, 0.5, -1.0], [1, 0, 1, 0]) == pytest.approx(5 / 6)  # (1/1 + 2/3) / 2
-    assert found([0.0] * 4, [0, 0, 0, 1]) == pytest.approx(1 / 4)  # images of one score enter together
+
+def test_average_precision_by_hand():
+    assert average_precision([2.0, 1.0, 0.5, -1.0], [1, 0, 1, 0]) == pytest.approx(5 / 6)  # (1/1 + 2/3) / 2
+
+
+def test_images_of_one_score_enter_average_precision_together():
+    assert average_precision([0.0] * 4, [0, 0, 0, 1]) == pytest.approx(1 / 4)
+
+
+def test_average_precision_equals_that_of_scikit_learn():
     rng = np.random.default_rng(1)
     for _ in range(20):
         logits, y = rng.integers(-4, 4, 50).astype(np.float32), rng.integers(0, 2, 50)
-        assert found(logits, y) == pytest.approx(average_precision_score(y, logits), abs=1e-6)
+        assert average_precision(logits, y) == pytest.approx(average_precision_score(y, logits), abs=1e-6)
 
 
 def test_one_class_is_enough(config, make_trainer, load):

@@ -183,7 +183,7 @@ def test_pictures_of_the_terms_are_of_the_middle_frame(tmp_path):
     assert path.name == "motion.jpg" and values == pytest.approx(np.arange(8, 16) / 23, abs=0.02)
 
 
-def test_masks_of_a_video_are_numbered_through_it_at_its_own_size(tmp_path):
+def test_masks_of_a_video_piece_keep_its_numbers_and_size(tmp_path):
     """The second piece of a video: nearest neighbour, five digits, the reason of a break kept."""
     masks = result(start=100, folder="a/b", digits=5, height=4, width=8)
     masks.broken = "breaks off"
@@ -233,11 +233,14 @@ def test_all_shots_are_written_when_the_loop_ends(tmp_path):
     assert all(Ledger(tmp_path).has(f"cat/{k}") for k in range(7))
 
 
-def test_odd_frames_take_the_mask_of_the_nearest_and_blank_ones_none(tmp_path):
+def test_odd_frames_take_the_nearest_mask_and_blank_ones_none():
     """Frames 4 to 9: 5 is odd, 7 and 8 are blank; masks are of 4, 6 and 9."""
     item = {"start": 4, "stop": 10, "odd": [5], "blank": [7, 8]}
     assert mask_sources(item, 3) == [(0, 0), (0, 0), (1, 2), None, None, (2, 5)]
     assert mask_sources({"start": 4, "stop": 7}, 3) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_every_odd_and_blank_frame_has_a_mask_file(tmp_path):
     shot = result(start=4, stop=10, odd=[5], blank=[7, 8])
     MaskWriter(tmp_path, frames=False, overlay=False).write(shot)
     record = Ledger(tmp_path).read("cat/v_000004")

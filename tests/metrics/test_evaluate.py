@@ -51,16 +51,22 @@ def test_progress_sees_every_id(folders):
     assert seen == ["one", "two"]
 
 
-def test_labels_of_a_model_with_fewer_classes_are_matched_by_name(folders):
+def test_labels_of_fewer_classes_are_matched_by_name(folders):
     predictions, truth = folders
     write_mask(predictions / "one.png", np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]], np.uint8))
     results = evaluate_images(predictions, truth, NAMES, ids=["one"], prediction_classes=["background", "cow"])
     assert results.matrix.iou().tolist() == [7 / 11, 0, 1]
+
+
+def test_unknown_class_of_the_predictions_is_refused(folders):
     with pytest.raises(ValueError, match="prediction_classes must be different ones of"):
-        evaluate_images(predictions, truth, NAMES, prediction_classes=["background", "dog"])
-    write_mask(predictions / "one.png", np.full_like(TRUTH, 2))
+        evaluate_images(*folders, NAMES, prediction_classes=["background", "dog"])
+
+
+def test_label_beyond_the_classes_of_the_predictions_is_refused(folders):
+    write_mask(folders[0] / "one.png", np.full_like(TRUTH, 2))
     with pytest.raises(UserError, match="prediction has label 2, but its 2 classes are labels 0 to 1"):
-        evaluate_images(predictions, truth, NAMES, ids=["one"], prediction_classes=["background", "cow"])
+        evaluate_images(*folders, NAMES, ids=["one"], prediction_classes=["background", "cow"])
 
 
 def broken_png(path: Path) -> None:

@@ -138,27 +138,43 @@ def test_decoder_can_fit_one_image(guidance: str):
     assert (mask & truth).sum() / (mask | truth).sum() > 0.95
 
 
-def test_label_map_takes_the_pixelwise_maximum_and_the_background_rule():
+@pytest.mark.parametrize(("background", "expected"), [(0.5, [[5, 0]]), (0.95, [[0, 0]])])
+def test_label_map_is_the_largest_class_above_background(background, expected):
     probabilities = torch.tensor([[[0.9, 0.4]], [[0.6, 0.3]]])
-    assert label_map(probabilities, [4, 1], (1, 2), 0.5).tolist() == [[5, 0]]
-    assert label_map(probabilities, [4, 1], (1, 2), 0.95).tolist() == [[0, 0]]
+    assert label_map(probabilities, [4, 1], (1, 2), background).tolist() == expected
+
+
+def test_label_map_of_no_class_is_background():
     assert label_map(torch.zeros(0, 1, 2), [], (1, 2), 0.5).tolist() == [[0, 0]]
-    assert label_map(probabilities, [4, 1], (3, 7), 0.5).shape == (3, 7)
 
 
-def test_probabilities_of_predicted_and_given_classes():
+def test_label_map_has_the_given_size():
+    assert label_map(torch.rand(2, 1, 2), [4, 1], (3, 7), 0.5).shape == (3, 7)
+
+
+def test_without_classes_the_best_predicted_one_is_taken():
+    net = small_net()
+    classes, probabilities, scores = net.probabilities(torch.rand(3, 50, 75), None, class_threshold=0.999)
+    assert classes == [int(scores.argmax())]  # nothing reaches the threshold
+    assert probabilities.shape == (1, *net.network_size(50, 75))
+
+
+def test_given_classes_have_their_own_probabilities():
     net = small_net()
     image = torch.rand(3, 50, 75)
-    classes, probabilities, scores = net.probabilities(image, None, class_threshold=0.999)
-    assert classes == [int(scores.argmax())]  # nothing reaches the threshold: the best class
-    assert probabilities.shape == (1, *net.network_size(50, 75))
-    assert net.probabilities(image, [], method="mean")[1].shape[0] == 0
     given, both, _ = net.probabilities(image, [2, 0])
     assert given == [2, 0] and both.shape[0] == 2
     torch.testing.assert_close(net.probabilities(image, [0])[1][0], both[1])
-    attention_only = net.probabilities(image, [2, 0], method="attention")[1]
-    mean = net.probabilities(image, [2, 0], method="mean")[1]
-    torch.testing.assert_close(mean, (attention_only + both) / 2)
+    assert net.probabilities(image, [], method="mean")[1].shape[0] == 0
+
+
+def test_method_mean_is_that_of_attention_and_decoder():
+    net = small_net()
+    image = torch.rand(3, 50, 75)
+    attention, decoder, mean = (
+        net.probabilities(image, [2, 0], method=method)[1] for method in ("attention", "decoder", "mean")
+    )
+    torch.testing.assert_close(mean, (attention + decoder) / 2)
 
 
 def test_flip_averages_with_the_mirrored_image():
@@ -191,25 +207,25 @@ def test_thresholds_of_the_checkpoint_choose_the_classes():
     assert net.classes_shown(scores / 10, "auto") == [2]  # the best one always is
 
 
-def test_checkpoint_is_plain_data_and_builds_the_same_net(tmp_path):
-    net = small_net(guidance="features", decoder_width=0.5)
-    path = tmp_path / "net.ckpt"
-    state = {f"net.{key}": value for key, value in net.state_dict().items()}
+def save_net(net: SegmentationNet, path: Path, without: str = "no part") -> None:
+    state = {f"net.{key}": value for key, value in net.state_dict().items() if without not in key}
     torch.save({"hyper_parameters": {"net": net.config.asdict()}, "state_dict": state}, path)
-    again = load_net(path, need_decoder=True)
+
+
+def test_checkpoint_builds_the_same_net(tmp_path):
+    net = small_net(guidance="features", decoder_width=0.5)
+    save_net(net, tmp_path / "net.ckpt")
+    again = load_net(tmp_path / "net.ckpt", need_decoder=True)
     image = torch.rand(3, 64, 64)
     assert again.config == net.config
     torch.testing.assert_close(again.probabilities(image, [1])[1], net.probabilities(image, [1])[1])
-    torch.save(
-        {
-            "hyper_parameters": {"net": net.config.asdict()},
-            "state_dict": {k: v for k, v in state.items() if "decoder" not in k},
-        },
-        path,
-    )
-    assert load_net(path).decoder is None
+
+
+def test_checkpoint_of_an_encoder_has_no_decoder(tmp_path):
+    save_net(small_net(guidance="features", decoder_width=0.5), tmp_path / "net.ckpt", without="decoder")
+    assert load_net(tmp_path / "net.ckpt").decoder is None
     with pytest.raises(UserError, match="encoder only"):
-        load_net(path, need_decoder=True)
+        load_net(tmp_path / "net.ckpt", need_decoder=True)
 
 
 def test_checkpoints_that_are_none_are_refused(tmp_path):

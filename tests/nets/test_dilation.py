@@ -159,11 +159,13 @@ def test_what_cannot_be_dilated(stages, complaint):
         dilate(net, 4, deepest)
 
 
-def test_a_step_over_the_stride_and_an_inner_step():
+def test_a_step_over_the_wanted_stride_is_refused():
     over = Net(conv(3, 4, 1))
     with pytest.raises(NotDilated, match="steps from stride 4 to 16 at once"):
         dilate(over, 8, 16)
 
+
+def test_an_inner_step_is_refused():
     class Inner(nn.Module):  # reduces its map and brings it back, as some attention does
         def __init__(self) -> None:
             super().__init__()

@@ -125,21 +125,37 @@ def test_one_scale_is_plain_class_activation(small: Encoder):
     torch.testing.assert_close(found, expected)
 
 
-def test_more_scales_never_lower_raw_attention_and_order_does_not_matter(small: Encoder):
-    x = torch.rand(1, 3, 64, 96)
+SIZE = (64, 96)
+
+
+@pytest.fixture
+def scaled(small: Encoder) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Activation maps of one image at three scales, and the same at the size of the image."""
+    x = torch.rand(1, 3, *SIZE)
     with torch.no_grad():
         maps, logits = activations(small, x, [0.5, 1.0, 2.0])
-        torch.testing.assert_close(logits, small(x))
-        assert torch.equal(merge_scales(maps, (64, 96)), merge_scales(maps[::-1], (64, 96)))
-        up = [nn.functional.interpolate(m, size=(64, 96), mode="bilinear", align_corners=False) for m in maps]
-        together = torch.stack(up).amax(0).relu()
-        torch.testing.assert_close(
-            merge_scales(maps, (64, 96)), together / (together.amax((2, 3), keepdim=True) + 1e-5)
-        )
-        raw = merge_scales(maps, (64, 96)) * (together.amax((2, 3), keepdim=True) + 1e-5)
-        for one, alone in zip(maps, up, strict=True):
-            peak = alone.relu().amax((2, 3), keepdim=True)
-            assert (raw >= merge_scales([one], (64, 96)) * (peak + 1e-5) - 1e-6).all()
+        torch.testing.assert_close(logits, small(x))  # those of scale 1
+        up = [nn.functional.interpolate(m, size=SIZE, mode="bilinear", align_corners=False) for m in maps]
+    return maps, up
+
+
+def test_order_of_scales_does_not_matter(scaled):
+    maps, _ = scaled
+    assert torch.equal(merge_scales(maps, SIZE), merge_scales(maps[::-1], SIZE))
+
+
+def test_merged_scales_are_their_normalised_maximum(scaled):
+    maps, up = scaled
+    together = torch.stack(up).amax(0).relu()
+    torch.testing.assert_close(merge_scales(maps, SIZE), together / (together.amax((2, 3), keepdim=True) + 1e-5))
+
+
+def test_more_scales_never_lower_raw_attention(scaled):
+    maps, up = scaled
+    raw = merge_scales(maps, SIZE) * (torch.stack(up).amax((0, 3, 4)).relu()[..., None, None] + 1e-5)
+    for one, alone in zip(maps, up, strict=True):
+        peak = alone.relu().amax((2, 3), keepdim=True)
+        assert (raw >= merge_scales([one], SIZE) * (peak + 1e-5) - 1e-6).all()
 
 
 def test_attention_peaks_at_one_or_is_nothing():

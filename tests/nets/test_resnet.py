@@ -93,7 +93,7 @@ def test_there_are_no_switches_to_guide_a_decoder():
             assert decoder(torch.rand(1, 1, 4, 5), backbone(x, with_pools=True), (64, 80)).shape == (1, 2, 64, 80)
 
 
-def test_real_weights_give_features_of_the_size_that_a_new_head_expects(real_data):
+def test_real_weights_give_features_of_order_one(real_data):
     backbone = build_backbone("resnet50v2").eval()
     load_backbone_weights(backbone, str(real_data / "weights" / "resnet50v2_trunk_conv4_fp16.pth"))
     with torch.no_grad():

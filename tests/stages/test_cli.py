@@ -78,7 +78,7 @@ def test_version_and_help_need_no_stage(wsvs):
         ("stage=encoder", "data.root=x", "--cfg=job", "encoder.lr=0.5"),
     ],
 )
-def test_cfg_job_anywhere_shows_the_configuration_and_runs_nothing(wsvs, words):
+def test_cfg_job_only_shows_the_settings_wherever_it_stands(wsvs, words):
     status, out, err = wsvs(*words)
     assert status == 0 and err == ""
     assert "stage: encoder\n" in out and "lr: 0.5\n" in out and "root: x\n" in out
@@ -200,14 +200,16 @@ def test_a_plugin_that_is_not_there_is_told(wsvs, word, more):
     assert status == 2 and ("there is no module 'nope'" in one_message(err) or "cannot read 'plugins=[nope'" in err)
 
 
-def test_success_and_items_passed_over(wsvs, images):
-    """The whole way through a stage; a torn image changes the exit status and is named in the summary."""
+def test_a_stage_runs_through(wsvs, images):
     status, out, err = wsvs("stage=encoder", *SMALL, run_id="good")
     assert status == 0 and "error" not in err
     summary = read_json("outputs/default/encoder/good/summary.json")
     assert summary["counts"] == {"classes": 2, "train images": 5, "val images": 1, "passed over": 0}
     assert summary["overrides"] == ["stage=encoder", *SMALL] and 0 <= summary["results"]["val/map"] <= 1
     assert Path("outputs/default/encoder/good/checkpoints/best.ckpt").is_file() and "val/map" in out
+
+
+def test_skipped_items_give_exit_status_3_and_are_listed(wsvs, images):
     for torn in images.glob("cat/*.png"):
         torn.write_bytes(b"")
     status, _, _ = wsvs("stage=encoder", *SMALL, "encoder.epochs=4", run_id="torn")
@@ -228,7 +230,7 @@ def test_same_command_and_seed_give_the_same_weights(wsvs, images):
     assert all(torch.equal(found[0]["state_dict"][key], value) for key, value in found[1]["state_dict"].items())
 
 
-def test_the_newest_checkpoint_is_kept_where_nothing_is_to_choose(wsvs, images):
+def test_callback_newest_keeps_the_last_of_equal_checkpoints(wsvs, images):
     """The best of two that are equally good is the first."""
     import torch
 
@@ -275,7 +277,7 @@ def test_explain_config_error():
 @pytest.mark.parametrize(
     "value", ["my cat (1), b=2.jpg", "photo (1).jpg", "a=b.png", "ü é.jpg", "it's [odd", "{x", "$HOME (1)"]
 )
-def test_a_file_name_that_the_grammar_does_not_take_is_told_with_its_recipe(value):
+def test_file_name_outside_the_grammar_is_told_with_its_recipe(value):
     parser = OverridesParser.create()
     with pytest.raises(HydraException) as caught:
         parser.parse_overrides([f"input={value}"])

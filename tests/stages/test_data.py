@@ -114,7 +114,7 @@ def test_weights_against_the_named_model_are_refused(wsvs, own):
     assert status == 2 and "weights cannot be read" in complaint
 
 
-def test_the_experiment_for_few_images_has_the_network_that_is_proposed(composed):
+def test_small_experiment_has_the_proposed_backbone(composed):
     assert composed("stage=data", f"experiment={SMALL}").model.backbone == SMALL_BACKBONE
 
 
@@ -128,19 +128,41 @@ def test_truncated_videos_are_passed_over(wsvs, own):
     assert (counts["videos"], counts["usable videos"]) == (5, 1)
 
 
-def test_short_videos_other_spellings_and_what_a_training_would_miss(wsvs, own):
+def problems(out: Path) -> dict[str, list[str]]:
+    return {problem["what"]: problem["items"] for problem in report(out)["problems"]}
+
+
+def test_short_videos_are_reported(wsvs, own):
     make_film(own / "videos" / "dog" / "short.mp4", 5)
-    (own / "videos" / "fox").rename(own / "videos" / "Dog")
-    status, said, complaint = wsvs("stage=data", "data.root=images", "retrieve.root=videos", "model.weights=none.pth")
-    assert status == 2 and "1 fault has to be mended first; the weights are not there" in complaint
-    told = {problem["what"]: problem["items"] for problem in report(own)["problems"]}
+    assert wsvs("stage=data", "data.root=images", "retrieve.root=videos")[0] == 3
+    told = problems(own)
     assert told["video has fewer than relevance.min_frames=6 frames and gives nothing"] == ["dog/short (5 frames)"]
-    [foreign] = [items for what, items in told.items() if "belongs to no class" in what]
+
+
+def test_folder_in_another_spelling_is_no_class_but_proposed(wsvs, own):
+    (own / "videos" / "fox").rename(own / "videos" / "Dog")
+    assert wsvs("stage=data", "data.root=images", "retrieve.root=videos")[0] == 3
+    [foreign] = [items for what, items in problems(own).items() if "belongs to no class" in what]
     assert foreign == ["Dog/a (did you mean 'dog'?)"]
-    assert "experiment=small" in said and "model.weights is not given" not in said
-    assert "model.weights is not given" in wsvs("stage=data", "data.root=images", "experiment=small")[1]
+
+
+def test_videos_of_no_class_can_distract(wsvs, own):
     said = wsvs("stage=data", "data.root=images", "retrieve.root=videos", "retrieve.foreign=assign")[1]
     assert "1 video belongs to no class and is dealt to the classes to distract" in said
+
+
+def test_weights_that_are_not_there_are_a_fault(wsvs, own):
+    status, said, complaint = wsvs("stage=data", "data.root=images", "model.weights=none.pth")
+    assert status == 2 and "1 fault has to be mended first; the weights are not there" in complaint
+    assert "model.weights is not given" not in said
+
+
+def test_weights_that_are_not_given_are_reported(wsvs, own):
+    assert "model.weights is not given" in wsvs("stage=data", "data.root=images", "experiment=small")[1]
+
+
+def test_few_images_get_the_small_experiment_proposed(wsvs, own):
+    assert "experiment=small" in wsvs("stage=data", "data.root=images", "retrieve.root=videos")[1]
 
 
 def test_images_alone_and_without_a_fault(wsvs, own):

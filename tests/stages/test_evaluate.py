@@ -95,7 +95,7 @@ def test_relevance_counts_frames_by_hand(masks):
     assert run.said["counts"] == {"frames": 6, "relevant": 4, "chosen": 3}
 
 
-def test_shots_that_were_passed_over_are_missing_from_the_averages_and_said_to_be(tmp_path):
+def test_skipped_shots_are_reported_and_not_averaged(tmp_path):
     for shot in ("cat/a", "cat/b"):
         write_mask(tmp_path / "truth" / shot / "00000.png", np.ones((4, 4), np.uint8))
     write_mask(tmp_path / "predictions" / "masks" / "cat" / "a" / "00000.png", np.ones((4, 4), np.uint8))

@@ -89,7 +89,7 @@ def test_mistakes(wsvs, words, more, message):
 
 
 @pytest.mark.parametrize("back", [False, True])
-def test_a_folder_that_cannot_be_written_is_named_by_its_own_setting(wsvs, words, predict, tmp_path, back):
+def test_unwritable_folder_is_named_by_its_setting(wsvs, words, predict, tmp_path, back):
     assert wsvs(*words, "export.out=coco")[0] == 0
     (tmp_path / "file").touch()
     for out in ("file", "file/below"):
@@ -131,23 +131,35 @@ def test_nothing_is_written_outside_the_folder(wsvs, words, tmp_path):
     assert not list(tmp_path.rglob("x.png"))
 
 
-@pytest.mark.parametrize("kind", ["coco", "voc", "yolo", "davis"])
-@pytest.mark.parametrize("name", [os.fsdecode(b"bad\xff"), "two\nlines", "two\rlines"])
-def test_names_that_no_list_can_hold_are_refused_before_anything_is_written(wsvs, words, predict, tmp_path, kind, name):
+ODD_NAMES = pytest.mark.parametrize("name", [os.fsdecode(b"bad\xff"), "two\nlines", "two\rlines"])
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo", "davis"])
+@ODD_NAMES
+def test_names_that_a_list_cannot_hold_are_refused_at_once(wsvs, words, predict, tmp_path, kind, name):
     write_mask(tmp_path / f"theirs/{name}/00000.png", MASK)
     words = [*words, f"export.format={kind}", "export.names=[background,cat,dog]"]
     status, _, err = wsvs(*words, "predictions=theirs", "export.out=made")
-    if kind == "coco":  # its file has escapes
-        assert status == 0, err
-        assert wsvs(*words, "predictions=made", "export.reverse=true", "export.out=back")[0] == 0
-        assert np.array_equal(read_mask(tmp_path / f"back/{name}/00000.png"), MASK)
-    else:
-        assert status == 2 and f"the name {name + '/00000'!r} has a line break or is not UTF-8" in err
-        assert not (tmp_path / "made").exists()
+    assert status == 2 and f"the name {name + '/00000'!r} has a line break or is not UTF-8" in err
+    assert not (tmp_path / "made").exists()
 
 
-def test_a_bad_mask_is_passed_over_and_a_label_without_a_name_stops(wsvs, words, predict, caplog):
+@ODD_NAMES
+def test_coco_files_hold_every_name(wsvs, words, predict, tmp_path, name):
+    """By escapes."""
+    write_mask(tmp_path / f"theirs/{name}/00000.png", MASK)
+    words = [*words, "export.format=coco", "export.names=[background,cat,dog]"]
+    status, _, err = wsvs(*words, "predictions=theirs", "export.out=made")
+    assert status == 0, err
+    assert wsvs(*words, "predictions=made", "export.reverse=true", "export.out=back")[0] == 0
+    assert np.array_equal(read_mask(tmp_path / f"back/{name}/00000.png"), MASK)
+
+
+def test_a_bad_mask_is_skipped(wsvs, words, predict, caplog):
     (predict / "a b/c.d.png").write_bytes(b"")
     assert wsvs(*words)[0] == 3 and "passed over a b/c.d.png" in caplog.text
+
+
+def test_a_label_without_a_name_is_refused(wsvs, words, predict):
     status, _, err = wsvs(*words, "export.names=[background,cat]")
     assert status == 2 and "label 2 has no name" in err

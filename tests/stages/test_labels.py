@@ -117,16 +117,23 @@ def test_true_masks_in_colours_of_no_known_palette_are_refused(tmp_path):
         scored(tmp_path, names=THREE)
 
 
-def test_labels_from_1_are_told_and_read_when_asked(tmp_path):
+def test_labels_from_1_are_refused_with_their_offset(tmp_path):
     masks(tmp_path, BOTH + 1, BOTH)
     with pytest.raises(UserError, match="labels from 1 to 3 and nowhere 0") as caught:
         scored(tmp_path, names=THREE)
     assert "evaluate.truth_offset=1" in str(caught.value.remedy)
+
+
+def test_labels_from_1_are_read_with_their_offset(tmp_path):
+    masks(tmp_path, BOTH + 1, BOTH)
     assert scored(tmp_path, names=THREE, truth_offset=1)[0]["iou"] == {"background": 1, "cat": 1, "dog": 1}
     truth = BOTH + 1
     truth[0, 0] = 0  # below the first label: void
     masks(tmp_path, truth, BOTH)
     assert scored(tmp_path, names=THREE, truth_offset=1)[0]["miou"] == 1
+
+
+def test_labels_that_may_be_from_1_get_a_note(tmp_path):
     masks(tmp_path, OBJECT + 1, OBJECT)
     assert "numbered from 1 give evaluate.truth_offset=1" in scored(tmp_path, names=THREE)[0]["notes"][0]
 

@@ -117,7 +117,7 @@ def test_ranks_wait_for_the_slowest_as_long_as_it_takes(make_run):
 
 
 @pytest.mark.parametrize("words", [("callbacks=none",), ("~callbacks.checkpoint",), ("callbacks.checkpoint=null",)])
-def test_a_training_that_nothing_would_keep_is_refused_before_it_begins(make_run, words):
+def test_training_without_a_checkpoint_callback_is_refused(make_run, words):
     run = make_run("stage=encoder", "data.root=x", "trainer=cpu", *words)
     with run.opened(), pytest.raises(UserError, match="no callback keeps a checkpoint"):
         build_trainer(run, epochs=1, monitor="val/map")

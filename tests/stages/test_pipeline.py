@@ -166,7 +166,7 @@ def piped(wsvs, monkeypatch):
     return call
 
 
-def test_finished_steps_are_passed_over_unless_the_command_shall_not_resume(piped):
+def test_finished_steps_are_skipped_unless_resume_is_false(piped):
     def every(run_id):
         return [f"data/{run_id}", f"encoder/{run_id}", f"encoder/{run_id}-second"]
 

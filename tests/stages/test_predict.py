@@ -109,15 +109,21 @@ def test_folders_named_like_those_of_a_run_are_exported_too(wsvs, tmp_path):
     assert {image["file_name"]: image["height"] for image in images} == dict(zip(names, range(1, 7), strict=True))
 
 
-def test_nothing_is_proposed_of_no_masks_and_an_overlay_that_fails_is_told(wsvs, tmp_path, monkeypatch, caplog):
+def test_no_next_command_is_proposed_without_masks(wsvs, tmp_path, caplog):
     caplog.set_level("INFO", "wsvs")
     write_checkpoint(tmp_path / "net.ckpt")
     (tmp_path / "torn.mp4").write_bytes(b"xx")
     words = ["stage=predict", f"predict.checkpoint={tmp_path}/net.ckpt", "trainer=cpu", "predict.workers=0"]
-    assert wsvs(*words, f"input={tmp_path}/torn.mp4", run_id="r")[0] == 3
+    assert wsvs(*words, f"input={tmp_path}/torn.mp4")[0] == 3
     assert not any(message.startswith("next: ") for message in caplog.messages)
+
+
+def test_an_overlay_that_fails_is_told_and_its_mask_kept(wsvs, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "wsvs")
+    write_checkpoint(tmp_path / "net.ckpt")
     Image.new("RGB", (30, 20)).save(tmp_path / "whole.png")
     monkeypatch.setattr("wsvs.lit.predictor.over", lambda *_: 1 / 0)
+    words = ["stage=predict", f"predict.checkpoint={tmp_path}/net.ckpt", "trainer=cpu", "predict.workers=0"]
     assert wsvs(*words, f"input={tmp_path}/whole.png", run_id="s")[0] == 3
     run = tmp_path / "outputs/default/predict/s"
     assert read_mask(run / "whole.png").shape == (20, 30) and caplog.messages[-1].startswith("next: ")

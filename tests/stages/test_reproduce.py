@@ -173,7 +173,7 @@ def test_a_seed_beside_the_seeds_is_refused(played):
 
 
 @pytest.mark.parametrize("place", [("sweep1", "0"), ("4711", "3")])
-def test_the_jobs_of_each_sweep_or_array_have_pipelines_of_their_own(played, place):
+def test_jobs_of_sweeps_and_arrays_have_their_own_pipelines(played, place):
     """Else those of a second sweep would meet those of the first, begun with other settings."""
     run, calls, error = played({0: (0.6, 0.6)}, "reproduce.seeds=[0]", run_id="/".join(place))
     assert error is None and run.id == "-".join(place)

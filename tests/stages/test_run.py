@@ -325,7 +325,7 @@ def test_fingerprint_follows_the_sections_of_each_stage(composed):
 
 
 @pytest.mark.parametrize(("made", "kept"), [((), False), (("masks/a.png",), True), ((".hydra/config.yaml",), False)])
-def test_a_run_that_is_refused_before_it_has_made_anything_forgets_its_inputs(make_run, made, kept):
+def test_refused_run_without_results_forgets_its_inputs(make_run, made, kept):
     """Else the same command would be refused for ever: it takes up the run, with the inputs that were mended since."""
     run = make_run("stage=evaluate", "data.root=x")
     for refused in (UserError("no shot is relevant", where="x", remedy="y"), ValueError("broken")):

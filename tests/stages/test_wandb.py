@@ -101,7 +101,7 @@ def test_scores_of_an_evaluation(wsvs, masks):
 
 
 @pytest.mark.slow
-def test_the_same_job_goes_on_with_its_run_and_another_has_its_own(wsvs, masks):
+def test_each_job_has_one_wandb_run_even_when_resumed(wsvs, masks):
     for run_id in ("one", "one", "two"):
         assert wsvs(*EVALUATE, run_id=run_id)[0] == 0
     first, second = sorted((masks / "one" / "wandb").glob("offline-run-*/run-*.wandb"))

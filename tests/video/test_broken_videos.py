@@ -112,9 +112,7 @@ ALONE = {"options": {"g": "1"}}  # pictures so large that the cut goes through o
         ("clip.avi", {"codec": "mpeg4"}),
     ],
 )
-def test_a_check_tells_a_truncated_file_as_a_look_at_every_frame_does(
-    tmp_path: Path, clips: Any, name: str, kind: dict
-) -> None:
+def test_check_and_full_probe_agree_on_a_truncated_file(tmp_path: Path, clips: Any, name: str, kind: dict) -> None:
     whole = clips.make(tmp_path / name, frames=60, **kind)
     assert check(whole) == glance(whole)
     path = cut(whole, 1 / 3)

@@ -9,7 +9,7 @@ from wsvs.video.segmentation import SegmentSettings, describe_frames, segment
 SETTINGS = SegmentSettings(lambda_a=0.0, motion="contrast", superpixels=300, lambda_c=1.0, alpha_s=80.0, alpha_t=64.0)
 
 
-def test_distance_from_the_border_adds_up_the_changes_of_the_cheapest_way():
+def test_border_distance_adds_changes_of_the_cheapest_path():
     #   0 - 1 - 2 - 3      values 0, 5, 6, 0; 0 and 3 at the border; 4 hangs on 2 alone
     edges = np.array([[0, 1], [1, 2], [2, 3], [2, 4]])
     values = np.array([[0.0], [5], [6], [0], [9]])
@@ -43,7 +43,7 @@ def test_evidence_of_a_flat_frame_is_nothing():
     assert (np.delete(found, 5) < 0.01).all()
 
 
-def test_motion_carried_along_a_chain_is_a_mean_with_fading_weights():
+def test_motion_carried_along_a_chain_has_fading_weights():
     # one superpixel a frame, five frames; each is linked to the next
     values = np.array([[1.0], [0], [0], [0], [8]])
     edges = np.array([[0, 1], [1, 2], [2, 3], [3, 4]])
@@ -98,7 +98,7 @@ def moving_square(step: float, drift: int = 2, frames: int = 8) -> tuple[np.ndar
 
 @pytest.mark.parametrize("saliency", [0.0, 0.4])
 @pytest.mark.parametrize("step", [1.0, 4.0])
-def test_an_object_that_moves_against_the_camera_stands_out_slow_or_fast(step, saliency):
+def test_object_moving_against_the_camera_stands_out(step, saliency):
     clip, truth = moving_square(step)
     graph = describe_frames(clip, SETTINGS)
     m = graph.paint(contrast_term(graph, saliency=saliency, floor=0.01))

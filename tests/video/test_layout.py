@@ -77,7 +77,7 @@ def test_nothing_is_found_in_the_bars(bars: str, settings: SegmentSettings) -> N
         assert (inside & truth).sum() / (inside | truth).sum() > 0.7
 
 
-def test_a_photograph_that_pans_between_bars_does_not_move_by_itself() -> None:
+def test_photograph_panning_between_bars_has_no_own_motion() -> None:
     assert segment(describe_frames(in_bars(film("pan"), "blurred"), CONTRAST), None, CONTRAST).confidence < 0.2
 
 
