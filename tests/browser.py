@@ -111,13 +111,13 @@ class Browser:
             self._events.append(message)
         return message
 
-    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        """Load a page from disk in a window of this size, in px, as a phone has where it is narrow."""
+    def open(self, path: Path | str, width: int = 1280, height: int = 900) -> None:
+        """Load a page from disk, or of an address, in a window of this size in px; a narrow one is that of a phone."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         self._events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=path if isinstance(path, str) else path.as_uri())
         deadline = time.monotonic() + SECONDS
         while not self._events:
             self._read(deadline)

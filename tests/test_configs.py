@@ -40,6 +40,7 @@ SECTIONS = (
     "submit",
     "reproduce",
     "report",
+    "review",
     "export",
 )
 UNPLACED = ("experiment", "debug", "stage", "sweep")  # groups of settings for the whole, not of a section

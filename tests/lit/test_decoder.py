@@ -105,6 +105,22 @@ def test_loss_by_hand(config):
     assert module.training_step(data, 0).item() == pytest.approx(total / count, rel=1e-5)
 
 
+def test_weighted_loss_by_hand(config):
+    """The mean of the pixels' losses, each with the weight of its item; equal weights are no weights."""
+    module, data = module_of(config).eval(), batch()
+    data["target"][1, :16] = 255  # items of different numbers of known pixels
+    score, target, weights = module.score(data).detach().double().numpy(), data["target"].numpy(), (1.0, 3.0, 0.5)
+    total = count = 0.0
+    for b, y, x in zip(*np.nonzero(target != 255), strict=True):
+        bg, fg = score[b, :, y, x]
+        total += weights[b] * (np.log(np.exp(bg) + np.exp(fg)) - (fg if target[b, y, x] else bg))
+        count += weights[b]
+    loss = module.training_step(data | {"weight": torch.tensor(weights)}, 0).item()
+    plain = module.training_step(data, 0).item()
+    assert loss == pytest.approx(total / count, rel=1e-5) and loss != pytest.approx(plain, rel=1e-3)
+    assert module.training_step(data | {"weight": torch.full((3,), 2.0)}, 0).item() == pytest.approx(plain, rel=1e-6)
+
+
 def test_void_has_no_gradient(config, monkeypatch):
     module, data = module_of(config), batch()
     score = torch.zeros(3, 2, 32, 32, requires_grad=True)

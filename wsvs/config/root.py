@@ -33,6 +33,7 @@ from wsvs.config.stages import (
     RelevanceSettings,
     ReportSettings,
     ReproduceSettings,
+    ReviewSettings,
     SegmentSettings,
     SubmitSettings,
 )
@@ -121,6 +122,7 @@ class Settings(Section):
     submit: SubmitSettings = option(SubmitSettings(), "stage submit")
     reproduce: ReproduceSettings = option(ReproduceSettings(), "stage reproduce")
     report: ReportSettings = option(ReportSettings(), "stage report")
+    review: ReviewSettings = option(ReviewSettings(), "stage review")
     export: ExportSettings = option(ExportSettings(), "stage export")
     model: ModelSettings = option(ModelSettings(), "the networks")
     trainer: TrainerSettings = option(TrainerSettings(), "Lightning's trainer")

@@ -50,6 +50,9 @@ _SCALE = "longest side of a training image, in units of "
 _READERS = "processes that read "
 
 
+_ACCEPTED = "weight in the loss of {} that were accepted in stage review; 1 = that of all others"
+
+
 class Training(Section):
     """Settings of encoder, decoder and adapt."""
 
@@ -174,6 +177,7 @@ class DecoderSettings(Training):
     min_confidence: Share = option(
         0.5, "frames are not used if the confidence that something in them moves or has attention is lower"
     )
+    accepted_weight: Above0 = option(1.0, _ACCEPTED.format("shots"))
     holdout: BelowOne = option(0.1, "fraction of the videos held out for validation")
     val_every: Positive = option(500, "interval between validations", unit="steps")
     val_items: Positive = option(64, "frames of a validation")
@@ -198,6 +202,7 @@ class AdaptSettings(Training):
     background: Threshold = option(0.5, "foreground threshold of the pseudo-labels, or otsu per image")
     flip: bool = option(False, "average with the mirrored image")
     refine: Cut = option("none", "cut: a graph cut over the image's colours")
+    accepted_weight: Above0 = option(1.0, _ACCEPTED.format("images"))
     val_every: Positive = option(500, "interval between validations", unit="steps")
     val_items: Positive = option(64, "images of a validation")
     workers: Natural = option(2, _READERS + "images, per device")
@@ -297,6 +302,13 @@ class ReportSettings(Section):
     images: Natural = option(5000, "predicted images and videos in the gallery, at most")
     shots: Natural = option(5000, "shots of the crawled videos in the gallery, at most")
     width: Positive = option(160, "width of a thumbnail", unit="px")
+
+
+class ReviewSettings(Section):
+    """Stage review."""
+
+    port: Annotated[int, Ge(0), Le(65535)] = option(0, "port of this machine to serve the page at; 0 = a free one")
+    use: bool = option(True, "trainings and stage predict read the review of their name; false: as if there were none")
 
 
 class ExportSettings(Section):

@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -214,9 +214,15 @@ def write_summary(
     counts: dict[str, Any],
     results: dict[str, Any] | None = None,
     supervision: str | None = None,
+    person: Sequence[str] = (),
     debug: bool = False,
 ) -> None:
-    """Write summary.json. Call it last: its presence says that the run is whole."""
+    """Write summary.json. Call it last: its presence says that the run is whole.
+
+    Args:
+        supervision: The annotations that the run has used.
+        person: What a person has done for it, or for the runs that it has read, beyond these.
+    """
     now = time.time()
     write_json(
         Path(run, SUMMARY),
@@ -230,6 +236,7 @@ def write_summary(
             "counts": counts,
             "results": results or {},
             "supervision": supervision,
+            "person": list(person),
             "versions": versions(),
             "git_commit": git_commit(),
         },

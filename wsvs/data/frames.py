@@ -1,13 +1,13 @@
 """Training data of the decoder: video frames with the masks of the segment stage, or images with pseudo-labels.
 
 An item is {"id", "image" (3, S, S) uint8, "target" (S, S) int64 in {0, 1, 255}, "class" int64, and where colours change
-"jitter" (3) float32}.
+"jitter" (3) float32, where items are weighted "weight" float32}.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,26 @@ from wsvs.config.stages import Coverage, Crop, DecoderSettings, Side
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem
 from wsvs.core.masks import read_mask
+from wsvs.core.reviews import REJECT, Answer
 from wsvs.data.images import read_image
 from wsvs.data.tagged import jitter_of, to_tensor
 from wsvs.data.transforms import FILL, ImageAugmentation, crop_or_pad, resize_image
 from wsvs.data.visits import Visit, visited
 
 _DEFAULT = DecoderSettings()
+
+
+def reviewed(shots: Sequence[dict[str, Any]], answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
+    """Shots of a segment run without those that a person has rejected; others under the class that they were given.
+
+    A shot trains one class: one that was given none, or several, is left out.
+    """
+    kept = []
+    for shot in shots:
+        answer = answers.get(shot["shot"], Answer())
+        if answer.verdict != REJECT and (answer.tags is None or len(answer.tags) == 1):
+            kept.append(shot if answer.tags is None else {**shot, "class": answer.tags[0]})
+    return kept
 
 
 @dataclass(frozen=True)
@@ -187,16 +201,24 @@ class FrameDataset(Dataset[dict[str, Any]]):
         classes: Class names; an item's class is its place among them.
         crop: The crop.
         fixed: So many items that are spread evenly over the frames, for validation; None draws.
+        weights: {shot: weight in the loss} of those that do not weigh 1; with any, every item has a "weight".
     """
 
     @checked
     def __init__(
-        self, frames: FrameSet, classes: Sequence[str], crop: FrameCrop, *, fixed: Positive | None = None
+        self,
+        frames: FrameSet,
+        classes: Sequence[str],
+        crop: FrameCrop,
+        *,
+        fixed: Positive | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self.frames = frames
         self.classes = tuple(classes)
         self.crop = crop
         self.fixed = fixed
+        self.weights = weights or {}
         clips: dict[str, dict[str, list[tuple[dict[str, Any], int]]]] = {}
         for shot in frames.shots:
             clip = clips.setdefault(shot["class"], {}).setdefault(shot.get("clip", shot["video"]), [])
@@ -216,7 +238,7 @@ class FrameDataset(Dataset[dict[str, Any]]):
             return {"id": f"{shot['shot']}/{number:06d}", "bad": error.message}
         image, target = self.crop(image, mask, rng)
         item = as_item(f"{shot['shot']}/{number:06d}", image, target, self.classes.index(shot["class"]))
-        return {**item, **jitter_of(self.crop.jitter, rng)}
+        return {**item, **jitter_of(self.crop.jitter, rng), **weight_of(shot["shot"], self.weights)}
 
     def _draw(self, rng: np.random.Generator) -> tuple[dict[str, Any], int]:
         clips = self.by_class[rng.integers(len(self.by_class))]
@@ -241,6 +263,7 @@ class PseudoLabelDataset(Dataset[dict[str, Any]]):
         mask: id -> pseudo-label file, labels are class numbers + 1.
         numbers: id -> class numbers of the image's tags.
         augmentation: Size, crop, mirror, colour.
+        weights: {id: weight in the loss} of those that do not weigh 1; with any, every item has a "weight".
     """
 
     def __init__(
@@ -251,12 +274,14 @@ class PseudoLabelDataset(Dataset[dict[str, Any]]):
         mask: Callable[[str], Path],
         numbers: Callable[[str], Sequence[int]],
         augmentation: ImageAugmentation,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self.ids = list(ids)
         self.path = path
         self.mask = mask
         self.numbers = numbers
         self.augmentation = augmentation
+        self.weights = weights or {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -271,7 +296,13 @@ class PseudoLabelDataset(Dataset[dict[str, Any]]):
         number = int(rng.choice(self.numbers(name)))
         target = np.where(labels == IGNORE, IGNORE, labels == number + 1).astype(np.uint8)
         image, target = self.augmentation.with_mask(image, target, rng)
-        return {**as_item(name, image, target, number), **jitter_of(self.augmentation.jitter, rng)}
+        item = as_item(name, image, target, number)
+        return {**item, **jitter_of(self.augmentation.jitter, rng), **weight_of(name, self.weights)}
+
+
+def weight_of(name: str, weights: Mapping[str, float]) -> dict[str, torch.Tensor]:
+    """What an item carries of its weight in the loss; nothing where all weigh the same."""
+    return {"weight": torch.tensor(weights.get(name, 1.0))} if weights else {}
 
 
 def as_item(name: str, image: np.ndarray, target: np.ndarray, number: int) -> dict[str, Any]:

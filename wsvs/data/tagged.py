@@ -6,11 +6,12 @@ Tags come from a table, from folder names, or from VOC XML files. True masks are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -84,6 +85,18 @@ class TaggedImages:
         if not found:
             raise UserError("no image has a tag", where=self.labels, remedy="give tags, or name data.classes=[...]")
         return Classes(found)
+
+    def with_tags(self, changed: Mapping[str, Sequence[str]]) -> Self:
+        """The same images and classes with other tags of some. Raises `UserError` for a tag that is no class."""
+        if not changed:
+            return self
+        for name, tags in changed.items():
+            for tag in tags:
+                self.class_list.index(tag, where=f"tags of {name!r} as they were corrected in stage review")
+        other = copy(self)
+        kept = {name: tuple(tags) for name, tags in changed.items() if name in self.tags}
+        vars(other).update(class_list=self.class_list, tags=self.tags | kept)
+        return other
 
     @cached_property
     def splits(self) -> dict[str, list[str]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
 
+from wsvs.core.reviews import Answer
+from wsvs.data.images import find_image
 from wsvs.engine.run import Run
 
 if TYPE_CHECKING:
@@ -13,7 +16,18 @@ if TYPE_CHECKING:
 
 
 def build_data(run: Run[Any]) -> TaggedImages:
-    """The tagged images that the configuration names, made first if they are a synthetic world."""
+    """The tagged images that the configuration names, made first if they are a synthetic world.
+
+    Tags that a person has corrected, where the stage reads them, take the place of the table's.
+    """
     data: TaggedImages = instantiate(run.cfg.data, _convert_="all")
     data.prepare()
-    return data
+    answers = answers_of(run, data)
+    return data.with_tags({name: answer.tags for name, answer in answers.items() if answer.tags is not None})
+
+
+def answers_of(run: Run[Any], data: TaggedImages) -> dict[str, Answer]:
+    """{id: what a person has said of the image} of those images that were reviewed."""
+    if not run.reviews.files:
+        return {}
+    return run.reviews.of({name: file for name in data.tags if (file := find_image(Path(data.root), name))})

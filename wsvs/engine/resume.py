@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from wsvs.config.check import text_of
 from wsvs.core import runs
+from wsvs.core.reviews import Reviews
 from wsvs.core.sweeps import unfinished
 from wsvs.engine.job import is_sweep
 from wsvs.engine.lock import is_locked
@@ -23,6 +24,8 @@ MANNERS = ("pause", "rate", "timeout", "backoff", "retries", "streak", "retry", 
 BUDGETS = ("max_videos", "max_bytes", "max_hours")
 # Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
 NO_RESULT = ("workers", "solver", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every", *MANNERS)
+# Settings that were added to a section, with the value that changes nothing: runs of before keep their fingerprint.
+LATER = {"decoder.accepted_weight": 1.0, "adapt.accepted_weight": 1.0}
 
 
 def continues(directory: Path, stage: str, said: Sequence[str], before: Sequence[str]) -> bool:
@@ -59,14 +62,27 @@ def overrides_of(path: Path) -> list[str]:
         return []
 
 
-def fingerprint(cfg: DictConfig, keys: Sequence[str], inputs: Mapping[str, Path], without: Sequence[str] = ()) -> str:
-    """Digest of all that determines a stage's result: the settings that it reads, the seed, its inputs."""
+def fingerprint(
+    cfg: DictConfig,
+    keys: Sequence[str],
+    inputs: Mapping[str, Path],
+    without: Sequence[str] = (),
+    reviews: Reviews | None = None,
+) -> str:
+    """Digest of all that determines a stage's result: the settings that it reads, the seed, its inputs, the review."""
     sections: dict[str, Any] = {}
     for key in (*keys, "seed"):
         value = OmegaConf.select(cfg, key)  # a section, or one setting of it
         sections[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     sections = _left(sections, (*NO_RESULT, *without))
-    text = json.dumps([sections, {k: str(v) for k, v in inputs.items()}], sort_keys=True)
+    for key, unchanged in LATER.items():
+        section, _, name = key.partition(".")
+        if section in sections and sections[section].get(name) == unchanged:
+            del sections[section][name]
+    parts = [sections, {k: str(v) for k, v in inputs.items()}]
+    if reviews and reviews.asdict():
+        parts.append(reviews.asdict())
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -21,16 +21,18 @@ from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, rank, world_size
+from wsvs.core.reviews import SNAPSHOT, Part, Reviews
 from wsvs.engine.lock import LOCK, take_lock
 from wsvs.engine.ranks import leave_group, prepare_relaunch, relaunched
 from wsvs.engine.resume import BUDGETS, fingerprint
+from wsvs.engine.reviews import reviews_for
 from wsvs.engine.tracking import Tracker
 
 log = logging.getLogger("wsvs")
 
 INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
-_OWN = (INPUTS, FINGERPRINT, LOCK, ".hydra", "wandb", "wandb.json")  # before there is any work
+_OWN = (INPUTS, FINGERPRINT, SNAPSHOT, LOCK, ".hydra", "wandb", "wandb.json")  # before there is any work
 _NO_WORK = ("hparams.yaml", "metrics.csv")  # what a training that diverged early leaves
 
 S = TypeVar("S")
@@ -45,6 +47,7 @@ class Run(Generic[S]):
         keys: The settings that determine its result.
         needs: The stages whose runs it reads: those given by inputs.<stage>, else the latest finished ones.
         inputs: Stage -> run directory that it reads; resolved once and recorded.
+        reviews: The answers of a person that count for it; as they were when it began.
         dir: <out>/<name>/<stage>/<run id>, the same for every rank.
         seed: Of every random draw.
         home: Where the runs of this name lie.
@@ -67,6 +70,7 @@ class Run(Generic[S]):
         needs: Sequence[str],
         home: runs.Home,
         cfg: DictConfig,
+        reviews: Sequence[Part] = (),
         version: int = 1,
     ) -> None:
         self.stage = stage
@@ -83,6 +87,8 @@ class Run(Generic[S]):
         self.overrides = list(hydra.overrides.task)
         self.dir = Path(os.environ["WSVS_RUN_DIR"] if relaunched() else hydra.runtime.output_dir).absolute()
         self.inputs: dict[str, Path] = {}
+        self.review_parts = tuple(reviews)
+        self.reviews = Reviews()
         self.steps: dict[str, Path] = {}
         self.skipped: list[dict[str, str]] = []
         self.tracker: Tracker | None = None
@@ -148,7 +154,10 @@ class Run(Generic[S]):
         """Rank 0 resolves and records; the others read the record, so that all see the same runs."""
         record = self.dir / INPUTS
         if rank() != 0:
-            return {stage: Path(path) for stage, path in self.wait_for(record).items()}
+            found = {stage: Path(path) for stage, path in self.wait_for(record).items()}
+            if (self.dir / SNAPSHOT).is_file():  # written before that record
+                self.reviews = Reviews.read(read_json(self.dir / SNAPSHOT))
+            return found
         if record.is_file():  # a run that is taken up again keeps its inputs
             given = self.home.given
             found = {
@@ -157,6 +166,7 @@ class Run(Generic[S]):
             }
         else:
             found = {stage: self.home.require(stage) for stage in self.needs}
+        self._take_reviews(begun=record.is_file())
         self._check_settings(found)
         if not record.is_file():
             write_json(record, {stage: str(path) for stage, path in found.items()})
@@ -164,15 +174,31 @@ class Run(Generic[S]):
             log.info("reads %s: %s", stage, path)
         return found
 
+    def _take_reviews(self, *, begun: bool) -> None:
+        """Keep the answers that count, for all ranks and starts of this run. Raises `UserError` if there are others."""
+        self.reviews = reviews_for(self.home, self.stage, self.review_parts, self.cfg)
+        path, now = self.dir / SNAPSHOT, self.reviews.asdict()
+        if begun and now != (read_json(path) if path.is_file() else {}):
+            raise UserError(
+                "the review has changed since this run was begun",
+                where=self.dir,
+                remedy="give resume=false to begin a new run with the new answers (where WSVS_RUN_ID is set, another "
+                "one), or remove the directory",
+            )
+        if now:
+            write_json(path, now)
+            for line in self.reviews.told():
+                log.info("%s", line)
+
     def _forget_inputs(self) -> None:
         """Where a run is refused before it has made anything: the next start takes what has been mended meanwhile."""
         if all(path.name in (*_OWN, *_NO_WORK, runs.LOG) for path in self.dir.iterdir()):
-            for name in (INPUTS, FINGERPRINT):
+            for name in (INPUTS, FINGERPRINT, SNAPSHOT):
                 (self.dir / name).unlink(missing_ok=True)
 
     def _check_settings(self, inputs: Mapping[str, Path]) -> None:
         """Part of one result and part of another would make neither: refuse what was begun with other settings."""
-        now, path = fingerprint(self.cfg, self.keys, inputs, without=BUDGETS), self.dir / FINGERPRINT
+        now, path = fingerprint(self.cfg, self.keys, inputs, BUDGETS, self.reviews), self.dir / FINGERPRINT
         mark = f"{self.version} " if self.version > 1 else ""
         before = path.read_text(encoding="utf-8") if path.is_file() else None
         if before is not None and not before.startswith(mark):
@@ -209,6 +235,11 @@ class Run(Generic[S]):
         log.warning("passed over %s: %s", item, reason.replace("\n", " "))
         self.skipped.append({"item": item, "reason": reason})
 
+    def by_a_person(self, *own: str) -> list[str]:
+        """What a person has done for this run, and for the runs that it reads: one sentence each."""
+        read = [line for path in self.inputs.values() for line in runs.read_summary(path).get("person", ())]
+        return list(dict.fromkeys([*read, *own, *self.reviews.told()]))
+
     def finish(
         self,
         *,
@@ -238,8 +269,12 @@ class Run(Generic[S]):
             overrides=self.overrides,
             inputs={stage: str(path) for stage, path in self.inputs.items()},
             counts=counts,
-            results={**(results or {}), "fingerprint": fingerprint(self.cfg, self.keys, self.inputs)},
+            results={
+                **(results or {}),
+                "fingerprint": fingerprint(self.cfg, self.keys, self.inputs, reviews=self.reviews),
+            },
             supervision=supervision,
+            person=self.by_a_person(),
             debug=self.debug,
         )
         if self.tracker is not None:

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 from omegaconf import DictConfig
 
 from wsvs.config.root import Settings
+from wsvs.core.reviews import Part
 from wsvs.core.runs import Home
 from wsvs.engine.run import Run
 
@@ -46,6 +47,8 @@ class Stage(Generic[S]):
         paths: The settings of all that name what it reads on disk: that is looked for first.
         objective: The figure that a search goes by, in summary.json or metrics.json.
         makes: What other stages read of it; W&B gets them as artifacts.
+        reviews: What it reads of the review of its name: "shots", "images", "tags" of images; see
+            `wsvs.core.reviews.reviews`.
         version: Raised when the same settings have come to mean another result; older unfinished runs are then taken
             over with a warning.
         ranks: "all" work on it together; "first": one process is enough, the others have nothing to do; "one": it
@@ -59,6 +62,7 @@ class Stage(Generic[S]):
     paths: Sequence[str] = ()
     objective: str | None = None
     makes: Sequence[Kind] = ()
+    reviews: Sequence[Part] = ()
     version: int = 1
     ranks: Literal["all", "first", "one"] = "all"
 
@@ -91,5 +95,6 @@ class Stage(Generic[S]):
             needs=self.needed(settings),
             home=home_of(settings),
             cfg=cfg,
+            reviews=self.reviews,
             version=self.version,
         )

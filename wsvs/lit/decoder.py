@@ -88,7 +88,7 @@ class DecoderModule(WatchedModule):
         if "image" not in batch or (batch["target"] == IGNORE).all():
             return no_loss(self)
         score = self.score(batch)
-        loss = F.cross_entropy(score, batch["target"], ignore_index=IGNORE)
+        loss = cross_entropy(score, batch["target"], batch.get("weight"))
         self.log("train/loss", loss, prog_bar=True, batch_size=len(score))
         return self.watched(loss)
 
@@ -112,6 +112,14 @@ class DecoderModule(WatchedModule):
         self.log("val/iou/foreground", iou[1].float(), rank_zero_only=False)
         miou = iou.mean() if total.sum() else iou.new_tensor(float("nan"))
         self.log("val/miou", miou.float(), prog_bar=True)
+
+
+def cross_entropy(score: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean over the known pixels, each with the weight of its item, (B); without weights all count alike."""
+    if weight is None:
+        return F.cross_entropy(score, target, ignore_index=IGNORE)
+    known = (target != IGNORE) * weight.to(score)[:, None, None]
+    return (F.cross_entropy(score, target, ignore_index=IGNORE, reduction="none") * known).sum() / known.sum()
 
 
 def net_of(checkpoint: str) -> dict[str, Any]:

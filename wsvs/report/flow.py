@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from wsvs.core import runs
-from wsvs.core.files import read_jsonl
+from wsvs.core.files import read_json, read_jsonl
 from wsvs.core.records import Record
-from wsvs.data.frames import FrameSet
+from wsvs.core.reviews import SNAPSHOT, Answer, Reviews
+from wsvs.data.frames import FrameSet, reviewed
 from wsvs.report.records import Count, Evaluation
 from wsvs.retrieve.manifest import MANIFEST
 from wsvs.retrieve.table import tally
@@ -68,7 +69,7 @@ def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
         settings = config.decoder
         chosen = FrameSet.select(
             path,
-            list(read_jsonl(path / "shots.jsonl")),
+            reviewed(list(read_jsonl(path / "shots.jsonl")), _answers(found["decoder"])),
             settings.min_area,
             settings.max_area,
             settings.get("min_confidence", 0.0),  # runs of before have none
@@ -80,6 +81,12 @@ def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
         (shot["class"], len(shot["areas"]) if stage == "segment" else shot["stop"] - shot["start"])
         for shot in read_jsonl(found[stage] / "shots.jsonl")
     ]
+
+
+def _answers(run: Path) -> Mapping[str, Answer]:
+    """What a person has said of shots, as a run has read it."""
+    path = run / SNAPSHOT
+    return Reviews.read(read_json(path)).shots if path.is_file() else {}
 
 
 def _images(found: Mapping[str, Path]) -> list[Count]:

@@ -68,7 +68,7 @@ def stage_run(stage: str, path: Path) -> StageRun:
         stage,
         str(path),
         summary["seconds"],
-        summary.get("supervision"),
+        "; ".join([one for one in (summary.get("supervision"), *summary.get("person", ())) if one]) or None,
         " ".join(["wsvs", *map(for_shell, summary["overrides"])]),
         summary.get("versions", {}),
         summary.get("git_commit"),

@@ -154,6 +154,8 @@ def _item(source: Round, row: Mapping[str, Any], width: int, address: Address) -
         truth,
         None if truth is None else _stacked(truth.folder, names),
     )
+    tags = tuple(row.get("confidence", ())) or tuple(name for name, one in classes.items() if one.area)
+    run = "/".join(source.folder.parts[-2:])
     if frames is None:
         return Item(
             "image",
@@ -168,6 +170,8 @@ def _item(source: Round, row: Mapping[str, Any], width: int, address: Address) -
             address(source.folder / "overlay" / f"{name}.jpg"),
             thumbnail=masked_image(file, masks[0], width),
             attention=probability_thumbnail(source.folder / "scores" / f"{name}.npz", width),
+            tags=tags,
+            run=run,
         )
     return Item(
         "video",
@@ -178,6 +182,8 @@ def _item(source: Round, row: Mapping[str, Any], width: int, address: Address) -
         overlay=address(source.folder / "overlay" / f"{name}.mp4"),
         thumbnail=None if file is None else masked_frame(file, looks(frames)[middle], masks[middle], width),
         frames=frames,
+        tags=tags,
+        run=run,
     )
 
 

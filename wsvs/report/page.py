@@ -16,10 +16,11 @@ from wsvs.report.records import Item, Report
 _WIDTH, _HEIGHT, _LEFT, _EDGE = 320, 150, 34, 18  # of a curve, in its own units
 _SHARES = ("iou", "j", "precision", "recall")
 _THUMBNAILS = ("thumbnail", "attention", "motion")
+_LEFT_OUT = (*_THUMBNAILS, "tags", "run")  # of what the script reads: a review's server says the last two
 
 
-def page(report: Report) -> str:
-    """HTML of a report."""
+def page(report: Report, *, review: bool = False) -> str:
+    """HTML of a report, for a review with what answers its server."""
     loader = PackageLoader("wsvs.report")
     environment = Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
@@ -27,12 +28,12 @@ def page(report: Report) -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters.update(cell=cell, curve=curve, figure=figure, gallery=gallery, thumbnails=thumbnails)
     environment.globals.update(source=lambda name: Markup(loader.get_source(environment, name)[0]), MINIMIZE=MINIMIZE)
-    return environment.get_template("page.html.j2").render(report=report)
+    return environment.get_template("page.html.j2").render(report=report, review=review)
 
 
 def gallery(report: Report) -> dict[str, Any]:
     """What the page's script shows, without the thumbnails."""
-    items = [_short({**asdict(item), **dict.fromkeys(_THUMBNAILS)}) for item in report.items]
+    items = [_short({**asdict(item), **dict.fromkeys(_LEFT_OUT)}) for item in report.items]
     return {"items": items, "inAll": report.in_all, "colours": report.colours}
 
 

@@ -96,6 +96,8 @@ class Item:
         cuts: Seconds at which a new shot begins.
         uncertain: Nothing in it seems to move by itself, so it has no mask.
         thumbnail: The mask over the image.
+        tags: The classes that it was said to have, or that were looked for.
+        run: <stage>/<run id> of its mask.
     """
 
     kind: Literal["image", "video", "shot"]
@@ -115,6 +117,8 @@ class Item:
     thumbnail: str | None = None
     attention: str | None = None
     motion: str | None = None
+    tags: Sequence[str] = ()
+    run: str = ""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ def _item(path: Path, record: Record, row: dict[str, Any], width: int, address: 
         ),
         attention=term_thumbnail(path, name, "attention", width),
         motion=term_thumbnail(path, name, "motion", width),
+        tags=(row["class"],) if row["class"] else (),
+        run="/".join(path.parts[-2:]),
     )
 
 

@@ -15,8 +15,9 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_json
 from wsvs.core.masks import read_mask
 from wsvs.core.processes import PATIENCE, rank
+from wsvs.core.reviews import ACCEPT, REJECT
 from wsvs.engine.run import Run
-from wsvs.engine.stage import Stage
+from wsvs.engine.stage import Stage, reads
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,14 @@ class Settings:
     adapt: AdaptSettings
     trainer: TrainerSettings
     callbacks: Mapping[str, object]
+    use: bool = reads("review.use", result=False)
 
 
 def run(run: Run[Settings]) -> None:
     from wsvs.data.frames import PseudoLabelDataset
     from wsvs.data.training import TrainingData
     from wsvs.data.transforms import ImageAugmentation
-    from wsvs.engine.data import build_data
+    from wsvs.engine.data import answers_of, build_data
     from wsvs.engine.optimisation import decoder_config, optimisation
     from wsvs.engine.predict import predict_all
     from wsvs.engine.trainer import build_trainer, fit, sow
@@ -53,7 +55,11 @@ def run(run: Run[Settings]) -> None:
         )
     numbers = {name: [data.class_list.index(tag) for tag in tags] for name, tags in data.tags.items()}
     folder = run.dir / "masks"
-    tagged = {split: [name for name in ids if numbers[name]] for split, ids in data.splits.items()}
+    answers = answers_of(run, data)
+    rejected = {name for name, answer in answers.items() if answer.verdict == REJECT}
+    tagged = {
+        split: [name for name in ids if numbers[name] and name not in rejected] for split, ids in data.splits.items()
+    }
     tagged["train"] = sample(tagged["train"], settings.max_images, run.seed)
     tagged["val"] = tagged["val"][: settings.val_items]
     items = [
@@ -72,6 +78,8 @@ def run(run: Run[Settings]) -> None:
             remedy="lower adapt.background, or train the decoder longer and adapt that one with resume=false",
         )
 
+    weights = {name: settings.accepted_weight for name, answer in answers.items() if answer.verdict == ACCEPT}
+
     def dataset(names: list[str], augmentation: ImageAugmentation) -> PseudoLabelDataset:
         return PseudoLabelDataset(
             names,
@@ -79,6 +87,7 @@ def run(run: Run[Settings]) -> None:
             mask=lambda name: folder / f"{name}.png",
             numbers=numbers.__getitem__,
             augmentation=augmentation,
+            weights=weights,
         )
 
     size = settings.size or model.image_size
@@ -140,4 +149,5 @@ STAGE = Stage(
     paths=("data.root", "data.labels", "data.train", "data.val"),
     objective="val/miou",
     makes=("model", "masks"),
+    reviews=("images", "tags"),
 )

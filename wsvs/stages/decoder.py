@@ -9,8 +9,9 @@ from wsvs.config.groups import ModelSettings, TrainerSettings
 from wsvs.config.stages import DecoderSettings
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl
+from wsvs.core.reviews import ACCEPT
 from wsvs.engine.run import Run
-from wsvs.engine.stage import Stage
+from wsvs.engine.stage import Stage, reads
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,11 @@ class Settings:
     decoder: DecoderSettings
     trainer: TrainerSettings
     callbacks: Mapping[str, object]
+    use: bool = reads("review.use", result=False)
 
 
 def run(run: Run[Settings]) -> None:
-    from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet
+    from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet, reviewed
     from wsvs.data.training import TrainingData
     from wsvs.engine.optimisation import decoder_config, optimisation
     from wsvs.engine.trainer import build_trainer, fit, sow
@@ -32,9 +34,10 @@ def run(run: Run[Settings]) -> None:
     sow(run.seed)
     encoder = str(run.checkpoint("encoder"))
     segmented = run.inputs["segment"]
+    answers = run.reviews.shots
     frames = FrameSet.select(
         segmented,
-        list(read_jsonl(segmented / "shots.jsonl")),
+        reviewed(list(read_jsonl(segmented / "shots.jsonl")), answers),
         settings.min_area,
         settings.max_area,
         settings.min_confidence,
@@ -43,7 +46,8 @@ def run(run: Run[Settings]) -> None:
         raise UserError(
             "no frame has a usable mask",
             where=segmented / "shots.jsonl",
-            remedy="widen decoder.min_area and decoder.max_area, lower decoder.min_confidence, or look at the masks",
+            remedy="widen decoder.min_area and decoder.max_area, lower decoder.min_confidence, or look at the masks"
+            + ("; the review has rejected some: review.use=false trains without it" if answers else ""),
         )
     if not (segmented / "frames").is_dir():
         raise UserError("the segment run kept no frames", where=segmented, remedy="segment with segment.frames=true")
@@ -60,8 +64,9 @@ def run(run: Run[Settings]) -> None:
             where=encoder,
             remedy="name runs that belong together: inputs.encoder=DIR inputs.segment=DIR, or run the stages anew",
         )
+    weights = {name: settings.accepted_weight for name, answer in answers.items() if answer.verdict == ACCEPT}
     loaders = TrainingData(
-        FrameDataset(train, classes, crop),
+        FrameDataset(train, classes, crop, weights=weights),
         FrameDataset(held if held.shots else train, classes, plain, fixed=settings.val_items),
         batch_size=settings.batch_size,
         workers=settings.workers,
@@ -85,4 +90,12 @@ def run(run: Run[Settings]) -> None:
     )
 
 
-STAGE = Stage("decoder", Settings, run, needs=("encoder", "segment"), objective="val/miou", makes=("model",))
+STAGE = Stage(
+    "decoder",
+    Settings,
+    run,
+    needs=("encoder", "segment"),
+    objective="val/miou",
+    makes=("model",),
+    reviews=("shots",),
+)

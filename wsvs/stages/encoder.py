@@ -9,7 +9,7 @@ from wsvs.config.base import Section
 from wsvs.config.groups import ModelSettings, TrainerSettings
 from wsvs.config.stages import EncoderSettings
 from wsvs.engine.run import Run
-from wsvs.engine.stage import Stage
+from wsvs.engine.stage import Stage, reads
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Settings:
     encoder: EncoderSettings
     trainer: TrainerSettings
     callbacks: Mapping[str, object]
+    use: bool = reads("review.use", result=False)
 
 
 def run(run: Run[Settings]) -> None:
@@ -67,4 +68,5 @@ STAGE = Stage(
     paths=("data.root", "data.labels", "data.train", "data.val", "model.weights"),
     objective="val/map",
     makes=("model",),
+    reviews=("tags",),
 )

@@ -28,6 +28,7 @@ from wsvs.engine.names import PIPELINE, stage_names
 from wsvs.engine.next import PREDICTED, QUOTES, defaults, quote, true_masks
 from wsvs.engine.registry import load_stage
 from wsvs.engine.resume import fingerprint
+from wsvs.engine.reviews import reviews_for
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, home_of, reads
 
@@ -172,7 +173,9 @@ def _finished(cfg: DictConfig, settings: CommandSettings, step: Step, name: str)
     With resume=false only the one of this `name` counts: this pipeline's own, of a job that was requeued.
     """
     stage, home = load_stage(step.stage), home_of(settings)
-    wanted = fingerprint(cfg, stage.decisive, {one: home.require(one) for one in stage.needed(settings)})
+    inputs = {one: home.require(one) for one in stage.needed(settings)}
+    answers = reviews_for(home, stage.name, stage.reviews, cfg)
+    wanted = fingerprint(cfg, stage.decisive, inputs, reviews=answers)
     for path, summary in runs.finished_runs(home.out, home.name, step.stage, debug=home.debug).items():
         if (settings.resume or path.name == name) and summary["results"].get("fingerprint") == wanted:
             return path.absolute()

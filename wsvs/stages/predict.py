@@ -13,6 +13,7 @@ from wsvs.core import runs
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import files_below, write_jsonl, write_text
+from wsvs.core.reviews import Reviews
 from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
 from wsvs.data.inputs import FILMS, by_id, find_files, without_clash
@@ -32,6 +33,7 @@ class Settings:
     input: str | None
     labels: str | None
     precision: str = reads("trainer.precision")
+    use: bool = reads("review.use", result=False)
 
 
 def needs(settings: Settings, home: runs.Home) -> tuple[str, ...]:
@@ -58,6 +60,8 @@ def run(run: Run[Settings]) -> None:
     net = load_net(checkpoint, need_decoder=settings.method != "attention")
     classes = Classes(net.classes)
     listed = list_images(run.settings, classes)
+    if not settings.tags:
+        listed = retagged(listed, run.reviews, classes)
     items = [item | {"size": _frames(item["film"])} if "film" in item else item for item in listed]
     module = PredictorModule(
         net,
@@ -93,6 +97,16 @@ def run(run: Run[Settings]) -> None:
         goes_on=bool(written),
         supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",
     )
+
+
+def retagged(items: list[Item], reviews: Reviews, classes: Classes) -> list[Item]:
+    """Items with the classes that a person has given them, in place of those of a table and of predicted ones."""
+    files = {item["id"]: Path(item.get("film") or item["file"]) for item in items if "bad" not in item}
+    answers = reviews.of(files)
+    corrected = {name: answer.tags for name, answer in answers.items() if answer.tags is not None}
+    where = "tags of {!r} as they were corrected in stage review"
+    numbers = {name: [classes.index(tag, where=where.format(name)) for tag in tags] for name, tags in corrected.items()}
+    return [item | {"classes": numbers[item["id"]]} if item["id"] in numbers else item for item in items]
 
 
 def _listed(item: Item, names: Sequence[str]) -> Item:
@@ -197,4 +211,5 @@ STAGE = Stage(
     needs=needs,
     paths=("input", "labels", "predict.checkpoint", "predict.ids"),
     makes=("masks",),
+    reviews=("tags",),
 )

@@ -34,6 +34,9 @@ function links(item) {
     item.url ? link(item.url, "source") : null].filter(one => one !== null);
 }
 
+// What the script of a review adds.
+const added = {card: () => null, keep: () => true, show: () => {}, view: () => {}, keys: {}};
+
 // Thumbnails stand behind this script, so those of the first page may not be there yet.
 function thumbnail(number, line) {
   const found = $("t" + number);
@@ -75,6 +78,7 @@ function card(item) {
   const classes = Object.entries(item.classes).filter(([, found]) => found.area || item.kind === "shot").sort(([, a], [, b]) => b.area - a.area);
   return element("figure", [open, element("figcaption", [
     element("b", broken(item.name)),
+    added.card(item),
     element("div", classes.map(([name]) => element("span", [dot(name), name])), {className: "facts"}),
     element("div", [
       ...figures(item).map(([key, value]) => written(key, value)),
@@ -82,7 +86,7 @@ function card(item) {
       item.uncertain ? "no own motion: no mask" : null,
     ].filter(part => part !== null).map(part => element("span", part)), {className: "facts"}),
     element("div", links(item), {className: "links"}),
-  ])], {className: "card"});
+  ].filter(part => part !== null))], {className: "card"});
 }
 function show() {
   const shown = rows.slice(first, first + page), total = data.inAll[$("kind").value];
@@ -98,6 +102,7 @@ function show() {
     for (const button of pager.querySelectorAll("button")) button.hidden = !several;
   }
   document.querySelectorAll(".pager")[1].hidden = !several;
+  added.show();
 }
 function turn(pages, pager) {
   const pagers = document.querySelectorAll(".pager");
@@ -111,7 +116,7 @@ function choose() {
   const [name, key, sign] = [$("class").value, $("sort").value, $("order").value === "down" ? -1 : 1];
   const value = item => key === "frames" ? item.frames : key === "name" ? item.name
     : (name ? item.classes[name] : item.whole)[key];
-  rows = data.items.filter(item => item.kind === $("kind").value && (!name || item.classes[name]));
+  rows = data.items.filter(item => item.kind === $("kind").value && (!name || item.classes[name]) && added.keep(item));
   if (key) rows.sort((a, b) => {
     const [x, y] = [value(a), value(b)];
     if (x === undefined || y === undefined) return (x === undefined) - (y === undefined) || a.number - b.number;
@@ -176,6 +181,7 @@ function view(number) {
     $("layer-mask").src = item.mask || "data:,";
   }
   layers();
+  added.view(item);
   if (!$("viewer").open) $("viewer").showModal();
 }
 function play(item, time) {  // from a time of its own on: with its mask the overlay, without it the clip
@@ -250,10 +256,10 @@ if ($("gallery") && data.items.length) {
     layers();
   });
   $("viewer").addEventListener("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select,video,input[type=range]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select,video,input:not([type=checkbox])")) return;
     const keys = {
       ArrowLeft: () => go(-1), ArrowRight: () => go(1), m: () => $("show-mask").click(),
-      a: () => { if (!$("heat-label").hidden) $("show-heat").click(); },
+      a: () => { if (!$("heat-label").hidden) $("show-heat").click(); }, ...added.keys,
     };
     if (keys[event.key]) {
       event.preventDefault();

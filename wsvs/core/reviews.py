@@ -1,0 +1,308 @@
+"""What a person says of images, videos and shots: review.jsonl, a line for each answer, of which the last counts."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from wsvs.core.errors import UserError
+from wsvs.core.files import explain_os_error
+from wsvs.core.locks import lock
+from wsvs.core.words import counted
+
+log = logging.getLogger("wsvs")
+
+REVIEWS = "review.jsonl"  # <out>/<name>/review.jsonl
+SNAPSHOT = "reviews.json"  # in the directory of a run: the answers that it has read
+ACCEPT, REJECT = "accept", "reject"
+VERDICTS = (None, ACCEPT, REJECT)
+KINDS = ("image", "video", "shot")
+Part = Literal["shots", "images", "tags"]
+_EDGE = 1 << 20  # bytes of a file's beginning and of its end that tell it from others
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an answer is about.
+
+    Attributes:
+        kind: "image", "video" or "shot".
+        name: As the page shows it.
+        key: What it is found by later: a shot by its name, an image or a video by its content, wherever it lies.
+        size: Bytes of the file; of a shot 0.
+    """
+
+    kind: str
+    name: str
+    key: str
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person has said.
+
+    Attributes:
+        verdict: "accept", "reject", or None.
+        tags: Its classes, where they were corrected; None where they were not.
+    """
+
+    verdict: str | None = None
+    tags: tuple[str, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return self != Answer()
+
+
+def subject_of(kind: str, name: str, file: Path | None) -> Subject | None:
+    """What an answer about an item of the report is kept under; None of a file that is not there."""
+    if kind == "shot":
+        return Subject(kind, name, name)
+    try:
+        return None if file is None else Subject(kind, name, identity(file), file.stat().st_size)
+    except OSError:
+        return None
+
+
+def identity(file: Path) -> str:
+    """Digest of a file's size and its content; of a large one of its first and its last MiB."""
+    with file.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        digest = hashlib.sha256(f"{size} ".encode() + stream.read(_EDGE))
+        stream.seek(max(_EDGE, size - _EDGE))
+        digest.update(stream.read(_EDGE))
+    return digest.hexdigest()
+
+
+class History:
+    """The answers so far, and what each of them replaced."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[Subject, Answer]] = {}  # by the subject's key
+        self.before: list[tuple[Subject, Answer]] = []
+
+    def now(self, subject: Subject) -> Answer:
+        """What was said of it; an empty answer where nothing was."""
+        return self.answers[subject.key][1] if subject.key in self.answers else Answer()
+
+    def add(self, subject: Subject, answer: Answer, *, undo: bool = False) -> None:
+        if not undo:
+            self.before.append((subject, self.now(subject)))
+        elif self.before:
+            self.before.pop()
+        self.answers[subject.key] = subject, answer
+
+
+def read_history(path: Path) -> History:
+    """The answers of a file; none where there is no file.
+
+    A last line that was cut short by a full disk or a lost machine was told to nobody as saved: it does not count.
+
+    Raises:
+        UserError: Another line is no answer.
+    """
+    try:
+        return _history(path.read_bytes(), path) if path.is_file() else History()
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
+def _history(data: bytes, path: Path) -> History:
+    found = History()
+    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
+        if line.strip():
+            try:
+                found.add(*_parsed(json.loads(line)), undo="undo" in json.loads(line))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"line {number} is no answer of a review: {type(error).__name__} {error}",
+                    where=path,
+                    remedy="remove this line, or give review.use=false to train without the review",
+                ) from error
+    return found
+
+
+def _parsed(row: Mapping[str, Any]) -> tuple[Subject, Answer]:
+    tags = row["tags"]
+    if row["kind"] not in KINDS or row["verdict"] not in VERDICTS or not isinstance(row["key"], str):
+        raise ValueError(f"kind {row['kind']!r}, verdict {row['verdict']!r}")
+    if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+        raise ValueError(f"tags {tags!r}")
+    subject = Subject(row["kind"], str(row["name"]), row["key"], int(row["size"]))
+    return subject, Answer(row["verdict"], None if tags is None else tuple(tags))
+
+
+class Journal(History):
+    """review.jsonl, to which one process adds. An answer is on the disk when `answer` returns.
+
+    Raises:
+        UserError: Another process has it, or it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = path.open("a+", encoding="utf-8")
+            self._take()
+            number = self._stream.fileno()  # another handle of the file would give up the lock when it is closed
+            os.lseek(number, 0, os.SEEK_SET)
+            data = os.read(number, os.fstat(number).st_size)
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+        found = _history(data, path)
+        self.answers, self.before = found.answers, found.before
+        os.ftruncate(number, data.rfind(b"\n") + 1)  # a line that was cut short
+
+    def _take(self) -> None:
+        try:
+            free = lock(self._stream)
+        except OSError as error:
+            log.warning("no locks on this file system (%s): review in one process only", error.strerror)
+            return
+        if not free:
+            self._stream.close()
+            raise UserError(
+                "another process reviews this name",
+                where=self.path,
+                remedy="go on in the page that it has opened, or stop it with Ctrl-C",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stream.close()
+
+    def answer(self, subject: Subject, answer: Answer, **more: str) -> None:
+        """Add an answer. Raises `UserError` where the disk is full; it is not kept then."""
+        self._write(subject, answer, more)
+        self.add(subject, answer)
+
+    def undo(self, **more: str) -> Subject | None:
+        """Take the last answer back that was not taken back yet; what it was about, None where there is none."""
+        if not self.before:
+            return None
+        subject, answer = self.before[-1]
+        self._write(subject, answer, more | {"undo": True})
+        self.add(subject, answer, undo=True)
+        return subject
+
+    def _write(self, subject: Subject, answer: Answer, more: Mapping[str, Any]) -> None:
+        row = {
+            "kind": subject.kind,
+            "name": subject.name,
+            "verdict": answer.verdict,
+            "tags": None if answer.tags is None else list(answer.tags),
+            "key": subject.key,
+            "size": subject.size,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            **more,
+        }
+        line, number = (json.dumps(row) + "\n").encode(), self._stream.fileno()
+        end = os.fstat(number).st_size
+        try:
+            if os.write(number, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(number)
+        except OSError as error:
+            os.ftruncate(number, end)
+            raise explain_os_error(error, self.path) from error
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """The answers that a run reads.
+
+    Attributes:
+        shots: By the names of the shots.
+        files: By the content of images and videos.
+        sizes: Of these files: others need not be read to know that nobody has said anything of them.
+    """
+
+    shots: Mapping[str, Answer] = field(default_factory=dict)
+    files: Mapping[str, Answer] = field(default_factory=dict)
+    sizes: Collection[int] = frozenset()
+
+    def of(self, files: Mapping[str, Path]) -> dict[str, Answer]:
+        """{name: answer} of those files that were reviewed. Copies of a file share its answer."""
+        found = {}
+        for name, file in files.items():
+            try:
+                key = identity(file) if self.sizes and file.stat().st_size in self.sizes else ""
+            except OSError:  # who reads it says so
+                continue
+            if key in self.files:
+                found[name] = self.files[key]
+        return found
+
+    def told(self) -> list[str]:
+        """Of a person's work, what a model that is made with it owes to it."""
+        lines = []
+        for answers, unit in ((self.shots, "shot|shots"), (self.files, "image|images")):
+            verdicts = Counter(answer.verdict for answer in answers.values())
+            retagged = sum(answer.tags is not None for answer in answers.values())
+            parts = [f"{verdicts[one]} {one}ed" for one in (ACCEPT, REJECT) if verdicts[one]]
+            parts += [f"{retagged} with other tags"] if retagged else []
+            if parts:
+                lines.append(f"review by a person of {counted(len(answers), unit)}: {', '.join(parts)}")
+        return lines
+
+    def asdict(self) -> dict[str, Any]:
+        """Primitives for JSON, in a fixed order; nothing of what nobody has said anything of."""
+        kept = {"shots": self.shots, "files": self.files}
+        found: dict[str, Any] = {
+            part: {
+                key: [one.verdict, None if one.tags is None else [*one.tags]] for key, one in sorted(answers.items())
+            }
+            for part, answers in kept.items()
+            if answers
+        }
+        return found | ({"sizes": sorted(self.sizes)} if self.files else {})
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Reviews:
+        """From what `asdict` gives."""
+        parts = [
+            {key: Answer(verdict, None if tags is None else tuple(tags)) for key, (verdict, tags) in found.items()}
+            for found in (content.get("shots", {}), content.get("files", {}))
+        ]
+        return cls(parts[0], parts[1], frozenset(content.get("sizes", ())))
+
+
+def reviews(history: History, parts: Sequence[Part], *, accepted: bool) -> Reviews:
+    """What of the answers changes the result of a stage.
+
+    Args:
+        parts: What it reads: "shots", verdicts on "images", corrected "tags" of images and videos.
+        accepted: Do accepted ones count otherwise than those that nobody has looked at?
+    """
+    counting = (REJECT, ACCEPT) if accepted else (REJECT,)
+    shots: dict[str, Answer] = {}
+    files: dict[str, Answer] = {}
+    sizes = set()
+    for key, (subject, given) in history.answers.items():
+        answer = given if given.verdict in counting else replace(given, verdict=None)
+        if subject.kind == "shot":
+            if answer and "shots" in parts:
+                shots[key] = answer
+            continue
+        if subject.kind != "image" or "images" not in parts:
+            answer = replace(answer, verdict=None)
+        if "tags" not in parts:
+            answer = replace(answer, tags=None)
+        if answer:
+            files[key] = answer
+            sizes.add(subject.size)
+    return Reviews(shots, files, frozenset(sizes))
