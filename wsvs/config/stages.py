@@ -203,6 +203,17 @@ class AdaptSettings(Training):
     flip: bool = option(False, "average with the mirrored image")
     refine: Cut = option("none", "cut: a graph cut over the image's colours")
     accepted_weight: Above0 = option(1.0, _ACCEPTED.format("images"))
+    corrected: Text | None = option(
+        None,
+        "masks of images of data.root that a person has corrected: they train in place of pseudo-labels",
+        path=OnDisk("corrected masks", "any"),
+    )
+    corrected_format: Literal["masks", "voc", "coco", "yolo", "davis"] = option(
+        "masks", "what `corrected` is: a folder of masks <id>.png, or a format of stage export"
+    )
+    corrected_share: BelowOne = option(
+        0.25, "corrected images are repeated until they are at least this fraction of the training items"
+    )
     val_every: Positive = option(500, "interval between validations", unit="steps")
     val_items: Positive = option(64, "images of a validation")
     workers: Natural = option(2, _READERS + "images, per device")

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from wsvs.core.errors import UserError
-from wsvs.core.files import explain_os_error
+from wsvs.core.files import explain_os_error, files_below
 from wsvs.core.locks import lock
 from wsvs.core.words import counted
 
@@ -82,6 +82,14 @@ def identity(file: Path) -> str:
         stream.seek(max(_EDGE, size - _EDGE))
         digest.update(stream.read(_EDGE))
     return digest.hexdigest()
+
+
+def content_of(path: Path) -> str:
+    """Digest of a file, or of all files below a folder with their names."""
+    if not path.is_dir():
+        return identity(path)
+    files = sorted((file.relative_to(path).as_posix(), identity(file)) for file in files_below(path) if file.is_file())
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 class History:
@@ -229,11 +237,13 @@ class Reviews:
         shots: By the names of the shots.
         files: By the content of images and videos.
         sizes: Of these files: others need not be read to know that nobody has said anything of them.
+        corrected: Digest of the masks that a person has corrected; empty where there are none.
     """
 
     shots: Mapping[str, Answer] = field(default_factory=dict)
     files: Mapping[str, Answer] = field(default_factory=dict)
     sizes: Collection[int] = frozenset()
+    corrected: str = ""
 
     def of(self, files: Mapping[str, Path]) -> dict[str, Answer]:
         """{name: answer} of those files that were reviewed. Copies of a file share its answer."""
@@ -269,7 +279,8 @@ class Reviews:
             for part, answers in kept.items()
             if answers
         }
-        return found | ({"sizes": sorted(self.sizes)} if self.files else {})
+        found |= {"sizes": sorted(self.sizes)} if self.files else {}
+        return found | ({"corrected": self.corrected} if self.corrected else {})
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Reviews:
@@ -278,7 +289,7 @@ class Reviews:
             {key: Answer(verdict, None if tags is None else tuple(tags)) for key, (verdict, tags) in found.items()}
             for found in (content.get("shots", {}), content.get("files", {}))
         ]
-        return cls(parts[0], parts[1], frozenset(content.get("sizes", ())))
+        return cls(parts[0], parts[1], frozenset(content.get("sizes", ())), content.get("corrected", ""))
 
 
 def reviews(history: History, parts: Sequence[Part], *, accepted: bool) -> Reviews:

@@ -25,7 +25,13 @@ BUDGETS = ("max_videos", "max_bytes", "max_hours")
 # Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
 NO_RESULT = ("workers", "solver", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every", *MANNERS)
 # Settings that were added to a section, with the value that changes nothing: runs of before keep their fingerprint.
-LATER = {"decoder.accepted_weight": 1.0, "adapt.accepted_weight": 1.0}
+LATER = {
+    "decoder.accepted_weight": 1.0,
+    "adapt.accepted_weight": 1.0,
+    "adapt.corrected": None,
+    "adapt.corrected_format": "masks",
+    "adapt.corrected_share": 0.25,
+}
 
 
 def continues(directory: Path, stage: str, said: Sequence[str], before: Sequence[str]) -> bool:

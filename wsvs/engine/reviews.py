@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from wsvs.core.reviews import REVIEWS, Part, Reviews, read_history, reviews
+from wsvs.core.reviews import REVIEWS, Part, Reviews, content_of, read_history, reviews
 from wsvs.core.runs import Home
 
 
 def reviews_for(home: Home, stage: str, parts: Sequence[Part], cfg: DictConfig) -> Reviews:
-    """Nothing where the stage reads none, where there is no review, and with review.use=false.
+    """Nothing where the stage reads none, where there is no review, and with review.use=false; and what was corrected.
 
     Accepted items change the result only where they weigh more or less than others.
     """
+    masks = OmegaConf.select(cfg, f"{stage}.corrected", default=None)
+    corrected = content_of(Path(masks)) if masks else ""
     if not parts or not cfg.review.use:
-        return Reviews()
+        return Reviews(corrected=corrected)
     accepted = OmegaConf.select(cfg, f"{stage}.accepted_weight", default=1.0) != 1
-    return reviews(read_history(home.folder / REVIEWS), parts, accepted=accepted)
+    found = reviews(read_history(home.folder / REVIEWS), parts, accepted=accepted)
+    return replace(found, corrected=corrected)

@@ -180,7 +180,7 @@ class Run(Generic[S]):
         path, now = self.dir / SNAPSHOT, self.reviews.asdict()
         if begun and now != (read_json(path) if path.is_file() else {}):
             raise UserError(
-                "the review has changed since this run was begun",
+                "what a person has said or corrected has changed since this run was begun",
                 where=self.dir,
                 remedy="give resume=false to begin a new run with the new answers (where WSVS_RUN_ID is set, another "
                 "one), or remove the directory",
@@ -237,7 +237,8 @@ class Run(Generic[S]):
 
     def by_a_person(self, *own: str) -> list[str]:
         """What a person has done for this run, and for the runs that it reads: one sentence each."""
-        read = [line for path in self.inputs.values() for line in runs.read_summary(path).get("person", ())]
+        there = [path for path in self.inputs.values() if (path / runs.SUMMARY).is_file()]
+        read = [line for path in there for line in runs.read_summary(path).get("person", ())]
         return list(dict.fromkeys([*read, *own, *self.reviews.told()]))
 
     def finish(
@@ -247,6 +248,7 @@ class Run(Generic[S]):
         results: Mapping[str, Any] | None = None,
         wrote: Path | None = None,
         supervision: str | None = None,
+        person: Sequence[str] = (),
         columns: Sequence[str] = ("", ""),
         goes_on: bool = True,
         proposed: Sequence[str] = (),
@@ -254,6 +256,8 @@ class Run(Generic[S]):
         """Write the summary (rank 0) and print the closing table.
 
         Args:
+            supervision: The annotations that it has used.
+            person: What a person has done for it beyond these, the review left out; one sentence each.
             goes_on: Whether anything was made that a next command could work on.
             proposed: Overrides that the next command needs beside those of this one.
         """
@@ -274,7 +278,7 @@ class Run(Generic[S]):
                 "fingerprint": fingerprint(self.cfg, self.keys, self.inputs, reviews=self.reviews),
             },
             supervision=supervision,
-            person=self.by_a_person(),
+            person=self.by_a_person(*person),
             debug=self.debug,
         )
         if self.tracker is not None:

@@ -105,6 +105,7 @@ class EncoderModule(WatchedModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Whoever loads the network gets its thresholds with it."""
+        super().on_save_checkpoint(checkpoint)
         parameters = checkpoint["hyper_parameters"]
         net = {**parameters["net"], "class_thresholds": self.thresholds}
         checkpoint["hyper_parameters"] = {**parameters, "net": net}

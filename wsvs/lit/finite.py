@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite, isnan
 from typing import Any, NoReturn
 
@@ -23,11 +23,17 @@ class WatchedModule(pl.LightningModule):
 
     Attributes:
         losses: Those of the batches since the last optimizer step.
+        person: What a person has done for it beyond tagging; checkpoints say it too.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.losses: list[Tensor] = []
+        self.person: Sequence[str] = ()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.person:
+            checkpoint["person"] = list(self.person)
 
     def on_fit_start(self) -> None:
         keep_freed_memory()

@@ -5,19 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsvs.config.base import Section
 from wsvs.config.groups import ModelSettings, TrainerSettings
 from wsvs.config.stages import AdaptSettings
+from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_json
-from wsvs.core.masks import read_mask
+from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.processes import PATIENCE, rank
 from wsvs.core.reviews import ACCEPT, REJECT
+from wsvs.core.words import counted
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
+
+if TYPE_CHECKING:
+    from wsvs.data.tagged import TaggedImages
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Settings:
 
 
 def run(run: Run[Settings]) -> None:
+    from wsvs.data.corrected import repeats
     from wsvs.data.frames import PseudoLabelDataset
     from wsvs.data.training import TrainingData
     from wsvs.data.transforms import ImageAugmentation
@@ -55,11 +63,14 @@ def run(run: Run[Settings]) -> None:
         )
     numbers = {name: [data.class_list.index(tag) for tag in tags] for name, tags in data.tags.items()}
     folder = run.dir / "masks"
+    corrected = _corrected(run, data)
+    numbers |= corrected
     answers = answers_of(run, data)
-    rejected = {name for name, answer in answers.items() if answer.verdict == REJECT}
+    apart = {name for name, answer in answers.items() if answer.verdict == REJECT} | set(corrected)
     tagged = {
-        split: [name for name in ids if numbers[name] and name not in rejected] for split, ids in data.splits.items()
+        split: [name for name in ids if numbers[name] and name not in apart] for split, ids in data.splits.items()
     }
+    strong = {split: [name for name in ids if name in corrected] for split, ids in data.splits.items()}
     tagged["train"] = sample(tagged["train"], settings.max_images, run.seed)
     tagged["val"] = tagged["val"][: settings.val_items]
     items = [
@@ -71,6 +82,9 @@ def run(run: Run[Settings]) -> None:
     labelled = predict_all(run, items, labeller, folder, workers=settings.workers)
     usable = _usable(run, [item["id"] for item in labelled])
     ids = {split: [name for name in names if name in usable] for split, names in tagged.items()}
+    used = len(ids["train"]) + len(strong["train"])
+    ids["train"] += strong["train"] * repeats(len(ids["train"]), len(strong["train"]), settings.corrected_share)
+    ids["val"] = (strong["val"] + ids["val"])[: settings.val_items]
     if not ids["train"]:
         raise UserError(
             "every pseudo-label is empty",
@@ -84,7 +98,7 @@ def run(run: Run[Settings]) -> None:
         return PseudoLabelDataset(
             names,
             path=data.path,
-            mask=lambda name: folder / f"{name}.png",
+            mask=lambda name: (run.dir / "corrected" if name in corrected else folder) / f"{name}.png",
             numbers=numbers.__getitem__,
             augmentation=augmentation,
             weights=weights,
@@ -100,15 +114,23 @@ def run(run: Run[Settings]) -> None:
     )
     config = decoder_config(model, net.config.asdict())
     module = DecoderModule(config.asdict(), **optimisation(model, settings), start=checkpoint)
+    by = [counted(len(corrected), "mask|masks corrected by a person")] if corrected else []
+    module.person = run.by_a_person(*by)
     trainer = build_trainer(
         run, training=settings, steps=settings.steps, val_every=settings.val_every, monitor="val/miou"
     )
     results = fit(run, trainer, module, loaders)
     run.finish(
-        counts={"pseudo-labels": len(labelled), "used for training": len(ids["train"]), "to validate": len(ids["val"])},
+        counts={
+            "pseudo-labels": len(labelled),
+            **({"corrected masks": len(corrected)} if corrected else {}),
+            "used for training": used,
+            "to validate": len(ids["val"]),
+        },
         results=results,
         wrote=run.dir / "checkpoints" / "best.ckpt",
         supervision="image tags (pseudo-labels made with them)",
+        person=by,
     )
 
 
@@ -119,6 +141,36 @@ def sample(names: list[str], most: int | None, seed: int) -> list[str]:
     if most < 1:
         raise UserError(f"adapt.max_images must be at least 1, got {most}", where="adapt.max_images")
     return sorted(random.Random(seed).sample(names, most))
+
+
+def _corrected(run: Run[Settings], data: TaggedImages) -> dict[str, list[int]]:
+    """{image whose mask a person has corrected: classes that it shows}; the masks are kept in corrected/ of the run.
+
+    An image of background alone has the classes of its tags: what it shows is none of them.
+    """
+    from wsvs.data.corrected import read_corrected
+
+    settings, record = run.settings.adapt, run.dir / "corrected.json"
+    if settings.corrected is None:
+        return {}
+    if rank() == 0 and not record.is_file():
+        shown: dict[str, list[int]] = {}
+        bad: dict[str, str] = {}
+        masks = read_corrected(data, Path(settings.corrected), settings.corrected_format, bad.__setitem__)
+        for name, mask in masks:
+            classes = [int(label) - 1 for label in np.unique(mask) if label not in (0, IGNORE)]
+            classes = classes or [data.class_list.index(tag) for tag in data.tags[name]]
+            if classes:
+                write_mask(run.dir / "corrected" / f"{name}.png", mask)
+                shown[name] = classes
+            else:
+                bad[name] = "a corrected mask without an object, of an image without a tag: nothing to learn"
+        write_json(record, {"corrected": shown, "bad": bad})
+    found = run.wait_for(record, seconds=PATIENCE.total_seconds())
+    for name, reason in found["bad"].items():
+        run.skip(name, reason)
+    kept: dict[str, list[int]] = found["corrected"]
+    return kept
 
 
 def _usable(run: Run[Settings], names: list[str]) -> set[str]:
@@ -146,7 +198,7 @@ STAGE = Stage(
     Settings,
     run,
     needs=("decoder",),
-    paths=("data.root", "data.labels", "data.train", "data.val"),
+    paths=("data.root", "data.labels", "data.train", "data.val", "adapt.corrected"),
     objective="val/miou",
     makes=("model", "masks"),
     reviews=("images", "tags"),

@@ -73,6 +73,7 @@ def run(run: Run[Settings]) -> None:
         seed=run.seed,
     )
     module = DecoderModule(config.asdict(), **optimisation(model, settings), start=encoder)
+    module.person = run.by_a_person()
     trainer = build_trainer(
         run, training=settings, steps=settings.steps, val_every=settings.val_every, monitor="val/miou"
     )

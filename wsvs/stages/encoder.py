@@ -51,6 +51,7 @@ def run(run: Run[Settings]) -> None:
         workers=settings.workers,
         seed=run.seed,
     )
+    module.person = run.by_a_person()
     trainer = build_trainer(run, training=settings, epochs=settings.epochs, monitor="val/map")
     results = fit(run, trainer, module, loaders)
     run.finish(

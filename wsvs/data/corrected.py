@@ -1,0 +1,58 @@
+"""Masks of tagged images that a person has corrected, from a folder or from the files of another tool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from wsvs.core.classes import IGNORE
+from wsvs.core.errors import BadItem, UserError
+from wsvs.core.export import READ, read_folder
+from wsvs.data.images import find_image, mask_name, read_image
+from wsvs.data.tagged import TaggedImages
+
+MASKS = "masks"  # a folder of <id>.png
+
+
+def read_corrected(
+    data: TaggedImages, source: Path, form: str, skip: Callable[[str, str], None]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(id of an image, its mask). What belongs to no tagged image, or has another size, is told to `skip`.
+
+    Args:
+        source, form: What is read: a folder of masks, or what an export format of that name is read from.
+
+    Raises:
+        UserError: It is not of this form, or a mask has a label that is no class.
+    """
+    root = Path(data.root)
+    ids = {name: name for name in data.tags}
+    ids |= {mask_name(root, name, file): name for name in data.tags if (file := find_image(root, name))}
+    for given, mask in read_folder(source) if form == MASKS else READ[form](source):
+        highest = int(mask[mask != IGNORE].max(initial=0))
+        if highest > len(data.class_list):
+            raise UserError(
+                f"the corrected mask of {given!r} has label {highest}, but there are {len(data.class_list)} classes",
+                where=source,
+                remedy="labels are 1, 2, ... in the order of data.classes, as stage export writes them",
+            )
+        if given not in ids:
+            skip(given, "a corrected mask, but no tagged image has this name")
+            continue
+        try:
+            size = read_image(data.path(ids[given])).shape[:2]
+        except BadItem as error:
+            skip(given, error.message)
+            continue
+        if mask.shape != size:
+            sizes = " and ".join(f"{width} x {height}" for height, width in (mask.shape, size))
+            skip(given, f"its corrected mask and the image have different sizes: {sizes} px")
+            continue
+        yield ids[given], mask
+
+
+def repeats(others: int, corrected: int, share: float) -> int:
+    """How often each corrected image has to come up for all of them to be at least this share of a pass."""
+    return max(1, int(np.ceil(share * others / ((1 - share) * corrected)))) if corrected else 0
