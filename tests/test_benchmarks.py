@@ -129,3 +129,22 @@ def test_measures_of_superpixels_by_hand() -> None:
         assert boundary_recall(halves, truth) == recall
         assert undersegmentation_error(halves, truth) == pytest.approx(2 * 10 * shift / 200)
     assert np.isnan(boundary_recall(halves, truth & False))
+
+
+def test_corrected_images_are_never_scored(tmp_path):
+    """A larger set has the smaller ones in it, whatever the order of the files."""
+    from benchmarks.corrected import chosen, corrected_masks
+    from wsvs.core.masks import write_mask
+
+    ids = [f"cat/{number}" for number in range(40)]
+    for name in ids[:30]:
+        write_mask(tmp_path / "masks" / f"{name}.png", np.zeros((2, 2), np.uint8))
+    corrected, rest = chosen(tmp_path / "masks", ids, 10)
+    assert len(corrected) == 10 and sorted([*corrected, *rest]) == sorted(ids[:30])
+    assert chosen(tmp_path / "masks", ids[::-1], 4)[0] == corrected[:4] != sorted(corrected[:4])
+    folder = corrected_masks(tmp_path / "4", tmp_path / "masks", corrected[:4])
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")} == {
+        f"{one}.png" for one in corrected[:4]
+    }
+    with pytest.raises(SystemExit, match="only 30 images"):
+        chosen(tmp_path / "masks", ids, 30)

@@ -36,6 +36,7 @@ NOT_RUN = {
     "experiment=table": "the paper's data sets: tests/test_configs.py",
     "outputs/paper": "the paper's data sets: tests/stages/test_data.py packs a small result",
     "experiment=animals": "thousands of real images",
+    "adapt.corrected=": "masks of the user's own: tests/data/test_corrected.py, tests/stages/test_adapt.py",
     "stage=review": "a person: tests/stages/test_review_browser.py",
     "stage=reproduce": "whole pipelines: tests/stages/test_reproduce.py",
     "trainer=ddp": "several processes: tests/test_launch.py",
