@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json
 from wsvs.core.reviews import Answer, Journal, Reviews, Subject, identity, subject_of
-from wsvs.core.runs import read_summary
+from wsvs.core.runs import Home, read_summary
 from wsvs.engine.data import answers_of, build_data
 from wsvs.engine.registry import load_stage
 from wsvs.engine.resume import LATER, fingerprint
@@ -29,12 +31,21 @@ def say(*pairs: tuple[Subject, Answer], out: str = "outputs", name: str = "n") -
             journal.answer(subject, answer)
 
 
+@pytest.fixture(scope="module")
+def configurations() -> dict[tuple[str, ...], DictConfig]:
+    return {}
+
+
 @pytest.fixture
-def prints(composed, make_run):
+def prints(composed, configurations):
+    """(stage, further words) -> its fingerprint with the review as it is now."""
+
     def of(stage: str, *words: str) -> str:
-        run = make_run(f"stage={stage}", "name=n", "data.root=x", *words)
-        found = reviews_for(run.home, stage, load_stage(stage).reviews, run.cfg)
-        return fingerprint(run.cfg, run.keys, {}, reviews=found)
+        if words not in configurations:
+            configurations[words] = composed("stage=encoder", "data.root=x", *words)
+        cfg, one = configurations[words], load_stage(stage)
+        found = reviews_for(Home("outputs", "n"), stage, one.reviews, cfg)
+        return fingerprint(cfg, one.decisive, {}, reviews=found)
 
     return of
 
@@ -73,10 +84,6 @@ def test_accepted_ones_count_where_they_weigh_more(prints, stage, subject):
 
 def test_runs_of_before_keep_their_fingerprint(composed):
     """Without the settings that came later, and without a review, it is what it was."""
-    import hashlib
-
-    from omegaconf import OmegaConf
-
     cfg = composed("stage=decoder", "data.root=x")
     for key, value in LATER.items():
         assert OmegaConf.select(cfg, key) == value
