@@ -46,6 +46,7 @@ def test_help_and_configuration_need_no_extra(words, tmp_path):
         (("stage=retrieve", "retrieve=youtube"), "web"),
         (("stage=retrieve", "retrieve=urls", "retrieve.yt_dlp.proxy=http://x"), "web"),
         (("stage=predict", "logger=wandb"), "wandb"),
+        (("stage=review", "name=n"), "review"),
         (("stage=encoder", "model=timm", "model.backbone=timm/resnet18"), "timm"),
     ],
 )

@@ -6,7 +6,6 @@ import http.client
 import json
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -171,12 +170,3 @@ def test_a_port_that_is_taken_is_told():
         with pytest.raises(UserError, match=f"port {port}") as caught:
             listen(port)
     assert caught.value.where == f"review.port={port}"
-
-
-def test_a_missing_extra_is_named(client, monkeypatch, tmp_path):
-    from wsvs.report.serve import build_app
-
-    monkeypatch.setitem(__import__("sys").modules, "starlette.applications", None)
-    with pytest.raises(UserError) as caught:
-        build_app(None, Path(), [], TOKEN, 0, None)
-    assert caught.value.remedy == "pip install 'wsvs[review]'"

@@ -12,6 +12,8 @@ EXTRAS = {  # {module: (its name for pip, the extra of pyproject.toml that bring
     "yt_dlp": ("yt-dlp", "web"),
     "wandb": ("wandb", "wandb"),
     "timm": ("timm", "timm"),
+    "starlette": ("starlette", "review"),
+    "uvicorn": ("uvicorn", "review"),
 }
 
 

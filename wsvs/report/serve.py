@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsvs.core.errors import UserError
-from wsvs.core.extras import missing
 from wsvs.core.reviews import ACCEPT, REJECT, VERDICTS, Answer, Journal, Subject
 
 if TYPE_CHECKING:
@@ -150,12 +149,9 @@ class Guard:
 
 def build_app(review: Review, page: Path, files: Sequence[Path], token: str, port: int, stop: Any) -> ASGIApp:
     """The application. `stop` is called when the page says that the review is done."""
-    try:
-        from starlette.applications import Starlette
-        from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
-        from starlette.routing import Route
-    except ImportError as error:
-        raise missing("starlette", "review", "stage=review", error) from error
+    from starlette.applications import Starlette
+    from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
+    from starlette.routing import Route
 
     async def show(request: Request) -> Response:
         return FileResponse(page, headers=HEADERS, media_type="text/html")
@@ -223,10 +219,7 @@ def listen(port: int) -> socket.socket:
 
 def serve(review: Review, page: Path, files: Sequence[Path], token: str, listener: socket.socket) -> None:
     """Until the page says that the review is done, or a signal comes, which is passed on."""
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise missing("uvicorn", "review", "stage=review", error) from error
+    import uvicorn
 
     def stop() -> None:
         server.should_exit = True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wsvs.config.stages import ReportSettings, ReviewSettings
 from wsvs.core.errors import UserError
-from wsvs.core.extras import missing
+from wsvs.core.extras import require
 from wsvs.core.files import write_text
 from wsvs.core.reviews import REVIEWS, Journal, subject_of
 from wsvs.engine.names import PIPELINE
@@ -27,10 +27,7 @@ class Settings:
 
 def run(run: Run[Settings]) -> None:
     for package in ("starlette", "uvicorn"):
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise missing(package, "review", "stage=review", error) from error
+        require(package, "stage=review")
     from wsvs.report.build import build
     from wsvs.report.page import page
     from wsvs.report.serve import LOOPBACK, Review, Served, listen, serve
