@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.clips import write_video
 from benchmarks.options import Options
+from wsvs.core.console import show
 from wsvs.video.cuts import EDGE, find_cuts
 from wsvs.video.reader import read_frames
 
@@ -168,13 +168,12 @@ def detectors() -> dict[str, Detector]:
 
 def bench(options: Options) -> dict[str, float]:
     """cuts.<precision, recall, f1 or ms>_<detector> on the half for the figures, and false cuts on all sequences."""
-    console = Console()
     if options.real is None:
-        console.print("cuts: skipped, for they are looked for in real videos (--real DIR)")
+        print("cuts: skipped, for they are looked for in real videos (--real DIR)")
         return {}
     files = sorted(options.real.glob("*.mp4"))
     if len(files) < 4:
-        console.print(f"cuts: skipped, for it joins shots of at least 4 videos, and there are {len(files)}")
+        print(f"cuts: skipped, for it joins shots of at least 4 videos, and there are {len(files)}")
         return {}
     sequences = [
         np.stack([cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA) for frame in read_frames(file)])
@@ -202,5 +201,5 @@ def bench(options: Options) -> dict[str, float]:
         table.add_row(name, *cells, *(f"{value:.3f}" for value in values.values()))
         figures |= {f"cuts.{key}_{name}": value for key, value in values.items()}
     table.title = f"Cuts right/wrong/missed in {len(joined)} videos of {len(sequences[1::2])} sequences, seed {SEED}"
-    console.print(table)
+    show(table)
     return figures

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from wsvs.core.console import show
 from wsvs.core.files import read_json, write_json, write_text
 from wsvs.core.tables import read_tags
 from wsvs.data.images import find_image
@@ -136,7 +136,7 @@ def main() -> None:
         values = 100 * np.array([result[label] for result in results])
         spread = values.std(ddof=1) if len(values) > 1 else 0.0
         table.add_row(label, *(f"{value:.1f}" for value in values), f"{values.mean():.1f} ± {spread:.1f}")
-    Console(width=120).print(table)
+    show(table)
 
 
 if __name__ == "__main__":

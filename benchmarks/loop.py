@@ -23,10 +23,10 @@ from tempfile import TemporaryDirectory
 import av
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.options import Options
+from wsvs.core.console import show
 
 HEIGHT, WIDTH = 224, 400
 SHORT, LONG = 200, 3000  # frames of the clips whose memory is compared
@@ -84,7 +84,7 @@ def bench(options: Options) -> dict[str, float]:
     table.add_section()
     table.add_row("memory, long / short", "", "", "", f"{figures['segment.memory_ratio']:.2f}")
     table.add_row("speed, two ranks / one", "", f"{figures['segment.two_rank_speedup']:.2f}", "", "")
-    Console().print(table)
+    show(table)
     return figures
 
 

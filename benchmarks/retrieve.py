@@ -15,11 +15,11 @@ import av
 import cv2
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.options import Options
 from wsvs.core.classes import Classes
+from wsvs.core.console import show
 from wsvs.lit.image_scorer import ImageScorer
 from wsvs.nets.model import NetConfig, SegmentationNet
 from wsvs.retrieve.clips import Cut, cut
@@ -131,7 +131,7 @@ def bench(options: Options) -> dict[str, float]:
     table = Table("figure", "", title=f"retrieval, one thread, CPU time, {kind} film")
     for name, value in figures.items():
         table.add_row(name.removeprefix("retrieve."), f"{value:.4g}")
-    Console().print(table)
+    show(table)
     return figures
 
 

@@ -18,11 +18,11 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from omegaconf import OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.clips import Clip, clips
 from benchmarks.options import Options
+from wsvs.core.console import show
 from wsvs.core.masks import write_mask
 from wsvs.video.segmentation import Segmentation, describe_frames, segment
 from wsvs.video.settings import SegmentSettings
@@ -158,4 +158,4 @@ def print_table(timings: dict[str, Timing], title: str) -> None:
     }
     for name, text in rows.items():
         table.add_row(name, *map(text, timings.values()))
-    Console().print(table)
+    show(table)

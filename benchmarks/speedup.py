@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from benchmarks.options import Options
 from wsvs.core.classes import IGNORE
+from wsvs.core.console import show
 from wsvs.core.memory import keep_freed_memory
 from wsvs.data.loading import pixels
 from wsvs.lit.decoder import DecoderModule
@@ -70,7 +70,7 @@ def bench(options: Options) -> dict[str, float]:
         figures[name] = statistics.median(old / new for old, new in turns)
         old, new = (1000 * statistics.median(column) / STEPS for column in zip(*turns, strict=True))
         table.add_row(stage, world, f"{old:.0f}", f"{new:.0f}", f"{figures[name]:.2f}")
-    Console().print(table)
+    show(table)
     return figures
 
 

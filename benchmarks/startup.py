@@ -9,10 +9,10 @@ import subprocess
 import sys
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.options import Options
+from wsvs.core.console import show
 
 HYDRA = ("-c", "import hydra, omegaconf")
 COMMANDS = {  # name in bench.json: what the shell is given
@@ -42,6 +42,6 @@ def bench(options: Options) -> dict[str, float]:
     table = Table("command", "CPU s", "times the import of Hydra", title="start-up")
     for name, value in seconds.items():
         table.add_row(name, f"{value:.2f}", f"{value / seconds['hydra']:.2f}")
-    Console().print(table)
+    show(table)
     ratios = {f"startup.{name}": seconds[name] / seconds["hydra"] for name in COMMANDS}
     return {"startup.hydra_s": seconds["hydra"], **ratios}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.clips import real_clip
 from benchmarks.options import Options
 from benchmarks.segment import SIZES, timed
 from wsvs.config.stages import SlicMethod
+from wsvs.core.console import show
 from wsvs.video.superpixels import slic
 
 EVERY = 20  # frames
@@ -61,9 +61,8 @@ def pictures(real: Path, longest_edge: int) -> Iterator[tuple[np.ndarray, np.nda
 
 def bench(options: Options) -> dict[str, float]:
     """superpixels.<measure>_<method>_<size>: means over the frames, the time a median."""
-    console = Console()
     if options.real is None:
-        console.print("superpixels: skipped, for they are compared on real videos (--real DIR)")
+        print("superpixels: skipped, for they are compared on real videos (--real DIR)")
         return {}
     figures: dict[str, float] = {}
     table = Table("", "size", "boundary recall", "undersegmentation", "superpixels", "ms")
@@ -78,7 +77,7 @@ def bench(options: Options) -> dict[str, float]:
             for measure, value in zip(MEASURES, values, strict=True):
                 figures[f"superpixels.{measure}_{name.replace(', ', '_').replace(' ', '_')}_{size}"] = value
         table.title = f"Superpixels against the masks of {len(shown)} frames, every {EVERY}th of {options.real.name}"
-    console.print(table)
+    show(table)
     return figures
 
 

@@ -21,12 +21,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from wsvs.config.stages import Method
 from wsvs.core.classes import IGNORE
+from wsvs.core.console import show
 from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import read_mask
 from wsvs.core.otsu import otsu
@@ -154,7 +154,7 @@ def table(arguments: argparse.Namespace) -> None:
             cells.append(f"{values.mean():.1f}{spread}")
         thresholds = ", ".join(f"{run[key]['threshold']:g}" for run in runs)
         shown.add_row(tags, row, *cells, thresholds)
-    Console(width=140).print(shown)
+    show(shown)
 
 
 def main() -> None:

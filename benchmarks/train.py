@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from lightning.fabric.utilities.throughput import get_available_flops
 from lightning.pytorch.loggers import CSVLogger
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -28,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.options import Options
 from wsvs.core.classes import IGNORE
+from wsvs.core.console import show
 from wsvs.data.loading import pixels
 from wsvs.data.training import TrainingData
 from wsvs.data.visits import Visit, visited
@@ -134,7 +134,7 @@ def bench(options: Options) -> dict[str, float]:
             *(f"{one:.1f}" for one in speeds),
             "-" if share is None else f"{100 * share:.1f} %",
         )
-    Console().print(table)
+    show(table)
     return figures
 
 

@@ -14,6 +14,7 @@ from wsvs.config.stages import EvaluateSettings
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json, write_jsonl
 from wsvs.core.masks import write_mask
+from wsvs.metrics.mask_files import resolve_ids
 from wsvs.stages import evaluate
 
 
@@ -78,6 +79,15 @@ def test_missing_folders():
     told = evaluate.Settings(TaggedData(), EvaluateSettings(), None, "x")
     with pytest.raises(UserError, match="nothing to score"):
         evaluate.run(SimpleNamespace(settings=told, inputs={}))
+
+
+def test_true_masks_of_videos_lead_to_their_kind(tmp_path):
+    with pytest.raises(UserError, match="no true mask to score against") as images:
+        resolve_ids(tmp_path, None)
+    write_mask(tmp_path / "bear" / "00000.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(UserError, match=r"evaluate\.kind=video") as videos:
+        resolve_ids(tmp_path, None)
+    assert "<image id>" in str(images.value) and "<image id>" not in str(videos.value)
 
 
 def test_relevance_counts_frames_by_hand(masks):

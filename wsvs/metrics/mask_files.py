@@ -44,7 +44,13 @@ def resolve_ids(truth: Path, ids: Sequence[str] | None) -> list[str]:
     every = {suffix: [path.stem for path in files if path.suffix.lower() == suffix] for suffix in SUFFIXES}
     found = list(ids) if ids is not None else next((names for names in every.values() if names), [])
     if not found:
-        raise UserError("no true mask to score against", where=truth, remedy="true masks are PNGs: <image id>.png")
+        per_video = any(path.suffix.lower() in SUFFIXES for path in truth.glob("[!.]*/[!.]*"))
+        remedy = (
+            "add evaluate.kind=video: here is a folder per video"
+            if per_video
+            else "true masks are PNGs: <image id>.png"
+        )
+        raise UserError("no true mask to score against", where=truth, remedy=remedy)
     return found
 
 

@@ -42,7 +42,11 @@ def needs(settings: Settings, home: Home) -> tuple[str, ...]:
 def run(run: Run[Settings]) -> None:
     predictions = run.settings.predictions or run.inputs.get("segment")
     if not predictions:
-        raise UserError("nothing to score", where="predictions", remedy="give predictions=DIR")
+        raise UserError(
+            "nothing to score",
+            where="predictions",
+            remedy="give predictions=DIR; masks of videos have evaluate.kind=video",
+        )
     if not run.settings.truth:
         raise UserError("no true masks", where="truth", remedy="give truth=DIR")
     work = {"image": _images, "video": _videos, "relevance": _relevance}[run.settings.evaluate.kind]
