@@ -100,8 +100,8 @@ def reference_score(module: DecoderModule, batch: dict[str, Any]) -> Tensor:
     """f_dec(alpha) of a batch as it was: unpooling scatters to the switches."""
     images, encoder, decoder = pixels(batch), module.net.encoder, module.decoder
     with torch.no_grad():
-        features = encoder.trunk(images, with_pools=True)
-        alpha = attention(encoder, images, batch["class"], module.net.config.scales, trunk=features)
+        features = encoder.backbone_features(images, with_pools=True)
+        alpha = attention(encoder, images, batch["class"], module.net.config.scales, features=features)
     guided = decoder.guidance == "features"
     x = decoder.first(F.interpolate(alpha, size=features.map.shape[-2:], mode="area"))
     if guided:

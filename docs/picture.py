@@ -22,8 +22,8 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import atomic_path, read_jsonl
 from wsvs.core.masks import read_mask
-from wsvs.core.pictures import heat, over, row, stack
 from wsvs.core.runs import SUMMARY, read_summary, require_run
+from wsvs.core.visualize import heat, over, row, stack
 from wsvs.data.images import read_image
 from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor

@@ -263,7 +263,7 @@ def summary(run: Path) -> dict[str, Any]:
 
 
 def skipped(run: Path) -> dict[str, str]:
-    """{item: reason} of what a run passed over."""
+    """{item: reason} of the items that a run skipped."""
     return {item["item"]: item["reason"] for item in json.loads((run / "skipped.json").read_text())}
 
 

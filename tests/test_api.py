@@ -120,7 +120,7 @@ def test_mistakes_are_told(place):
         model.predict(np.zeros((20, 30)))
     with pytest.raises(UserError, match="this is a folder"):
         model.predict("photo.png").save(place)
-    with pytest.raises(UserError, match="holds an encoder only"):
+    with pytest.raises(UserError, match="has an encoder only"):
         wsvs.load("encoder.ckpt")
     with pytest.raises(ValueError, match="class_threshold must be"):
         wsvs.load("best.ckpt", class_threshold=2)
@@ -129,7 +129,7 @@ def test_mistakes_are_told(place):
 @pytest.mark.parametrize("name", ["m.jpg", "m.JPEG", "m.webp", "m.npy", "a.b/m.bmp"])
 def test_a_mask_is_not_saved_as_what_loses_labels(place, name):
     found = wsvs.load("best.ckpt", background=0.3).predict("photo.png")
-    with pytest.raises(UserError, match=r"a mask is a PNG file(.|\n)*save it as m\.png"):
+    with pytest.raises(UserError, match=r"a mask must be a PNG file(.|\n)*save it as m\.png"):
         found.save(name)
     assert not (place / name).exists()
     for good in ("m.png", "M.PNG", "plain"):

@@ -58,9 +58,9 @@ def test_bad_videos_among_good_ones(toy, cli, tmp_path):
     said = cli.run("stage=retrieve", *words, status=3)
     retrieved = only_run(tmp_path / "out", "retrieve")
     assert set(skipped(retrieved)) == {"polar bear/cut", "polar bear/empty", "polar bear/text"}
-    assert all(f"passed over {name}: failed: " in said for name in skipped(retrieved))
+    assert all(f"skipped {name}: failed: " in said for name in skipped(retrieved))
     counts = summary(retrieved)["counts"]
-    assert (counts["retrieved"], counts["failed"], counts["passed over"]) == (4, 3, 3)
+    assert (counts["retrieved"], counts["failed"], counts["skipped items"]) == (4, 3, 3)
     assert counts["classes_without_video"] == ["Pfau (grün)"]
     cli.run("stage=relevance", *words, *toy.inputs("encoder"))
     counts = summary(only_run(tmp_path / "out", "relevance"))["counts"]
@@ -70,7 +70,7 @@ def test_bad_videos_among_good_ones(toy, cli, tmp_path):
     masks = {path: Image.open(run / "masks" / path).size for path in files(run / "masks")}
     # seven frames make a shot of six and one of one, as the single frame does
     assert sorted(size for path, size in masks.items() if "good" not in path) == [(91, 67)] * 15
-    assert summary(run)["counts"]["passed over"] == 0
+    assert summary(run)["counts"]["skipped items"] == 0
 
 
 def test_clips_that_break_after_they_were_retrieved(toy, cli, tmp_path):
@@ -90,7 +90,7 @@ def test_clips_that_break_after_they_were_retrieved(toy, cli, tmp_path):
     reasons = skipped(run)
     assert set(reasons) == {first["clip"], second["clip"], third["clip"]}
     assert "empty" in reasons[first["clip"]] and "not found" in reasons[second["clip"]]
-    assert "only its first " in reasons[third["clip"]]
+    assert "only the first frames" in reasons[third["clip"]]
     shots = {shot["clip"]: shot for shot in rows(run / "shots.jsonl")}
     others = {shot["clip"]: shot["score"] for shot in rows(toy.run("relevance") / "shots.jsonl")}
     assert set(shots) == set(others) - {first["clip"], second["clip"]}
@@ -157,7 +157,7 @@ def test_bad_images_in_prediction(toy, cli, bad_images, tmp_path):
     assert files(run) == {
         path: mask for path, mask in files(toy.run("predict")).items() if path.removesuffix(".png") not in broken
     }
-    assert summary(run)["counts"]["masks"] == 21 and "passed over" in said
+    assert summary(run)["counts"]["masks"] == 21 and "skipped" in said
 
 
 def test_bad_masks_in_evaluation(toy, cli, tmp_path):

@@ -188,5 +188,5 @@ def test_commands_run(page, world, monkeypatch, capfd):
         capfd.readouterr()
         status = run(arguments(line), monkeypatch, number)
         said = capfd.readouterr()
-        # Not 3 either: nothing in this world is to be passed over, so a command that does is at fault.
+        # Not 3 either: nothing in this data set has to be skipped, so a command that does is wrong.
         assert status == 0, f"{line}\n{said.out[-2000:]}\n{said.err[-2000:]}"

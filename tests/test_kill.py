@@ -1,4 +1,4 @@
-"""Kills and signals: no run hangs, nothing that was finished is lost, and the same command goes on from there."""
+"""Kills and signals: no run hangs, nothing that was finished is lost, and the same command resumes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_kill_of_one_rank_ends_the_other_and_the_run_resumes(toy, cli, tmp_path,
     said, _ = process.communicate(timeout=600)  # returns when both have ended: they hold the same pipe
     assert process.returncode in ({KILLED} if killed == 0 else {KILLED, 2})
     if process.returncode == 2:
-        assert "error: another rank ended before its time" in said and "goes on from there" in said
+        assert "error: another rank ended unexpectedly" in said and "Run the same command again to resume" in said
     check_ended(process.pid)
     run = only_run(tmp_path, "segment")
     done = times(run / "done", "*.json")
@@ -131,7 +131,7 @@ def test_a_killed_training_goes_on_and_keeps_its_metrics(toy, cli, tmp_path):
         cli.run(*words, sabotage=f"last.ckpt|{good}|0|kill", status=KILLED)
     run = only_run(tmp_path, "encoder")
     said = cli.run(*words)
-    assert "goes on from" in said
+    assert "resuming from" in said
     per_epoch = summary(run)["counts"]["train images"] // 4
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 5 * per_epoch
     seen = []
@@ -159,7 +159,7 @@ def test_a_killed_training_in_steps_goes_on(toy, cli, tmp_path, stage):
     run = only_run(tmp_path, stage)
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
     labels = times(run, "*.png")  # pseudo-labels of adapt
-    assert "goes on from" in cli.run(*words)
+    assert "resuming from" in cli.run(*words)
     assert only_run(tmp_path, stage) == run
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 8
     assert all(path.stat().st_mtime_ns == time for path, time in labels.items()) and (stage == "decoder" or labels)
@@ -229,7 +229,7 @@ def test_a_signal_stops_a_run_with_one_line(toy, cli, tmp_path, stage, sent, sta
     cli.wait_for(process, tmp_path, "n/*/*/checkpoints/last.ckpt" if stage == "encoder" else "n/*/*/done/*/*.json")
     (os.killpg if sent == signal.SIGINT else os.kill)(process.pid, sent)
     said = cli.finish(process, status)
-    assert said.count("stopped; the same command goes on from here") >= 1
+    assert said.count("stopped; run the same command again to resume") >= 1
     assert "Traceback" not in said
     check_ended(process.pid)
     assert not (only_run(tmp_path, stage) / "summary.json").exists()

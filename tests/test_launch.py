@@ -79,7 +79,7 @@ def test_ranks_report_all_bad_images_in_one_directory(toy, cli, bad_data, out, p
     run = only_run(out, "encoder")
     assert steps(run) == 2  # one batch on each rank: with one rank it would be two an epoch
     assert list(skipped(run)) == broken
-    assert summary(run)["counts"]["passed over"] == len(broken)
+    assert summary(run)["counts"]["skipped items"] == len(broken)
 
 
 def test_ranks_of_torchrun(toy, cli, out, place):
@@ -172,7 +172,7 @@ def test_parallel_jobs_of_a_sweep_report_their_bad_images(toy, cli, bad_data, ou
         cwd=place,
     )
     for job in check_sweep(out):
-        assert summary(job)["counts"]["passed over"] == len(bad_data[1])
+        assert summary(job)["counts"]["skipped items"] == len(bad_data[1])
         assert "stage encoder in" in (job / "wsvs.log").read_text()
 
 
@@ -281,7 +281,7 @@ def test_another_command_under_the_same_id_is_refused(toy, cli, out):
     cli.run(*words, WSVS_RUN_ID="x")
     masks = files(out / "n" / "segment" / "x" / "masks")
     said = cli.run(*words, "segment.lambda_m=0", WSVS_RUN_ID="x", status=2)
-    assert "error: this run directory was begun with other settings" in said and "Traceback" not in said
+    assert "error: this run directory was started with other settings" in said and "Traceback" not in said
     assert files(out / "n" / "segment" / "x" / "masks") == masks
 
 

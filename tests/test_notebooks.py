@@ -20,8 +20,8 @@ from tests.reports import make_world
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json, read_jsonl
 from wsvs.core.letters import any_font
-from wsvs.core.pictures import row, stack
 from wsvs.core.records import Record
+from wsvs.core.visualize import row, stack
 from wsvs.video.reader import read_frames
 
 ROOT = Path(__file__).parents[1]

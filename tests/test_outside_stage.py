@@ -39,7 +39,7 @@ def summaries(world: Path) -> list[dict]:
 def test_a_plugin_stage_runs_skips_and_finishes(cli, world):
     said = run(cli, world, *PLUGIN, status=3)
     [summary] = summaries(world)
-    assert summary["counts"] == {"masks": 1, "passed over": 1} and summary["results"]["mean area"] == 0.25
+    assert summary["counts"] == {"masks": 1, "skipped items": 1} and summary["results"]["mean area"] == 0.25
     assert "its mask covers 100% of the image" in said and "next: wsvs stage=report" in said
     assert summary["inputs"] == {"predict": str(world / "outputs/n/predict/r")}
 

@@ -106,7 +106,7 @@ def test_sigterm_to_the_pipeline_alone_stops_its_stage_too(toy, cli, tmp_path):
     cli.wait_for(process, tmp_path, "t/encoder/*/checkpoints/last.ckpt")
     os.kill(process.pid, signal.SIGTERM)
     said = cli.finish(process, 143)
-    assert "the same command goes on from here" in said and "Traceback" not in said
+    assert "run the same command again to resume" in said and "Traceback" not in said
 
 
 def test_a_failing_stage_says_why_and_the_pipeline_which(toy, cli, tmp_path):

@@ -130,7 +130,7 @@ def test_tasks_that_the_trainer_does_not_know_of_are_refused(slurm: Slurm, toy, 
     """Lightning would wait for a rank that nobody starts."""
     job = slurm.submit(["--ntasks-per-node=2", *SMALL], SCRIPTS / "node.sh", *segment(toy, tmp_path), cwd=tmp_path)
     slurm.finish(job, "FAILED")
-    assert "error: SLURM starts 2 tasks, the trainer wants 1 on each of 1 nodes" in said(tmp_path)
+    assert "error: SLURM starts 2 tasks, but the trainer expects 1 on each of 1 nodes" in said(tmp_path)
 
 
 def test_array_task_is_a_sweep_job_that_is_requeued_alone(slurm: Slurm, truth, tmp_path):

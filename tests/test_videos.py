@@ -103,7 +103,7 @@ def test_killed_while_overlays_are_joined(cli, videos, alone, tmp_path):
 def test_fewer_pieces_than_ranks(cli, tmp_path):
     make_film(tmp_path / "v" / "one.mp4", 5)
     said = cli.run(*words(tmp_path / "v", tmp_path / "out", *TWO_RANKS))
-    assert "1 of 2 ranks have nothing to do: only 1 pieces of work are left (trainer.devices=1 is enough)" in said
+    assert "ranks without work: 1 of 2, because only 1 items are left (trainer.devices=1 is enough)" in said
     assert len(files(only_run(tmp_path / "out", "segment") / "masks")) == 5
 
 

@@ -1,4 +1,4 @@
-"""wsvs: semantic segmentation from image tags, with web videos as the teacher."""
+"""wsvs: weakly supervised semantic segmentation from image tags and web videos."""
 
 from __future__ import annotations
 
@@ -42,21 +42,20 @@ def load(
 
     Args:
         checkpoint: <run>/checkpoints/best.ckpt of stage adapt or decoder (of encoder for method='attention').
-        device: 'cpu', 'cuda', 'cuda:1', ..., or 'auto': a GPU where there is one.
-        method: What gives the masks: the decoder, the attention itself, or their mean.
-        class_threshold: A class is predicted where its score reaches this, with 'auto' the threshold that was chosen
-            for it when the encoder was trained; the best one always is.
-        background: Pixels whose best probability does not exceed this are background; 'otsu' finds it per image.
+        device: 'cpu', 'cuda', 'cuda:1', ..., or 'auto': a GPU if there is one.
+        method: Source of the masks: the decoder, the attention, or their mean.
+        class_threshold: Classes whose score reaches this are predicted; 'auto' uses thresholds per class that were
+            chosen when the encoder was trained. The best class is always predicted.
+        background: Pixels whose highest probability does not exceed this are background; 'otsu' chooses it per image.
         flip: Average with the mirrored image.
-        zooms: Average over the image at these multiples of the network's size.
-        refine: 'cut' lets the borders follow the image's colours by a graph cut.
+        zooms: Multi-scale test-time augmentation: average over these multiples of the network's size.
+        refine: 'cut' aligns the mask borders with the image's colours by a graph cut.
 
     Raises:
-        UserError: Not a checkpoint of ours, or one without the decoder that is needed; a device that cannot
-            be used.
-        ValueError: A setting that is of another type or out of its range.
+        UserError: Not a checkpoint of wsvs, or one without the required decoder; a device that cannot be used.
+        ValueError: A setting with another type or outside its range.
     """
-    from wsvs import api  # late: torch takes seconds, and most of the package does without it
+    from wsvs import api  # late: importing torch takes seconds, and most of the package does not need it
 
     return api.load(
         checkpoint,

@@ -1,4 +1,4 @@
-"""The Python interface: a trained model as one object."""
+"""The Python API: a trained model as one object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.legend import with_legend
 from wsvs.core.masks import write_mask
-from wsvs.core.pictures import over
+from wsvs.core.visualize import over
 from wsvs.data.images import as_rgb, read_image
 from wsvs.data.tagged import to_tensor
 from wsvs.lit.predictor import PredictorModule
@@ -26,13 +26,13 @@ _DEFAULT = PredictSettings()
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image.
+    """Result for one image.
 
     Attributes:
         image: (H, W, 3) uint8 RGB, upright.
-        mask: (H, W) uint8: 0 is background, k the k-th of the model's classes.
-        tags: The classes that were looked for, given or predicted.
-        scores: Class -> how sure the classifier is that the image shows it, [0, 1].
+        mask: (H, W) uint8: 0 is background, k the k-th class of the model.
+        tags: The segmented classes, given or predicted.
+        scores: Class -> score of the classifier in [0, 1].
         classes: All classes of the model.
     """
 
@@ -51,12 +51,12 @@ class Prediction:
         """Write the mask as an indexed PNG with the VOC palette.
 
         Raises:
-            UserError: A name that does not end in .png, if it has an ending, or where no file can be written.
+            UserError: The name has an extension other than .png, or the file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() not in ("", ".png") and not path.is_dir():
             raise UserError(
-                f"a mask is a PNG file: as {path.suffix} it could lose its labels",
+                f"a mask must be a PNG file: {path.suffix} could change its labels",
                 where=path,
                 remedy=f"save it as {path.with_suffix('.png').name}; overlay().save({path.name!r}) writes the image "
                 "with the mask over it",
@@ -65,7 +65,7 @@ class Prediction:
 
 
 class Model:
-    """A trained model; made by `wsvs.load`.
+    """A trained model; create it with `wsvs.load`.
 
     Attributes:
         classes: Names of the labels 1, 2, ... of its masks.
@@ -79,14 +79,14 @@ class Model:
         """Segment one image.
 
         Args:
-            image: A file of any kind that Pillow reads, a Pillow image, or RGB as (H, W, 3) uint8. Files and Pillow
-                images are turned as their EXIF tag says, CMYK and 16 bits are converted, transparent parts become
+            image: A file in any format that Pillow reads, a Pillow image, or RGB as (H, W, 3) uint8. Files and Pillow
+                images are rotated according to EXIF, CMYK and 16-bit images are converted, transparent parts become
                 white.
-            tags: Classes that the image shows, if they are known; predicted otherwise.
+            tags: Classes in the image, if known; predicted otherwise.
 
         Raises:
             UserError: A file that cannot be read, or a tag that is not a class.
-            ValueError: An image of another shape or type or without a pixel, or tags that are no list of names.
+            ValueError: An image with another shape or type or without pixels, or tags that are not a list of names.
         """
         pixels = _pixels(image)
         numbers = None
@@ -126,7 +126,7 @@ def load(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return Model(module.to(torch.device(device)))
-    except Exception as error:  # torch raises many types for a device that is none, or is not there
+    except Exception as error:  # torch raises many types for invalid or missing devices
         raise UserError(
             f"the device cannot be used: {error}".splitlines()[0],
             where=f"device={device!r}",
@@ -142,7 +142,7 @@ def _pixels(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
             raise ValueError(f"an image has at least one pixel, got {image.size}")
         try:
             return as_rgb(image)
-        except Exception as error:  # an image that was opened only is decoded here: decoders raise many types
+        except Exception as error:  # a lazily opened image is decoded here; decoders raise many types
             raise BadItem(f"image cannot be read: {error}", where="image") from error
     if not isinstance(image, np.ndarray):
         raise ValueError(f"an image is a path, a Pillow image or (H, W, 3) uint8, got {type(image).__name__}")

@@ -1,4 +1,4 @@
-"""The one entry point: `wsvs stage=<name> key=value ...`. It imports little until it knows what is asked."""
+"""The entry point: `wsvs stage=<name> key=value ...`. Imports are deferred until they are needed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def usage() -> str:
 
 
 def _summary_of(stage: str) -> str:
-    """First line of a stage's docstring, read without importing it; nothing of one that another package has."""
+    """First line of a stage's docstring, read without importing it; empty for stages of other packages."""
     source = Path(__file__).parent / "stages" / f"{stage}.py"
     doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) if source.is_file() else None
     return (doc or "").partition("\n")[0].partition(": ")[2]
 
 
 def print_help(stage: str) -> None:
-    """What a stage does and its settings, with defaults, ranges and units."""
+    """Print what a stage does, and its settings with defaults, ranges and units."""
     from rich.table import Column, Table
 
     from wsvs.config.help import rows
@@ -54,18 +54,18 @@ def main() -> None:
     """Console entry; `wsvs.engine.command.main` has the exit statuses."""
     words = sys.argv[1:]
     stage = next((word.partition("=")[2] for word in words if word.startswith("stage=")), None)
-    if {"--help", "-h"} & set(words):  # Hydra's own help wants to show a configuration, and there is none of no stage
+    if {"--help", "-h"} & set(words):  # Hydra's own help shows a configuration, which needs a stage
         if stage is None:
             print(usage())
             sys.exit()
         from wsvs.core.errors import UserError
         from wsvs.engine import status
-        from wsvs.engine.explain import told
+        from wsvs.engine.explain import user_errors
         from wsvs.engine.names import stage_names
         from wsvs.engine.registry import register_stages
 
         try:
-            with told():
+            with user_errors():
                 register_stages()
         except UserError as error:
             status.complain(error)
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _complete() -> NoReturn:
-    """Answer a shell that completes a word."""
+    """Answer the shell's request for completions."""
     import hydra
 
     from wsvs.config.files import config_dir

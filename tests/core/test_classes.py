@@ -60,7 +60,7 @@ def test_numbers_and_labels():
     ("names", "message"),
     [
         ([], "class list is empty"),
-        (["cat", "cow", "cat"], "class named twice: cat"),
+        (["cat", "cow", "cat"], "duplicate classes: cat"),
         (["background"], "'background' cannot be a class name"),
         (["a/b"], "cannot be a class name"),
         ([""], "cannot be a class name"),

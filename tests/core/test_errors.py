@@ -18,7 +18,7 @@ def test_message_says_what_where_and_what_next():
 
 
 @pytest.mark.parametrize("kind", [UserError, BadItem])
-@pytest.mark.parametrize("keywords", [{}, {"where": "a.png"}, {"where": "a.png", "remedy": "mend it"}])
+@pytest.mark.parametrize("keywords", [{}, {"where": "a.png"}, {"where": "a.png", "remedy": "fix it"}])
 def test_pickle_keeps_kind_and_parts(kind, keywords):
     error = kind("broken", **keywords)
     again = pickle.loads(pickle.dumps(error))
@@ -28,13 +28,13 @@ def test_pickle_keeps_kind_and_parts(kind, keywords):
 
 
 def _fail() -> None:
-    raise BadItem("broken", where="a.png", remedy="mend it")
+    raise BadItem("broken", where="a.png", remedy="fix it")
 
 
 def test_raised_in_another_process():
     with (
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
-        pytest.raises(BadItem, match="next:  mend it") as caught,
+        pytest.raises(BadItem, match="next:  fix it") as caught,
     ):
         pool.submit(_fail).result()
     assert caught.value.where == "a.png"

@@ -211,7 +211,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
     write_davis(tmp_path, [("v/00000", np.zeros((1, 1), np.uint8))], NAMES)
     write_json(tmp_path / "frames.json", {"v/00000": name})
     for kind, where in (("coco", "annotations.json: images[1]"), ("yolo", "sizes.tsv:3"), ("davis", "frames.json: v")):
-        with pytest.raises(UserError, match="is no name of a file below a folder") as caught:
+        with pytest.raises(UserError, match="is not the name of a file below a folder") as caught:
             list(READ[kind](tmp_path))
         assert repr(name) in caught.value.problem and caught.value.where.startswith(str(tmp_path / where))
     write_json(tmp_path / "annotations.json", {"images": images, "annotations": []})
@@ -253,15 +253,15 @@ def test_bad_line_of_sizes_is_named(tmp_path):
     [
         ("yolo", "sizes.tsv", "id\theight\twidth\n\xfc\t1\t1\n", "not UTF-8 text"),
         ("yolo", "labels/v/00000.txt", "0 \xfc\n", "not UTF-8 text"),
-        ("yolo", "sizes.tsv", "a\t1000000000\t1000000000\n", "no size of an image"),
-        ("yolo", "sizes.tsv", "a\t0\t1\n", "no size of an image"),
-        ("yolo", "sizes.tsv", f"a\t{'9' * 5000}\t1\n", "no size of an image"),
+        ("yolo", "sizes.tsv", "a\t1000000000\t1000000000\n", "invalid image size"),
+        ("yolo", "sizes.tsv", "a\t0\t1\n", "invalid image size"),
+        ("yolo", "sizes.tsv", f"a\t{'9' * 5000}\t1\n", "invalid image size"),
         ("voc", "ImageSets/Segmentation/all.txt", "\xfc\n", "not UTF-8 text"),
         ("voc", "ImageSets/Segmentation/all.txt", "v/00001\n", "mask not found"),
-        ("voc", "ImageSets/Segmentation/all.txt", "../v\n", "is no name of a file"),
+        ("voc", "ImageSets/Segmentation/all.txt", "../v\n", "is not the name of a file"),
         ("davis", "frames.json", "[1]", "not a table of frames"),
         ("davis", "frames.json", '{"v/00000": 5}', "not a table of frames"),
-        ("davis", "frames.json", '{"../v/00000": "v/00000"}', "is no name of a file"),
+        ("davis", "frames.json", '{"../v/00000": "v/00000"}', "is not the name of a file"),
         (
             "coco",
             "annotations.json",
@@ -301,7 +301,7 @@ def test_bad_files_are_told(tmp_path):
     with pytest.raises(UserError, match="how large an image is"):
         list(read_yolo(tmp_path))
     (tmp_path / "sizes.tsv").write_text("id\theight\twidth\na\t3\t4\nb 3 4\n")
-    with pytest.raises(UserError, match="not 'id, height, width', split by tabs: 'b 3 4'") as caught:
+    with pytest.raises(UserError, match="not 'id, height, width', separated by tabs: 'b 3 4'") as caught:
         list(read_yolo(tmp_path))
     assert caught.value.where == f"{tmp_path / 'sizes.tsv'}:3"
     write_yolo(tmp_path, masks(void=False).items(), NAMES)

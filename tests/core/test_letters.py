@@ -11,7 +11,7 @@ from PIL import ImageFont
 from wsvs.core import letters
 from wsvs.core.legend import with_legend
 from wsvs.core.letters import font
-from wsvs.core.pictures import row
+from wsvs.core.visualize import row
 
 BOX = "\U0010fffe"  # in no font
 

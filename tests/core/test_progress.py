@@ -23,7 +23,7 @@ log_to_stdout()
 for number in follow(range(40), "frames"):
     time.sleep(0.02)
     if number == 20:
-        logging.getLogger("wsvs").warning("passed over %d", number)
+        logging.getLogger("wsvs").warning("skipped %d", number)
 print("after")
 """
 
@@ -128,4 +128,4 @@ def test_bar_in_a_terminal():
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
     lines = [line for line in re.split(r"[\r\n]+", plain) if line.strip()]
     assert re.fullmatch(r"frames \S+\s+40/40 0:00:00 [\d.]+ frames/s\s*", lines[-2]), lines[-2]
-    assert lines[-1] == "after" and "passed over 20" in [line.strip() for line in lines]
+    assert lines[-1] == "after" and "skipped 20" in [line.strip() for line in lines]

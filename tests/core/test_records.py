@@ -79,11 +79,11 @@ def test_a_run_that_is_gone(home):
     (recorded / "summary.json").unlink()
     record = Record(home / "out/n/decoder/d")
     assert record.read("segment") == Read(recorded, other, False)
-    with pytest.raises(UserError, match="the run of stage segment that this one has read is not there"):
+    with pytest.raises(UserError, match="the run of stage segment that this run has read no longer exists"):
         record.require("segment")
     (other / "summary.json").unlink()
     assert record.read("segment") == Read(recorded, None, False)
     with pytest.raises(KeyError):
         record.read("encoder")
-    with pytest.raises(UserError, match="this run has read no run of stage encoder"):
+    with pytest.raises(UserError, match="this run did not read a run of stage encoder"):
         record.require("encoder")

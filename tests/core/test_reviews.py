@@ -169,6 +169,6 @@ def test_what_a_run_keeps_of_it(said):
     assert Reviews.read(json.loads(json.dumps(found.asdict()))) == found
     assert Reviews().asdict() == {} and Reviews().told() == []
     assert found.told() == [
-        "review by a person of 2 shots: 1 accepted, 1 rejected",
-        "review by a person of 2 images: 1 rejected, 2 with other tags",
+        "reviewed by a person: shots 2 (1 accepted, 1 rejected)",
+        "reviewed by a person: images 2 (1 rejected, 2 with other tags)",
     ]

@@ -130,6 +130,11 @@ def test_summary_records_what_made_the_run(tmp_path):
     assert read_json(tmp_path / "summary.json") == summary
 
 
+def test_summaries_of_earlier_versions_are_read(tmp_path):
+    write_json(tmp_path / "summary.json", {"counts": {"masks": 3, "passed over": 1}})
+    assert read_summary(tmp_path)["counts"] == {"masks": 3, "skipped items": 1}
+
+
 def touch(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -42,11 +42,16 @@ def test_formats_agree(tmp_path, name, text):
         ("t.tsv", "id\ttags\na cat\n", "expected an id and tags, got", "t.tsv:2"),
         ("t.tsv", "id\ttags\n", "the table has no rows", "t.tsv"),
         ("t.tsv", "", "the table has no rows", "t.tsv"),
-        ("t.tsv", "img 1\ttiger\nimg 2\tpanda\n", "the first line is no heading: 'img 1.*tiger'", "t.tsv:1"),
-        ("t.csv", "1.jpg,tiger,panda\n2.jpg,panda\n", "the first line is no heading: '1.jpg,tiger,panda'", "t.csv:1"),
-        ("t.tsv", "image.jpg\ttiger\nb\tpanda\n", "the first line is no heading", "t.tsv:1"),
-        ("t.tsv", "\tclassical\nb\tpanda\n", "the first line is no heading", "t.tsv:1"),
-        ("t.csv", "a;tiger\nb;cat\n", "the first line is no heading: 'a;tiger'", "t.csv:1"),
+        ("t.tsv", "img 1\ttiger\nimg 2\tpanda\n", "the first line is not a heading: 'img 1.*tiger'", "t.tsv:1"),
+        (
+            "t.csv",
+            "1.jpg,tiger,panda\n2.jpg,panda\n",
+            "the first line is not a heading: '1.jpg,tiger,panda'",
+            "t.csv:1",
+        ),
+        ("t.tsv", "image.jpg\ttiger\nb\tpanda\n", "the first line is not a heading", "t.tsv:1"),
+        ("t.tsv", "\tclassical\nb\tpanda\n", "the first line is not a heading", "t.tsv:1"),
+        ("t.csv", "a;tiger\nb;cat\n", "the first line is not a heading: 'a;tiger'", "t.csv:1"),
         ("t.csv", "id,tags\na\n", "expected an id and tags, got", "t.csv:2"),
         ("t.tsv", 'id\ttags\na\tcat\nb\t"1\nc\tdog\nd\tdog\n', "row cannot be read", "t.tsv:3"),
         ("t.tsv", 'id\ttags\nb\t"1\nc\t5"\nd\tdog\n', "a quote is not closed on its line", "t.tsv:2"),
@@ -86,7 +91,7 @@ def test_a_missing_heading_is_told_with_the_line_to_add(tmp_path, name, line):
     (tmp_path / name).write_text(f"{row}\n")
     with pytest.raises(UserError) as caught:
         read_tags(tmp_path / name)
-    assert f"put a line above it: {line}" in str(caught.value.remedy)
+    assert f"insert a line above it: {line}" in str(caught.value.remedy)
     (tmp_path / name).write_text(f"{line.replace('<TAB>', chr(9))}\n{row}\n")
     assert read_tags(tmp_path / name) == {"img 1": ("tiger",)}
 
@@ -131,7 +136,7 @@ def test_ids_that_lead_out_of_their_folder(tmp_path, name):
     table.write_text(f"id\ttags\nb\tcat\n{name}\tcat\n")
     ids.write_text(f"b\n{name}\n")
     for read, where in ((lambda: read_tags(table), f"{table}:3"), (lambda: read_ids(ids), str(ids))):
-        with pytest.raises(UserError, match="leads out of its folder") as caught:
+        with pytest.raises(UserError, match="is outside its folder") as caught:
             read()
         assert caught.value.where == where
     ids.write_text("b..c/d\n")

@@ -51,11 +51,11 @@ def test_coco(tmp_path):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (coco(annotations=[{"image_id": 99, "category_id": 17}]), "COCO file that is not whole: KeyError 99"),
-        (coco(annotations=[{"image_id": 7, "category_id": 5}]), "COCO file that is not whole: KeyError 5"),
-        (coco(images=[{"id": 1}]), "COCO file that is not whole"),
+        (coco(annotations=[{"image_id": 99, "category_id": 17}]), "incomplete COCO file: KeyError 99"),
+        (coco(annotations=[{"image_id": 7, "category_id": 5}]), "incomplete COCO file: KeyError 5"),
+        (coco(images=[{"id": 1}]), "incomplete COCO file"),
         (coco(categories=[]), "COCO file without categories"),
-        ({"shapes": [], "imagePath": "a.jpg"}, "a file of LabelMe"),
+        ({"shapes": [], "imagePath": "a.jpg"}, "files of LabelMe"),
         ({"a1": {"filename": "a.jpg", "regions": []}}, "VGG Image Annotator"),
         ({"a": [["cat"]]}, "tags of 'a' must be a list or a string"),
         ([1, 2], "must be an object"),
@@ -167,8 +167,8 @@ def test_cvat(tmp_path):
     assert found.notes == ("images without annotations, read as without tags: 1",)
     for text, problem in (
         ("<annotations><track id='0' label='cat'/></annotations>", "CVAT for video"),
-        ("<html/>", "XML of no known form"),
-        ("<annotation><object/></annotation>", "one file of Pascal VOC"),
+        ("<html/>", "an unknown XML format"),
+        ("<annotation><object/></annotation>", "a single file of Pascal VOC"),
         ("<annotations>", "not XML"),
     ):
         with pytest.raises(UserError, match=problem):

@@ -91,7 +91,7 @@ def test_cells_of_several_tags(tmp_path, heading, cat, both, none):
     dog = cat.replace("cat", "dog")
     found = read(tmp_path, f"\ufeff{heading}\r\n1.jpg,{cat}\r\n2.jpg,{both}\r\n3.jpg,{none}\r\n4.jpg,{dog}\r\n")
     assert found.tags == RIGHT
-    assert ("empty mark" in " ".join(found.notes)) == bool(none)
+    assert ("empty marker" in " ".join(found.notes)) == bool(none)
 
 
 def test_the_form_is_told(tmp_path):
@@ -164,16 +164,16 @@ def test_names_of_classes_that_are_given_decide(tmp_path):
     ("table", "problem"),
     [
         ("image,cat,dog\na,1,-1\nb,0,1\n", "one-hot columns with 1, 0 and -1"),
-        ("image,cat,dog\na,3,0\nb,0,1\n", "columns of numbers that are not only 1 and 0: 'cat', 'dog'"),
+        ("image,cat,dog\na,3,0\nb,0,1\n", "columns of numbers other than 1 and 0: 'cat', 'dog'"),
         ("image,cat,dog\na,0.9,0.1\nb,0.2,0.3\n", "columns of numbers"),
-        ("image,animal,checked\na,cat,1\nb,dog,0\n", "it is not certain which columns hold tags: 'checked'"),
-        ("image,label\na,1\nb,0\n", "column 'label' holds only 0 and 1: it names no class"),
+        ("image,animal,checked\na,cat,1\nb,dog,0\n", "it is unclear which columns are tags: 'checked'"),
+        ("image,label\na,1\nb,0\n", "column 'label' contains only 0 and 1, not names of classes"),
         ("image,label\na,True\nb,False\n", "column 'label' holds only false and true"),
-        ("image,label,confidence\na,cat,0.3\n", "column 'confidence' is neither 1 nor 0"),
+        ("image,label,confidence\na,cat,0.3\n", "column 'confidence' has values other than 1 and 0"),
         ('image,labels\na,"[1, 0, 1]"\n', "a list of numbers without names"),
-        ("image,labels\na,\"['cat', 'dog'\"\n", "a list that cannot be read"),
-        ("image,labels\na,\"{'cat': 1}\"\n", "a list that cannot be read"),
-        ("image,labels\na,cat;dog\nb,cat|dog\n", "tags are split by a semicolon and by a vertical bar"),
+        ("image,labels\na,\"['cat', 'dog'\"\n", "a list that cannot be parsed"),
+        ("image,labels\na,\"{'cat': 1}\"\n", "a list that cannot be parsed"),
+        ("image,labels\na,cat;dog\nb,cat|dog\n", "tags are separated by a semicolon and by a vertical bar"),
         ('image,labels\na,"""dog, domestic"""\n', "quoted commas: the tag 'dog, domestic' has a comma"),
         ("image,labels\na,cat+dog\nb,cat\nc,dog\n", r"'cat\+dog' may be one tag or 2"),
         ("image,labels\na,red car\nb,blue car\nc,red bus\nd,blue bus\n", "may be one tag or 2"),
@@ -182,8 +182,8 @@ def test_names_of_classes_that_are_given_decide(tmp_path):
         ("image,labels,split\na,cat,dog,train\n", "a row of 4 cells under a heading of 3"),
         ('image,labels\na,"cat,dog"\na,cat\n', "id 'a' is in the"),
         ("image,annotator,label\na,1,cat\na,2,dog\n", "annotators disagree on a"),
-        (b"PK\x03\x04 workbook", "an Excel or zip file, not a table of text"),
-        (b"\x80\x04pickle", "a pickle, not a table of text"),
+        (b"PK\x03\x04 workbook", "an Excel or zip file, not a text table"),
+        (b"\x80\x04pickle", "a pickle, not a text table"),
     ],
 )
 def test_what_is_not_certain_is_refused(tmp_path, table, problem):

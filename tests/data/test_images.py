@@ -17,9 +17,9 @@ from wsvs.data.images import (
     EXTENSIONS,
     UNREAD,
     find_image,
+    images_in,
     limit_images,
     mask_name,
-    pictures_in,
     read_image,
     unread,
 )
@@ -119,12 +119,12 @@ def test_number_of_pictures(tmp_path):
     first, second = (Image.new("RGB", (4, 3), colour) for colour in (RED, BLUE))
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):
         first.save(tmp_path / name, save_all=True, append_images=[second, first])
-        assert pictures_in(tmp_path / name) == 3
+        assert images_in(tmp_path / name) == 3
         assert np.abs(read_image(tmp_path / name).astype(int) - RED).max() < 8
     first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])  # a photograph with a second view
     first.save(tmp_path / "b.png")
     (tmp_path / "c.gif").write_text("no picture")
-    assert [pictures_in(tmp_path / name) for name in ("a.mpo", "b.png", "c.gif", "nowhere.gif")] == [1, 1, 1, 1]
+    assert [images_in(tmp_path / name) for name in ("a.mpo", "b.png", "c.gif", "nowhere.gif")] == [1, 1, 1, 1]
 
 
 def jpeg(path):
@@ -227,7 +227,7 @@ def test_kinds_that_pillow_reads_are_read(tmp_path, suffix):
 @pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.jxl"])
 def test_kinds_that_are_not_read_are_told_by_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"\0\0\0\x20ftypheic")
-    with pytest.raises(BadItem, match=f"{Path(name).suffix.lower()} is a kind that is not read(.|\n)*convert it"):
+    with pytest.raises(BadItem, match=f"{Path(name).suffix.lower()} is not supported(.|\n)*convert it"):
         read_image(tmp_path / name)
 
 

@@ -177,7 +177,7 @@ def test_a_users_folder_is_never_overwritten(tmp_path: Path, file: str) -> None:
     path = tmp_path / "mine" / file
     path.parent.mkdir(parents=True)
     path.write_text("precious")
-    with pytest.raises(UserError, match="holds other files"):
+    with pytest.raises(UserError, match="contains other files"):
         make_world(tmp_path / "mine", SMALL)
     assert path.read_text() == "precious"
 

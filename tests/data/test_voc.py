@@ -62,7 +62,7 @@ def prepare(voc: Path, **more):
 def test_a_whole_copy_is_prepared(voc):
     report = prepare(voc)
     assert report.problems == []
-    assert len(report.notes) == 1 and "test images not there" in report.notes[0] and "8080" in report.notes[0]
+    assert len(report.notes) == 1 and "missing test images" in report.notes[0] and "8080" in report.notes[0]
     assert report.counts == {
         "images": 6,
         "true masks": 4,
@@ -172,7 +172,7 @@ def test_train_aug_from_the_lists_of_sbd_or_a_list_of_files(voc, tmp_path):
 
 def test_the_test_images(voc):
     write_list(voc, "test", "t")
-    assert "test images not there (1)" in prepare(voc).notes[0]
+    assert "missing test images (1)" in prepare(voc).notes[0]
     (voc / "JPEGImages" / "t.jpg").touch()
     report = prepare(voc)
     assert report.notes == [] and report.counts["test ids"] == 1

@@ -102,7 +102,7 @@ def test_items_may_be_found_by_the_ranks_together():
 def test_fewer_items_than_ranks_are_told(caplog):
     deal(3, items=ITEMS[:2])
     assert caplog.messages == [
-        "1 of 3 ranks have nothing to do: only 2 pieces of work are left (trainer.devices=2 is enough)"
+        "ranks without work: 1 of 3, because only 2 items are left (trainer.devices=2 is enough)"
     ]
 
 

@@ -133,7 +133,7 @@ def test_score_uses_the_attention_of_the_crop_for_its_class(config):
     module, data = module_of(config).eval(), batch()
     images = data["image"].float() / 255
     alpha = attention(module.net.encoder, images, data["class"], config.scales)
-    features = module.net.encoder.trunk(images, with_pools=True)
+    features = module.net.encoder.backbone_features(images, with_pools=True)
     expected = module.decoder(alpha, features, (32, 32))
     assert torch.equal(module.score(data), expected)
     other = {**data, "class": 1 - data["class"]}

@@ -55,7 +55,7 @@ def test_learns_and_its_checkpoint_is_plain_data(config, make_trainer, load, tmp
     assert torch.equal(loaded.net.encoder(images), expected) and torch.equal(net.encoder(images), expected)
 
 
-def test_a_linear_classifier_on_a_frozen_trunk(config, make_trainer, load, tmp_path):
+def test_a_linear_classifier_on_a_frozen_backbone(config, make_trainer, load, tmp_path):
     torch.manual_seed(0)
     module = EncoderModule(config.replaced(hidden=0, trainable="none").asdict(), lr=1e-2)
     before = {key: value.clone() for key, value in module.net.state_dict().items()}
@@ -67,10 +67,10 @@ def test_a_linear_classifier_on_a_frozen_trunk(config, make_trainer, load, tmp_p
     encoder = load_net(tmp_path / "x.ckpt").encoder
     images = batch()["image"].float() / 255
     with torch.no_grad():
-        trunk = encoder.trunk(images).map
+        features = encoder.backbone_features(images).map
         alpha = encoder.activation(encoder.features(images))
-    assert alpha.shape == (len(images), 2, *trunk.shape[-2:])  # classes are read off the trunk's own cells
-    torch.testing.assert_close(alpha, torch.einsum("kc,bchw->bkhw", encoder.fc.weight, trunk))
+    assert alpha.shape == (len(images), 2, *features.shape[-2:])  # classes are read off the cells of the backbone
+    torch.testing.assert_close(alpha, torch.einsum("kc,bchw->bkhw", encoder.fc.weight, features))
     torch.testing.assert_close(encoder(images), alpha.mean((2, 3)) + encoder.fc.bias)
 
 

@@ -159,7 +159,7 @@ def test_a_scale_of_one_cannot_be_blamed(train):
     assert found.error.problem.startswith("the training diverged: the norm of the gradient of step 5 is ")
     assert found.error.remedy == (
         "lower the learning rate, for example encoder.lr=0.0001, or use trainer.precision=bf16-mixed: "
-        "float16 ends at 65504"
+        "the maximum of float16 is 65504"
     )
 
 
@@ -271,7 +271,7 @@ def test_what_networks_say_is_looked_at(huge, monkeypatch):
     monkeypatch.setattr(wsvs.lit.scorer, "read_frames", lambda *_, **__: iter([IMAGE]))
     told = ScorerModule(huge).predict_step({"id": "c", "file": "f", "class": "dog", "start": 0, "stop": 1}, 0)
     assert "not finite" in told["bad"]
-    with pytest.raises(UserError, match="so no video can be judged") as raised:
+    with pytest.raises(UserError, match="so no video can be scored") as raised:
         ImageScorer(huge, "cpu")([IMAGE], "dog")
     assert not isinstance(raised.value, BadItem)
 

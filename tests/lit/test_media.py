@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from wsvs.core.classes import IGNORE
-from wsvs.core.pictures import heat
+from wsvs.core.visualize import heat
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
-from wsvs.lit.media import Picture, ShowValidation, alike, glow, spread
+from wsvs.lit.media import LoggedImage, ShowValidation, alike, glow, spread
 
 
 def images(count, seed=0):
@@ -129,8 +129,8 @@ def test_none_is_no_number_of_pictures(shown):
 
 
 def test_pictures_of_one_size():
-    wide = Picture(np.zeros((20, 80, 3), np.uint8), "wide", {"m": np.ones((10, 40), np.uint8)})
-    tall = Picture(np.zeros((30, 10, 3), np.uint8), "tall", {"m": np.full((30, 10), 255, np.uint8)})
+    wide = LoggedImage(np.zeros((20, 80, 3), np.uint8), "wide", {"m": np.ones((10, 40), np.uint8)})
+    tall = LoggedImage(np.zeros((30, 10, 3), np.uint8), "tall", {"m": np.full((30, 10), 255, np.uint8)})
     first, second = alike([wide, tall], 40)
     assert first.image.shape == second.image.shape == (30, 40, 3)
     assert first.masks["m"].shape == second.masks["m"].shape == (30, 40)

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from wsvs.core.pictures import over
+from wsvs.core.visualize import over
 from wsvs.lit.overlay import join, write_overlay
 
 

@@ -16,8 +16,8 @@ from wsvs.core.errors import UserError
 from wsvs.core.ledger import Ledger
 from wsvs.core.masks import encode_mask, read_mask
 from wsvs.data.work import ItemDataset, WorkModule
-from wsvs.lit.film import open_film
 from wsvs.lit.predictor import OVERLAY_SIDE, PredictionWriter, PredictorModule, confidences, load_image
+from wsvs.lit.video_writer import open_writer
 from wsvs.nets.model import SegmentationNet
 
 
@@ -251,8 +251,8 @@ def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
     module = PredictorModule(net, background=0.0)
     writer = PredictionWriter(tmp_path / "out", ledger, names=("background", "cat", "dog"))
     with torch.inference_mode():
-        write(writer, module.predict_step({"id": "a/f", "film": str(film), "classes": [1]}, 0))
-        write(writer, module.predict_step({"id": "g", "film": str(film), "classes": None}, 0))
+        write(writer, module.predict_step({"id": "a/f", "video": str(film), "classes": [1]}, 0))
+        write(writer, module.predict_step({"id": "g", "video": str(film), "classes": None}, 0))
     for name in ("a/f", "g"):
         masks = [read_mask(path) for path in sorted((tmp_path / "out" / name).glob("*.png"))]
         assert len(masks) == 20 and {mask.shape for mask in masks} == {(48, 64)}
@@ -279,15 +279,15 @@ def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch
     @contextmanager
     def recorded(path, fps):
         shown.append([])
-        with open_film(path, fps) as add:
+        with open_writer(path, fps) as add:
             yield lambda picture: (shown[-1].append(picture), add(picture))
 
     def run(folder):
         with torch.inference_mode():
-            prediction = module.predict_step({"id": "f", "film": str(film), "classes": None}, 0)
+            prediction = module.predict_step({"id": "f", "video": str(film), "classes": None}, 0)
             write(PredictionWriter(folder, Ledger(folder), names=("background", "cat", "dog")), prediction)
 
-    monkeypatch.setattr("wsvs.lit.predictor.open_film", recorded)
+    monkeypatch.setattr("wsvs.lit.predictor.open_writer", recorded)
     whole, out = tmp_path / "whole", tmp_path / "out"
     run(whole)
     monkeypatch.setattr(module, "segment", counted)
@@ -336,7 +336,7 @@ def test_a_film_that_breaks_off_or_is_none(net, tmp_path):
     writer = PredictionWriter(tmp_path / "out", ledger, names=("background", "cat", "dog"))
     with torch.inference_mode():
         for name in ("torn.mkv", "sound.mp4", "text.mp4"):
-            item = {"id": name[:-4], "film": str(tmp_path / name), "classes": [0]}
+            item = {"id": name[:-4], "video": str(tmp_path / name), "classes": [0]}
             write(writer, PredictorModule(net).predict_step(item, 0))
     torn = ledger.read("torn")
     assert 0 < torn["frames"] < 60 and len(list((tmp_path / "out/torn").iterdir())) == torn["frames"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 from torch import nn
 
+from wsvs.core.errors import UserError
+from wsvs.engine.explain import advised
 from wsvs.nets.backbones import BACKBONES, Backbone, PoolingBackbone, build_backbone
 
 
@@ -41,21 +43,28 @@ def test_a_backbone_of_ones_own(monkeypatch):
 @pytest.mark.parametrize(
     ("made", "complaint"),
     [
-        (replace(Said(), channels=13), "says channels=13, but makes 12"),
-        (replace(Said(), stride=8), "says stride=8, but makes 32 cells of 128 px"),
-        (replace(Said(), pool_channels=(6,), pool_depths=(1,)), r"halves the size there are \(6, 8\)"),
-        (replace(Said(), pool_depths=(1,)), "differ in length"),
+        (replace(Said(), channels=13), "declares channels=13, but its map has 12"),
+        (replace(Said(), stride=8), "declares stride=8, but maps 128 px to 32 cells"),
+        (replace(Said(), pool_channels=(6,), pool_depths=(1,)), r"its pools have \(6, 8\)"),
     ],
 )
 def test_one_that_is_not_what_it_says(monkeypatch, made, complaint):
     monkeypatch.setitem(BACKBONES, "own", made)
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(UserError, match=complaint):
+        build_backbone("own")
+
+
+def test_pools_of_different_number_and_depth(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "own", replace(Said(), pool_depths=(1,)))
+    with pytest.raises(ValueError, match="differ in length"):
         build_backbone("own")
 
 
 def test_one_of_another_kind_and_an_unknown_one(monkeypatch):
     monkeypatch.setitem(BACKBONES, "own", lambda: nn.Identity())
-    with pytest.raises(TypeError, match=r"must make a wsvs\.nets\.backbones\.Backbone, got Identity"):
+    with pytest.raises(UserError, match=r"must be a wsvs\.nets\.backbones\.Backbone, got Identity"):
         build_backbone("own")
-    with pytest.raises(ValueError, match=r"vgg16.*own.*got 'none'.*plugins=\[its module\]"):
+    with pytest.raises(UserError, match=r"no backbone 'none'(.|\n)*vgg16.*own") as caught:
         build_backbone("none")
+    assert "plugins" not in caught.value.message
+    assert "own needs plugins=[its module]" in advised(caught.value).message

@@ -36,11 +36,11 @@ def test_vgg16_decoder_has_the_published_size():
 @pytest.mark.parametrize("backbone", ["vgg_small", "squeezenet1_1"])
 @pytest.mark.parametrize("guidance", ["switches", "features", "none"])
 def test_output_has_the_size_of_the_image(backbone: str, guidance: str):
-    trunk = build_backbone(backbone).eval()
-    decoder = Decoder(trunk, guidance=guidance).eval()
+    backbone = build_backbone(backbone).eval()
+    decoder = Decoder(backbone, guidance=guidance).eval()
     with torch.no_grad():
         for size in ((64, 64), (96, 64), (72, 104)):
-            score = decoder(torch.rand(2, 1, *size), trunk(torch.rand(2, 3, *size), with_pools=True), size)
+            score = decoder(torch.rand(2, 1, *size), backbone(torch.rand(2, 3, *size), with_pools=True), size)
             assert score.shape == (2, 2, *size)
 
 
@@ -71,9 +71,9 @@ def test_marks_unpool_as_torch_does_gradients_too(size, layout):
 
 def test_a_decoder_of_marks_is_one_of_switches():
     """Loss and gradients of a whole decoder: by the marks of 2x2 windows, and by scattering to the switches."""
-    trunk = build_backbone("vgg_small").eval().double()  # float32 sums in another order flip a ReLU near 0
-    decoder, images = Decoder(trunk).double(), torch.rand(2, 3, 72, 104, dtype=torch.float64)
-    features = trunk(images, with_pools=True)
+    backbone = build_backbone("vgg_small").eval().double()  # float32 sums in another order flip a ReLU near 0
+    decoder, images = Decoder(backbone).double(), torch.rand(2, 3, 72, 104, dtype=torch.float64)
+    features = backbone(images, with_pools=True)
     features = Features(features.map.detach(), [pool._replace(before=pool.before.detach()) for pool in features.pools])
     assert all(pool.apart for pool in features.pools)
     scattered = Features(features.map, [Pooled(pool.before, pool.switches) for pool in features.pools])
@@ -94,17 +94,17 @@ def test_unpooling_overlapping_windows_keeps_the_larger_value():
 
 
 def test_no_attention_gives_half_everywhere_without_batch_norm():
-    trunk = build_backbone("vgg_small").eval()
-    decoder = Decoder(trunk, batch_norm=False)
+    backbone = build_backbone("vgg_small").eval()
+    decoder = Decoder(backbone, batch_norm=False)
     with torch.no_grad():
-        score = decoder(torch.zeros(1, 1, 8, 8), trunk(torch.rand(1, 3, 64, 64), with_pools=True), (64, 64))
+        score = decoder(torch.zeros(1, 1, 8, 8), backbone(torch.rand(1, 3, 64, 64), with_pools=True), (64, 64))
     assert torch.equal(foreground(score), torch.full((1, 64, 64), 0.5))
 
 
 def test_gradient_reaches_the_attention():
-    trunk = build_backbone("vgg_small").eval()
+    backbone = build_backbone("vgg_small").eval()
     alpha = torch.rand(2, 1, 8, 8, requires_grad=True)
-    Decoder(trunk)(alpha, trunk(torch.rand(2, 3, 64, 64), with_pools=True), (64, 64))[:, 1].sum().backward()
+    Decoder(backbone)(alpha, backbone(torch.rand(2, 3, 64, 64), with_pools=True), (64, 64))[:, 1].sum().backward()
     assert alpha.grad.abs().sum() > 0
 
 
@@ -122,9 +122,9 @@ def test_decoder_can_fit_one_image(guidance: str):
     disc = ((rows - 32) ** 2 + (columns - 32) ** 2 < 18**2).float()
     image = 0.2 + 0.6 * disc.expand(1, 3, -1, -1) + 0.02 * torch.rand(1, 3, 64, 64)
     alpha = (disc * (columns < 28))[None, None]
-    trunk = build_backbone("vgg_small").eval()
-    decoder = Decoder(trunk, guidance=guidance)
-    features = trunk(image, with_pools=True)
+    backbone = build_backbone("vgg_small").eval()
+    decoder = Decoder(backbone, guidance=guidance)
+    features = backbone(image, with_pools=True)
     pools = [pool._replace(before=pool.before.detach()) for pool in features.pools]
     features = features._replace(map=features.map.detach(), pools=pools)
     optimiser = torch.optim.Adam(decoder.parameters(), lr=3e-3)
@@ -199,7 +199,7 @@ def test_zooms_average_over_sizes_of_the_image():
 def test_thresholds_of_the_checkpoint_choose_the_classes():
     net = small_net()
     scores = torch.tensor([0.3, 0.5, 0.6])
-    with pytest.raises(ValueError, match="no class thresholds of its own"):
+    with pytest.raises(UserError, match="no class thresholds"):
         net.classes_shown(scores, "auto")
     net.config = net.config.replaced(class_thresholds=(0.2, 0.6, 0.6))
     assert net.classes_shown(scores, "auto") == [0, 2]

@@ -144,7 +144,7 @@ def test_a_network_in_training_stays_so_and_untouched():
 @pytest.mark.parametrize(
     ("stages", "complaint"),
     [
-        ([Slices()], "level of 4 cells a side gets 4 instead of 8"),
+        ([Slices()], "level of 4 cells per side gets 4 instead of 8"),
         ([ChannelsLast()], "not laid out as"),
         ([Twice()], "one Conv2d at strides 4 and 8"),
         ([nn.Sequential(conv(3, 2, 1), nn.AvgPool2d(3, 1, 1))], "AvgPool2d at stride 8, which has no dilation"),

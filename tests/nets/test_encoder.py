@@ -34,11 +34,11 @@ def test_vgg16_has_the_published_sizes():
     assert count(encoder.fc) == 20_500
     with torch.no_grad():
         x = torch.rand(1, 3, 320, 320)
-        trunk = encoder.trunk(x, with_pools=True)
-        assert trunk.map.shape == (1, 512, 20, 20)
+        features = encoder.backbone_features(x, with_pools=True)
+        assert features.map.shape == (1, 512, 20, 20)
         assert encoder.features(x).shape == (1, 1024, 20, 20)
         assert encoder(x).shape == (1, 20)
-    assert [tuple(pool.switches.shape[1:]) for pool in trunk.pools] == [
+    assert [tuple(pool.switches.shape[1:]) for pool in features.pools] == [
         (64, 160, 160),
         (128, 80, 80),
         (256, 40, 40),
@@ -102,15 +102,17 @@ def test_encoder_refuses_bad_settings(wrong: dict):
         Encoder(**({"backbone": "vgg_small", "classes": ["a"]} | wrong))
 
 
-def test_known_features_of_the_trunk_are_not_computed_again(small: Encoder, monkeypatch):
+def test_known_features_of_the_backbone_are_not_computed_again(small: Encoder, monkeypatch):
     x = torch.rand(2, 3, 64, 48)
     with torch.no_grad():
         expected, logits = activations(small, x, (0.5, 1.0))
-        trunk = small.trunk(x, with_pools=True)
+        features = small.backbone_features(x, with_pools=True)
         computed = []
-        original = Encoder.trunk
-        monkeypatch.setattr(Encoder, "trunk", lambda self, x, **k: computed.append(x.shape) or original(self, x, **k))
-        found, again = activations(small, x, (0.5, 1.0), trunk)
+        original = Encoder.backbone_features
+        monkeypatch.setattr(
+            Encoder, "backbone_features", lambda self, x, **k: computed.append(x.shape) or original(self, x, **k)
+        )
+        found, again = activations(small, x, (0.5, 1.0), features)
     assert computed == [(2, 3, 32, 24)]
     assert torch.equal(logits, again) and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
@@ -202,7 +204,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     state = torch.load(path, weights_only=True)
     del state["features.3.squeeze.bias"]
     torch.save(state, path)
-    with pytest.raises(UserError, match=r"weights of SqueezeNet 1\.1: 1 of 50 tensors is missing, first 'features\.3"):
+    with pytest.raises(UserError, match=r"weights of SqueezeNet 1\.1: missing tensors: 1 of 50, first 'features\.3"):
         load_backbone_weights(backbone, str(path))
     torch.save(state | {"features.3.squeeze.bias": torch.zeros(3)}, path)
     with pytest.raises(UserError, match=r"features\.3\.squeeze\.bias has shape \(3,\), expected \(16,\)"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from wsvs.core.errors import UserError
+from wsvs.engine.explain import advised, model_words
 from wsvs.nets.backbones import BACKBONES, build_backbone
 from wsvs.nets.published import Owner, owner_of
 from wsvs.nets.weights import ForeignWeights, load_backbone_weights
@@ -56,7 +57,7 @@ def test_a_network_of_timm_is_told_by_its_tensors(name, blocks, bottleneck, clas
         state = resnet(blocks, bottleneck, classes)
     owner = owner_of(state)
     assert owner == (f"timm/{name}", name)
-    assert owner.words == ["model=timm", f"model.backbone=timm/{name}"]
+    assert model_words(owner.backbone) == ["model=timm", f"model.backbone=timm/{name}"]
     renamed = {f"features.{key}": value for key, value in state.items() if not key.startswith("fc")}
     assert owner_of(renamed) == Owner("", name)  # under names that timm does not take
     assert owner_of(dict(list(state.items())[:20])) is None
@@ -68,7 +69,7 @@ def test_our_own_networks_are_told_with_their_override(name):
     with torch.device("meta"):
         state = build_backbone(name).state_dict()
     owner = owner_of({**state, "classifier.weight": torch.empty(1000, 4)})
-    assert owner is not None and owner.words == [f"model={name}"]
+    assert owner is not None and model_words(owner.backbone) == [f"model={name}"]
 
 
 def test_weights_of_another_network_are_refused_by_its_name(tmp_path):
@@ -77,7 +78,8 @@ def test_weights_of_another_network_are_refused_by_its_name(tmp_path):
     with pytest.raises(ForeignWeights) as refused:
         load_backbone_weights(build_backbone("vgg16"), str(path))
     assert refused.value.problem == "these are SqueezeNet 1.1's weights, the model is VGG-16"
-    assert refused.value.remedy == "say model=squeezenet1_1, or give weights of VGG-16"
+    assert refused.value.remedy == "give weights of VGG-16"
+    assert advised(refused.value).remedy == "use model=squeezenet1_1, or give weights of VGG-16"
     assert refused.value.owner is not None and refused.value.owner.backbone == "squeezenet1_1"
 
 

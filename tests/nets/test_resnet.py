@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from wsvs.core.errors import UserError
 from wsvs.nets.backbones import build_backbone
 from wsvs.nets.decoder import Decoder
 from wsvs.nets.encoder import Encoder
@@ -84,7 +85,7 @@ def test_only_the_last_block_learns():
 
 def test_there_are_no_switches_to_guide_a_decoder():
     backbone = build_backbone("resnet50v2")
-    with pytest.raises(ValueError, match="take features or none"):
+    with pytest.raises(UserError, match="use guidance=features or guidance=none"):
         Decoder(backbone, guidance="switches")
     for guidance in ("features", "none"):
         decoder = Decoder(backbone, guidance=guidance, width=0.25).eval()

@@ -12,6 +12,7 @@ from torch import nn
 
 from tests.nets.fake_timm import FakeTimm, Pyramid
 from wsvs.core.errors import UserError
+from wsvs.engine.explain import advised
 from wsvs.nets.backbone import IMAGENET_MEAN, IMAGENET_STD
 from wsvs.nets.backbones import build_backbone
 from wsvs.nets.model import NetConfig, SegmentationNet, load_net
@@ -44,7 +45,7 @@ def test_the_deepest_level_stays_at_stride_16(fake, name):
 def test_checkpoints_from_before_end_at_stride_16(fake, tmp_path):
     """Their state and their description, as the code of that time wrote them."""
     torch.manual_seed(0)
-    trunk = Pyramid((0, 1, 2, 3))
+    backbone = Pyramid((0, 1, 2, 3))
     head = {
         "conv6.weight": torch.randn(7, 10, 3, 3),
         "conv6.bias": torch.randn(7),
@@ -53,10 +54,10 @@ def test_checkpoints_from_before_end_at_stride_16(fake, tmp_path):
     }
     mean, std, own_mean, own_std = (
         torch.tensor(values).view(1, 3, 1, 1)
-        for values in (IMAGENET_MEAN, IMAGENET_STD, trunk.pretrained_cfg["mean"], trunk.pretrained_cfg["std"])
+        for values in (IMAGENET_MEAN, IMAGENET_STD, backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"])
     )
     scale, shift = std / own_std, (mean - own_mean) / own_std
-    state = {f"backbone.net.{key}": value for key, value in trunk.state_dict().items()}
+    state = {f"backbone.net.{key}": value for key, value in backbone.state_dict().items()}
     state |= {"backbone.scale": scale, "backbone.shift": shift, **head}
     net = {
         "backbone": "timm/pyramid",
@@ -77,7 +78,7 @@ def test_checkpoints_from_before_end_at_stride_16(fake, tmp_path):
     x = torch.rand(2, 3, 48, 64)
     with torch.no_grad():
         laid = {"memory_format": torch.channels_last}  # as the network lays its numbers out: bit by bit the same
-        features = trunk.eval().to(**laid)(((x - mean) / std).contiguous(**laid) * scale + shift)[-1]
+        features = backbone.eval().to(**laid)(((x - mean) / std).contiguous(**laid) * scale + shift)[-1]
         features = F.conv2d(features, head["conv6.weight"].to(**laid), head["conv6.bias"], padding=1).relu()
         expected = F.linear(features.mean((2, 3)), head["fc.weight"], head["fc.bias"])
         assert torch.equal(read.encoder(x), expected)
@@ -145,7 +146,7 @@ def test_weights_of_the_whole_network_from_a_file(fake, tmp_path):
     assert not any(norms(backbone)) and not any(norms(backbone.train())) and backbone.training
     del state["stages.2.0.weight"]
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"1 of \d+ tensors is missing, first 'net\.stages_2\.0\.weight'"):
+    with pytest.raises(UserError, match=r"missing tensors: 1 of \d+, first 'net\.stages_2\.0\.weight'"):
         load_backbone_weights(backbone, str(tmp_path / "w.pth"))
 
 
@@ -155,7 +156,7 @@ def test_weights_that_timm_downloads(fake):
     assert all((parameter == 0.5).all() for parameter in backbone.parameters())
     with pytest.raises(UserError, match="takes no checksum"):
         load_backbone_weights(backbone, "timm", "0" * 64)
-    with pytest.raises(UserError, match=r"No pretrained weights exist(.|\n)*model\.weights=FILE"):
+    with pytest.raises(UserError, match=r"No pretrained weights exist(.|\n)*give its path"):
         load_backbone_weights(build_backbone("timm/pyramid"), "timm")
     with pytest.raises(UserError, match="weights not found"):  # a file of that name, as for any other
         load_backbone_weights(build_backbone("vgg_small"), "timm")
@@ -164,8 +165,8 @@ def test_weights_that_timm_downloads(fake):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("pyramids", r"timm 1\.0 knows no 'pyramids'(.|\n)*did you mean timm/pyramid\?"),
-        ("zzz", r"knows no 'zzz'(.|\n)*list_models"),
+        ("pyramids", r"timm 1\.0 has no model 'pyramids'(.|\n)*did you mean timm/pyramid\?"),
+        ("zzz", r"has no model 'zzz'(.|\n)*list_models"),
         ("wide", "wide is at stride 32 and cannot be kept at 16: its Conv2d makes maps larger(.|\n)*timm/resnet50"),
         ("coarse", "coarse has levels at strides 32, 32, 32, 32(.|\n)*plain ViT of patch 14 or 16"),
         ("fixed", "cannot make a pyramid of fixed: unexpected keyword argument 'dynamic_img_size'"),
@@ -176,7 +177,8 @@ def test_weights_that_timm_downloads(fake):
 def test_networks_that_will_not_do(fake, name, complaint):
     with pytest.raises(UserError, match=complaint) as caught:
         build_backbone(f"timm/{name}")
-    assert f"model.backbone=timm/{name}" in str(caught.value)
+    assert f"where: timm/{name}" in str(caught.value)
+    assert f"where: model.backbone=timm/{name}" in str(advised(caught.value))
 
 
 @pytest.mark.parametrize(

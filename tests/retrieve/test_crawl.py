@@ -245,7 +245,7 @@ def test_settings_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("url\tclass\nfile:///etc/passwd\tcat\n", "not a web address"),
+        ("url\tclass\nfile:///etc/passwd\tcat\n", "not a URL"),
         ("url\tclass\n", "lists no video"),
         ("address\tclass\n", "url"),
     ],

@@ -214,7 +214,10 @@ def test_five_in_a_row_stop_and_the_command_goes_on(
     end = {"page": "", "image": ".png", "file": ".mp4"}[what]
     for k in range(1, 8):
         site.add(f"/v{k}{end}", answer)
-    with pytest.raises(StopRetrieval, match="5 failures in a row") as caught, retrieval.crawl({"cat": urls}) as crawl:
+    with (
+        pytest.raises(StopRetrieval, match="5 consecutive failures") as caught,
+        retrieval.crawl({"cat": urls}) as crawl,
+    ):
         crawl.fetch()
     assert "run the same command" in caught.value.message and "retrieve.streak=null" in caught.value.message
     assert not (retrieval.out / "manifest.jsonl").exists()
@@ -247,7 +250,7 @@ def test_files_that_are_no_videos_stop_nothing() -> None:
         streak.add({"status": "failed: x", "failure": kind})
     streak.add({"status": "failed: x", "failure": "later"})
     streak.add({"status": "skipped: max_videos was reached", "failure": "budget"})  # nothing was asked
-    with pytest.raises(StopRetrieval, match=r"2 failures in a row \(later 1, list 1\), the last one: failed: y"):
+    with pytest.raises(StopRetrieval, match=r"2 consecutive failures \(later 1, list 1\), the last one: failed: y"):
         streak.add({"status": "failed: y", "failure": "list"})
 
 

@@ -112,7 +112,7 @@ def test_a_folder_a_file_a_pattern_or_a_list(tmp_path: Path) -> None:
     assert ids("a/one.mp4", "b") == ["a/one", "b/one"] and ids("a", "a/one.mp4", "a/t*") == ["one", "two"]
     with pytest.raises(UserError, match="folder of videos not found"):
         ids("d")
-    with pytest.raises(UserError, match="no video fits this pattern"):
+    with pytest.raises(UserError, match="no video matches this pattern"):
         ids("a/*.avi")
     (tmp_path / "n.txt").write_text("words")
     with pytest.raises(UserError, match=r"not a video \(text\)"):

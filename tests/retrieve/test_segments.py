@@ -85,7 +85,7 @@ def test_a_failing_segment_fails_for_now(
     url = site.stream("film", [*segments[:3], answer, *segments[4:]])
     row = retrieval.one(url)
     assert row["failure"] == "later" and not row["clips"], row["status"]
-    assert row["status"].startswith(("failed: HTTP error", "failed: a web page came in place of a segment"))
+    assert row["status"].startswith(("failed: HTTP error", "failed: a web page instead of a segment"))
     site.add("/film/3.ts", file(segments[3]))
     assert retrieval.one(url)["status"] == "retrieved"
 

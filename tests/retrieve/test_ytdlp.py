@@ -22,7 +22,7 @@ TOKEN = "youtube:player_client=tv;po_token=web+SECRET"
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"exec": "rm"}, "cannot be handed to yt-dlp"),
+        ({"exec": "rm"}, "cannot be passed to yt-dlp"),
         ({"format": "b"}, "use retrieve.format"),
         ({"cookiefile": "x"}, "use retrieve.yt_dlp.cookies"),
         ({"username": "x"}, "use retrieve.yt_dlp.netrc=FILE"),

@@ -20,7 +20,7 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json
 from wsvs.core.runs import write_summary
 from wsvs.engine.command import options_first
-from wsvs.engine.explain import _mistake, explain_config_error
+from wsvs.engine.explain import build, explain_config_error, user_errors
 from wsvs.engine.names import stage_names
 
 SMALL = (
@@ -126,7 +126,7 @@ def test_what_does_not_exist(wsvs, words, said):
     ("word", "said"),
     [
         ("model.hidden=-1", "model.hidden must be a whole number >= 0, got -1"),
-        ("model.backbone=vgg17", "model.backbone must be one of vgg16, vgg_small"),
+        ("model.backbone=vgg17", "there is no backbone 'vgg17'\n  where: model.backbone=vgg17"),
         ("model.image_size=8", "model.image_size must be a whole number >= 16, got 8"),
         ("model.scales=[]", "model.scales must be a list of numbers > 0, got []"),
         ("model.weights=nowhere.pth", "weights not found"),
@@ -204,7 +204,7 @@ def test_a_stage_runs_through(wsvs, images):
     status, out, err = wsvs("stage=encoder", *SMALL, run_id="good")
     assert status == 0 and "error" not in err
     summary = read_json("outputs/default/encoder/good/summary.json")
-    assert summary["counts"] == {"classes": 2, "train images": 5, "val images": 1, "passed over": 0}
+    assert summary["counts"] == {"classes": 2, "train images": 5, "val images": 1, "skipped items": 0}
     assert summary["overrides"] == ["stage=encoder", *SMALL] and 0 <= summary["results"]["val/map"] <= 1
     assert Path("outputs/default/encoder/good/checkpoints/best.ckpt").is_file() and "val/map" in out
 
@@ -215,7 +215,7 @@ def test_skipped_items_give_exit_status_3_and_are_listed(wsvs, images):
     status, _, _ = wsvs("stage=encoder", *SMALL, "encoder.epochs=4", run_id="torn")
     assert status == 3
     summary = read_json("outputs/default/encoder/torn/summary.json")
-    assert 1 <= summary["counts"]["passed over"] <= 3
+    assert 1 <= summary["counts"]["skipped items"] <= 3
     skipped = read_json("outputs/default/encoder/torn/skipped.json")
     assert all(item["item"].startswith("cat/") and item["item"] in item["reason"] for item in skipped)
 
@@ -255,7 +255,14 @@ def test_masks_of_a_class_that_the_encoder_does_not_know(wsvs, images):
     (segmented / "shots.jsonl").write_text(json.dumps(shot) + "\n")
     write_summary(segmented, stage="segment", started=0.0, overrides=[], inputs={}, counts={}, results={})
     status, _, err = wsvs("stage=decoder", "trainer=cpu", "model=vgg_small", "model.image_size=32")
-    assert status == 2 and "the encoder does not know fox" in one_message(err) and "inputs.segment=DIR" in err
+    assert (
+        status == 2
+        and "classes that the encoder does not know: fox" in one_message(err)
+        and "inputs.segment=DIR" in err
+    )
+
+
+KIN = [json.JSONDecodeError("x", "y", 0), UnicodeDecodeError("utf-8", b"x", 0, 1, "y"), np.linalg.LinAlgError("x")]
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:
@@ -268,10 +275,46 @@ def raised(error: Exception, cause: Exception | None = None) -> Exception:
 def test_explain_config_error():
     bad = BadItem("torn", where="file", remedy="replace it")
     assert explain_config_error(raised(HydraException("Error in call"), bad)) is bad
-    rule = explain_config_error(raised(HydraException("Error in call to target x"), ValueError("a must be b, got c")))
-    assert rule.problem == "a must be b, got c" and rule.where and "--cfg job" in str(rule.remedy)
-    assert explain_config_error(raised(HydraException(" could not override \n"))).problem == "could not override"
-    assert isinstance(rule, UserError)
+    told = explain_config_error(raised(HydraException(" could not override \n")))
+    assert told.problem == "could not override" and told.where and "--cfg job" in str(told.remedy)
+
+
+def refuses(error: Exception) -> None:
+    """The constructor of `test_values_that_a_constructor_refuses`."""
+    raise error
+
+
+def test_values_that_a_constructor_refuses():
+    """By the type of the error, whatever the line that raised it."""
+    target = {"_target_": f"{refuses.__module__}.refuses"}
+    for error in (ValueError("a must be b, got c"), TypeError("a must be b, got c")):
+        with pytest.raises(UserError) as caught:
+            build(target, error=error)
+        told = caught.value
+        assert told.problem == "a must be b, got c" and told.where and "--cfg job" in str(told.remedy)
+    bad = BadItem("torn", where="file", remedy="replace it")
+    with pytest.raises(BadItem) as kept:
+        build(target, error=bad)
+    assert kept.value is bad
+    with pytest.raises(UserError, match=r"where: model\.backbone=x"):
+        build(target, error=UserError("odd", where="x", kind="backbone"))
+    with pytest.raises(UserError, match="no_such_module"):
+        build({"_target_": "no_such_module.Thing"})
+    for error in KIN:
+        with pytest.raises(type(error)):  # a bug, with its own traceback
+            build(target, error=error)
+
+
+def test_only_user_errors_are_translated():
+    """A ValueError that nothing translated where it was raised is a bug, also if our code raised it."""
+    for error in (*KIN, ValueError("a must be b"), TypeError("x")):
+        with pytest.raises(type(error)) as caught, user_errors():
+            raise error
+        assert caught.value is error
+    with pytest.raises(UserError, match=r"where: model\.guidance=switches"), user_errors():
+        raise UserError("no switches", where="switches", kind="guidance")
+    with pytest.raises(UserError, match="could not override"), user_errors():
+        raise HydraException("could not override")
 
 
 @pytest.mark.parametrize(
@@ -309,26 +352,13 @@ def test_unexpected_errors_keep_their_trace(wsvs, images, monkeypatch, error):
         wsvs.__main__.main()
 
 
-KIN = [json.JSONDecodeError("x", "y", 0), UnicodeDecodeError("utf-8", b"x", 0, 1, "y"), np.linalg.LinAlgError("x")]
-
-
-@pytest.mark.parametrize("broken", KIN, ids=lambda error: type(error).__name__)
-def test_what_is_only_kin_to_a_refused_value_keeps_its_trace(broken):
-    """A mistake of ours all the same, in a stage or in a constructor that Hydra calls."""
-    assert _mistake(raised(broken)) is None
-    assert _mistake(raised(HydraException("Error in call"), broken)) is None
-    told = UserError("not a text file")
-    assert _mistake(raised(told, broken)) is told
-    assert _mistake(raised(HydraException("Error in call"), ValueError("a must be b"))).problem == "a must be b"
-
-
 def test_a_damaged_checkpoint_says_what_to_remove(wsvs, images):
     assert wsvs("stage=encoder", *SMALL, run_id="a")[0] == 0
     last = Path("outputs/default/encoder/a/checkpoints/last.ckpt")
     last.write_bytes(last.read_bytes()[:5000])
     status, _, err = wsvs("stage=encoder", *SMALL, run_id="a")
     assert status == 2 and "checkpoint cannot be read" in one_message(err) and f"where: {last.absolute()}" in err
-    assert "remove the file: the same command then begins this training anew" in err
+    assert "remove the file: the same command then trains from scratch" in err
     last.unlink()
     assert wsvs("stage=encoder", *SMALL, run_id="a")[0] == 0
 

@@ -58,9 +58,9 @@ def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
     }
     told = [problem["what"] for problem in found["problems"]]
     assert told == [
-        "video cannot be read",
-        "video belongs to no class",
-        "class has no video: nothing is learned about its shapes",
+        "videos that cannot be read",
+        "videos without a class of the images",
+        "classes without a video, whose shapes the decoder cannot learn",
     ]
     assert "fox/a" in said and "dog/broken" in said and "minutes of video" in said
     [skipped] = own.glob("outputs/default/data/*/skipped.json")
@@ -108,7 +108,8 @@ def test_weights_against_the_named_model_are_refused(wsvs, own):
     base = ["stage=data", "data.root=images", "model.weights=w.pth"]
     status, _, complaint = wsvs(*base, "model=vgg16")
     assert status == 2 and "these are SqueezeNet 1.1's weights, the model is VGG-16" in complaint
-    assert "say model=squeezenet1_1, or give weights of VGG-16" in complaint
+    assert "use model=squeezenet1_1, or give weights of VGG-16" in complaint
+    assert "where: model.weights=w.pth" in complaint
     (own / "w.pth").write_bytes(b"half")
     status, _, complaint = wsvs(*base, "model=squeezenet1_1")
     assert status == 2 and "weights cannot be read" in complaint
@@ -136,24 +137,24 @@ def test_short_videos_are_reported(wsvs, own):
     make_film(own / "videos" / "dog" / "short.mp4", 5)
     assert wsvs("stage=data", "data.root=images", "retrieve.root=videos")[0] == 3
     told = problems(own)
-    assert told["video has fewer than relevance.min_frames=6 frames and gives nothing"] == ["dog/short (5 frames)"]
+    assert told["videos with fewer than relevance.min_frames=6 frames, which are not used"] == ["dog/short (frames: 5)"]
 
 
 def test_folder_in_another_spelling_is_no_class_but_proposed(wsvs, own):
     (own / "videos" / "fox").rename(own / "videos" / "Dog")
     assert wsvs("stage=data", "data.root=images", "retrieve.root=videos")[0] == 3
-    [foreign] = [items for what, items in problems(own).items() if "belongs to no class" in what]
+    [foreign] = [items for what, items in problems(own).items() if "without a class" in what]
     assert foreign == ["Dog/a (did you mean 'dog'?)"]
 
 
 def test_videos_of_no_class_can_distract(wsvs, own):
     said = wsvs("stage=data", "data.root=images", "retrieve.root=videos", "retrieve.foreign=assign")[1]
-    assert "1 video belongs to no class and is dealt to the classes to distract" in said
+    assert "videos without a class, assigned to classes as distractors: 1" in said
 
 
 def test_weights_that_are_not_there_are_a_fault(wsvs, own):
     status, said, complaint = wsvs("stage=data", "data.root=images", "model.weights=none.pth")
-    assert status == 2 and "1 fault has to be mended first; the weights are not there" in complaint
+    assert status == 2 and "problems to fix first: 1; weights file not found" in complaint
     assert "model.weights is not given" not in said
 
 
@@ -174,15 +175,15 @@ def test_faults_that_stop_a_training_stop_here(wsvs, own):
     (own / "labels.tsv").write_text("id\ttags\ncat/1\tcat\ncat/7\tcat\n")
     status, said, complaint = wsvs("stage=data", "data.root=images", "data.labels=labels.tsv")
     assert status == 2
-    assert "1 fault has to be mended first; ids without an image file (1): cat/7" in complaint
-    assert "must be mended: ids without an image file (1)" in said
+    assert "problems to fix first: 1; ids without an image file (1): cat/7" in complaint
+    assert "must be fixed: ids without an image file (1)" in said
     assert report(own)["problems"][0]["fatal"] and not list(own.glob("outputs/default/data/*/summary.json"))
 
 
 def test_videos_none_of_which_can_be_used(wsvs, own):
     (own / "videos" / "cat" / "a.mp4").write_bytes(b"")
     status, _, complaint = wsvs("stage=data", "data.root=images", "retrieve.root=videos")
-    assert status == 2 and "not one video can be used" in complaint
+    assert status == 2 and "no video can be used" in complaint
 
 
 @pytest.mark.parametrize("data", ["voc12", "davis", "youtube_objects"])

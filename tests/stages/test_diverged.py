@@ -167,7 +167,7 @@ def test_weights_of_a_backbone_that_are_not_finite(wsvs, images, value):
     state[key].view(-1)[0] = value
     torch.save(state, "weights.pth")
     status, _, told = wsvs(*WORDS, "model.weights=weights.pth")
-    assert status == 2 and f"1 of {len(state)} tensors is not finite (nan or inf), first {key!r}" in told
+    assert status == 2 and f"tensors that are not finite (nan or inf): 1 of {len(state)}, first {key!r}" in told
     assert "  where: weights.pth\n" in told
 
 

@@ -49,12 +49,12 @@ def test_masks_without_a_data_set_are_scored_by_number(masks):
     metrics = json.loads((masks / "run" / "metrics.json").read_text())
     # background: 3 right, 2 too many; label 1 nowhere; label 2: 2 of 4 found
     assert metrics["iou"] == pytest.approx({"background": 3 / 5, "1": 0, "2": 2 / 4})
-    assert "mIoU (truth, 1 image)" in run.said["results"]
+    assert "mIoU (truth, images: 1)" in run.said["results"]
 
 
 def test_named_classes_and_names_of_predictions(masks):
     run = run_on(masks, names=["background", "cat", "dog"], classes=["background", "dog"])
-    assert run.said["results"]["mIoU (truth, 1 image)"] == pytest.approx((3 / 5 + 2 / 4) / 2)
+    assert run.said["results"]["mIoU (truth, images: 1)"] == pytest.approx((3 / 5 + 2 / 4) / 2)
     write_mask(masks / "predictions" / "a.png", np.array([[0, 0, 1, 1], [0, 0, 0, 0]], np.uint8))
     same = run_on(
         masks,

@@ -42,7 +42,7 @@ def test_there_and_back(wsvs, words, predict, tmp_path, caplog, kind, count):
     assert status == 0, err
     assert f"wrote {tmp_path}/{kind}" in caplog.text
     [run] = (tmp_path / "out/n/export").iterdir()
-    assert read_json(run / "summary.json")["counts"] == {"masks": count, "format": kind, "passed over": 0}
+    assert read_json(run / "summary.json")["counts"] == {"masks": count, "format": kind, "skipped items": 0}
     back = tmp_path / "back"
     status, _, err = wsvs(*words, f"predictions={tmp_path}/{kind}", f"export.out={back}", "export.reverse=true")
     assert status == 0, err
@@ -61,7 +61,7 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
     write_mask(segment / "masks/cat/clip_0/000009.png", MASK)
     write_json(segment / "summary.json", {"finished": 1.0, "debug": False})
     status, _, err = wsvs(*words, "export.format=davis", run_id="no names")
-    assert status == 2 and "names of the classes are not known" in err
+    assert status == 2 and "class names are unknown" in err
     status, _, err = wsvs(*words, "export.format=davis", "export.names=[background,cat,dog]", run_id="shots")
     assert status == 0, err
     davis = tmp_path / "out/n/export/shots"
@@ -108,7 +108,7 @@ def test_file_names_of_images_that_no_run_has_listed(wsvs, words, tmp_path, capl
     words += ["predictions=theirs", "export.names=[background,cat,dog]"]
     assert wsvs(*words, "input=photos", "export.out=coco")[0] == 0
     names = [one["file_name"] for one in read_json(tmp_path / "coco/annotations.json")["images"]]
-    assert names == ["a.gif", "b.JPG", "c.jpg", "d.jpg"] and "1 of 4 masks have no image that is known" in caplog.text
+    assert names == ["a.gif", "b.JPG", "c.jpg", "d.jpg"] and "masks whose image is unknown: 1 of 4" in caplog.text
     assert wsvs(*words[:4], "predictions=coco", "export.reverse=true", "export.out=back")[0] == 0
     assert {path.name for path in (tmp_path / "back").iterdir()} == {"a.png", "b.png", "c.jpg.png", "d.png"}
 
@@ -127,7 +127,7 @@ def test_nothing_is_written_outside_the_folder(wsvs, words, tmp_path):
     images = [{"id": 1, "file_name": "../../evil/x.jpg", "height": 1, "width": 1}]
     write_json(tmp_path / "in/annotations.json", {"images": images, "annotations": []})
     status, _, err = wsvs(*words, "predictions=in", "export.reverse=true", "export.out=deep/er/out")
-    assert status == 2 and "'../../evil/x' is no name of a file" in err and "images[0]" in err
+    assert status == 2 and "'../../evil/x' is not the name of a file" in err and "images[0]" in err
     assert not list(tmp_path.rglob("x.png"))
 
 
@@ -157,7 +157,7 @@ def test_coco_files_hold_every_name(wsvs, words, predict, tmp_path, name):
 
 def test_a_bad_mask_is_skipped(wsvs, words, predict, caplog):
     (predict / "a b/c.d.png").write_bytes(b"")
-    assert wsvs(*words)[0] == 3 and "passed over a b/c.d.png" in caplog.text
+    assert wsvs(*words)[0] == 3 and "skipped a b/c.d.png" in caplog.text
 
 
 def test_a_label_without_a_name_is_refused(wsvs, words, predict):

@@ -105,10 +105,10 @@ def test_true_masks_that_are_not_indexed(tmp_path, form):
 
 def test_true_masks_in_colours_of_no_known_palette_are_refused(tmp_path):
     masks(tmp_path, np.array([[3, 4, 5], [9, 9, 200]], np.uint8)[OBJECT])
-    with pytest.raises(UserError, match=r"colours of no known palette: \(3, 4, 5\), \(9, 9, 200\)"):
+    with pytest.raises(UserError, match=r"an unknown palette: \(3, 4, 5\), \(9, 9, 200\)"):
         scored(tmp_path, names=TWO)
     masks(tmp_path, np.dstack([voc_palette()[OBJECT], OBJECT * 255]))  # half transparent
-    with pytest.raises(UserError, match="colours of no known palette"):
+    with pytest.raises(UserError, match="an unknown palette"):
         scored(tmp_path, names=TWO)
     masks(tmp_path, np.kron(BOTH, np.ones((9, 9), np.uint8)), suffix="jpg")
     for name in ("a", "b"):
@@ -142,8 +142,8 @@ def test_both_means_and_the_classes_that_are_absent(tmp_path):
     masks(tmp_path, OBJECT)
     metrics, run = scored(tmp_path, names=[*THREE, "fox"])
     assert (metrics["miou"], metrics["miou_present"], metrics["absent"]) == (2 / 4, 1, ["dog", "fox"])
-    assert run.said["results"]["mIoU (truth, 2 images)"] == 0.5
-    assert run.said["results"]["mIoU (truth), over the 2 classes present alone"] == 1
+    assert run.said["results"]["mIoU (truth, images: 2)"] == 0.5
+    assert run.said["results"]["mIoU (truth), over the classes that occur: 2"] == 1
     assert run.said["counts"]["classes in no mask, 0 in the mIoU"] == "dog, fox"
     metrics, run = scored(tmp_path, names=TWO)
     assert metrics["miou"] == metrics["miou_present"] == 1 and metrics["absent"] == []

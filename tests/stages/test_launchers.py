@@ -7,7 +7,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from wsvs.core.errors import UserError
 from wsvs.engine.launcher import check_launcher
-from wsvs.engine.trainer import PATIENCE, build_trainer
+from wsvs.engine.trainer import DDP_TIMEOUT, build_trainer
 
 TWO = ("trainer=ddp", "trainer.devices=2")
 STEP = {"SLURM_STEP_ID": "0"}
@@ -74,7 +74,7 @@ def test_what_fits(check, overrides, told):
     ],
 )
 def test_what_does_not_fit(check, overrides, told):
-    with pytest.raises(UserError, match=f"SLURM starts {told['SLURM_NTASKS']} tasks, the trainer wants"):
+    with pytest.raises(UserError, match=f"SLURM starts {told['SLURM_NTASKS']} tasks, but the trainer expects"):
         check(*overrides, **told)
 
 
@@ -84,7 +84,7 @@ def test_all_devices_are_as_many_as_there_are(check, monkeypatch, devices):
     with monkeypatch.context() as patched:
         patched.setattr(CUDAAccelerator, "auto_device_count", lambda: 2)
         check(word, SLURM_NTASKS="2", SLURM_NTASKS_PER_NODE="2", **STEP)
-        with pytest.raises(UserError, match="SLURM starts 1 tasks, the trainer wants 2 on each of 1 nodes"):
+        with pytest.raises(UserError, match="SLURM starts 1 tasks, but the trainer expects 2 on each of 1 nodes"):
             check(word, SLURM_NTASKS="1")
     monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 0)
     check(word, SLURM_NTASKS="1")
@@ -102,14 +102,14 @@ def test_jobs_of_several_devices_in_an_array_of_submitit(check):
 def test_without_a_gpu_it_says_so(check, monkeypatch):
     monkeypatch.setattr(CUDAAccelerator, "is_available", lambda: False)
     monkeypatch.setattr(MPSAccelerator, "is_available", lambda: False)
-    with pytest.raises(UserError, match=r"there is no GPU here(.|\n)*trainer=cpu"):
+    with pytest.raises(UserError, match=r"torch finds no GPU on this machine(.|\n)*trainer=cpu"):
         check("trainer=gpu")
     check("trainer=default")
 
 
 def test_ranks_wait_for_the_slowest_as_long_as_it_takes(make_run):
     """Of a predict loop: Lightning's own patience ends after half an hour, with an error. One device waits not."""
-    for words, expected in ((TWO, PATIENCE), ((*TWO, "trainer.strategy=auto"), PATIENCE), ((), None)):
+    for words, expected in ((TWO, DDP_TIMEOUT), ((*TWO, "trainer.strategy=auto"), DDP_TIMEOUT), ((), None)):
         run = make_run("stage=evaluate", "data.root=x", "trainer.accelerator=cpu", *words)
         with run.opened():
             strategy = build_trainer(run, use_distributed_sampler=False).strategy
@@ -119,5 +119,5 @@ def test_ranks_wait_for_the_slowest_as_long_as_it_takes(make_run):
 @pytest.mark.parametrize("words", [("callbacks=none",), ("~callbacks.checkpoint",), ("callbacks.checkpoint=null",)])
 def test_training_without_a_checkpoint_callback_is_refused(make_run, words):
     run = make_run("stage=encoder", "data.root=x", "trainer=cpu", *words)
-    with run.opened(), pytest.raises(UserError, match="no callback keeps a checkpoint"):
+    with run.opened(), pytest.raises(UserError, match="no callback saves checkpoints"):
         build_trainer(run, epochs=1, monitor="val/map")

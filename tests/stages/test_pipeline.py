@@ -114,8 +114,8 @@ def test_listed_steps():
     [
         ([{"stage": "encode"}], "'encode' is not a stage"),
         ([{"stage": "pipeline"}], "'pipeline' is not a stage"),
-        ([{"stage": "encoder"}, {"stage": "encoder"}], "two steps are called 'encoder'"),
-        ([{"stage": "encoder"}, {"stage": "decoder", "label": "encoder"}], "two steps are called 'encoder'"),
+        ([{"stage": "encoder"}, {"stage": "encoder"}], "two steps have the label 'encoder'"),
+        ([{"stage": "encoder"}, {"stage": "decoder", "label": "encoder"}], "two steps have the label 'encoder'"),
         ([{"label": "x"}], "not a step"),
         ([{"stage": "encoder", "sets": []}], "not a step"),
         ([{"stage": "encoder", "set": "encoder.lr=1"}], "set must be a list"),
@@ -153,7 +153,7 @@ def piped(wsvs, monkeypatch):
                 started=0,
                 overrides=overrides,
                 inputs={},
-                counts={"passed over": 0},
+                counts={"skipped items": 0},
                 results={"fingerprint": fingerprint(cfg, stage.decisive, inputs)},
             )
             return 0
@@ -181,7 +181,7 @@ def test_a_requeued_job_goes_on_although_it_shall_not_resume(piped):
     """It has its number again, and so its own steps; those of other runs do not count."""
     assert piped(run_id="a")[0] == 0
     status, called, err = piped("resume=false", run_id="7", broken="encoder")
-    assert (status, called) == (2, ["data/7"]) and "the same command without resume=false goes on from there" in err
+    assert (status, called) == (2, ["data/7"]) and "run the same command without resume=false to resume" in err
     assert piped("resume=false", run_id="7")[:2] == (0, ["encoder/7", "encoder/7-second"])
 
 
@@ -222,7 +222,7 @@ def test_labels_become_runs(word, expected):
 
 
 def test_unknown_label():
-    with pytest.raises(UserError, match="no earlier step is called 'by colour'") as caught:
+    with pytest.raises(UserError, match="there is no earlier step 'by colour'") as caught:
         _links(Step("evaluate", "J", ("predictions={by colour}",)), DONE, [])
     assert "step J" in caught.value.where and "by motion" in caught.value.remedy
 
@@ -271,8 +271,8 @@ def test_checks_can_be_taken_out(done):
 @pytest.mark.parametrize(
     ("check", "message"),
     [
-        ({"step": "z"}, "no step is called 'z'"),
-        ({"minus": "z"}, "no step is called 'z'"),
+        ({"step": "z"}, "there is no step 'z'"),
+        ({"minus": "z"}, "there is no step 'z'"),
         ({"metric": "mIoU"}, "no figure 'mIoU'"),
         ({"metric": "miou.cat"}, "no figure 'miou.cat'"),
         ({"metric": "iou"}, "no figure 'iou'"),

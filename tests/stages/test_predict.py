@@ -63,7 +63,7 @@ def test_from_the_command_line(wsvs, tmp_path):
         "predict.background=0",
     ]
     status, _, err = wsvs(*words, run_id="r")
-    assert status == 3, err  # one was passed over
+    assert status == 3, err  # one is skipped
     run = tmp_path / "out/default/predict/r"
     sizes = {path.relative_to(run).as_posix(): read_mask(path).shape for path in run.rglob("*.png")}
     film = {f"a film/{number:05d}.png": (16, 32) for number in range(3)}
@@ -77,7 +77,7 @@ def test_from_the_command_line(wsvs, tmp_path):
             confidence, seen = row["confidence"]["dog"], read_mask(run / f"{row['id']}.png").any()
             assert set(row["confidence"]) == {"dog"} and (0 < confidence <= 1 if seen else confidence is None)
     summary = read_json(run / "summary.json")
-    assert summary["counts"] == {"images": 4, "masks": 3, "films": 1, "masks of films": 3, "passed over": 1}
+    assert summary["counts"] == {"images": 4, "masks": 3, "videos": 1, "masks of videos": 3, "skipped items": 1}
     assert "given" in summary["supervision"] and "torn.png" in read_json(run / "skipped.json")[0]["reason"]
 
 
@@ -196,7 +196,7 @@ def test_images_and_films_of_every_kind(wsvs, tmp_path, recwarn):
     reasons = {one["item"]: one["reason"] for one in read_json(run / "skipped.json")}
     assert set(reasons) == {"empty", "text", "torn", "lost", "breaks", "none"}
     assert "image not found" in reasons["lost"] and "truncated" in reasons["torn"]
-    assert f"only its first {frames['breaks']} frames are used" in reasons["breaks"]
+    assert f"only the first frames are used ({frames['breaks']})" in reasons["breaks"]
     assert not [warning for warning in recwarn if "not writable" in str(warning.message)]
 
 
@@ -329,7 +329,7 @@ def test_nothing_to_predict(tmp_path):
 def names_of(given, **more):
     cfg = {"input": str(given), "labels": None, "predict": {"ids": None, "tags": None}} | more
     return {
-        item["id"]: Path(item.get("file") or item["film"]).name for item in list_images(OmegaConf.create(cfg), CLASSES)
+        item["id"]: Path(item.get("file") or item["video"]).name for item in list_images(OmegaConf.create(cfg), CLASSES)
     }
 
 
@@ -348,7 +348,7 @@ def test_one_image_one_video_and_patterns(root):
         OmegaConf.create({"input": str(root / "clip.*"), "labels": None, "predict": {"ids": None, "tags": ["dog"]}}),
         CLASSES,
     )
-    assert items == [{"id": "clip", "film": str(root / "clip.mp4"), "classes": [1]}]
+    assert items == [{"id": "clip", "video": str(root / "clip.mp4"), "classes": [1]}]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_what_cannot_be_predicted_is_said(root, given, message):
 def test_masks_of_a_video_do_not_mix_with_those_of_a_folder(root):
     (root / "deep.mp4").touch()
     assert set(names_of(root / "*.*")) == {"a", "b", "deep", "f.v1"}
-    with pytest.raises(UserError, match="would lie among those of a folder") as caught:
+    with pytest.raises(UserError, match="of a folder with the same name would be mixed") as caught:
         names_of(root / "**" / "*.*")
     assert caught.value.where == str(root / "deep")
 

@@ -16,7 +16,7 @@ from PIL import Image
 from tests.reports import Page, finish, make_world
 from wsvs.core.files import read_json, write_jsonl
 from wsvs.core.masks import write_mask
-from wsvs.core.pictures import heat
+from wsvs.core.visualize import heat
 from wsvs.engine.names import PIPELINE
 from wsvs.report.found import finished_runs
 
@@ -39,7 +39,7 @@ def test_numbers_of_every_stage(report):
         ["unit", "step", "all", "cat", "dog"],
         ["videos", "found", "1,234", "1,200", "34"],
         ["videos", "downloaded", "3", "2", "1"],
-        ["videos", "not had: account", "2", "2", "0"],
+        ["videos", "failed: account", "2", "2", "0"],
         ["frames", "downloaded", "99", "66", "33"],
         ["frames", "relevant", "37", "24", "13"],
         ["frames", "segmented", "36", "24", "12"],
@@ -253,7 +253,7 @@ def test_folder_that_was_moved(wsvs, world, tmp_path):
     assert {Path(one["file"]).parent.name for one in parsed.of("image")} == {"images"}
     assert {Path(one["truth"]).parent.name for one in parsed.of("image")} == {"truth"}
     [note] = parsed.notes
-    assert note.startswith("These runs are not where they were")
+    assert note.startswith("These runs were moved")
     assert f"WARNING {note}" in (moved / "out/n/report/r/wsvs.log").read_text()
     assert all(stage in note for stage in ("encoder", "retrieve", "relevance", "segment", "decoder"))
 
@@ -268,7 +268,9 @@ def test_run_that_is_gone(world):
     (segment / "r").rename(segment / "r2")
     found, [note] = found_in(world)
     assert found["segment"] == segment / "r2" and len(found) == 7
-    assert note.startswith("The run of stage segment that decoder has read is not there, the last one is shown instead")
+    assert note.startswith(
+        "The run of stage segment that decoder has read no longer exists, the last one is shown instead"
+    )
     assert "r2" in note and str(segment / "r") in note
     shutil.rmtree(segment)
     found, [note] = found_in(world)
@@ -290,8 +292,8 @@ def test_what_is_gone_is_told_and_the_rest_is_shown(wsvs, world):
     assert ["file" in one for one in images] == [True, True, True, False] and all(one["thumbnail"] for one in images)
     assert not any("iou" in one["whole"] or "truth" in one for one in images)
     assert page.notes == [
-        f"No images beside their true masks: these are not there: {world / 'truth'}",
-        f"1 of 4 predicted images are not in {world / 'images'}: their masks are shown alone.",
+        f"True masks are not shown, because this folder no longer exists: {world / 'truth'}",
+        f"Predicted images that are not in {world / 'images'}, shown as masks only: 1 of 4.",
     ]
 
 

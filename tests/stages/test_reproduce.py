@@ -144,7 +144,7 @@ def test_a_row_within_its_range(played, capsys):
 def test_a_seed_out_of_range_counts_and_the_mean_decides(played):
     run, calls, error = played({0: (0.40, 0.6), 1: (0.6, 0.6), 2: (0.6, 0.6)})
     assert len(calls) == 3
-    assert error is not None and "1 of 2 figures is outside its range: class average" in error.problem
+    assert error is not None and "figures outside their range: 1 of 2 (class average)" in error.problem
     summary = runs.read_summary(run.dir)["results"]
     assert summary["class average"] == "FAIL 0.5333" and summary["video average"] == "PASS 0.6000"
 
@@ -174,7 +174,7 @@ def test_a_seed_beside_the_seeds_is_refused(played):
 
 @pytest.mark.parametrize("place", [("sweep1", "0"), ("4711", "3")])
 def test_jobs_of_sweeps_and_arrays_have_their_own_pipelines(played, place):
-    """Else those of a second sweep would meet those of the first, begun with other settings."""
+    """Else those of a second sweep would meet those of the first, started with other settings."""
     run, calls, error = played({0: (0.6, 0.6)}, "reproduce.seeds=[0]", run_id="/".join(place))
     assert error is None and run.id == "-".join(place)
     assert [run_id for _, run_id in calls] == [f"{place[0]}-{place[1]}-seed0"]
@@ -208,4 +208,4 @@ def test_real_pipelines_of_one_step(cli, tmp_path):
     assert result["seeds"] == {"0": 0.25, "1": 0.25} and result["spread"] == 0
     assert len(list(tmp_path.glob("outputs/good/pipeline/*-seed*/summary.json"))) == 2
     said = cli.run(*words, check.format(low=0.3), "name=bad", cwd=tmp_path, status=2)
-    assert "FAIL" in said and "1 of 1 figures is outside its range: mIoU" in said
+    assert "FAIL" in said and "figures outside their range: 1 of 1 (mIoU)" in said

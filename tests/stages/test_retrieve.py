@@ -226,9 +226,9 @@ def test_the_same_command_tries_again_what_failed_for_now(wsvs, words, site, cap
     code, out, err = wsvs(*words, run_id="auto")
     assert code == 3, out + err
     [run] = Path("outputs/default/retrieve").iterdir()
-    assert "failed for now: videos 1; the same command tries them again" in caplog.text
+    assert "failed temporarily: videos 1; run the same command again to retry them" in caplog.text
     counts = json.loads((run / "summary.json").read_text())["counts"]
-    assert counts["failures"] == {"later": 1, "gone": 1} and counts["passed over"] == 2
+    assert counts["failures"] == {"later": 1, "gone": 1} and counts["skipped items"] == 2
     assert json.loads((run / "by_class.json").read_text())["dog"]["failures"] == {"later": 1, "gone": 1}
 
     site.handlers = good
@@ -253,7 +253,7 @@ def test_a_streak_ends_the_command(wsvs, words, site, tmp_path):
     with (tmp_path / "urls.tsv").open("a") as table:
         table.write(listed)
     code, _, err = wsvs(*words, run_id="auto")
-    assert code == 2 and "5 failures in a row (later 5), the last one: failed: HTTP error 403" in err, err
+    assert code == 2 and "5 consecutive failures (later 5), the last one: failed: HTTP error 403" in err, err
     [run] = Path("outputs/default/retrieve").iterdir()
     assert not (run / "summary.json").exists() and not site.of("/bad5")
     for path in list(site.handlers):
@@ -268,7 +268,7 @@ def test_a_larger_budget_goes_on_with_the_run(wsvs, words, caplog):
     code, out, err = wsvs(*words, "retrieve.max_videos=1", run_id="auto")
     assert code == 3, out + err
     [run] = Path("outputs/default/retrieve").iterdir()
-    assert "left by a budget: videos 1; the same command with a larger one" in caplog.text
+    assert "beyond the budget: videos 1; run the same command with a larger one" in caplog.text
     code, out, err = wsvs(*words, "retrieve.max_videos=2", run_id="auto")
     assert [row["failure"] for row in rows_of(run)] == [None, None, "gone"], out + err
     assert [path.name for path in run.parent.iterdir()] == [run.name]
@@ -317,7 +317,7 @@ def test_a_run_of_an_earlier_version_is_opened_again(wsvs, words, site):
     write_json(run / "summary.json", found)
     site.handlers = good
     code, out, err = wsvs(*words, "retrieve.retry=[unknown]", run_id="auto")
-    assert code == 3 and "an earlier version began this run" in (run / "wsvs.log").read_text(), out + err
+    assert code == 3 and "this run was started by an earlier version" in (run / "wsvs.log").read_text(), out + err
     assert [row["status"].partition(" (")[0] for row in rows_of(run)] == [
         "retrieved",
         "retrieved",

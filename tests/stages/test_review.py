@@ -100,7 +100,7 @@ def test_a_run_keeps_the_answers_that_it_began_with(make_run):
     words = ("stage=decoder", "name=n", "inputs.encoder=e", "inputs.segment=s")
     for stage in "es":
         Path(stage).mkdir()
-        Path(stage, "summary.json").write_text(json.dumps({"person": ["50 masks corrected by a person"]}))
+        Path(stage, "summary.json").write_text(json.dumps({"person": ["masks corrected by a person: 50"]}))
     for _ in range(2):  # begun, and taken up
         with make_run(*words).opened() as run:
             assert run.reviews == Reviews({"cat/a": Answer("reject")})
@@ -116,7 +116,7 @@ def test_a_run_keeps_the_answers_that_it_began_with(make_run):
     with make_run(*words).opened() as run:
         run.finish(counts={}, supervision="image tags")
     summary = read_summary(run.dir)
-    assert summary["person"] == ["50 masks corrected by a person", "review by a person of 1 shot: 1 rejected"]
+    assert summary["person"] == ["masks corrected by a person: 50", "reviewed by a person: shots 1 (1 rejected)"]
     assert summary["supervision"] == "image tags"
 
 

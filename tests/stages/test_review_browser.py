@@ -110,7 +110,7 @@ def test_reviewed_killed_reviewed_on_and_trained(cli, browser, toy, home):
 
     words = [word for word in TINY if word.startswith(("trainer", "model", "decoder"))]
     out = cli.run("stage=decoder", "name=toy", f"out={quoted(home.parent)}", *words, *toy.inputs("encoder", "segment"))
-    assert "review by a person of" in out
+    assert "reviewed by a person:" in out
     [run] = [path for path in (home / "decoder").iterdir() if (path / "reviews.json").is_file()]
     answers = Reviews.read(json.loads((run / "reviews.json").read_text())).shots
     wanted = {name: one for (kind, name), one in said.items() if kind == "shot"}

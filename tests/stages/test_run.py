@@ -148,7 +148,7 @@ def test_lock_refuses_a_second_process(make_run, locked):
     run = make_run("stage=evaluate", "data.root=x")
     run.dir.mkdir(parents=True)
     locked(run.dir)
-    with pytest.raises(UserError, match="another process works in this run directory") as caught, run.opened():
+    with pytest.raises(UserError, match="another process is using this run directory") as caught, run.opened():
         pass
     assert caught.value.where == str(run.dir)
 
@@ -233,7 +233,7 @@ def test_other_settings_in_one_directory_are_refused(make_run):
     with make_run("stage=evaluate", "data.root=x").opened():  # the same again goes on
         pass
     run = make_run("stage=evaluate", "data.root=x", "evaluate.kind=video")
-    with pytest.raises(UserError, match="begun with other settings") as caught, run.opened():
+    with pytest.raises(UserError, match="started with other settings") as caught, run.opened():
         pass
     assert "WSVS_RUN_ID" in caught.value.remedy
 
@@ -346,13 +346,13 @@ def test_finish_writes_the_summary_last_and_prints_the_table(make_run, capsys, c
         assert not (run.dir / "summary.json").exists()
         run.finish(counts={"images": 3}, results={"mIoU": 0.51234}, supervision="image tags")
     summary = read_summary(run.dir)
-    assert summary["counts"] == {"images": 3, "passed over": 1} and summary["debug"] is True
+    assert summary["counts"] == {"images": 3, "skipped items": 1} and summary["debug"] is True
     assert summary["results"]["mIoU"] == 0.51234 and summary["supervision"] == "image tags"
     assert summary["results"]["fingerprint"] == fingerprint(run.cfg, load_stage("evaluate").decisive, {})
     assert json.loads((run.dir / "skipped.json").read_text()) == [{"item": "cat/1", "reason": "torn\n  where: f"}]
     out = capsys.readouterr().out
-    assert "0.5123" in out and "passed over" in out and "images" in out
-    assert "passed over cat/1: torn   where: f" in caplog.text and str(run.dir) in caplog.text
+    assert "0.5123" in out and "skipped" in out and "images" in out
+    assert "skipped cat/1: torn   where: f" in caplog.text and str(run.dir) in caplog.text
 
 
 def test_other_ranks_finish_silently(make_run, monkeypatch, capsys):

@@ -82,7 +82,7 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_killed(cli, search, tmp
     assert f"Best parameters: {{'predictions': 'masks/{best[2]}'}}" in said
     assert OmegaConf.load(folder / "optimization_results.yaml").best_value == best[3]
     said = cli.run(*search, cwd=tmp_path, status=2)
-    assert "error: this study has its 5 trials" in said and "Traceback" not in said
+    assert "error: all trials of this study are finished: 5" in said and "Traceback" not in said
 
 
 def test_a_job_that_fails_stops_the_search_and_says_why(wsvs, search, no_collection):
@@ -124,7 +124,7 @@ def test_a_study_keeps_its_choices(wsvs, search, no_collection):
     assert held_locks() == [] and FIRST not in os.environ
     assert status == 2 and "Traceback" not in told
     assert "error: CategoricalDistribution does not support dynamic value space" in told
-    assert "hydra.sweeper.study_name=... begins another" in told
+    assert "hydra.sweeper.study_name=... starts another" in told
 
 
 @pytest.mark.parametrize("world", [{"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, {"SLURM_STEP_NUM_TASKS": "2"}])
@@ -132,13 +132,13 @@ def test_ranks_do_not_search_each_by_itself(wsvs, search, monkeypatch, tmp_path,
     for variable, value in world.items():
         monkeypatch.setenv(variable, value)
     status, _, told = wsvs(*search)
-    assert status == 2 and "error: every rank would search by itself" in told
+    assert status == 2 and "error: every rank would run its own search" in told
     assert not (tmp_path / "outputs").exists()
 
 
 def test_a_stage_without_a_figure_is_not_searched(wsvs, search):
     status, _, told = wsvs(*search, "stage=report")
-    assert status == 2 and "error: stage report has no figure of its own to search by" in told
+    assert status == 2 and "error: stage report has no default objective for a search" in told
 
 
 def test_a_figure_that_is_not_there(wsvs, search):

@@ -1,4 +1,4 @@
-"""Stage segment on folders of videos, in this process: what is found, cut, segmented, passed over and scored."""
+"""Stage segment on folders of videos, in this process: what is found, cut, segmented, skipped and scored."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_frame_of_every_video(wsvs, tmp_path):
     assert {row["video"]: row["frames"] for row in rows(run / "videos.jsonl")} == frames
     assert {path.stem for path in (run / "done").glob("long*")} == {"long_000000", "long_000006", "long_000013"}
     said = json.loads((run / "summary.json").read_text())
-    assert said["counts"] == {"videos": 4, "segmented": 4, "shots": 4, "frames": 30, "passed over": 0}
+    assert said["counts"] == {"videos": 4, "segmented": 4, "shots": 4, "frames": 30, "skipped items": 0}
     assert said["inputs"] == {} and not (run / "frames").exists()
     assert {"decode", "flow", "cut", "write"} <= set(said["results"]["ms per frame"])
     assert said["results"]["energy per frame"]["total"] > 0 and said["results"]["seconds of the loop"] > 0
@@ -180,8 +180,8 @@ def test_videos_of_every_kind(wsvs, tmp_path):
         "text": "not a video",
         "sound": "no video",
         "lost": "before its index",
-        "short": "only its first",
-        "long": "only its first",
+        "short": "only the first frames",
+        "long": "only the first frames",
     }
     assert set(reasons) == set(expected) and all(text in reasons[name] for name, text in expected.items())
     said = json.loads((run / "summary.json").read_text())
@@ -220,7 +220,7 @@ def test_nothing_that_moves_gets_no_mask_and_is_told(wsvs, tmp_path, caplog):
     assert (found["still"]["uncertain_frames"], found["moving"]["uncertain_frames"]) == (10, 0)
     counts = json.loads((run / "summary.json").read_text())["counts"]
     assert (counts["shots without own motion"], counts["frames without own motion"]) == (1, 10)
-    assert any("no mask for 10 frames of 20 in 1 shot: nothing seems to move" in line for line in caplog.messages)
+    assert any("frames without a mask: 10 of 20 (shots: 1): no object motion" in line for line in caplog.messages)
     assert not any(read_mask(path).any() for path in (run / "masks/still").glob("*.png"))
     assert any(read_mask(path).any() for path in (run / "masks/moving").glob("*.png"))
     done = json.loads((run / "done/still_000000.json").read_text())
@@ -240,7 +240,7 @@ def test_mistakes_are_told(wsvs, tmp_path):
     make_film(tmp_path / "v/a.mp4", 2)
     (tmp_path / "t.tsv").write_text("id\tclass\nz\tcat\n")
     status, _, err = wsvs(*QUICK, "videos=v", "labels=t.tsv")
-    assert status == 2 and "error: the table names no video of this folder" in err
+    assert status == 2 and "error: the table lists no video of this folder" in err
     status, _, err = wsvs(*QUICK, "videos=v", "experiment=full", "segment.checkpoint=none.ckpt")
     assert status == 2 and "error: checkpoint not found" in err
     status, _, err = wsvs(*QUICK, "videos=v", "experiment=full")

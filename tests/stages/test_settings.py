@@ -50,11 +50,11 @@ def test_the_precisions_of_each_stage(composed, precision):
     for stage in ("data", *PIPELINE, "submit"):
         cfg = composed(f"stage={stage}", "data.root=x", f"trainer.precision={precision}")
         if (stage, precision) == ("segment", "64-true"):
-            with pytest.raises(UserError, match="segment has no precision 64-true"):
+            with pytest.raises(UserError, match="segment does not support 64-true"):
                 check(cfg)
         else:
             check(cfg)
-    with pytest.raises(UserError, match="segment has no precision 64-true"):
+    with pytest.raises(UserError, match="segment does not support 64-true"):
         check(composed("stage=pipeline", "data.root=x", "trainer.precision=64-true"))
 
 

@@ -82,7 +82,7 @@ def test_no_sweep_is_the_default(composed):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["sweep=seeds"], "sweep=seeds sweeps nothing without -m"),
+        (["sweep=seeds"], "sweep=seeds has no effect without -m"),
         (["-m", "sweep=seeds", "seed=7"], "sweep=seeds has nothing left to sweep: seed given twice"),
         (
             ["-m", "sweep=terms", "segment.lambda_a=0", "segment.lambda_c=0"],
@@ -114,7 +114,7 @@ def test_values_of_ones_own_stand_in_for_those_of_the_sweep(wsvs, tmp_path, word
 def test_a_search_without_m_is_refused(wsvs):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     status, _, err = wsvs(*EVALUATE, "sweep=search")
-    assert status == 2 and "sweep=search sweeps nothing without -m" in err
+    assert status == 2 and "sweep=search has no effect without -m" in err
 
 
 def test_the_steps_of_a_pipeline_that_is_swept_are_not_refused(cli, tmp_path):
@@ -167,7 +167,7 @@ def test_a_parallel_job_that_fails_leaves_the_others_alone(cli, tmp_path):
     words = ("-m", *EVALUATE, "seed=0", "hydra/launcher=joblib")
     cli.run(*words, cwd=tmp_path, status=1, sabotage="metrics.json|0|0|kill", WSVS_RUN_ID="killed")
     job = tmp_path / "outputs" / "n" / "evaluate" / "killed" / "0"
-    assert read_json(job / "job.json")["failed"] == "killed by SIGKILL (for lack of memory, perhaps)"
+    assert read_json(job / "job.json")["failed"] == "killed by SIGKILL (possibly out of memory)"
     cli.run(*words, cwd=tmp_path, WSVS_RUN_ID="killed")  # and the next start does it
     assert read_json(job / "job.json")["value"] == 1.0
 
@@ -258,7 +258,7 @@ def test_settings_of_other_stages_are_left_out_of_a_file(wsvs, tmp_path, caplog)
     caplog.set_level("INFO")
     own_sweep(tmp_path, {"decoder.lr": "1,2,3", "seed": "0,1"})
     assert wsvs("-m", *EVALUATE, "--config-dir=conf", "sweep=own", run_id="r")[0] == 0
-    assert "left out of sweep=own: decoder.lr, which stage evaluate does not read" in caplog.text
+    assert "ignored in sweep=own: decoder.lr, which stage evaluate does not read" in caplog.text
     rows = csv_rows(tmp_path / "outputs" / "n" / "evaluate" / "r" / "sweep.csv")
     assert [row["seed"] for row in rows] == ["0", "1"] and "decoder.lr" not in rows[0]
 

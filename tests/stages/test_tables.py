@@ -104,7 +104,7 @@ def test_rows_from_downloads_to_verdicts(wsvs, cli, downloads, tmp_path):
     clips = read_lines(Path("outputs/paper/retrieve"), "manifest.jsonl")
     assert {clip["class"] for clip in clips} == {"bird", "cat", "dog"}
 
-    # Table 3 on the same videos: all but its last two steps is passed over.
+    # Table 3 on the same videos: all but its last two steps are skipped.
     prepared = "datasets/YouTube-Objects/prepared"
     videos = ["retrieve=folder", f"retrieve.root={prepared}/videos", f"retrieve.labels={prepared}/videos.tsv"]
     run(cli, "table3", *words, *videos)
@@ -149,12 +149,12 @@ def run(cli: Cli, row: str, *words: str) -> dict:
     verdicts = {key: value for key, value in found["results"].items() if key != "fingerprint"}
     assert all(verdict.startswith(("PASS", "FAIL")) for verdict in verdicts.values())
     failed = [key for key, verdict in verdicts.items() if verdict.startswith("FAIL")]
-    assert status == (2 if failed else 3 if found["counts"]["items passed over in the steps"] else 0), said
+    assert status == (2 if failed else 3 if found["counts"]["items skipped in the steps"] else 0), said
     assert "step" in said and "seconds" in said
     for name, verdict in verdicts.items():
         assert any(name in line and verdict[:4] in line for line in said.splitlines())
     if failed:
-        assert f"{len(failed)} of {len(verdicts)} figures " in said and " not as expected: " in said
+        assert f"figures outside the expected range: {len(failed)} of {len(verdicts)} " in said
     return found
 
 

@@ -72,7 +72,7 @@ def test_the_background_becomes_a_half_and_order_stays():
 
 
 def test_labels_and_maps_belong_together():
-    with pytest.raises(ValueError, match="one label a probability map"):
+    with pytest.raises(ValueError, match="one label per probability map"):
         cut_image(np.zeros((8, 8, 3), np.uint8), np.zeros((2, 4, 4)), [1])
 
 

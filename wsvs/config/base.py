@@ -8,17 +8,17 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
 
-REQUIRED = "???"  # Hydra's mark of a value that has to be given
+REQUIRED = "???"  # Hydra's marker of a mandatory value
 
 
 class Section(BaseModel):
     """Base of every section. Values are not converted: `true` is not a number, and 1e4 is not an integer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
-    made: ClassVar[bool] = False  # what it names on disk is made, or unpacked, when it is first needed
+    made: ClassVar[bool] = False  # its files are generated or unpacked when first needed
 
     def replaced(self, **changes: Any) -> Self:
-        """The same with other values, which are checked too."""
+        """A copy with other values, which are validated."""
         return type(self)(**(dict(self) | changes))
 
     @classmethod
@@ -32,19 +32,19 @@ class Section(BaseModel):
 
 
 class Group(Section):
-    """A section of a plugin's, whose settings only the plugin knows."""
+    """A section of a plugin, whose settings only the plugin knows."""
 
     model_config = ConfigDict(extra="allow")
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """What a setting that names a file, a folder or several of them has to find on disk.
+    """What must exist on disk for a setting that is a path.
 
     Attributes:
-        what: As "folder of images".
-        kind: "folder", "file", "any" of the two, or "pattern", which may also be one with wildcards, or a list.
-        words: Values that are no paths.
+        what: Description, such as "folder of images".
+        kind: "folder", "file", "any" of the two, or "pattern": with wildcards, or a list.
+        words: Values that are not paths.
     """
 
     what: str
@@ -56,10 +56,10 @@ def option(default: Any = REQUIRED, help: str = "", *, unit: str = "", path: OnD
     """One setting.
 
     Args:
-        default: Its default; left out if the user has to give a value.
+        default: The default; omit it for a mandatory setting.
         help: One line for --help and the docs.
         unit: Unit of a number, such as px or s.
-        path: What it has to find on disk, for the stages that name it among their `paths`.
+        path: What must exist on disk, for the stages that list the setting in their `paths`.
     """
     extra = {"unit": unit, "path": path, "required": default == REQUIRED}
     return Field(default=None if default == REQUIRED else default, description=help, json_schema_extra=extra, **more)
@@ -89,18 +89,18 @@ def _plain(value: Any) -> Any:
 
 def ordered(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
-        raise ValueError("the first must not be above the second")
+        raise ValueError("the first must not be larger than the second")
     return pair
 
 
 def different(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
-        raise ValueError("no name may come twice")
+        raise ValueError("names must be different")
     return names
 
 
 class IsText:
-    """Marks a path or a name: Hydra reads one of digits as a number, which is converted back to text."""
+    """Marks a path or a name: Hydra reads digits as a number, which is converted back to text."""
 
 
 Text = Annotated[str, IsText()]

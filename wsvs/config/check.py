@@ -24,11 +24,11 @@ _SHOW = "wsvs stage={stage} --help lists the settings with their ranges; leave i
 
 
 def check(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
-    """The typed settings of a command. Paths and names that Hydra has read as numbers become texts in `cfg`.
+    """The typed settings of a command. Paths and names that Hydra read as numbers become texts in `cfg`.
 
     Args:
         cfg: The composed configuration.
-        overrides: Those of the command, for the spelling of such numbers and the source of values.
+        overrides: Overrides of the command, for the spelling of such numbers and the source of values.
 
     Raises:
         UserError: A value of the wrong type or outside its range, or an unknown key.
@@ -49,13 +49,13 @@ def check(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
     settings = settings.model_copy(update={key: one for key, one in found.items() if "." not in key})
     if settings.trainer.precision == "64-true" and given.get("stage") in ("segment", "pipeline", "reproduce"):
         raise UserError(  # Lightning cannot convert its shots
-            "stage segment has no precision 64-true", where="trainer.precision", remedy="use trainer.precision=32-true"
+            "stage segment does not support 64-true", where="trainer.precision", remedy="use trainer.precision=32-true"
         )
     return settings
 
 
 def _groups(cfg: DictConfig) -> dict[str, type[Section]]:
-    """{prefix: section} of the groups whose choice decides which section they are, and of stages from outside."""
+    """{prefix: section} of the groups whose section depends on the choice, and of stages from other packages."""
     found: dict[str, type[Section]] = {
         "data": DATA.get(str(cfg.get("data", {}).get("_target_", "")), Group),
         "retrieve": SOURCES.get(str(cfg.get("retrieve", {}).get("source", "")), OtherRetrieve),
@@ -68,7 +68,7 @@ def _groups(cfg: DictConfig) -> dict[str, type[Section]]:
 
 
 def _plain(node: DictConfig | ListConfig) -> Any:
-    """Resolved primitives without missing values and references to them."""
+    """Resolved primitives, without missing values and references to them."""
     if isinstance(node, ListConfig):
         return [_leaf(node, index) for index in range(len(node))]
     values = ((str(key), _leaf(node, key)) for key in node)
@@ -78,7 +78,7 @@ def _plain(node: DictConfig | ListConfig) -> Any:
 def _leaf(node: DictConfig | ListConfig, key: Any) -> Any:
     try:
         value = node[key]
-    except Exception as error:  # of OmegaConf, or of a resolver that it wraps
+    except Exception as error:  # OmegaConf's, or a resolver's that it wraps
         if type(error).__name__ not in ("MissingMandatoryValue", "InterpolationToMissingValueError"):
             raise
         return _MISSING
@@ -118,7 +118,7 @@ def _make_texts(cfg: DictConfig, section: type[Section], prefix: str, overrides:
         else:
             text = as_text(key, value, written.get(key, ""), many)
             if isinstance(text, str) and text.startswith("~/"):
-                text = os.path.expanduser(text)  # the shell does so for out=~/x, but not for data.root=~/x
+                text = os.path.expanduser(text)  # the shell expands out=~/x, but not data.root=~/x
         if text != value:
             OmegaConf.update(cfg, key, text)
 
@@ -133,7 +133,7 @@ def as_text(name: str, value: Any, written: str = "", many: bool = False) -> Any
         many: Whether the setting is a list of texts.
 
     Raises:
-        UserError: A number that was written in another way: 2024_10 is 202410 to Hydra.
+        UserError: A number with another spelling: Hydra reads 2024_10 as 202410.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
@@ -164,7 +164,7 @@ def quoting(name: str, many: bool) -> str:
 def _refusal(
     error: ValidationError, section: type[Section], prefix: str, given: Mapping[str, Any], overrides: Sequence[str]
 ) -> UserError:
-    """The first refused setting: what is wrong, where it came from, what to do."""
+    """The first invalid setting: what is wrong, where it came from, what to do."""
     stage = str(given.get("stage", "<name>"))
     first = error.errors()[0]
     loc = [str(part) for part in first["loc"]]
@@ -202,7 +202,7 @@ def _refusal(
 
 
 def _field(section: type[Section], prefix: str, loc: Sequence[str]) -> tuple[str, type[Section], str | None]:
-    """(dotted key, its section, its field) of a place in a validation error; the field is None if there is none."""
+    """(dotted key, its section, its field) of a location in a validation error; the field is None if there is none."""
     key = prefix
     for part in loc:
         name = next((name for name, field in section.model_fields.items() if part in (name, field.alias)), None)

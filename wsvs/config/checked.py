@@ -1,4 +1,4 @@
-"""Arguments of Python functions that are settings are held against the types of those settings."""
+"""Validate arguments of Python functions against the types of the settings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def checked(target: T) -> T:
-    """Decorator of a function or a dataclass whose arguments are annotated as settings are (`Share`, ...).
+    """Decorator of a function or class whose arguments are annotated like settings (`Share`, ...).
 
-    Its calls raise ValueError for a value outside: "jitter must be a number in [0, 1], got 2". Other arguments (arrays,
-    networks, texts) are left to the function.
+    Calls raise ValueError for an invalid value: "jitter must be a number in [0, 1], got 2". Other arguments (arrays,
+    networks, texts) are not checked.
     """
     what: Any = target
     function = what.__init__ if isinstance(target, type) else what
@@ -49,7 +49,7 @@ def checked(target: T) -> T:
 
 
 def _is_setting(kind: Any) -> bool:
-    """Is it a number, true or false, a choice, or what is made of these?"""
+    """Whether it is a number, a bool, a choice, or composed of these."""
     if get_origin(kind) in (Annotated, Literal):
         return True
     if get_origin(kind) in (Union, types.UnionType, list, tuple, Sequence):

@@ -16,7 +16,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def values_of(field: FieldInfo) -> str:
-    """Such as 'a number in [0, 1], or null'."""
+    """For example 'a number in [0, 1], or null'."""
     return values(field.annotation, field.metadata)
 
 
@@ -73,7 +73,7 @@ def _range(kind: Any, bounds: Iterable[Any]) -> str:
 
 
 def is_text(kind: Any, meta: Iterable[Any] = ()) -> bool:
-    """Does a setting accept a text, or a list of texts?"""
+    """Whether a setting accepts a text, or a list of texts."""
     if any(isinstance(mark, IsText) for mark in meta):
         return True
     inner, *more = get_args(kind) if get_origin(kind) is Annotated else (kind,)
@@ -83,7 +83,7 @@ def is_text(kind: Any, meta: Iterable[Any] = ()) -> bool:
 
 
 def is_list(kind: Any) -> bool:
-    """Does a setting accept a list?"""
+    """Whether a setting accepts a list."""
     if get_origin(kind) is Annotated:
         return is_list(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):

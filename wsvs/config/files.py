@@ -12,14 +12,14 @@ GLOBAL = "# @package _global_"
 
 
 def config_dir() -> Path:
-    """Folder of the shipped configuration: inside the installed package, or beside it in a checkout."""
+    """Folder of the shipped configuration: inside the installed package, or next to it in a checkout."""
     package = Path(__file__).parents[1]
     packed = package / "conf"
     return packed if packed.is_dir() else package.parent / "conf"
 
 
 def file_of(key: str, overrides: Sequence[str]) -> Path | None:
-    """The chosen file that sets a setting, the last one if several do; None for a default."""
+    """The chosen file that sets a setting (the last one, if several do); None for a default."""
     folders = _folders()
     choices: dict[str, Any] = {}
     main: Any = OmegaConf.to_container(OmegaConf.load(config_dir() / "config.yaml"), resolve=False)
@@ -36,7 +36,7 @@ def file_of(key: str, overrides: Sequence[str]) -> Path | None:
 
 
 def _folders() -> list[Path]:
-    """Folders of settings files: the user's, and the package's."""
+    """Folders of configuration files: the user's and the package's."""
     from hydra.core.hydra_config import HydraConfig
 
     found = [config_dir()]

@@ -92,7 +92,7 @@ class TaggedData(Section):
     val: Text | None = option(
         None, "file of the held-out ids; null = about every tenth of train", path=OnDisk("list of ids", "file")
     )
-    unknown_tags: Literal["error", "drop"] = option("error", "for a tag that is not in classes: error or drop")
+    unknown_tags: Literal["error", "drop"] = option("error", "tags that are not in classes: error or drop")
     masks: Text | None = option(None, "folder of true masks <id>.png; only stage evaluate reads them")
 
 
@@ -109,16 +109,16 @@ class VocData(TaggedData):
 
 
 class SyntheticData(TaggedData):
-    """The toy world."""
+    """The synthetic toy data set."""
 
     made: ClassVar[bool] = True
     target: Text = option("wsvs.data.world.SyntheticImages", "class that reads them", alias="_target_")
     folder: Text = option("${out}/${name}/world", "folder of the generated data")
-    world: WorldSettings = option({}, "sizes and difficulty")  # what is not given is in no fingerprint
+    world: WorldSettings = option({}, "sizes and difficulty")  # defaults are not part of fingerprints
 
 
 class DavisData(Section):
-    """A benchmark of videos: DAVIS 2016."""
+    """Video benchmark: DAVIS 2016."""
 
     target: Text = option("wsvs.data.davis.DavisVideos", "class that reads them", alias="_target_")
     folder: Text = option("datasets/DAVIS", "the download")
@@ -148,11 +148,11 @@ class RetrieveSettings(Section):
     batch: Positive = option(32, "images scored at once")
     max_videos: Natural | None = option(None, "largest number of videos to examine")
     max_bytes: Natural | None = option(None, "largest number of bytes to read", unit="bytes")
-    max_hours: AtLeast0 | None = option(None, "time since the run began after which no further video starts", unit="h")
+    max_hours: AtLeast0 | None = option(None, "time since the start of the run after which no video starts", unit="h")
 
 
 class OtherRetrieve(RetrieveSettings):
-    """A source of a plugin's, which may have settings of its own."""
+    """A plugin's source, which may have settings of its own."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -197,9 +197,9 @@ class WebRetrieve(RetrieveSettings):
     pause: Range = option((1.0, 3.0), "pause between two requests, drawn from this range", unit="s")
     rate: Above0 = option(2000000, "limit of the download rate", unit="bytes/s")
     timeout: Above0 = option(30.0, "time without an answer after which a request fails", unit="s")
-    backoff: AtLeast0 = option(10.0, "wait after the first failure of a request, doubled after each other", unit="s")
+    backoff: AtLeast0 = option(10.0, "wait after the first failure of a request, doubled each time", unit="s")
     retries: Natural = option(6, "attempts after the first one")
-    streak: Positive | None = option(5, "failures in a row, of any kind but gone, that stop the run; null = never")
+    streak: Positive | None = option(5, "consecutive failures, except of kind gone, that stop the run; null = never")
     retry: Text | SomeTexts | None = option(
         None, "kinds of failures to try again: gone, account, region, list, unusable, unknown; or all"
     )
@@ -214,14 +214,14 @@ class UrlsRetrieve(WebRetrieve):
     file: Text | None = option(
         None, "table (tsv, csv) with the columns url and class", path=OnDisk("list of addresses", "file")
     )
-    per_list: Positive = option(50, "largest number of videos of a URL that leads to a playlist or a channel")
+    per_list: Positive = option(50, "largest number of videos from the URL of a playlist or channel")
 
 
 class YouTubeRetrieve(WebRetrieve):
     """A YouTube search per class."""
 
     source: Text = option("youtube", "set by retrieve=folder, urls or youtube")
-    queries: dict[str, Any] | None = option(None, "{class: [search terms, ...]}; null = the names of the classes")
+    queries: dict[str, Any] | None = option(None, "{class: [search terms, ...]}; null = the class names")
     per_class: Positive = option(300, "largest number of candidates per class")
 
 
@@ -247,8 +247,8 @@ class TrainerSettings(Section):
     limit_predict_batches: AtLeast0 | None = option(None, "the same for relevance, segment and predict")
     overfit_batches: AtLeast0 = option(0.0, "train and validate on this number of batches, or fraction; 0 = off")
     profiler: Text | None = option(None, "simple or advanced: time of each part, printed at the end")
-    max_epochs: Annotated[int, Ge(-1)] | None = option(None, "overrides the stage's own epochs")
-    max_steps: Annotated[int, Ge(-1)] | None = option(None, "overrides the stage's own steps")
+    max_epochs: Annotated[int, Ge(-1)] | None = option(None, "overrides the stage's epochs")
+    max_steps: Annotated[int, Ge(-1)] | None = option(None, "overrides the stage's steps")
     deterministic: bool | Literal["warn"] = option(False, "refuse operations that are not reproducible on a GPU")
 
 

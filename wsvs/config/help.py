@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 def rows(prefix: str) -> Iterator[Row]:
-    """The settings of a section (`segment`), of all choices of a group (`retrieve`), or one (`seed`)."""
+    """The settings of a section (`segment`), of all choices of a group (`retrieve`), or a single one (`seed`)."""
     name, _, choice = prefix.partition("/")
     place = "logger.wandb" if name == "logger" else name
     found: dict[str, Row] = {}

@@ -38,7 +38,7 @@ from wsvs.config.stages import (
     SubmitSettings,
 )
 
-# The sections of the groups, by the names that files of conf/ begin with, such as /data_voc@_here_.
+# The sections of the groups, by the names that files of conf/ use in their defaults, such as /data_voc@_here_.
 NODES: dict[str, type[Section]] = {
     "model_settings": ModelSettings,
     "trainer_settings": TrainerSettings,
@@ -52,8 +52,8 @@ NODES: dict[str, type[Section]] = {
     "retrieve_youtube": YouTubeRetrieve,
     "wandb_settings": WandbSettings,
 }
-OUTSIDE: dict[str, type[Section]] = {}  # sections of stages that other packages have
-OUTSIDE_INPUTS: dict[str, None] = {}  # stages whose runs those read, and they themselves
+OUTSIDE: dict[str, type[Section]] = {}  # sections of stages from other packages
+OUTSIDE_INPUTS: dict[str, None] = {}  # these stages, and the stages whose runs they read
 
 
 def _by(key: str, prefix: str) -> dict[str, type[Section]]:
@@ -64,13 +64,13 @@ DATA, SOURCES, LOGGERS = _by("_target_", "data_"), _by("source", "retrieve_"), _
 
 
 def groups() -> dict[str, dict[str, type[Section]]]:
-    """{where it stands among the settings: {choice: section}} of the groups, and of stages that other packages have."""
+    """{key: {choice: section}} of the groups, and of stages from other packages."""
     outside = {key: {key: section} for key, section in OUTSIDE.items()}
     return {"data": DATA, "retrieve": SOURCES, "logger.wandb": LOGGERS, **outside}
 
 
 class Settings(Section):
-    """Every setting of every stage. A settings file may have further top-level keys of its own, for `${key}`."""
+    """Every setting of every stage. A configuration file may define further top-level keys, for `${key}`."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -84,15 +84,13 @@ class RelevanceSettings(Section):
 
 
 class Energy(Section):
-    """Video segmentation (section 3.2, Eqs. 3 to 5); where the paper is silent it follows Papazoglou & Ferrari.
+    """Video segmentation (section 3.2, Eqs. 3 to 5); what the paper leaves open follows Papazoglou & Ferrari.
 
     The defaults follow the paper; conf/experiment/motion.yaml and full.yaml have the strongest settings.
     """
 
     superpixels: Positive = option(1500, "approximate number of superpixels per frame")
-    superpixel_method: SlicMethod = option(
-        "auto", "numba (ours, compiled), opencv, or auto: the first that is installed"
-    )
+    superpixel_method: SlicMethod = option("auto", "numba (compiled), opencv, or auto: the first that is installed")
     compactness: Above0 = option(30.0, "SLIC compactness: weight of spatial against colour distance")
     longest_edge: Positive = option(400, "larger frames are shrunk to this", unit="px")
     flow: Text = option("dis_medium", "optical flow: dis_ultrafast, dis_fast or dis_medium, or one of a plugin")
@@ -101,8 +99,8 @@ class Energy(Section):
         "motion term M: inside-outside maps (the paper), or contrast with the surroundings, which is "
         "stronger and needs the flow in both directions",
     )
-    saliency: AtLeast0 = option(0.0, "exponent of colour contrast beside motion contrast; for motion=contrast only")
-    lambda_a: AtLeast0 = option(2.0, "weight of the attention term; 0 leaves it out (Eq. 4)")
+    saliency: AtLeast0 = option(0.0, "exponent of colour contrast in addition to motion; for motion=contrast only")
+    lambda_a: AtLeast0 = option(2.0, "weight of the attention term; 0 = without attention (Eq. 4)")
     lambda_m: AtLeast0 = option(1.0, "weight of the motion term")
     lambda_c: AtLeast0 = option(2.0, "weight of the colour term")
     alpha_s: AtLeast0 = option(500.0, "spatial smoothness (Eq. 5)")
@@ -122,8 +120,8 @@ class Energy(Section):
     bg_threshold: Share = option(0.1, "and those below this fraction the background colour model")
     reestimate: Natural = option(0, "rounds in which the colour models are re-estimated from the labels; paper: 0")
     grad: Gradient = option("full", "gradient of the flow: full, or cross as in the release")
-    angle: Angle = option("circular", "angle of neighbouring flows: circular, or sum as released")
-    cleanup: Cleanup = option("flood", "cleaning of the inside map: flood, or sweep as released")
+    angle: Angle = option("circular", "angle of neighbouring flows: circular, or sum as in the release")
+    cleanup: Cleanup = option("flood", "cleaning of the inside map: flood, or sweep as in the release")
     gain: Gain = option("none", "adaptive: finds the motion boundaries of slow objects too")
     refine: Guided = option("none", "guided: mask borders follow the edges of the frame")
     solver: Solver = option(
@@ -143,7 +141,7 @@ class Energy(Section):
 
 
 class SegmentLoop(Section):
-    """How stage segment processes its videos; of these `cuts`, `max_frames` and `min_confidence` change masks."""
+    """How stage segment processes its videos; only `cuts`, `max_frames` and `min_confidence` change masks."""
 
     checkpoint: Text | None = option(
         None, "checkpoint file of an encoder, instead of inputs.encoder", path=OnDisk("checkpoint", "file")
@@ -151,11 +149,11 @@ class SegmentLoop(Section):
     max_frames: Positive = option(100, "frames per graph; longer shots are split", unit="frames")
     attention_batch: Positive = option(8, "frames whose attention is computed at once")
     workers: Natural = option(1, "processes that read frames and compute superpixels and flow, per device")
-    frames: bool = option(True, "keep the frames as JPEG beside the masks; stage decoder needs them")
+    frames: bool = option(True, "store the frames as JPEG with the masks; stage decoder needs them")
     overlay: bool = option(False, "write videos with the mask drawn over the frames")
-    cuts: bool = option(True, "for `videos`: find the shots and segment each by itself; false: every video is one shot")
+    cuts: bool = option(True, "for `videos`: detect shots and segment each separately; false: every video is one shot")
     min_confidence: Share = option(
-        0.5, "a shot gets empty masks if the confidence that something in it moves or has attention is lower"
+        0.5, "shots get empty masks if the confidence that something in them moves or has attention is lower"
     )
 
 
@@ -198,7 +196,7 @@ class AdaptSettings(Training):
     size: Side | None = option(None, "side of the training crops; null = model.image_size", unit="px")
     scale: RangeAbove0 = option((0.8, 1.6), _SCALE + "the crop's side")
     max_images: Positive | None = option(None, "images to label and train on, drawn at random; null = all")
-    method: Method = option("decoder", "what makes the pseudo-labels: decoder, attention or their mean")
+    method: Method = option("decoder", "source of the pseudo-labels: decoder, attention or their mean")
     background: Threshold = option(0.5, "foreground threshold of the pseudo-labels, or otsu per image")
     flip: bool = option(False, "average with the mirrored image")
     refine: Cut = option("none", "cut: a graph cut over the image's colours")
@@ -223,7 +221,9 @@ class PredictSettings(Section):
     """Stage predict (section 3.4)."""
 
     model: Literal["auto", "encoder", "decoder", "adapt"] = option(
-        "auto", "stage of the model: encoder, decoder or adapt; auto = the last of them that is finished"
+        "auto",
+        "stage of the model: encoder, decoder or adapt; auto = adapt if it is finished, else decoder (for "
+        "method=attention the encoder, if neither is)",
     )
     checkpoint: Text | None = option(None, "checkpoint file, instead of a run's", path=OnDisk("checkpoint", "file"))
     method: Method = option("decoder", "decoder, attention, or the mean of both")
@@ -241,7 +241,7 @@ class PredictSettings(Section):
         None, "file with the ids to predict; null = every image of input", path=OnDisk("list of ids", "file")
     )
     overlay: bool = option(True, "write images and videos with the masks and a legend drawn over them, in overlay/")
-    scores: bool = option(False, "keep the probabilities (float16) for a scan of thresholds")
+    scores: bool = option(False, "store the probabilities (float16) for a scan of thresholds")
     workers: Natural = option(1, _READERS + "images, per device")
 
 
@@ -257,10 +257,10 @@ class EvaluateSettings(Section):
     split_name: Text | None = option(None, "name printed with every figure; null = that of the split file or of truth")
     classes: SomeTexts | None = option(None, "names to average over, e.g. [background,cat]; null = all")
     names: SomeTexts | None = option(
-        None, "names of the true labels 0, 1, ...; null = labels.txt beside the true masks, data.classes, or numbers"
+        None, "names of the true labels 0, 1, ...; null = labels.txt with the true masks, data.classes, or numbers"
     )
     prediction_names: SomeTexts | None = option(
-        None, "names of the predicted labels; null = labels.txt beside the predictions, or those of the true labels"
+        None, "names of the predicted labels; null = labels.txt with the predictions, or those of the true labels"
     )
     truth_offset: Natural | None = option(
         None, "number of the first true label, or frame (kind=video): 1 if they count from 1; null = 0, or detected"
@@ -276,12 +276,12 @@ class SubmitSettings(Section):
     ids: Text | None = option(
         None, "file with the ids that the server expects: test.txt", path=OnDisk("list of ids", "file")
     )
-    competition: Literal["comp5", "comp6"] = option("comp6", "comp5: trained on VOC's data only; comp6: other data too")
+    competition: Literal["comp5", "comp6"] = option("comp6", "comp5: trained on VOC data only; comp6: other data too")
     split: Text = option("test", "part of the folder's name in the archive")
 
 
 class Check(Section):
-    """What is expected of a figure of a finished run."""
+    """The expected range of a figure of a finished run."""
 
     step: str = option(help="label of the step")
     metric: str = option(help="dotted name in its metrics.json, or in the results of its summary.json")
@@ -291,7 +291,7 @@ class Check(Section):
     expected: float | str | None = option(None, "value of the committed run")
 
     def verdict(self, value: float) -> str:
-        """PASS where low <= value <= high, else FAIL; also of NaN."""
+        """PASS if low <= value <= high, else FAIL (also for NaN)."""
         low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
         return "PASS" if low <= value <= high else "FAIL"
 
@@ -311,7 +311,7 @@ class ReportSettings(Section):
     """Stage report."""
 
     images: Natural = option(5000, "predicted images and videos in the gallery, at most")
-    shots: Natural = option(5000, "shots of the crawled videos in the gallery, at most")
+    shots: Natural = option(5000, "shots of the retrieved videos in the gallery, at most")
     width: Positive = option(160, "width of a thumbnail", unit="px")
 
 
@@ -326,7 +326,7 @@ class ExportSettings(Section):
     """Stage export."""
 
     format: Literal["voc", "coco", "yolo", "davis"] = option("coco", "file format")
-    out: Text | None = option(None, "folder to write to; null = the run's own")
+    out: Text | None = option(None, "folder to write to; null = the run directory")
     names: SomeTexts | None = option(None, "names of the labels 0, 1, ...; null = those of the masks' model")
     reverse: bool = option(False, "read files of this format from `predictions` and write masks")
 
@@ -340,7 +340,7 @@ class ReproduceSettings(Section):
 class Inputs(Section):
     """Runs to read, by stage; null = the last finished one of this name."""
 
-    model_config = ConfigDict(extra="allow")  # stages from other packages may read more
+    model_config = ConfigDict(extra="allow")  # stages from other packages may read further runs
 
     encoder: Text | None = option(None, "encoder run to read; null = the last finished one")
     retrieve: Text | None = option(None, "retrieve run")

@@ -1,4 +1,4 @@
-"""The defaults as nodes for Hydra; files in conf/ have only the differences."""
+"""The defaults as nodes for Hydra; files in conf/ only have differences from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def register() -> None:
     main |= {key: section.defaults() for key, section in OUTSIDE.items()}
     main["inputs"] = OUTSIDE_INPUTS | main["inputs"]
     store.store(name="settings", node=main)
-    for name, section in NODES.items():  # not within the groups: Hydra would offer them beside the files of conf/
+    for name, section in NODES.items():  # outside the groups, where Hydra would list them with the files of conf/
         node = OmegaConf.create(defaults := section.defaults())
         for key, value in defaults.items():
             if value == {}:  # a mapping that the user fills: data.world.frames=[24,30]

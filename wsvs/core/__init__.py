@@ -1,1 +1,1 @@
-"""Files, tables, classes, masks, run directories and errors. Needs neither torch nor a network."""
+"""Files, tables, classes, masks, run directories and errors. Imports no torch and needs no network."""

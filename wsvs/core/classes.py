@@ -1,4 +1,4 @@
-"""The class list: names, their indices, and the VOC palette. Any number of classes up to 254."""
+"""The class list: names, indices, and the VOC palette. Up to 254 classes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Classes:
     Class number k (0-based, `index`) has label k + 1 in a mask (`label`): 0 is background, 255 void.
 
     Raises:
-        UserError: No class, a name twice, a name that is reserved or cannot be a folder, or too many.
+        UserError: No class, a duplicate name, a name that is reserved or cannot be a folder, or too many classes.
     """
 
     names: tuple[str, ...]
@@ -46,7 +46,7 @@ class Classes:
                 raise UserError(f"{name!r} cannot be a class name", where=where, remedy="rename this class")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise UserError(f"class named twice: {', '.join(twice)}", where=where)
+            raise UserError(f"duplicate classes: {', '.join(twice)}", where=where, remedy="name each class once")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,12 +83,12 @@ class Classes:
 
 
 def plainly(name: str) -> str:
-    """A name without what people write now so, now so: case, spaces, hyphens, underscores, composed letters."""
+    """A name normalised for comparison: case, spaces, hyphens, underscores, Unicode composition."""
     return " ".join(re.sub(r"[-_]", " ", unicodedata.normalize("NFKC", name)).casefold().split())
 
 
 def suggest(word: str, known: Sequence[str], otherwise: str) -> str:
-    """'did you mean ...' or the list of what is known."""
+    """'did you mean ...', or the list of known names."""
     near = [name for name in known if plainly(name) == plainly(word)] or get_close_matches(word, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"

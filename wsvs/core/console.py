@@ -1,4 +1,4 @@
-"""The screen: tables that show names as they are, and the log."""
+"""Terminal output: tables that print names unchanged, and the log."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WIDE = 10000  # without a terminal: one line per row, for programs that read the
 
 
 def plain_console() -> Console:
-    """A console that takes nothing in a text for its own: in the class 'dog [old]' rich would see markup."""
+    """A console without markup: rich would interpret the class 'dog [old]' as markup."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
     return Console(markup=False, emoji=False, width=width)
 
 
 def show(table: Table) -> None:
-    """Print a table whole: where it is too wide for the terminal, each row becomes lines of a heading and a value."""
+    """Print a whole table: if it is too wide for the terminal, each row becomes lines of a heading and a value."""
     console = plain_console()
     if Measurement.get(console, console.options.update(max_width=WIDE), table).maximum <= console.width:
         console.print(table)
@@ -38,7 +38,7 @@ def show(table: Table) -> None:
 
 
 class _Stdout(logging.StreamHandler[TextIO]):
-    """Where print() of this process goes, which is above a progress bar; a forked worker knows of no bar."""
+    """Writes to this process's sys.stdout, which a progress bar may replace; forked workers use the original."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)
@@ -51,9 +51,9 @@ class _Stdout(logging.StreamHandler[TextIO]):
 
 def log_to_stdout() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Stdout()])
-    logging.raiseExceptions = False  # a log that cannot be written must not bury the message that says why
+    logging.raiseExceptions = False  # if the log cannot be written, do not hide the message about the cause
 
 
 def for_shell(word: str) -> str:
-    """A word in quotes if it needs them; in double ones where it has single ones itself, which is easier to read."""
+    """A word in quotes if it needs them: double quotes if it contains single ones, for readability."""
     return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)

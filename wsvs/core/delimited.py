@@ -1,4 +1,4 @@
-"""Delimited text (csv, tsv and the like): its delimiter, and rows with the lines where they begin."""
+"""Delimited text (csv, tsv, ...): its delimiter, and rows with their line numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wsvs.core.errors import UserError
 
-QUOTES = "a cell that begins with a double quote ends with one, and those between are doubled: take out a stray one"
+QUOTES = "a quoted cell begins and ends with a double quote, and quotes inside are doubled: remove stray quotes"
 NAMES = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a vertical bar"}
 
 
@@ -17,9 +17,9 @@ def usual_delimiter(path: Path) -> str:
 
 
 def delimiter_of(heading: str, path: Path) -> str:
-    """The delimiter that the file's suffix promises if the heading has it, else the first other one that it has.
+    """The delimiter of the file's suffix if the heading contains it, else the first other one that it contains.
 
-    A spreadsheet of a locale with decimal commas writes .csv with semicolons.
+    In locales with decimal commas, spreadsheets write .csv with semicolons.
     """
     usual = usual_delimiter(path)
     for delimiter in (usual, *NAMES):
@@ -29,9 +29,9 @@ def delimiter_of(heading: str, path: Path) -> str:
 
 
 def rows(lines: Iterable[str], path: Path, delimiter: str, line: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """The line where a row begins and its cells, of every row that is not empty; `line` is the number of the first.
+    """(first line, cells) of every row that is not empty; `line` is the number of the first line.
 
-    Cells may be quoted, as spreadsheets write them. Raises `UserError` for a row that cannot be split.
+    Cells may be quoted, as spreadsheets write them. Raises `UserError` for a row that cannot be parsed.
     """
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     first = line
@@ -45,6 +45,6 @@ def rows(lines: Iterable[str], path: Path, delimiter: str, line: int = 1) -> Ite
 
 
 def check_one_line(cells: Iterable[str], where: str) -> None:
-    """An unclosed quote ends at the next one, and the rows between would be lost in a cell."""
+    """Raises `UserError` for a line break in a cell: an unclosed quote would swallow the rows up to the next quote."""
     if any("\n" in cell or "\r" in cell for cell in cells):
         raise UserError("a quote is not closed on its line", where=where, remedy=QUOTES)

@@ -1,7 +1,7 @@
-"""Masks in the files of other tools, and back: PASCAL VOC, MS COCO, YOLO and DAVIS.
+"""Convert masks to the formats of other tools, and back: PASCAL VOC, MS COCO, YOLO and DAVIS.
 
-Each format is a pair: write(out, masks, names) for pairs of an id and (H, W) uint8 labels, and read(path, progress) of
-such pairs. What is written gives the same masks when it is read. Ids are paths without an extension, such as 'cat/7'.
+Each format has write(out, masks, names) for pairs of an id and (H, W) uint8 labels, and read(path, progress), which
+yields such pairs. Reading restores the written masks exactly. Ids are paths without an extension, such as 'cat/7'.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from wsvs.core.runs import mask_ids
 Masks = Iterable[tuple[str, np.ndarray]]
 Read = Iterator[tuple[str, np.ndarray]]
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
-"""Wraps the list of what is read, to show how far it is."""
+"""Wraps the list of items to show progress."""
 VOID = "void"
-MOST_PIXELS = 2 * 89_478_485  # Pillow opens no mask that is larger
+MOST_PIXELS = 2 * 89_478_485  # Pillow refuses larger images
 FRAME = re.compile(r"(.+)/(\d+)")
 ANNOTATIONS = "annotations.json"
 SIZES = "sizes.tsv"
@@ -36,11 +36,11 @@ DAVIS_MASKS = Path("Annotations", "Full-Resolution")
 FRAMES = "frames.json"
 _SIZE = re.compile(r"(.+)\t(\d+)\t(\d+)\s*")
 _HEADING = re.compile(r"[^\t]*\t[^\t\d]+\t[^\t\d]+")
-_NO_LINE = re.compile(r"[\n\r\ud800-\udfff]")  # the last: bytes of a file's name that are not UTF-8
+_NO_LINE = re.compile(r"[\n\r\ud800-\udfff]")  # the range: bytes of a file name that are not UTF-8
 
 
 def checked(name: str, seen: set[str], where: str) -> str:
-    """An id that a file of others gives; `seen` are those before it, to which it is added.
+    """Check an id from a foreign file; it is added to `seen`, the ids before it.
 
     Raises:
         UserError: The mask would be outside the folder of masks, or overwrite another one.
@@ -48,7 +48,7 @@ def checked(name: str, seen: set[str], where: str) -> str:
     path = Path(name)
     if leads_out(name) or not path.name or "\0" in name:
         raise UserError(
-            f"{name!r} is no name of a file below a folder",
+            f"{name!r} is not the name of a file below a folder",
             where=where,
             remedy="names are paths without a leading / and without '..': fix the file",
         )
@@ -64,14 +64,14 @@ def require_lines(kind: str, ids: Iterable[str], where: object) -> None:
     odd = next((name for name in ids if _NO_LINE.search(name)), None)
     if kind != "coco" and odd is not None:
         raise UserError(
-            f"the name {odd!r} has a line break or is not UTF-8, so no list of {kind} can hold it",
+            f"the name {odd!r} has a line break or is not UTF-8, so it cannot be in a list of format {kind}",
             where=where,
-            remedy="rename the file and predict its mask again, or choose export.format=coco, which takes any name",
+            remedy="rename the file and predict its mask again, or use export.format=coco, which supports any name",
         )
 
 
 def write_voc(out: Path, masks: Masks, names: Sequence[str]) -> int:
-    """SegmentationClass/<id>.png, ImageSets/Segmentation/all.txt and labels.txt (one name a line, background first)."""
+    """Write SegmentationClass/<id>.png, ImageSets/Segmentation/all.txt and labels.txt (names, background first)."""
     ids = []
     for name, mask in masks:
         write_mask(out / "SegmentationClass" / f"{name}.png", mask)
@@ -82,7 +82,7 @@ def write_voc(out: Path, masks: Masks, names: Sequence[str]) -> int:
 
 
 def read_voc(path: Path, progress: Progress = iter) -> Read:
-    """Masks of the ids in all.txt; without that file, all of them."""
+    """Masks of the ids in all.txt; without that file, all masks."""
     file, seen = path / VOC_IDS, set[str]()
     lines = read_text(file).split("\n") if file.is_file() else ()
     ids = [checked(name, seen, f"{file}:{number}") for number, name in enumerate(lines, 1) if name]
@@ -90,10 +90,10 @@ def read_voc(path: Path, progress: Progress = iter) -> Read:
 
 
 def read_folder(root: Path, progress: Progress = iter, ids: Sequence[str] | None = None) -> Read:
-    """The masks <id>.png below a folder, of all ids in their order unless some are given.
+    """The masks <id>.png below a folder, of the given ids or all in sorted order.
 
     Raises:
-        UserError: There is none, or one is missing or no mask.
+        UserError: There is no mask, or one is missing or not a mask.
     """
     found = list(mask_ids(root)) if ids is None else ids
     if not found:
@@ -103,10 +103,10 @@ def read_folder(root: Path, progress: Progress = iter, ids: Sequence[str] | None
 
 
 def write_coco(out: Path, masks: Masks, names: Sequence[str], files: Mapping[str, str] | None = None) -> int:
-    """annotations.json in the form of MS COCO: for each class of an image one annotation with its run lengths.
+    """Write annotations.json in the format of MS COCO: one annotation with run lengths for each class of an image.
 
-    `category_id` is the label; 255 is written as the category 'void'. An image's file name is the one that `files`
-    gives for its id, else its id and '.jpg'. An id that the file name does not tell is kept as "mask_id".
+    `category_id` is the label; 255 is written as the category 'void'. `files` gives the file names of images by id; the
+    default is <id>.jpg. An id that cannot be derived from the file name is stored as "mask_id".
     """
     images: list[dict[str, Any]] = []
     number, void = 0, False
@@ -143,10 +143,10 @@ def _annotation(number: int, image: int, label: int, mask: np.ndarray) -> dict[s
 
 
 def read_coco(path: Path, progress: Progress = iter) -> Read:
-    """Masks of a COCO file, run lengths or polygons; a later annotation covers an earlier one.
+    """Masks of a COCO file with run lengths or polygons; later annotations are drawn over earlier ones.
 
     Raises:
-        UserError: Not such a file, or an image whose mask would be outside the folder or overwrite another.
+        UserError: Not a COCO file, or an image whose mask would be outside the folder or overwrite another.
     """
     path = path / ANNOTATIONS if path.is_dir() else path
     content = read_json(path)
@@ -193,10 +193,10 @@ def _coco_area(segmentation: Any, height: int, width: int) -> np.ndarray:
 
 
 def write_yolo(out: Path, masks: Masks, names: Sequence[str]) -> int:
-    """labels/<id>.txt, data.yaml and sizes.tsv: a line 'class x y x y ...' for each connected part of a class.
+    """Write labels/<id>.txt, data.yaml and sizes.tsv: a line 'class x y x y ...' for each connected part of a class.
 
-    The class is the label - 1; x and y are shares of the image's width and height. Void pixels become background:
-    the format has no word for them.
+    The class is the label - 1; x and y are fractions of the image's width and height. Void pixels become background,
+    since the format cannot represent them.
     """
     sizes = ["id\theight\twidth\n"]
     for name, mask in masks:
@@ -218,23 +218,23 @@ def read_yolo(path: Path, progress: Progress = iter) -> Read:
     """Masks of labels/<id>.txt at the sizes of sizes.tsv. Raises `UserError` for a bad line or a missing file."""
     if not (path / SIZES).is_file():
         raise UserError(
-            f"no {SIZES}: polygons alone do not say how large an image is",
+            f"no {SIZES}: polygons alone do not give the size of an image",
             where=path,
-            remedy="give a folder with labels/ and a table of id, height and width, split by tabs",
+            remedy="give a folder with labels/ and a table of id, height and width, separated by tabs",
         )
-    lines = read_text(path / SIZES).split("\n")  # other ends of a line may be part of a name
+    lines = read_text(path / SIZES).split("\n")  # other line separators may be part of a name
     rows = [(place, row) for place, row in enumerate(lines, 1) if row]
     seen: set[str] = set()
     for place, row in progress(rows[1:] if rows and _HEADING.fullmatch(rows[0][1]) else rows):
         where = f"{path / SIZES}:{place}"
         found = _SIZE.fullmatch(row)
         if not found:
-            raise UserError(f"not 'id, height, width', split by tabs: {row!r}", where=where)
+            raise UserError(f"not 'id, height, width', separated by tabs: {row!r}", where=where)
         name = checked(found[1], seen, where)
         try:
             mask = _blank(int(found[2]), int(found[3]))
         except ValueError as error:
-            raise UserError(f"no size of an image: {error}", where=where) from error
+            raise UserError(f"invalid image size: {error}", where=where) from error
         _draw_yolo(path / "labels" / f"{name}.txt", mask)
         yield name, mask
 
@@ -253,13 +253,13 @@ def _draw_yolo(file: Path, mask: np.ndarray) -> None:
 
 
 def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
-    """Annotations/Full-Resolution/<video>/00000.png, ImageSets/all.txt (one video a line) and labels.txt.
+    """Write Annotations/Full-Resolution/<video>/00000.png, ImageSets/all.txt (one video per line) and labels.txt.
 
-    A video is a folder of masks whose names are numbers; they keep their numbers. All other masks are left out.
-    frames.json tells the id of each frame: its number need not be of five digits.
+    A video is a folder of masks whose names are numbers; they keep their numbers. All other masks are ignored.
+    frames.json stores the id of each frame, since its number may have other than five digits.
 
     Raises:
-        UserError: No such mask, or two of one number.
+        UserError: No such mask, or two with the same number.
     """
     videos: dict[str, None] = {}
     ids: dict[str, str] = {}
@@ -273,7 +273,7 @@ def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
             ids[frame] = name
     if not written:
         raise UserError(
-            "no masks of videos here",
+            "no masks of videos to export",
             where="export.format=davis",
             remedy="give a run of stage segment, or folders <video>/00000.png, with predictions=DIR",
         )
@@ -284,14 +284,14 @@ def write_davis(out: Path, masks: Masks, names: Sequence[str]) -> int:
 
 
 def read_davis(path: Path, progress: Progress = iter) -> Read:
-    """Masks of the frames in frames.json, which tells their ids; without that file, all of them as they are named."""
+    """Masks of the frames in frames.json, with their ids; without that file, all masks by their file names."""
     file, frames, seen = path / FRAMES, set[str](), set[str]()
     if not file.is_file():
         yield from read_folder(path / DAVIS_MASKS, progress)
         return
     ids = read_json(file)
     if not isinstance(ids, dict) or not all(isinstance(name, str) for name in ids.values()):
-        raise UserError("not a table of frames and their ids", where=file, remedy='it says {"<video>/00000": "<id>"}')
+        raise UserError("not a table of frames and their ids", where=file, remedy='use {"<video>/00000": "<id>", ...}')
     ids = {checked(frame, frames, f"{file}: {frame}"): name for frame, name in ids.items()}
     for frame, mask in read_folder(path / DAVIS_MASKS, progress, list(ids)):
         yield checked(ids[frame], seen, f"{file}: {frame}"), mask

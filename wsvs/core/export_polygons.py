@@ -1,4 +1,4 @@
-"""Masks as polygons and back, exactly: the polygons run along the borders of the pixels."""
+"""Exact conversion between masks and polygons: the polygons follow the pixel borders."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _TURNS = {
 
 
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
-    """A polygon for each 4-connected part of an (H, W) mask; holes hang on slits of no width.
+    """A polygon for each 4-connected part of an (H, W) mask; holes are connected by slits of zero width.
 
     Returns:
-        (N, 2) int64 corners (x, y) of pixels, 0..W and 0..H; `fill` gives the part back.
+        (N, 2) int64 pixel corners (x, y), 0..W and 0..H; `fill` restores the part.
     """
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     found = []
@@ -29,15 +29,15 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def fill(mask: np.ndarray, points: np.ndarray, value: int) -> None:
-    """Give the pixels of an (H, W) mask whose centre is inside a polygon a value, by the even-odd rule.
+    """Set the pixels of an (H, W) mask whose centre is inside a polygon, by the even-odd rule.
 
-    The cost is that of the polygon's edges and the pixels around it, whatever the size of the mask.
+    The cost depends on the polygon's edges and bounding box, not on the size of the mask.
 
     Args:
         points: (N, 2) corners (x, y) in px.
 
     Raises:
-        ValueError: A coordinate is no number, or not finite.
+        ValueError: A coordinate is not a finite number.
     """
     if not np.isfinite(np.asarray(points, np.float64)).all():
         raise ValueError("a coordinate is not a finite number")
@@ -60,7 +60,7 @@ def fill(mask: np.ndarray, points: np.ndarray, value: int) -> None:
 
 
 def _loops(inside: np.ndarray) -> list[np.ndarray]:
-    """Closed loops along the pixels' borders, the mask on their right: each (N, 2) points (x, y), one px apart."""
+    """Closed loops along the pixel borders, with the mask on the right: each (N, 2) points (x, y), one px apart."""
     padded = np.pad(inside, 1)
     steps: dict[tuple[int, int], list[tuple[int, int]]] = {}
     above, below = padded[:-1, 1:-1], padded[1:, 1:-1]  # of the horizontal borders
@@ -81,7 +81,7 @@ def _loops(inside: np.ndarray) -> list[np.ndarray]:
 
 
 def _walk(steps: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[int, int]) -> list[tuple[int, int]]:
-    """The points of a loop; its steps are taken out."""
+    """The points of a loop; its steps are removed from `steps`."""
     place, step = start, steps[start][0]
     points: list[tuple[int, int]] = []
     while place in steps:
@@ -96,9 +96,9 @@ def _walk(steps: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[int,
 
 
 def _joined(loops: list[np.ndarray]) -> np.ndarray:
-    """One loop of a part's border and those of its holes.
+    """Join the loops of a part's border and its holes.
 
-    From the leftmost point of each hole a slit goes left to the next border, through the part alone, and back.
+    From the leftmost point of each hole a slit goes left through the part to the next border, and back.
     """
     if len(loops) == 1:
         return loops[0]
@@ -115,7 +115,7 @@ def _joined(loops: list[np.ndarray]) -> np.ndarray:
     after[stops - 1] = starts
     following, which = after.tolist(), list(range(len(points)))
     for start, stop, end in zip(starts[1:].tolist(), stops[1:].tolist(), ends.tolist(), strict=True):
-        following[stop - 1] = len(which)  # the start again, then the slit's end again, and on from there
+        following[stop - 1] = len(which)  # the start again, then the slit's end again, and then its successor
         following += [len(which) + 1, following[end]]
         which += [start, end]
         following[end] = start
@@ -126,6 +126,6 @@ def _joined(loops: list[np.ndarray]) -> np.ndarray:
 
 
 def _corners(loop: np.ndarray) -> np.ndarray:
-    """Its points without those where it goes straight on."""
+    """The loop without collinear points."""
     steps = np.sign(np.roll(loop, -1, axis=0) - loop)
     return loop[(steps != np.roll(steps, 1, axis=0)).any(1)]

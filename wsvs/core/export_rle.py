@@ -1,4 +1,4 @@
-"""Run lengths of a binary mask as the MS COCO API writes them: columns first, differences as printable base-32."""
+"""Run lengths of a binary mask as in the MS COCO API: column-major, differences in printable base-32."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 
 def encode(mask: np.ndarray) -> str:
-    """The compressed `counts` of an (H, W) mask: runs of 0 and 1 in turn, beginning with 0, down the columns.
+    """The compressed `counts` of an (H, W) mask: alternating runs of 0 and 1, starting with 0, down the columns.
 
-    From the third run on, the difference to the last but one is written (rleToString of the COCO API).
+    From the third run on, the difference to the run before the previous one is stored (COCO API: rleToString).
     """
     flat = mask.astype(bool).ravel(order="F")
     edges = np.flatnonzero(np.diff(flat)) + 1

@@ -18,7 +18,7 @@ from wsvs.core.errors import UserError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else remove it.
+    """Yield a temporary path next to `path`; rename it to `path` if the block succeeds, else remove it.
 
     Raises:
         UserError: The disk is full or the folder cannot be written.
@@ -27,8 +27,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix is kept: image and video libraries choose the format by it.
-        # Not mkstemp: its files are private, while results follow the user's umask.
+        # The suffix is kept, because image and video libraries choose the format by it.
+        # Not mkstemp, whose files are private: results follow the user's umask.
         temporary = path.parent / f".tmp-{uuid.uuid4().hex}{path.suffix}"
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
@@ -41,9 +41,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def files_below(root: str | Path) -> Iterator[Path]:
-    """All files below a folder, hidden ones and those of hidden folders left out.
+    """All files below a folder, without hidden files and folders.
 
-    Links to folders are followed. No folder is entered twice: files below `root` itself keep their own names.
+    Links to folders are followed. Each folder is visited once, at its path without links if it is below `root`.
     """
     seen: set[str] = set()
     starts = [Path(root)]
@@ -62,7 +62,7 @@ def files_below(root: str | Path) -> Iterator[Path]:
 
 
 def leads_out(name: str) -> bool:
-    """Does a name from a file lead out of the folder that it is relative to?"""
+    """Whether a name from a file is outside the folder that it is relative to."""
     return Path(name).is_absolute() or ".." in Path(name).parts
 
 
@@ -73,7 +73,7 @@ def explain_os_error(error: OSError, path: str | Path, key: str = "out") -> Exce
         return UserError(
             "no space left on the disk",
             where=path,
-            remedy="free some space and run the same command again: what is finished is kept",
+            remedy="free some space and run the same command again: finished results are kept",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return UserError(
@@ -96,7 +96,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def read_text(path: str | Path, problem: str = "not UTF-8 text", remedy: str = "save the file as UTF-8") -> str:
-    """Raises `UserError`, in these words, if the file is not UTF-8."""
+    """Read UTF-8 text. Raises `UserError` with this problem and remedy if the file is not UTF-8."""
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -108,7 +108,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Raises `UserError` if the file is missing or is not JSON."""
+    """Read a JSON file. Raises `UserError` if it is missing or is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -118,7 +118,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Write one JSON object a line and return how many."""
+    """Write one JSON object per line, and return their number."""
     count = 0
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for row in rows:
@@ -128,11 +128,11 @@ def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Yield one object a line, without holding the file in memory. Raises `UserError` with the line number."""
+    """Yield one object per line, without loading the whole file. Raises `UserError` with the line number."""
     path = Path(path)
     if not path.is_file():
         raise UserError("file not found", where=path)
-    with path.open("rb") as stream:  # bytes, so that what is not UTF-8 has its line's number too
+    with path.open("rb") as stream:  # bytes, so that lines that are not UTF-8 are reported with their number
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
@@ -143,9 +143,9 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
 
 
 def expand_pattern(given: Path) -> tuple[Path, list[Path]] | None:
-    """(folder before the first wildcard, what fits the pattern, sorted); None where there is no wildcard.
+    """(folder before the first wildcard, sorted matches); None without a wildcard.
 
-    A folder that has brackets in its name is one, no wildcard.
+    Brackets in the name of an existing folder are not wildcards.
     """
     parts = given.parts
     fixed = 0

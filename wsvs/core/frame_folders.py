@@ -35,7 +35,7 @@ class FrameFolder:
 
     @property
     def notes(self) -> list[str]:
-        """Irregular frame numbers, in words."""
+        """Descriptions of irregular frame numbers."""
         numbers = list(self.frames)
         found = []
         if numbers[0] != 0:
@@ -50,10 +50,10 @@ class FrameFolder:
 
 
 def find_frames(folder: Path, names: Iterable[str] | None = None) -> FrameFolder | str:
-    """The frames of a folder, or why its images are none, in a few words.
+    """The frames of a folder, or a short reason why its images are not frames.
 
-    The names differ in their last number alone: 00000.jpg, frame_9.png, frame_10.png. Where there is a PNG beside each
-    JPEG of the same number, the JPEGs are the frames. Images of a palette or of two values are masks.
+    The names differ only in their last number: 00000.jpg, frame_9.png, frame_10.png. If there are PNGs and JPEGs with
+    the same numbers, the JPEGs are the frames. Images with a palette or with two values are masks.
 
     Args:
         folder: The folder.
@@ -85,23 +85,23 @@ def find_frames(folder: Path, names: Iterable[str] | None = None) -> FrameFolder
 
 
 def is_mask(path: Path) -> bool:
-    """Is an image one of labels? One that cannot be read is none."""
+    """Whether an image contains labels. False if it cannot be read."""
     try:
         with Image.open(path) as image:
             if image.mode == "P":
                 return True
             return image.mode in ("1", "L") and len(np.unique(np.asarray(image))) <= 2
-    except Exception:  # decoders raise many types for damaged files; the reader of the frames reports it
+    except Exception:  # decoders raise many types for damaged files, which are reported when frames are read
         return False
 
 
 def write_video(path: Path, frames: Sequence[Path], size: tuple[int, int], rate: Fraction | int) -> None:
-    """JPEG files -> one Matroska file of the same bytes, atomically: nothing is compressed a second time."""
+    """Mux JPEG files into one Matroska file, atomically and without re-encoding."""
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format="matroska") as container:
         stream = container.add_stream("mjpeg", rate=rate)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
-        stream.pix_fmt = "yuvj420p"  # a claim of the header; decoders believe the JPEGs themselves
+        stream.pix_fmt = "yuvj420p"  # only in the header; decoders use the format of the JPEGs
         for number, frame in enumerate(frames):
             packet = av.Packet(frame.read_bytes())
             packet.stream = stream

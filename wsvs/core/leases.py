@@ -1,9 +1,9 @@
-"""Devices of a machine, leased to one process at a time by a lock on a file for each, which ends with the process.
+"""Lease devices of a machine to one process at a time, by a file lock per device that ends with the process.
 
     /tmp/wsvs-<user id>/<name of the device>.lock     byte 0 is locked by the job, byte k by its rank k
     /tmp/wsvs-<user id>/queue.lock                    locked by the job that is next
 
-Not below XDG_RUNTIME_DIR or TMPDIR: a job that does not have the same variable would look elsewhere.
+Not below XDG_RUNTIME_DIR or TMPDIR, which may differ between jobs.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from wsvs.core.locks import available, lock, unlock
 
 log = logging.getLogger("wsvs")
 
-USER = os.getuid() if hasattr(os, "getuid") else 0  # Windows has no user ids, nor the locks
+USER = os.getuid() if hasattr(os, "getuid") else 0  # Windows has neither user ids nor the locks
 FOLDER = Path(f"/tmp/wsvs-{USER}")
-EVERY = 1.0  # seconds between two looks
+EVERY = 1.0  # seconds between two attempts
 
 
 def take(names: Sequence[str], candidates: Sequence[int], count: int, held: ExitStack, *, wait: bool) -> list[int]:
-    """Lock `count` of the candidates until `held` is closed; return their numbers.
+    """Lock `count` of the candidates until `held` is closed, and return their numbers.
 
-    Without `wait` the first ones are returned, not locked, where too few are free.
+    Without `wait`, the first candidates are returned unlocked if too few are free.
 
-    Only the first in the queue collects GPUs, so that no two jobs wait for each other, and one of many is not overtaken
-    for ever by those of one.
+    Only the first job in the queue collects GPUs, so that two jobs cannot deadlock, and a job with several GPUs is not
+    starved by jobs with one.
     """
     with ExitStack() as queue, ExitStack() as taken:
         mine: list[int] = []
@@ -68,7 +68,7 @@ def _say(names: Sequence[str], candidates: Sequence[int], mine: Sequence[int]) -
 
 
 def _users(names: Sequence[str], candidates: Sequence[int], mine: Sequence[int]) -> str:
-    """The processes that have the other GPUs. Those of one's own are not opened: closing the file would unlock it."""
+    """The processes that use the other GPUs. Own files are not opened, because closing them would release the lock."""
     found = []
     for number in candidates:
         with suppress(OSError):
@@ -78,7 +78,7 @@ def _users(names: Sequence[str], candidates: Sequence[int], mine: Sequence[int])
 
 
 def _try(path: Path, held: ExitStack, *, block: bool) -> bool:
-    """Lock a file, and keep byte 0 of it until `held` is closed. Does another process have any byte of it, it fails."""
+    """Lock a file, and keep its byte 0 until `held` is closed; fails if another process has locked any byte."""
     with ExitStack() as opened:
         stream = opened.enter_context(_open(path))
         if not lock(stream, block=block):
@@ -92,7 +92,7 @@ def _try(path: Path, held: ExitStack, *, block: bool) -> bool:
 
 
 def share(name: str, rank: int, held: ExitStack) -> None:
-    """A rank's share in a GPU of its job: it may live a moment longer than the job's own process."""
+    """Lock a rank's byte of a GPU of its job: the rank may outlive the job's main process for a moment."""
     stream = held.enter_context(_open(_file(name)))
     with suppress(OSError):
         lock(stream, start=rank, length=1)
@@ -107,17 +107,17 @@ def _file(name: str) -> Path:
 
 
 def can_lock() -> bool:
-    """Is there a folder for the locks that is this user's alone?"""
+    """Whether there is a folder for the locks that belongs to this user."""
     if not available():
-        log.warning("cannot lock GPUs on this system: jobs at the same time may take the same one")
+        log.warning("cannot lock GPUs on this system: parallel jobs may use the same one")
         return False
     try:
         FOLDER.mkdir(mode=0o700, exist_ok=True)
         found = FOLDER.lstat()
     except OSError as error:
-        log.warning("cannot lock GPUs (%s): jobs at the same time may take the same one", error)
+        log.warning("cannot lock GPUs (%s): parallel jobs may use the same one", error)
         return False
     if found.st_uid != USER or not stat.S_ISDIR(found.st_mode):
-        log.warning("cannot lock GPUs (%s is not ours): jobs at the same time may take the same one", FOLDER)
+        log.warning("cannot lock GPUs (%s belongs to another user): parallel jobs may use the same one", FOLDER)
         return False
     return True

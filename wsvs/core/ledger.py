@@ -1,4 +1,4 @@
-"""Which items of a long job are finished: one small JSON file an item, written after its results."""
+"""Finished items of a long job: one small JSON file per item, written after its results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Ledger:
         write_json(self.path(item), record)
 
     def fail(self, item: str, reason: str) -> None:
-        """Record that an item cannot be done, so that it is not tried again and can be counted."""
+        """Record that an item failed, so that it is not tried again and can be counted."""
         self.write(item, {"failed": reason})
 
     def read(self, item: str) -> dict[str, Any]:

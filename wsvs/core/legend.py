@@ -22,12 +22,12 @@ def with_legend(image: np.ndarray, labels: Sequence[int], names: Sequence[str]) 
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        labels: Labels to explain, above 0; none gives the words 'no class found'.
+        labels: Labels to explain, above 0; without any the text is 'no class found'.
         names: Names of the labels 0, 1, ...
 
     Returns:
-        (H + strip, W, 3) uint8. A name that is wider than the image is cropped at its border; one in letters that
-        no font has (`wsvs.core.letters`) gives way to its label.
+        (H + strip, W, 3) uint8. A name that is wider than the image is cropped; one that no font can show
+        (`wsvs.core.letters`) is replaced by its label.
     """
     width = image.shape[1]
     size = max(_SMALLEST, width // _SHARE)

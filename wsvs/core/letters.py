@@ -18,17 +18,17 @@ DEJAVU = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"  # Latin, Greek, Cyr
 
 
 def font(text: str, size: int) -> ImageFont.FreeTypeFont | None:
-    """A font of `size` px that has every letter of the text, or None, which is logged once for a text.
+    """A font of `size` px with every letter of the text, or None, which is logged once per text.
 
-    Other scripts (Chinese, Thai, ...) need a font of the system that fontconfig finds. What runs from right to left
-    or joins its letters is set rightly where libfribidi is installed.
+    Other scripts (Chinese, Thai, ...) need a system font that fontconfig finds. Right-to-left and connected scripts
+    are rendered correctly if libfribidi is installed.
     """
     found = _file(text)
     return None if found is None else _open(*found, size)
 
 
 def any_font(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """The same, but DejaVu Sans where no font has all letters: the others become boxes."""
+    """The same, but DejaVu Sans if no font has all letters; missing ones become boxes."""
     return font(text, size) or _open(str(DEJAVU), 0, size)
 
 
@@ -39,7 +39,7 @@ def _open(file: str, index: int, size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _file(text: str) -> tuple[str, int] | None:
-    """(file, number of the face within it) of a font that has every letter."""
+    """(file, index of the face in it) of a font that has every letter."""
     letters = sorted({letter for letter in text if unicodedata.category(letter)[0] in "LNPS"})  # no spaces, no marks
     if _has(str(DEJAVU), 0, letters):
         return str(DEJAVU), 0
@@ -62,7 +62,7 @@ def _installed(letters: list[str]) -> tuple[str, int] | None:
     file, _, index = done.stdout.partition("\t")
     if not index.isdecimal():
         return None
-    face = int(index) & 0xFFFF  # the upper half tells the instance of a variable font
+    face = int(index) & 0xFFFF  # the upper half is the instance of a variable font
     return (file, face) if _has(file, face, letters) else None  # the nearest font may lack some
 
 
@@ -71,6 +71,6 @@ def _has(file: str, index: int, letters: list[str]) -> bool:
         _open(file, index, 12)
         with TTFont(file, fontNumber=index, lazy=True) as found:
             known = found.getBestCmap() or {}
-    except (OSError, TTLibError):  # a format that Pillow does not read, or images of one size, as of emoji
+    except (OSError, TTLibError):  # a format that Pillow does not read, or a bitmap font, such as of emoji
         return False
     return all(ord(letter) in known for letter in letters)

@@ -1,6 +1,6 @@
-"""Record locks on open files. They end with their process, even by kill -9, and child processes do not inherit them.
+"""Record locks on open files. They end with their process, even after kill -9, and child processes do not inherit them.
 
-Closing any handle of a locked file unlocks it. Windows has no such locks: `lock` raises `OSError` there.
+Closing any handle of a locked file releases the lock. Windows has no such locks: there `lock` raises `OSError`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import IO
 
 
 def lock(stream: IO[str], *, block: bool = False, start: int = 0, length: int = 0) -> bool:
-    """Lock some bytes of a file that is open for writing; False where another process has one of them.
+    """Lock some bytes of a file that is open for writing; False if another process has locked one of them.
 
     Args:
         stream: The open file.
         block: Wait until the bytes are free.
         start: First byte.
-        length: Number of bytes; 0 for all, also those that the file does not have yet.
+        length: Number of bytes; 0 for all, including bytes beyond the end of the file.
 
     Raises:
-        OSError: The file system, or the operating system, has no locks.
+        OSError: The file system or the operating system does not support locks.
     """
     fcntl = _fcntl()
     try:
@@ -39,7 +39,7 @@ def unlock(stream: IO[str], *, start: int = 0, length: int = 0) -> None:
 
 
 def available() -> bool:
-    """Does this operating system have record locks?"""
+    """Whether this operating system has record locks."""
     try:
         _fcntl()
     except OSError:

@@ -16,7 +16,7 @@ _PALETTE = voc_palette().tobytes()
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """(H, W) uint8 labels -> PNG bytes, palette included."""
+    """(H, W) uint8 labels -> PNG bytes with palette."""
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise ValueError(f"a mask is (H, W) uint8, got {mask.shape} {mask.dtype}")
     image = Image.fromarray(mask)
@@ -43,7 +43,7 @@ def read_mask(path: str | Path) -> np.ndarray:
                 raise BadItem(
                     f"mask is an image of mode {image.mode}, not labels",
                     where=path,
-                    remedy="save masks as indexed or grey 8-bit PNG, one label a pixel",
+                    remedy="save masks as indexed or grey 8-bit PNG, one label per pixel",
                 )
             return np.asarray(image).astype(np.uint8)
     except FileNotFoundError:

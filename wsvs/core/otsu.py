@@ -1,4 +1,4 @@
-"""A threshold without labels: where a histogram splits best into two groups."""
+"""Otsu's unsupervised threshold."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _BINS = 256
 def otsu(
     values: np.ndarray, weights: np.ndarray | None = None, *, limits: tuple[float, float] | None = None, flat: float
 ) -> float:
-    """Otsu's threshold (IEEE Trans. SMC 1979): the split with the largest variance between its two sides.
+    """Otsu's threshold (IEEE Trans. SMC 1979): the split with the largest between-class variance.
 
     Args:
         values: Numbers, any shape.
-        weights: What each counts, >= 0, of the same shape; None counts all alike.
-        limits: Range of the 256 bins, whose edges are the thresholds; None takes that of the values.
+        weights: Weights >= 0 of the same shape; None for equal weights.
+        limits: Range of the 256 bins, whose edges are the thresholds; None uses the range of the values.
         flat: Returned if all values are in one bin.
     """
     counts, edges = np.histogram(values, _BINS, limits, weights=weights)

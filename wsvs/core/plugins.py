@@ -1,4 +1,4 @@
-"""Modules of the user's own that add backbones, flows or sources of videos to ours."""
+"""Plugins: modules of the user that add backbones, optical flows, sources of videos or stages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from wsvs.core.errors import UserError
 
 
 def load_plugins(modules: str | Iterable[str]) -> None:
-    """Import modules by their dotted names; each adds to `BACKBONES`, `FLOWS` or `SOURCES` when it is imported.
+    """Import modules by their dotted names; they register in `BACKBONES`, `FLOWS`, `SOURCES` or `STAGES` on import.
 
-    Only what the command names is imported, never what a checkpoint names: a checkpoint stays data.
+    Only modules named by the command are imported, never modules named by a checkpoint: checkpoints are data.
 
     Raises:
-        UserError: No such module, or one of those that it imports is missing. Any other error of its code passes
-            through with its trace.
+        UserError: No such module, or a module that it imports is missing. Other errors of its code keep their
+            traceback.
     """
     for module in [modules] if isinstance(modules, str) else modules:
         try:
@@ -25,10 +25,10 @@ def load_plugins(modules: str | Iterable[str]) -> None:
                 raise UserError(
                     f"there is no module {module!r}",
                     where="plugins",
-                    remedy="a plugin is a module's name, without .py; put its folder on PYTHONPATH, or install it",
+                    remedy="give the module's name without .py; put its folder on PYTHONPATH, or install it",
                 ) from error
             raise UserError(
                 f"module {module!r} needs {error.name!r}, which is not installed",
                 where="plugins",
-                remedy=f"pip install {error.name}, or whatever package has it",
+                remedy=f"pip install {error.name}, or the package that provides it",
             ) from error

@@ -1,4 +1,4 @@
-"""How far a piece of work is, how fast it goes and how long it will take: a bar in a terminal, else a line at times."""
+"""Progress, rate and remaining time of a task: a progress bar in a terminal, else a log line at intervals."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rich.progress import Progress as Bar
 log = logging.getLogger("wsvs")
 
 T = TypeVar("T")
-EVERY = 30.0  # seconds between two lines where there is no terminal
+EVERY = 30.0  # seconds between two lines without a terminal
 
 
 class Meter:
-    """Tells of a piece of work until it is stopped, as a context at its end. Off a terminal short work says nothing.
+    """Shows the progress of a task until `stop`, or as a context manager. Without a terminal short tasks log nothing.
 
     Args:
-        total: Number of items; None if it is unknown.
-        unit: What is counted, in the plural: frames.
-        done: What earlier starts have done of it: it is not counted in the rate.
-        share: Words behind the unit, where this is not all of it: "on this rank".
-        every: Seconds between lines where there is no terminal.
+        total: Number of items; None if unknown.
+        unit: The items, in the plural: frames.
+        done: Items finished by earlier starts, which do not count for the rate.
+        share: Text after the unit if this is only a part: "on this rank".
+        every: Seconds between lines without a terminal.
     """
 
     def __init__(self, total: int | None, unit: str, *, done: int = 0, share: str = "", every: float = EVERY) -> None:
@@ -47,7 +47,7 @@ class Meter:
             self._task = self._bar.add_task(self.label, total=total, completed=done, note="")
 
     def tell(self, done: int, note: str = "") -> None:
-        """So much is done; `note` is shown behind it."""
+        """Report the number of finished items; `note` is shown after it."""
         self.done, now = done, time.monotonic()
         if self._bar is None and now - self._said <= self.every:
             return
@@ -67,7 +67,7 @@ class Meter:
         log.info("%s", ", ".join(part for part in parts if part) + (f"  {note}" if note else ""))
 
     def stop(self) -> None:
-        """Leave the bar as it is."""
+        """Stop updating the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -80,12 +80,12 @@ class Meter:
 
 
 def follow(work: Iterable[T], unit: str, total: int | None = None) -> Iterator[T]:
-    """The same work, one piece after the other, shown as it goes.
+    """Iterate over `work` and show the progress.
 
     Args:
-        work: What is worked through.
-        unit: What it is, in the plural.
-        total: How many there are, where `work` does not know its length.
+        work: The items.
+        unit: Their name, in the plural.
+        total: Their number, if `work` has no length.
     """
     with Meter(len(work) if total is None and isinstance(work, Sized) else total, unit) as meter:
         for number, piece in enumerate(work, 1):
@@ -94,7 +94,7 @@ def follow(work: Iterable[T], unit: str, total: int | None = None) -> Iterator[T
 
 
 def duration(seconds: float) -> str:
-    """A time in the two largest units that it has: 40 s, 12 min, 4 h 12 min, 3 days 5 h."""
+    """A duration in its two largest units: 40 s, 12 min, 4 h 12 min, 3 days 5 h."""
     minutes = round(seconds / 60)
     if seconds < 59.5:
         return f"{max(round(seconds), 1)} s"
@@ -107,7 +107,7 @@ def duration(seconds: float) -> str:
 
 
 def rate_text(rate: float, unit: str) -> str:
-    """So many a second as people say it: 12.3 frames/s, but 4.5 videos/min; nothing for nothing."""
+    """A rate in a readable unit: 12.3 frames/s, but 4.5 videos/min; empty for 0."""
     if rate <= 0:
         return ""
     for factor, name in ((1, "s"), (60, "min")):

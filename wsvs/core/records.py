@@ -1,4 +1,4 @@
-"""What a run wrote down of itself, and where the files and runs that it named are now."""
+"""The record of a run, and the present locations of the files and runs that it used."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from wsvs.core.runs import SUMMARY, find_run, read_summary
 
 @dataclass(frozen=True)
 class Read:
-    """A run that another one has read.
+    """An input run of another run.
 
     Attributes:
-        recorded: Where it was.
-        now: Where it is; else another run of its stage; None where there is none either.
-        same: Is it the run that was read, be it at another place?
+        recorded: Its recorded path.
+        now: Its present path; if it is gone, another run of its stage, or None.
+        same: Whether `now` is the run that was read, possibly moved.
     """
 
     recorded: Path
@@ -41,13 +41,13 @@ class Record:
 
     @cached_property
     def config(self) -> Any:
-        """The whole configuration, None where it is not there."""
+        """The whole configuration; None if it is missing."""
         path = self.run / ".hydra" / "config.yaml"
         return OmegaConf.load(path) if path.is_file() else None
 
     @cached_property
     def _started(self) -> tuple[Path, Path] | None:
-        """The folder in which the run was started, and its own directory then."""
+        """The working directory and the run directory when the run was started."""
         path = self.run / ".hydra" / "hydra.yaml"
         if not path.is_file():
             return None
@@ -55,10 +55,10 @@ class Record:
         return Path(runtime.cwd), Path(runtime.output_dir)
 
     def where(self, path: str | Path) -> Path:
-        """Where a file or a folder is that the run has named.
+        """The present path of a file or folder that the run used.
 
-        A relative path is one from the folder in which the run was started. What is not there any more is looked for
-        beside the run, in the same place relative to it as before both were moved or copied.
+        Relative paths are relative to the working directory of the run. If the path no longer exists, it is searched
+        at the same location relative to the run, in case both were moved or copied.
         """
         if self._started is None:
             return Path(path).absolute()
@@ -72,10 +72,10 @@ class Record:
         return named
 
     def read(self, stage: str, *, debug: bool = False) -> Read:
-        """The run of a stage that this one, which is finished, has read.
+        """The run of a stage that this finished run has read.
 
         Args:
-            debug: As in `find_run`, which names another one where it is gone.
+            debug: As in `find_run`, which provides another run if it is gone.
 
         Raises:
             KeyError: It has read no run of this stage.
@@ -89,14 +89,14 @@ class Record:
         return Read(recorded, find_run(name.parent, name.name, stage, debug=debug) if name else None, False)
 
     def require(self, stage: str) -> Path:
-        """Where the run is that this one has read. Raises `UserError` if it is gone, or if none was read."""
+        """The present path of the run that this one has read. Raises `UserError` if it is gone, or none was read."""
         if stage not in read_summary(self.run)["inputs"]:
-            raise UserError(f"this run has read no run of stage {stage}", where=self.run)
+            raise UserError(f"this run did not read a run of stage {stage}", where=self.run)
         found = self.read(stage)
         if found.now is None or not found.same:
             raise UserError(
-                f"the run of stage {stage} that this one has read is not there",
+                f"the run of stage {stage} that this run has read no longer exists",
                 where=found.recorded,
-                remedy=f"put it back: {self.run} was made from it",
+                remedy=f"restore it: {self.run} depends on it",
             )
         return found.now

@@ -18,7 +18,6 @@ from typing import Any, Literal, Self
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, files_below
 from wsvs.core.locks import lock
-from wsvs.core.words import counted
 
 log = logging.getLogger("wsvs")
 
@@ -260,13 +259,13 @@ class Reviews:
     def told(self) -> list[str]:
         """Of a person's work, what a model that is made with it owes to it."""
         lines = []
-        for answers, unit in ((self.shots, "shot|shots"), (self.files, "image|images")):
+        for answers, unit in ((self.shots, "shots"), (self.files, "images")):
             verdicts = Counter(answer.verdict for answer in answers.values())
             retagged = sum(answer.tags is not None for answer in answers.values())
             parts = [f"{verdicts[one]} {one}ed" for one in (ACCEPT, REJECT) if verdicts[one]]
             parts += [f"{retagged} with other tags"] if retagged else []
             if parts:
-                lines.append(f"review by a person of {counted(len(answers), unit)}: {', '.join(parts)}")
+                lines.append(f"reviewed by a person: {unit} {len(answers)} ({', '.join(parts)})")
         return lines
 
     def asdict(self) -> dict[str, Any]:

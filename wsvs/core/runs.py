@@ -25,17 +25,18 @@ from wsvs.core.files import read_json, read_jsonl, write_json
 
 SUMMARY = "summary.json"
 LOG = "wsvs.log"
-VIDEOS = "videos.jsonl"  # of a segment run on whole videos: one line for each that has masks
-ITEMS = "items.jsonl"  # what stage predict has masks of: {"id", "file"}, with "frames" of films, "confidence" of images
+SKIPPED = "skipped items"  # key of the counts in a summary; skipped.json has the reasons
+VIDEOS = "videos.jsonl"  # of a segment run on whole videos: one line per video with masks
+ITEMS = "items.jsonl"  # masks of a predict run: {"id", "file"}, with "frames" for videos, "confidence" for images
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where the runs of a name lie: <out>/<name>/<stage>/<run id>.
+    """Where the runs of a name are stored: <out>/<name>/<stage>/<run id>.
 
     Attributes:
-        debug: Whether debug runs count.
-        given: Stage -> the run that `inputs.<stage>` names, if it names one.
+        debug: Whether to include debug runs.
+        given: Stage -> the run that `inputs.<stage>` names, or None.
     """
 
     out: str
@@ -48,19 +49,19 @@ class Home:
         return Path(self.out, self.name)
 
     def find(self, stage: str) -> Path | None:
-        """The run of a stage that finished last; None where there is none."""
+        """The last finished run of a stage; None if there is none."""
         return find_run(self.out, self.name, stage, debug=self.debug)
 
     def require(self, stage: str) -> Path:
-        """The run that was named, else the one that finished last. Raises `UserError` as `require_run` does."""
+        """The given run, else the last finished one. Raises `UserError` as `require_run` does."""
         return require_run(self.out, self.name, stage, self.given.get(stage), debug=self.debug)
 
 
 def check_folder_name(key: str, value: str) -> str:
-    """The value of a setting or variable that names one folder, unchanged.
+    """Check a setting or variable that names one folder, and return it unchanged.
 
     Raises:
-        UserError: What is written under it would be somewhere else, or hidden, or hard to type.
+        UserError: The folder would be somewhere else, or hidden, or hard to type.
     """
     if not value.strip():
         problem = "is empty"
@@ -69,7 +70,7 @@ def check_folder_name(key: str, value: str) -> str:
     elif value[0] in ".~" or value != value.strip():
         problem = "begins with a dot or ~, or begins or ends with a space"
     elif not value.isprintable():
-        problem = "has characters that cannot be printed"
+        problem = "has non-printable characters"
     elif len(value.encode()) > 200:
         problem = "is longer than 200 bytes"
     else:
@@ -77,30 +78,30 @@ def check_folder_name(key: str, value: str) -> str:
     raise UserError(
         f"{key} {problem}: {value!r}",
         where=key,
-        remedy=f"give the name of one folder, such as {key}=first; out=DIR chooses where the folder is made",
+        remedy=f"give the name of one folder, such as {key}=first; out=DIR sets its parent folder",
     )
 
 
 def check_out(value: str) -> str:
-    """The folder of all runs, unchanged. Raises `UserError` for one that is empty or that would be made as `~`."""
+    """Check the folder of all runs, and return it unchanged. Raises `UserError` if it is empty or starts with ~."""
     if not value.strip() or value.startswith("~") or "\0" in value:
-        home = "your home folder is not put in for ~ here" if value.startswith("~") else "it is empty"
+        home = "~ is not expanded here" if value.startswith("~") else "it is empty"
         raise UserError(
             f"out is not a folder: {value!r}",
             where="out",
-            remedy=f"{home}: write out=$HOME/... , or leave it out for outputs",
+            remedy=f"{home}: write out=$HOME/... , or omit it for the default, outputs",
         )
     return value
 
 
 def run_id() -> str:
-    """One id for every rank and relaunch of a run; exported as WSVS_RUN_ID so that children inherit it.
+    """The id of a run, equal on every rank and relaunch; exported as WSVS_RUN_ID so that children inherit it.
 
-    WSVS_RUN_ID, else TORCHELASTIC_RUN_ID, else SLURM_JOB_ID (each task of an array has its own, and a job that is
-    requeued has it again), else a time stamp.
+    WSVS_RUN_ID, else TORCHELASTIC_RUN_ID, else SLURM_JOB_ID (different for each task of an array, the same for a
+    requeued job), else a time stamp.
 
     Raises:
-        UserError: torchrun without a rendezvous id: its ranks would each choose a directory of their own.
+        UserError: torchrun without a rendezvous id: each rank would use a directory of its own.
     """
     for variable in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"):
         value = os.environ.get(variable)
@@ -111,7 +112,7 @@ def run_id() -> str:
                 remedy="use torchrun --standalone, or set WSVS_RUN_ID=<some id>",
             )
         if value:
-            sweep, _, job = value.rpartition("/")  # <sweep>/<number>: a job of a sweep that is an array of a scheduler
+            sweep, _, job = value.rpartition("/")  # <sweep>/<number>: a sweep as a scheduler's job array
             check_folder_name(variable, sweep if sweep and job.isdecimal() else value)
             break
     else:
@@ -121,26 +122,26 @@ def run_id() -> str:
 
 
 def finished_runs(out: str | Path, name: str, stage: str, *, debug: bool = False) -> dict[Path, dict[str, Any]]:
-    """{run directory: its summary} of a stage's finished runs, the last first (by the time inside the summary).
+    """{run directory: summary} of a stage's finished runs, the latest first (by the time in the summary).
 
     Args:
         debug: Include debug runs, which are skipped otherwise.
     """
-    found = {path.parent: read_json(path) for path in Path(out, name, stage).glob(f"*/{SUMMARY}")}
+    found = {path.parent: read_summary(path.parent) for path in Path(out, name, stage).glob(f"*/{SUMMARY}")}
     order = sorted(found, key=lambda path: (found[path]["finished"], str(path)), reverse=True)
     return {path: found[path] for path in order if debug or not found[path].get("debug")}
 
 
 def find_run(out: str | Path, name: str, stage: str, *, debug: bool = False) -> Path | None:
-    """The run of a stage that finished last, or None; `debug` as in `finished_runs`."""
+    """The last finished run of a stage, or None; `debug` as in `finished_runs`."""
     return next(iter(finished_runs(out, name, stage, debug=debug)), None)
 
 
 def require_run(out: str | Path, name: str, stage: str, given: str | None, *, debug: bool = False) -> Path:
-    """The run to read: the one the user named, else the latest finished.
+    """The run to read: the given one, else the latest finished one.
 
     Raises:
-        UserError: There is none, or the named one does not exist or did not finish.
+        UserError: There is none, or the given one does not exist or is not finished.
     """
     if given:
         path = Path(given)
@@ -169,17 +170,20 @@ def require_run(out: str | Path, name: str, stage: str, given: str | None, *, de
 
 def read_summary(run: str | Path) -> dict[str, Any]:
     summary: dict[str, Any] = read_json(Path(run, SUMMARY))
+    counts = summary.get("counts", {})
+    if "passed over" in counts:  # the key that versions before 0.1.0 wrote
+        counts[SKIPPED] = counts.pop("passed over")
     return summary
 
 
 def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:
-    """The masks of a run, or of any folder of them; hidden files are left out.
+    """The masks of a run or of any folder, without hidden files.
 
-    A run of stage predict lists its items, since folders of images may be named like its own. Other runs keep their
-    masks in masks/.
+    A run of stage predict lists its items, since input folders may have the names of its own folders. Other runs have
+    their masks in masks/.
 
     Returns:
-        The folder, and {id: name of the image's file, None if unknown} of its masks <id>.png, sorted.
+        The folder, and {id: file name of the image, None if unknown} of its masks <id>.png, sorted.
     """
     folder = Path(folder)
     found: dict[str, str | None] = {}
@@ -197,7 +201,7 @@ def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:
 
 
 def mask_ids(root: Path) -> Iterator[str]:
-    """Ids of the masks <id>.png below a folder, in the order of their paths; hidden files and folders are left out."""
+    """Ids of the masks <id>.png below a folder, sorted by path, without hidden files and folders."""
     for path in sorted(root.rglob("*.png")):
         name = path.relative_to(root)
         if not any(part.startswith(".") for part in name.parts):
@@ -217,11 +221,11 @@ def write_summary(
     person: Sequence[str] = (),
     debug: bool = False,
 ) -> None:
-    """Write summary.json. Call it last: its presence says that the run is whole.
+    """Write summary.json. Call it last: its presence marks the run as finished.
 
     Args:
-        supervision: The annotations that the run has used.
-        person: What a person has done for it, or for the runs that it has read, beyond these.
+        supervision: The annotations that the run used.
+        person: Manual work beyond these, for this run or for its input runs.
     """
     now = time.time()
     write_json(
@@ -254,7 +258,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit of the code that runs, with '+' when it has uncommitted changes; None outside a checkout."""
+    """Commit of the running code, with '+' for uncommitted changes; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

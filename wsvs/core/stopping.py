@@ -1,4 +1,4 @@
-"""How a process ends: by a signal at any point, and without a crash after its work is done."""
+"""Process termination: by a signal at any point, and without a crash after the work is done."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _lost: list[KeyboardInterrupt] = []
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as `kill` and cluster schedulers send it: stop as by Ctrl-C."""
+    """SIGTERM, sent by `kill` and cluster schedulers: stop as after Ctrl-C."""
 
 
 def catch_signals() -> None:
-    """Raise `Terminated` on SIGTERM from here on, and repeat a signal that came where Python cannot raise it.
+    """Raise `Terminated` on SIGTERM from now on, and resend a signal that arrived where Python cannot raise it.
 
-    That is in a destructor, or in a function that C code calls: there Python prints the exception and continues.
+    In a destructor or a callback from C code, Python prints the exception and continues.
     """
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a shell
@@ -54,20 +54,20 @@ def _again(lost: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(lost)
         return
     _lost.append(stop)
-    later = threading.Timer(0.05, os.kill, (os.getpid(), number(stop)))  # once C code is left, or soon after
+    later = threading.Timer(0.05, os.kill, (os.getpid(), number(stop)))  # delivered after the C code returns
     later.daemon = True
     later.start()
 
 
 def number(stop: KeyboardInterrupt) -> signal.Signals:
-    """The signal behind a stop."""
+    """The signal that caused a stop."""
     return signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
 
 
 def stop_in(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The stop behind an error, if there is one: an interrupted library may raise an error of its own.
+    """The stop that caused an error, if any: an interrupted library may raise another exception.
 
-    So may a library whose callback was interrupted, and then the stop is lost.
+    If a callback of the library was interrupted, the exception chain does not contain the stop.
     """
     return _behind(error) or (_lost[-1] if _lost else None)
 
@@ -81,8 +81,8 @@ def _behind(error: BaseException | None) -> KeyboardInterrupt | None:
 def leave(status: int, said: str = "") -> NoReturn:
     """Print a message and exit with this status; a later signal ends the process at once, with the same status.
 
-    One of several ranks does not finalise the interpreter: a thread that communicates with the other ranks may need it
-    once more. During finalisation C++ would abort the process (SIGABRT), and its parent would report a crash.
+    With several ranks the interpreter is not finalised, since a communication thread may still need it: C++ would abort
+    the process (SIGABRT), and its parent would report a crash.
     """
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: os._exit(status))
@@ -92,12 +92,12 @@ def leave(status: int, said: str = "") -> NoReturn:
         sys.exit(status)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # of a reader that is gone
+        with suppress(OSError, ValueError):  # the reader is gone
             stream.flush()
     os._exit(status)
 
 
 def _among_ranks() -> bool:
-    """Is this process in a group of ranks? Does not import torch."""
+    """Whether this process is in a process group of ranks. Does not import torch."""
     distributed = sys.modules.get("torch.distributed")
     return distributed is not None and distributed.is_available() and distributed.is_initialized()

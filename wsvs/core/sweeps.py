@@ -1,4 +1,4 @@
-"""What the jobs of a sweep came to, read from their directories: <run id>/<number>/."""
+"""Results of a sweep's jobs, read from their directories: <run id>/<number>/."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_text
 from wsvs.core.runs import SUMMARY
 
-RECORD = "job.json"  # of a job: its figure, or why it failed
+RECORD = "job.json"  # of a job: its objective, or why it failed
 TABLE = "sweep.csv"
 DONE, FAILED, OPEN = "done", "failed", "not finished"
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
-LOWER = ("loss", "ms per frame", "seconds", "energy per frame")  # parts of a figure's name: the lower, the better
+LOWER = ("loss", "ms per frame", "seconds", "energy per frame")  # parts of names of figures where lower is better
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Job:
         settings: {key: value} of all its overrides.
         state: DONE, FAILED or OPEN.
         reason: Why it failed.
-        value: Of the figure that the sweep goes by.
-        figures: All its numbers, by dotted names.
-        seconds: How long its last start took.
+        value: Value of the objective.
+        figures: All numbers of the job, by dotted names.
+        seconds: Duration of its last start.
     """
 
     number: str
@@ -48,12 +48,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The jobs of a sweep, best first: those without a figure to go by come after them, then those that failed.
+    """The jobs of a sweep, best first; jobs without a value of the objective follow, then failed ones.
 
     Attributes:
-        settings: Those that are not the same in all jobs.
-        objective: Name of the figure to go by; None where there is none.
-        direction: MAXIMIZE or MINIMIZE: that of a search, else by the figure's name.
+        settings: Settings that differ between jobs.
+        objective: Name of the objective; None if there is none.
+        direction: MAXIMIZE or MINIMIZE: that of the search, else by the name of the objective.
     """
 
     folder: Path
@@ -63,12 +63,12 @@ class Sweep:
     direction: str
 
     def figures(self) -> list[str]:
-        """Names of the other figures, in the order in which the stage writes them."""
+        """Names of the other figures, in the order of the stage's output."""
         names = dict.fromkeys(name for job in self.jobs for name in job.figures)
         return [name for name in names if name != self.objective]
 
     def rows(self, figures: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
-        """Headings, and a row for each job, with these figures beside the one to go by."""
+        """Headings, and a row for each job with the objective and these figures."""
         goal = [self.objective] if self.objective else []
         rows = [
             [
@@ -82,7 +82,7 @@ class Sweep:
         return ["job", *self.settings, *goal, *figures], rows
 
     def shown(self) -> tuple[list[str], list[list[Any]]]:
-        """The same for a narrow screen: without a figure to go by, three that differ from job to job."""
+        """The same for a narrow screen: without an objective, three figures that differ between jobs."""
         others = (
             []
             if self.objective
@@ -104,7 +104,7 @@ class Sweep:
 
 
 def read_sweep(folder: str | Path) -> Sweep | None:
-    """The sweep in a directory; None where there is none."""
+    """The sweep in a directory; None if there is none."""
     folder = Path(folder)
     found = [_read(path) for path in sorted(_folders(folder), key=lambda path: int(path.name))]
     if not found:
@@ -124,7 +124,7 @@ def read_sweep(folder: str | Path) -> Sweep | None:
 
 
 def sweeps_below(folder: str | Path) -> Iterator[Sweep]:
-    """The sweeps of a name, <out>/<name>: of each stage in the order of their ids."""
+    """The sweeps of a name (<out>/<name>), sorted by stage and id."""
     for home in sorted(Path(folder).glob("*/*/")):
         sweep = None if (home / SUMMARY).is_file() else read_sweep(home)
         if sweep is not None:
@@ -132,7 +132,7 @@ def sweeps_below(folder: str | Path) -> Iterator[Sweep]:
 
 
 def unfinished(home: Path) -> Iterator[tuple[Path, list[str]]]:
-    """(directory, sorted overrides) of the sweeps below a stage's folder of which a job is missing or not finished."""
+    """(directory, sorted overrides) of the sweeps below a stage's folder with missing or unfinished jobs."""
     for path in home.glob("*/multirun.yaml"):
         folder, hydra = path.parent, (_yaml(path) or {}).get("hydra", {})
         jobs = list(_folders(folder))
@@ -165,7 +165,7 @@ def _read(folder: Path) -> Job:
 
 
 def _varied(folder: Path, jobs: Sequence[Job]) -> list[str]:
-    """Settings that differ; of a single job those of the sweep's file."""
+    """Settings that differ between jobs; for a single job those of the sweep file."""
     keys = dict.fromkeys(key for job in jobs for key in job.settings)
     if len(jobs) == 1:
         hydra = (_yaml(folder / jobs[0].number / ".hydra" / "hydra.yaml") or {}).get("hydra", {})
@@ -182,7 +182,7 @@ def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """What a job has written; nothing where it has not, or no JSON object."""
+    """A JSON object written by a job; empty if it is missing or something else."""
     try:
         found = read_json(path)
     except UserError:
@@ -191,8 +191,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> Any:
-    """What Hydra has written, which a full disk may have cut off."""
+    """A YAML file of Hydra; None if it cannot be read, as after a full disk."""
     try:
         return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except Exception:  # of yaml, mostly
+    except Exception:  # mostly of yaml
         return None

@@ -1,4 +1,4 @@
-"""Tables that give tags to ids, in the forms that people and tools write them; tables of columns; lists of ids."""
+"""Tables of ids and tags, in the formats of people and tools; tables with columns; lists of ids."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _BINARY = {
 
 @dataclass(frozen=True)
 class TagTable:
-    """Tags as they were understood.
+    """Parsed tags.
 
     Attributes:
         tags: {id: tags}, in the order of the file.
-        format: Which form was seen, in words.
-        notes: What may be known beside.
-        splits: {id: "train", "val" or "test"} where the form tells.
+        format: Description of the detected format.
+        notes: Further findings.
+        splits: {id: "train", "val" or "test"}, if the format has splits.
     """
 
     tags: Tags
@@ -48,7 +48,7 @@ class TagTable:
     splits: dict[str, str] | None = None
 
     def summary(self, where: object) -> str:
-        """One line: where the tags are from, in which form, and how many ids each tag has."""
+        """One line: source and format of the tags, and the number of ids per tag."""
         counts = Counter(tag for tags in self.tags.values() for tag in tags)
         shown = ", ".join(f"{tag} {count}" for tag, count in counts.most_common(20))
         shown += " ..." if len(counts) > 20 else ""
@@ -66,19 +66,19 @@ def read_tag_table(
 ) -> TagTable:
     """Read the tags of ids, in the order of the file.
 
-    Tables (csv, tsv, delimited by comma, tab, semicolon or bar): the first line is a heading. It names a column of tags
-    (tags, labels, class, ...), of which a cell holds one or several, or columns whose headings are the classes, with
-    marks for yes and no. An id may have several rows with one tag each. json: {id: [tag, ...]}, {id: "tag,tag"}, a list
-    of objects, COCO, Label Studio. xml: CVAT for images. docs/own_data.md lists all of it.
+    Tables (csv, tsv, delimited by comma, tab, semicolon or bar): the first line is a heading. It has a column of tags
+    (tags, labels, class, ...) with one or several per cell, or one-hot columns named by class. An id may have several
+    rows with one tag each. json: {id: [tag, ...]}, {id: "tag,tag"}, a list of objects, COCO, Label Studio. xml: CVAT
+    for images. docs/own_data.md lists all formats.
 
     Args:
         path: The table.
-        known: Names of the classes, if the user has given them: they are taken as they are written.
-        place: From an id as it is written to the one under which its file is found.
+        known: Class names given by the user, which are not split or normalised.
+        place: Maps an id in the table to the id under which its file is found.
 
     Raises:
-        UserError: Missing, empty, unreadable, of a form that is not read or not certain, a row without an id, an id
-            twice, or one that leads out of the folder of what it names.
+        UserError: Missing, empty, unreadable, an unsupported or ambiguous format, a row without an id, a duplicate id,
+            or an id outside its folder.
     """
     path = Path(path)
     if not path.is_file():
@@ -97,7 +97,7 @@ def _decoded(path: Path) -> str:
         start = stream.read(8)
     for magic, kind in _BINARY.items():
         if start.startswith(magic):
-            raise UserError(f"{kind}, not a table of text", where=path, remedy="save it as csv in UTF-8")
+            raise UserError(f"{kind}, not a text table", where=path, remedy="save it as csv in UTF-8")
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # Excel's "Unicode text"
         return path.read_bytes().decode("utf-16", errors="replace")
     return read_text(path, "table is not UTF-8 text", HELP)
@@ -107,10 +107,10 @@ def _delimited(text: str, path: Path, known: Collection[str]) -> Entries:
     lines = text.splitlines(keepends=True)
     skipped = next((number for number, line in enumerate(lines) if line.strip()), 0)
     first = lines[skipped].strip("\r\n") if lines else ""
-    told = re.fullmatch(r'"?sep=(.)"?', first)  # Excel's own line
-    if told:
+    given = re.fullmatch(r'"?sep=(.)"?', first)  # Excel's line
+    if given:
         skipped += 1
-    delimiter = told[1] if told else delimiter_of(first, path)
+    delimiter = given[1] if given else delimiter_of(first, path)
     found = rows(lines[skipped:], path, delimiter, skipped + 1)
     line, heading = next(found, (1, []))
     if not heading:
@@ -120,7 +120,7 @@ def _delimited(text: str, path: Path, known: Collection[str]) -> Entries:
 
 
 def _table(found: Entries, path: Path, place: Callable[[str], str] | None) -> TagTable:
-    """The entries by their ids. Raises `UserError` for an empty or a duplicate id."""
+    """The entries by id. Raises `UserError` for an empty or duplicate id."""
     table: Tags = {}
     written: dict[str, str] = {}
     several: set[str] = set()
@@ -134,7 +134,7 @@ def _table(found: Entries, path: Path, place: Callable[[str], str] | None) -> Ta
             raise UserError(
                 f"id {name!r} is in the table twice{twice}",
                 where=where,
-                remedy="join the rows, or give every row one tag",
+                remedy="merge the rows, or give every row one tag",
             )
         if name in table:
             several.add(name)
@@ -153,17 +153,17 @@ def _table(found: Entries, path: Path, place: Callable[[str], str] | None) -> Ta
 
 
 def _check_inside(name: str, where: str) -> None:
-    """Masks and clips are written under their ids: one that leads out of its folder would lead out of the run's too."""
+    """Raises `UserError` for an id outside its folder: masks and clips are written under their ids."""
     if leads_out(name):
         raise UserError(
-            f"id {name!r} leads out of its folder",
+            f"id {name!r} is outside its folder",
             where=where,
-            remedy="ids are paths below the folder, without a leading / and without '..': name a folder above it",
+            remedy="ids are paths below the folder, without a leading / and without '..': give a folder above it",
         )
 
 
 def read_table(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Rows of a tsv or csv with a heading. Raises `UserError` if missing, damaged or without one of `columns`."""
+    """Rows of a tsv or csv with a heading. Raises `UserError` if it is missing, damaged or lacks one of `columns`."""
     path = Path(path)
     if not path.is_file():
         raise UserError("table not found", where=path, remedy=f"columns: {', '.join(columns)}")
@@ -182,7 +182,7 @@ def read_table(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, s
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Read one id a line. Raises `UserError` as `read_list`, and for one that leads out of its folder."""
+    """Read one id per line. Raises `UserError` like `read_list`, and for an id outside its folder."""
     ids = read_list(path)
     for name in ids:
         _check_inside(name, str(path))
@@ -190,15 +190,15 @@ def read_ids(path: str | Path) -> list[str]:
 
 
 def read_list(path: str | Path) -> list[str]:
-    """Read one name a line, spaces within it included; of VOC's lists of a class, without its 1 or -1.
+    """Read one name per line, which may contain spaces; the 1 or -1 in VOC's lists per class is removed.
 
     Raises:
-        UserError: Missing, no text, empty, or a line twice.
+        UserError: Missing, not text, empty, or a duplicate line.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError("list of ids not found", where=path, remedy="one id a line")
-    text = read_text(path, "the list of ids is not UTF-8 text", "a text file, one id a line")
+        raise UserError("list of ids not found", where=path, remedy="give a text file with one id per line")
+    text = read_text(path, "the list of ids is not UTF-8 text", "give a text file with one id per line")
     lines = [line.strip() for line in text.splitlines()]
     ids = [_VOC_LINE.sub(r"\1", line) for line in lines if line]
     if not ids:

@@ -1,4 +1,4 @@
-"""What a cell of tags says: one tag, several with a separator, a Python, NumPy or JSON list, or an empty mark."""
+"""Parse a cell of tags: one tag, several with a separator, a Python, NumPy or JSON list, or an empty marker."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _JOINED = re.compile(r"\s*[/+&]\s*|\s+and\s+")
 
 @dataclass
 class Cells:
-    """Tags of cells, one tuple for each.
+    """Tags of cells, one tuple per cell.
 
     Attributes:
         tags: In the order of the cells.
-        kinds: How cells of several tags are written: separators and kinds of lists, in words.
-        marks: {empty mark: number of cells}.
+        kinds: Descriptions of the formats of cells with several tags: separators and kinds of lists.
+        marks: {empty marker: number of cells}.
     """
 
     tags: list[tuple[str, ...]] = field(default_factory=list)
@@ -58,11 +58,11 @@ class Cells:
 
 
 def read_cells(cells: Sequence[tuple[str, str]], known: Collection[str] = ()) -> Cells:
-    """Tags of pairs (where, cell); `where` names the row in an error. A name in `known` is taken as it is written.
+    """Tags of pairs (where, cell); `where` names the row in an error. Names in `known` are kept unchanged.
 
     Raises:
-        UserError: A list that cannot be read, two separators in one table, a tag with a comma, or tags that may be one
-            or several.
+        UserError: A list that cannot be parsed, two separators in one table, a tag with a comma, or text that may be
+            one or several tags.
     """
     found = Cells()
     separators: dict[str, str] = {}
@@ -76,9 +76,9 @@ def read_cells(cells: Sequence[tuple[str, str]], known: Collection[str] = ()) ->
     if len(separators) > 1:
         (first, here), (second, there) = list(separators.items())[:2]
         raise UserError(
-            f"tags are split by {NAMES[first]} and by {NAMES[second]} in one table",
+            f"tags are separated by {NAMES[first]} and by {NAMES[second]} in one table",
             where=f"{here} and {there}",
-            remedy="split all of them by commas",
+            remedy="separate all of them by commas",
         )
     _check_joined(cells, found.tags, known)
     if not found.kinds:
@@ -87,7 +87,7 @@ def read_cells(cells: Sequence[tuple[str, str]], known: Collection[str] = ()) ->
 
 
 def _split(cell: str, where: str, known: Collection[str], separators: dict[str, str]) -> tuple[tuple[str, ...], str]:
-    """Tags of a cell, and in what way they are several: '' for a plain cell. Adds to {separator: first row}."""
+    """Tags of a cell, and the format of several tags ('' for a plain cell). Updates {separator: first row}."""
     if cell in known:
         return (cell,), ""
     if not cell or cell.casefold() in EMPTY:
@@ -128,7 +128,7 @@ def _listed(content: str, cell: str, where: str, known: Collection[str]) -> tupl
 
 
 def _json_list(cell: str) -> list[str] | None:
-    """Texts of a JSON list of texts, numbers and nulls; None where the cell is none."""
+    """Texts of a JSON list of texts, numbers and nulls; None if the cell is not such a list."""
     try:
         value = json.loads(cell) if cell[0] == "[" else None
     except ValueError:
@@ -139,21 +139,21 @@ def _json_list(cell: str) -> list[str] | None:
 
 
 def _named(items: list[str], cell: str, where: str, known: Collection[str]) -> list[str]:
-    """The items of a list. Raises `UserError` for a vector of numbers: it names no class."""
+    """The items of a list. Raises `UserError` for a vector of numbers, which names no class."""
     if any(_NUMBER.fullmatch(one) and one not in known for one in items):
         raise UserError(
             f"a list of numbers without names: {cell!r}",
             where=where,
-            remedy="write the names of the tags, or a column for each class, whose heading is the name, with 1 and 0",
+            remedy="write the names of the tags, or a column with 1 and 0 for each class, with its name as the heading",
         )
     return items
 
 
 def _unreadable(cell: str, where: str) -> UserError:
     return UserError(
-        f"a list that cannot be read: {cell!r}",
+        f"a list that cannot be parsed: {cell!r}",
         where=where,
-        remedy="write the tags split by commas, or as a whole list: ['cat', 'dog']",
+        remedy="write the tags separated by commas, or as a complete list: ['cat', 'dog']",
     )
 
 
@@ -163,12 +163,12 @@ def _unquoted(tag: str) -> str:
 
 
 def _checked(tags: Any, where: str, known: Collection[str]) -> tuple[str, ...]:
-    """Tags without blanks, doubles and empty marks. Raises `UserError` for one that has a comma."""
+    """Tags without blanks, duplicates and empty markers. Raises `UserError` for a tag with a comma."""
     found = dict.fromkeys(tag for one in tags if (tag := one.strip()) and (tag in known or tag.casefold() not in EMPTY))
     odd = next((tag for tag in found if "," in tag), None)
     if odd is not None:
         raise UserError(
-            f"quoted commas: the tag {odd!r} has a comma, which splits tags",
+            f"quoted commas: the tag {odd!r} has a comma, which separates tags",
             where=where,
             remedy=f"rename it: {' '.join(odd.replace(',', ' ').split())!r}, or put both tags without quotes",
         )
@@ -176,7 +176,7 @@ def _checked(tags: Any, where: str, known: Collection[str]) -> tuple[str, ...]:
 
 
 def label_studio_cell(cell: str) -> list[str] | None:
-    """Labels of a value of Label Studio in a csv or JSON-MIN export; None where the cell holds none."""
+    """Labels of a Label Studio value in a csv or JSON-MIN export; None if the cell is something else."""
     try:
         value = json.loads(cell)
     except ValueError:
@@ -193,13 +193,13 @@ def _is_labels(key: str) -> bool:
 
 
 def labels_of(value: dict[str, Any]) -> list[str]:
-    """Labels of one Label Studio value: its "choices", "rectanglelabels", "brushlabels" and the like."""
+    """Labels of one Label Studio value: its "choices", "rectanglelabels", "brushlabels", ..."""
     lists = [one for key, one in value.items() if _is_labels(key)]
     return [str(label) for one in lists for label in (one if isinstance(one, list) else [one])]
 
 
 def _check_joined(cells: Sequence[tuple[str, str]], tags: Sequence[tuple[str, ...]], known: Collection[str]) -> None:
-    """Raises `UserError` for a tag such as cat+dog where both parts are tags."""
+    """Raises `UserError` for a tag such as cat+dog if both parts are tags."""
     alone = {tag for one in tags for tag in one} | set(known)
     for (where, _), one in zip(cells, tags, strict=True):
         for tag in one:
@@ -212,16 +212,16 @@ def _unsure(tag: str, parts: Sequence[str], where: str) -> UserError:
     return UserError(
         f"{tag!r} may be one tag or {len(parts)} ({', '.join(parts)})",
         where=where,
-        remedy="split tags by commas; or name all classes, so that it is known: data.classes=[...]",
+        remedy="separate tags by commas, or name all classes: data.classes=[...]",
     )
 
 
 def _split_by_spaces(cells: Sequence[tuple[str, str]], found: Cells, known: Collection[str]) -> None:
-    """Split tags at their spaces where every part is a tag of its own or a frequent one.
+    """Split tags at their spaces if every part is a tag of its own or a frequent one.
 
-    A part is frequent if it occurs in two different cells. Some cell must consist of tags that occur alone or, where
-    tags hardly do, be part of a longer one: 'brown bear' and 'black bear' are names, 'cat dog' beside 'cat' and 'dog'
-    are two tags. Raises `UserError` where only some cells can be split, so that nothing is certain.
+    A part is frequent if it occurs in two different cells. Some cell must consist of tags that occur alone, or be a
+    subset of a longer cell: 'brown bear' and 'black bear' are names, 'cat dog' in a table with 'cat' and 'dog' is two
+    tags. Raises `UserError` if only some cells can be split, which is ambiguous.
     """
     every = {tag for one in found.tags for tag in one}
     spaced = {tag: tag.split() for tag in sorted(every) if " " in tag and tag not in known}

@@ -1,4 +1,4 @@
-"""Columns of a table: which holds the ids and which the tags, one-hot columns and one row for each tag among them."""
+"""Columns of a table: find the ids and the tags, including one-hot columns and one row per tag."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wsvs.core.delimited import NAMES, check_one_line
 from wsvs.core.errors import UserError
 from wsvs.core.tag_cells import EMPTY, read_cells
 
-HELP = "a table has a heading line and then: id, comma-separated tags (tsv or csv), or is a json object {id: [tags]}"
+HELP = "use a heading line and then rows of id and comma-separated tags (tsv or csv), or a json object {id: [tags]}"
 _FILES = r"(image|img|photo|picture|video|clip|film|movie|file)s?"
 _ENDS = r"name|file|filename|file[ _-]name|basename|fname|path|url|uri|src"
 _FILE_NAMES = re.compile(rf"({_FILES}[ _-]?)?({_ENDS})?", re.IGNORECASE)
@@ -32,7 +32,7 @@ _OTHER_TEXT = (
     "area source url author license date time timestamp createdat updatedat annotator annotationid leadtime md5 sha256 "
     "caption description comment comments note notes classid labelid categoryid iscrowd"
 )
-_OTHER = frozenset(_OTHER_TEXT.split())  # what tables of images hold beside tags, letters and digits only
+_OTHER = frozenset(_OTHER_TEXT.split())  # other columns of tables of images, letters and digits only
 _PRESENT = frozenset(("confidence", "present", "presence", "ispresent", "exists", "positive", "score", "probability"))
 _MARKS = tuple(
     (frozenset(yes.split()), frozenset(no.split()))
@@ -47,17 +47,17 @@ _MARKS = tuple(
 )
 
 Row = tuple[str, list[str]]
-"""Where it is, and its cells."""
+"""(location, cells)."""
 
 
 @dataclass
 class Entries:
-    """What a file says: (where, id, tags) of every row.
+    """Content of a file: (where, id, tags) of every row.
 
     Attributes:
-        format: In words.
-        notes: What may be known beside.
-        single: A row holds one tag at most, so that an id may have several rows.
+        format: Description of the format.
+        notes: Further findings.
+        single: Rows have at most one tag, so that an id may have several rows.
     """
 
     format: str
@@ -72,7 +72,7 @@ def read_columns(
     """Ids and tags of a table with a heading.
 
     Raises:
-        UserError: Without a heading, or with columns of which it is not certain what they mean.
+        UserError: No heading, or columns with an ambiguous meaning.
     """
     table = _Columns([name.strip() for name in heading], rows, where)
     if marks := table.one_hot():
@@ -92,7 +92,7 @@ class _Columns:
         return [row[k].strip() for _, row in self.rows if k < len(row)]
 
     def values(self, columns: Iterable[int]) -> set[str]:
-        """Cells of the columns in lower case, without marks for empty cells."""
+        """Cells of the columns in lower case, without empty markers."""
         found = {cell.casefold() for k in columns for cell in self.cells(k)}
         return {value for value in found if value and value not in EMPTY}
 
@@ -100,7 +100,7 @@ class _Columns:
         return ", ".join(repr(self.heading[k]) for k in columns)
 
     def _id_column(self) -> int:
-        """The first column; but another one where that is a counter or no name of a file, and the other one is."""
+        """The first column, unless it is a counter or not a file name and another column is one."""
         first, others = self.heading[0], range(1, len(self.heading))
         if self._is(_ID, 0) and not self._counts(0):
             return 0
@@ -111,7 +111,7 @@ class _Columns:
         return next((k for k in others if self._is(_ID, k)), 0) if no_id else 0
 
     def _counts(self, k: int) -> bool:
-        """Is a column an index, such as pandas writes, or a number of each row?"""
+        """Whether a column is an index, such as pandas writes, or numbers the rows."""
         cells = self.cells(k)
         named = _ID.fullmatch(self.heading[k]) or _COUNTER.fullmatch(self.heading[k])
         return bool(named) and 0 < len(cells) == len(set(cells)) and all(cell.isdigit() for cell in cells)
@@ -123,7 +123,7 @@ class _Columns:
         return bool(self.heading[k] and pattern.fullmatch(self.heading[k]))
 
     def tag_columns(self, delimiter: str) -> list[int]:
-        """Which columns hold tags. Raises `UserError` for a line that is no heading: it would be lost as one."""
+        """The columns with tags. Raises `UserError` if the first line is not a heading, since its row would be lost."""
         narrow = [k for k in self.plain if _TAGS.search(self.heading[k])]
         wider = [k for k in self.plain if _WIDER.search(self.heading[k])]
         words = [k for k in (*narrow, *wider) if not all(map(str.isdigit, self.values([k])))]
@@ -138,32 +138,32 @@ class _Columns:
             return columns
         split, line = NAMES[delimiter], delimiter.join(("id", "tags")).replace("\t", "<TAB>")
         raise UserError(
-            f"the first line is no heading: {delimiter.join(self.heading)!r}",
+            f"the first line is not a heading: {delimiter.join(self.heading)!r}",
             where=self.where,
-            remedy=f"put a line above it: {line} (columns are split by {split})",
+            remedy=f"insert a line above it: {line} (columns are separated by {split})",
         )
 
     def _check_words(self, columns: Sequence[int]) -> None:
-        """Raises `UserError` where columns that no heading calls tags hold numbers or marks."""
+        """Raises `UserError` for columns of numbers or marks whose heading does not say tags."""
         numbers = [k for k in columns if self.values([k]) and all(map(_is_number, self.values([k])))]
         marks = [k for k in columns if self.values([k]) and k not in numbers and _family(self.values([k])) is not None]
         if numbers == list(columns):
             raise UserError(
-                f"columns of numbers that are not only 1 and 0: {self.named(numbers[:5])}",
+                f"columns of numbers other than 1 and 0: {self.named(numbers[:5])}",
                 where=self.where,
-                remedy="of counts or scores make one-hot columns: 1 where the image shows the class, else 0; "
-                "or put the tags into one column and call it tags",
+                remedy="convert counts or scores to one-hot columns: 1 if the image shows the class, else 0; "
+                "or put the tags into one column with the heading tags",
             )
         if numbers or marks:
             raise UserError(
-                f"it is not certain which columns hold tags: {self.named([*numbers, *marks][:5])} hold numbers or "
-                "marks, others words",
+                f"it is unclear which columns are tags: {self.named([*numbers, *marks][:5])} contain numbers or marks, "
+                "others words",
                 where=self.where,
-                remedy="call the column of tags 'tags', or take the other columns out",
+                remedy="name the column of tags 'tags', or remove the other columns",
             )
 
     def one_hot(self) -> tuple[frozenset[str], frozenset[str]] | None:
-        """The marks for yes and no of a table with a column for each class; None of any other table.
+        """The marks for yes and no of a table with a column for each class; None for other tables.
 
         Raises:
             UserError: The marks are 1, 0 and -1, whose meaning differs between data sets.
@@ -178,10 +178,10 @@ class _Columns:
         yes, no = family
         if values & {"-1", "-1.0"} and (values & {"0", "0.0"} or not values & yes):
             raise UserError(
-                "one-hot columns with 1, 0 and -1: data sets differ in what 0 and -1 mean",
+                "one-hot columns with 1, 0 and -1: the meaning of 0 and -1 differs between data sets",
                 where=self.where,
-                remedy="write 1 where the image shows the class and 0 where it does not; remove rows of "
-                "images on which the annotators were not certain",
+                remedy="write 1 if the image shows the class and 0 if it does not; remove rows of images on which the "
+                "annotators were uncertain",
             )
         empty = any(cell.casefold() in EMPTY or not cell for k in self.plain for cell in self.cells(k))
         if not values & yes or not (values & no or empty or len(headings) > 1):
@@ -199,13 +199,14 @@ class _Columns:
                 raise UserError(
                     f"a row of {len(row)} cells under a heading of {len(self.heading)}",
                     where=where,
-                    remedy="a one-hot table has a cell for each class",
+                    remedy="give every row a cell for each class",
                 )
             check_one_line([row[self.id]], where)
             tags = tuple(self.heading[k] for k in self.plain if row[k].strip().casefold() in yes)
             found.rows.append((where, row[self.id].strip(), tags))
         if len(self.kept) > len(self.plain):
-            found.notes.append(f"columns that are no class: {self.named(k for k in self.kept if k not in self.plain)}")
+            unused = self.named(k for k in self.kept if k not in self.plain)
+            found.notes.append(f"columns that are not classes: {unused}")
         return found
 
     def read_tags(self, columns: list[int], known: Collection[str]) -> Entries:
@@ -219,7 +220,7 @@ class _Columns:
                 raise UserError(
                     f"a row of {len(row)} cells under a heading of {len(self.heading)}",
                     where=where,
-                    remedy="put a cell that has commas into double quotes",
+                    remedy="put cells that contain commas into double quotes",
                 )
             own = [*(row[k] for k in columns if k < len(row)), *extra]
             check_one_line([row[self.id], *(cell for cell in own if not cell.rstrip().endswith(("]", ")")))], where)
@@ -228,10 +229,10 @@ class _Columns:
         values = self.values(columns)
         if values and not values <= set(known) and _family(values) in (_MARKS[0], _MARKS[1]):
             raise UserError(
-                f"column {self.named(columns)} holds only {' and '.join(sorted(values))}: it names no class",
+                f"column {self.named(columns)} contains only {' and '.join(sorted(values))}, not names of classes",
                 where=self.where,
-                remedy=f"write the class as the heading instead of {self.heading[columns[0]]!r}, or the names of the "
-                "classes into the cells",
+                remedy=f"write the class as the heading instead of {self.heading[columns[0]]!r}, or names of classes "
+                "in the cells",
             )
         read = read_cells(cells, known)
         tags: dict[str, tuple[str, ...]] = {}
@@ -245,15 +246,15 @@ class _Columns:
             self._check_agreement(found)
         if read.marks:
             count = sum(read.marks.values())
-            found.notes.append(f"{count} cells with an empty mark ({', '.join(read.marks)}) were read as no tag")
+            found.notes.append(f"cells with an empty marker ({', '.join(read.marks)}), read as no tag: {count}")
         if absent:
-            found.notes.append(f"{len(absent)} rows say that their tag is absent: images without that tag")
+            found.notes.append(f"rows that mark their tag as absent: {len(absent)}")
         if values and not values <= set(known) and all(map(_is_number, values)):
-            found.notes.append("the tags are numbers: if they are numbers of classes, write the names instead")
+            found.notes.append("the tags are numbers: if they are class numbers, write the names instead")
         return found
 
     def _check_agreement(self, found: Entries) -> None:
-        """One row of each image, of several annotators who agree. Raises `UserError` where they do not."""
+        """Keep one row per image if its annotators agree. Raises `UserError` if they do not."""
         seen: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         for where, name, tags in found.rows:
             first = seen.setdefault(name, (where, name, tags))
@@ -262,15 +263,15 @@ class _Columns:
                 raise UserError(
                     f"annotators disagree on {name} ({said})",
                     where=f"{first[0]} and {where}",
-                    remedy="leave one row of each image, or the rows of one annotator",
+                    remedy="keep one row per image, or the rows of one annotator",
                 )
         found.rows = list(seen.values())
 
     def _absent(self, columns: Iterable[int]) -> set[str]:
-        """Rows whose column "confidence", "present" or the like says no: as of Open Images, or of a melted table.
+        """Rows whose column "confidence", "present", ... is no, as in Open Images or a melted table.
 
         Raises:
-            UserError: Such a column holds something between yes and no.
+            UserError: Such a column has values between yes and no.
         """
         found: set[str] = set()
         for k in columns:
@@ -280,9 +281,9 @@ class _Columns:
             family = _family(values)
             if family is None or values & {"-1", "-1.0"}:
                 raise UserError(
-                    f"column {self.heading[k]!r} is neither 1 nor 0, so it is not certain which tags hold",
+                    f"column {self.heading[k]!r} has values other than 1 and 0, so it is unclear which tags apply",
                     where=self.where,
-                    remedy="keep the rows that you trust, and take this column out",
+                    remedy="keep the rows that you trust, and remove this column",
                 )
             found |= {where for where, row in self.rows if k < len(row) and row[k].strip().casefold() in family[1]}
         return found

@@ -1,4 +1,4 @@
-"""Tags in the files of annotation tools: COCO, Label Studio, CVAT, and json in the forms that pandas writes."""
+"""Tags in files of annotation tools: COCO, Label Studio, CVAT, and json in the formats of pandas."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from wsvs.core.tag_columns import HELP, Entries, Row, read_columns
 
 _ID_KEYS = ("id", "image", "img", "image_id", "filename", "file_name", "file", "path", "name")
 _IMAGE = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif)$", re.IGNORECASE)
-_VOID = ("void", 255)  # as stage export writes pixels without a class
+_VOID = ("void", 255)  # written by stage export for pixels without a class
 
 
 def read_json_text(text: str, path: Path, known: Collection[str] = ()) -> Entries:
-    """Tags of a json file, or of one with an object on each line.
+    """Tags of a json file, or of one with one object per line.
 
     Raises:
-        UserError: Not JSON, a key twice, or of no form that is read.
+        UserError: Not JSON, a duplicate key, or an unsupported format.
     """
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         lines = [(f"{path}:{number}", line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
@@ -53,7 +53,7 @@ def _load(text: str, where: Path | str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
         if twice:
-            raise UserError(f"id {twice[0]!r} is in the table twice", where=where, remedy="join the two")
+            raise UserError(f"id {twice[0]!r} is in the table twice", where=where, remedy="merge the two")
         return dict(pairs)
 
     try:
@@ -64,9 +64,9 @@ def _load(text: str, where: Path | str) -> Any:
 
 def _refused(tool: str, path: Path) -> UserError:
     return UserError(
-        f"a file of {tool}, which is not read",
+        f"files of {tool} are not supported",
         where=path,
-        remedy="export as COCO, Pascal VOC or a csv table of images and tags; a folder of VOC XML files is read, too",
+        remedy="export as COCO, Pascal VOC (a folder of XML files) or a csv table of images and tags",
     )
 
 
@@ -76,14 +76,14 @@ def _said(found: Entries, kind: str) -> Entries:
 
 
 def _cell(value: Any) -> str:
-    """A value as a cell of a table; lists stay lists."""
+    """A value as a cell of a table; lists as JSON."""
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)
 
 
 def _records(rows: Sequence[tuple[str, Any]], path: Path, known: Collection[str]) -> Entries:
-    """A list of objects, each with an image and its tags: `to_json(orient="records")`, JSON lines, JSON-MIN."""
+    """A list of objects with an image and its tags: `to_json(orient="records")`, JSON lines, JSON-MIN."""
     wrong = next((where for where, row in rows if not isinstance(row, dict)), None)
     if wrong is not None:
         raise UserError("not an object with an image and its tags", where=wrong, remedy=HELP)
@@ -102,7 +102,7 @@ def _counter(rows: Sequence[tuple[str, Any]], key: str) -> bool:
 
 
 def _nested(content: Mapping[str, Any], path: Path, known: Collection[str]) -> Entries:
-    """An object of objects: {id: {class: 1, ...}}, or {column: {row: value}} as pandas writes by default."""
+    """An object of objects: {id: {class: 1, ...}}, or {column: {row: value}}, the default of pandas."""
     values = list(content.values())
     if any("regions" in value and "filename" in value for value in values):
         raise _refused("VGG Image Annotator", path)
@@ -115,7 +115,7 @@ def _nested(content: Mapping[str, Any], path: Path, known: Collection[str]) -> E
 
 
 def _plain(content: Mapping[str, Any], path: Path, known: Collection[str]) -> Entries:
-    """{id: [tags]} or {id: "tag,tag"}; or the other way round, {class: [files]}."""
+    """{id: [tags]} or {id: "tag,tag"}; or {class: [files]}."""
     for name, tags in content.items():
         inner = [part for part in tags if isinstance(part, list | dict)] if isinstance(tags, list) else []
         if inner or not isinstance(tags, str | list):
@@ -136,10 +136,10 @@ def _are_images(value: Any) -> bool:
 
 
 def read_coco(content: Mapping[str, Any], path: Path) -> Entries:
-    """Every category that an annotation of an image names; an image without annotations shows none of them.
+    """The categories of each image's annotations; an image without annotations has no tags.
 
     Raises:
-        UserError: An image or a category that is not in the file, or captions, which name no category.
+        UserError: An image or a category that is not in the file, or captions, which have no categories.
     """
     found = Entries("COCO instances")
     try:
@@ -148,9 +148,9 @@ def read_coco(content: Mapping[str, Any], path: Path) -> Entries:
         tags: dict[Any, list[str]] = {number: [] for number in files}
         if content.get("annotations") and not names:
             raise UserError(
-                "a COCO file without categories, such as one of captions",
+                "a COCO file without categories, such as of captions",
                 where=path,
-                remedy="give the file of instances: it names the categories",
+                remedy="give the file of instances, which has categories",
             )
         for one in content.get("annotations") or ():
             parts = one.get("segments_info") or [one]  # of a panoptic file
@@ -159,10 +159,10 @@ def read_coco(content: Mapping[str, Any], path: Path) -> Entries:
                     tags[one["image_id"]].append(names[part["category_id"]])
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"a COCO file that is not whole: {type(error).__name__} {error}",
+            f"an incomplete COCO file: {type(error).__name__} {error}",
             where=path,
-            remedy='every image needs "id" and "file_name", every annotation the "image_id" and "category_id" of one '
-            "that is listed",
+            remedy='every image needs "id" and "file_name", every annotation the "image_id" and "category_id" of '
+            "listed ones",
         ) from error
     for number, name in files.items():
         found.rows.append((f"{path}, image {number}", name, tuple(dict.fromkeys(tags[number]))))
@@ -185,12 +185,12 @@ def _note_without(found: Entries) -> None:
 
 
 def read_label_studio(tasks: Sequence[Mapping[str, Any]], path: Path, known: Collection[str]) -> Entries:
-    """Choices and labels of boxes, polygons, brushes and the like, of every annotated task.
+    """Choices and labels (of boxes, polygons, brushes, ...) of every annotated task.
 
-    Annotations that were skipped do not count; where one is marked as ground truth, it alone does.
+    Skipped annotations are ignored; if one is marked as ground truth, only that one counts.
 
     Raises:
-        UserError: Annotators disagree, or choices of several questions, of which it is not certain which are tags.
+        UserError: Annotators disagree, or there are choices of several questions and it is unclear which are tags.
     """
     found, without = Entries("Label Studio export"), 0
     differ: list[str] = []
@@ -226,9 +226,9 @@ def read_label_studio(tasks: Sequence[Mapping[str, Any]], path: Path, known: Col
     if len(controls) - len(foreign) > 1:
         said = "; ".join(f"{control}: {', '.join(sorted(labels)[:3])}" for control, labels in controls.items())
         raise UserError(
-            f"Label Studio: several questions, and it is not certain which are tags ({said})",
+            f"Label Studio: several questions, and it is unclear which are tags ({said})",
             where=path,
-            remedy="name the classes, the others are then left out: data.classes=[...]",
+            remedy="name the classes, so that others are ignored: data.classes=[...]",
         )
     drop = {label for control in foreign for label in controls[control]}
     found.rows = [(where, name, tuple(tag for tag in tags if tag not in drop)) for where, name, tags in found.rows]
@@ -242,15 +242,15 @@ def _label_studio_file(task: Mapping[str, Any], where: str) -> str:
     names = [task.get("file_upload"), *(value for value in data if _IMAGE.search(value)), *data]
     name = next((str(one) for one in names if one), "")
     if not name:
-        raise UserError("Label Studio: a task without an image", where=where, remedy="export tasks of images")
+        raise UserError("Label Studio: a task without an image", where=where, remedy="export only tasks with images")
     return name
 
 
 def read_xml_text(text: str, path: Path) -> Entries:
-    """Tags, boxes, polygons and masks of "CVAT for images"; an image without any shows none of the classes.
+    """Tags, boxes, polygons and masks of "CVAT for images"; an image without any has no tags.
 
     Raises:
-        UserError: Another file, or CVAT's file of a video, whose frames have no names.
+        UserError: Another format, or CVAT's format for videos, whose frames have no names.
     """
     try:
         root = ElementTree.fromstring(text)
@@ -258,9 +258,9 @@ def read_xml_text(text: str, path: Path) -> Entries:
         raise UserError(f"not XML: {error}", where=path, remedy=HELP) from error
     images = root.findall("image")
     if root.tag == "annotation":
-        raise UserError("one file of Pascal VOC", where=path, remedy=f"give the folder of them: {path.parent}")
+        raise UserError("a single file of Pascal VOC", where=path, remedy=f"give the folder of them: {path.parent}")
     if root.tag != "annotations" or not images:
-        kind = "CVAT for video, whose tracks name no image files" if root.findall("track") else "XML of no known form"
+        kind = "CVAT for video, whose tracks name no image files" if root.findall("track") else "an unknown XML format"
         raise UserError(kind, where=path, remedy="export as 'CVAT for images 1.1' or as COCO")
     found = Entries("CVAT for images")
     for image in images:

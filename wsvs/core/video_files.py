@@ -1,4 +1,4 @@
-"""Is a file a video? Known suffixes are taken at their word, everything else is asked for its content."""
+"""Whether a file is a video: by a known suffix, else by its content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 
-# Files with these suffixes are meant as videos: one that cannot be read is a fault, and is told.
+# Files with these suffixes are treated as videos: if one cannot be read, this is reported.
 EXTENSIONS = (
     ".3g2",
     ".3gp",
@@ -34,8 +34,8 @@ EXTENSIONS = (
 LOCAL_ONLY = {"protocol_whitelist": "file"}
 _PROBE = {**LOCAL_ONLY, "probesize": "2000000", "analyzeduration": "2000000"}
 _HEAD = 4096
-_FRAMES = 100  # packets within which the first frame has to come
-# Text and images that FFmpeg would open as a video, and play lists that lead to other files.
+_FRAMES = 100  # packets within which the first frame must be decoded
+# Text and images that FFmpeg would open as a video, and playlists that refer to other files.
 _NOT_VIDEO = frozenset({"tty", "image2", "hls", "dash", "concat", "webvtt", "srt", "ass", "lrc", "ffmetadata"})
 _STILL_BRANDS = (b"heic", b"heix", b"heim", b"mif1", b"avif", b"jxl ", b"crx ")
 _MAGIC = (
@@ -69,7 +69,7 @@ _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 def animated(head: bytes) -> bool:
-    """Do these first bytes begin a WebP of several frames? (FFmpeg reads only one.)"""
+    """Whether these first bytes are of a WebP with several frames. (FFmpeg reads only one.)"""
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
@@ -79,15 +79,15 @@ def read_head(path: Path) -> bytes:
 
 
 def is_video_format(names: str) -> bool:
-    """Is FFmpeg's name of a format, or a comma-separated list of names, one of videos?"""
+    """Whether FFmpeg's name of a format, or a comma-separated list of names, is of a video format."""
     return not any(name in _NOT_VIDEO or name.endswith("_pipe") for name in names.split(","))
 
 
 def why_not_video(path: Path) -> str | None:
-    """What a file is instead of a video, in a few words, or None if it is one (or is meant as one by its suffix).
+    """A short description of what a file is instead of a video; None if it is one, or has the suffix of one.
 
-    Of other suffixes the content decides: well-known first bytes, text, and then FFmpeg, which has to know the format
-    and decode a frame.
+    For other suffixes the content decides: magic bytes, text, and then FFmpeg, which must know the format and decode a
+    frame.
     """
     if path.suffix.lower() in EXTENSIONS:
         return None
@@ -95,10 +95,10 @@ def why_not_video(path: Path) -> str | None:
         head = read_head(path)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-    return None if animated(head) else _told_by_head(head) or _asked_of_ffmpeg(path)
+    return None if animated(head) else _by_head(head) or _by_ffmpeg(path)
 
 
-def _told_by_head(head: bytes) -> str | None:
+def _by_head(head: bytes) -> str | None:
     if not head:
         return "empty"
     if head[:8] == b"\x89PNG\r\n\x1a\n":
@@ -121,11 +121,11 @@ def _is_text(head: bytes) -> bool:
     return _CONTROL.search(head) is None
 
 
-def _asked_of_ffmpeg(path: Path) -> str | None:
+def _by_ffmpeg(path: Path) -> str | None:
     try:
         with av.open(str(path.absolute()), options=dict(_PROBE), metadata_errors="replace") as container:
             if not is_video_format(container.format.name):
-                return f"{container.format.name.partition(',')[0]}, which is no video"
+                return f"{container.format.name.partition(',')[0]}, which is not a video"
             cover = av.stream.Disposition.attached_pic
             streams = [
                 one for one in container.streams.video if not one.disposition & cover and one.codec_context is not None

@@ -1,1 +1,1 @@
-"""Data: tagged images, shots and pseudo-labelled frames for the networks, and the synthetic world of the demo."""
+"""Data: tagged images, shots and pseudo-labelled frames for the networks, and the synthetic data set of the demo."""

@@ -15,7 +15,7 @@ URL = "https://davischallenge.org/davis2016/code.html (DAVIS 2016, 480p)"
 RATE = 24
 _GET = f"get it from {URL}, unpack it, and name its folder DAVIS with data.folder=DIR"
 
-# PASCAL classes that a sequence shows; DAVIS itself names none.
+# PASCAL classes in each sequence; DAVIS itself has no classes.
 TRAIN = {
     "bear": (),
     "bmx-bumps": ("bicycle", "person"),
@@ -88,7 +88,7 @@ class DavisVideos:
         raise not_images("davis")
 
     def make(self, progress: Progress = quiet) -> Report:
-        """Check the download, write videos/<train or val>/<sequence>.mkv and masks, prepared.json last."""
+        """Check the download; write videos/<train or val>/<sequence>.mkv and masks, and prepared.json last."""
         folder, prepared = Path(self.folder), Path(self.prepared)
         report = Report()
         (prepared / PREPARED).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Video data sets that come as folders of JPEG frames: made into video files, with true masks numbered alike.
+"""Convert video data sets stored as folders of JPEG frames to video files, with true masks numbered consistently.
 
-<prepared>/videos/...      one Matroska file a shot, its frames the very JPEGs of the download (Motion JPEG)
-<prepared>/masks/<video>/%05d.png  true masks, 0 and 1, numbered by the frame within the video, from 0
+<prepared>/videos/...      one Matroska file per shot with the original JPEGs as frames (Motion JPEG)
+<prepared>/masks/<video>/%05d.png  true masks, 0 and 1, numbered by frame within the video, from 0
 <prepared>/*.tsv           video and comma-separated classes
 <prepared>/prepared.json   written last
 """
@@ -31,10 +31,10 @@ class FrameFolder:
     """One shot.
 
     Attributes:
-        video: Its name, a relative path; true masks and predictions are in a folder of this name.
-        file: The video file to make, relative to the folder of videos.
-        frames: {number in the download: JPEG}, rising.
-        masks: {number in the download: true mask}; may be empty, or of some frames only.
+        video: Its name, a relative path; true masks and predictions are in a folder with this name.
+        file: The video file to write, relative to the folder of videos.
+        frames: {number in the download: JPEG}, in ascending order.
+        masks: {number in the download: true mask}; may be empty, or for some frames only.
         classes: Tags.
     """
 
@@ -55,15 +55,15 @@ def make_videos(
     report: Report,
     progress: Progress,
 ) -> None:
-    """Write the videos and masks of all shots that are whole; faults go to the report.
+    """Write the videos and masks of all complete shots; problems are added to the report.
 
-    What is there already is left alone.
+    Existing files are kept.
 
     Args:
         root: Folder of the videos.
         masks: Folder of the true masks.
-        rate: Frames a second that the files claim.
-        same_size: True masks must have the frames' size; else only its shape.
+        rate: Frame rate in the files.
+        same_size: True masks must have the size of the frames; otherwise only the same aspect ratio.
     """
     faults: dict[str, list[str]] = {"broken": [], "sizes": [], "stray": [], "masks": [], "shape": []}
     for shot in progress(shots, "videos"):
@@ -92,7 +92,7 @@ def make_videos(
                     faults["shape"].append(f"{shot.video}/{path.name}")
                     continue
                 write_mask(target, mask)
-    again = "the download is damaged or not all there: unpack it again"
+    again = "the download is damaged or incomplete: unpack it again"
     report.add_items(faults["broken"], "videos with a frame that cannot be read", "frames", again)
     report.add_items(faults["sizes"], "videos with frames of several sizes", "frames", again)
     report.add_items(faults["stray"], "true masks without a frame", "true masks", again)
@@ -107,7 +107,7 @@ def finish(
     tables: Mapping[str, Mapping[str, Sequence[str]]],
     report: Report,
 ) -> None:
-    """Counts, and, if nothing is wrong, the tables {file: {video: classes}} and prepared.json."""
+    """Add the counts to the report; without problems write the tables {file: {video: classes}} and prepared.json."""
     report.counts |= {
         "videos": len(shots),
         "frames": sum(len(shot.frames) for shot in shots),
@@ -128,7 +128,7 @@ def finish(
 
 
 def numbered(folder: Path, suffix: str, prefix: str = "") -> dict[int, Path]:
-    """{number: file} of <prefix><digits><suffix>, rising; {} where there is no such folder."""
+    """{number: file} of <prefix><digits><suffix>, in ascending order; {} if the folder does not exist."""
     found = {}
     for path in folder.glob(f"{prefix}*{suffix}") if folder.is_dir() else ():
         digits = path.name[len(prefix) : -len(suffix)]
@@ -138,17 +138,17 @@ def numbered(folder: Path, suffix: str, prefix: str = "") -> dict[int, Path]:
 
 
 def folders(path: Path) -> Iterator[Path]:
-    """Folders in a folder, by name, hidden ones left out."""
+    """Subfolders, sorted by name, without hidden ones."""
     if path.is_dir():
         yield from sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
 
 
 def not_images(name: str) -> UserError:
-    """For a stage that needs tagged images, given a set of videos."""
+    """The error for a stage that needs tagged images but gets a video data set."""
     return UserError(
         f"data={name} are videos, and this stage needs tagged images",
         where=f"data={name}",
-        remedy="use data=voc12 for the images; docs/tables.md says where the videos go",
+        remedy="use data=voc12 for the images; docs/tables.md shows how to use the videos",
     )
 
 
@@ -162,7 +162,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _fits(mask: np.ndarray, size: tuple[int, int], same: bool) -> bool:
-    """Whether a mask has the size (width, height), or its shape within a pixel and 2 percent."""
+    """Whether a mask has the size (width, height), or its aspect ratio within a pixel and 2 percent."""
     height, width = mask.shape
     if same:
         return (width, height) == size

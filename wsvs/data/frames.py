@@ -1,7 +1,7 @@
 """Training data of the decoder: video frames with the masks of the segment stage, or images with pseudo-labels.
 
-An item is {"id", "image" (3, S, S) uint8, "target" (S, S) int64 in {0, 1, 255}, "class" int64, and where colours change
-"jitter" (3) float32, where items are weighted "weight" float32}.
+An item is {"id", "image" (3, S, S) uint8, "target" (S, S) int64 in {0, 1, 255}, "class" int64, and with colour jitter
+"jitter" (3) float32, with item weights "weight" float32}.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def reviewed(shots: Sequence[dict[str, Any]], answers: Mapping[str, Answer]) -> 
 
 @dataclass(frozen=True)
 class FrameSet:
-    """Usable frames of a segment run: something moves or is attended to, and its mask covers a sensible share.
+    """Usable frames of a segment run: with sufficient confidence and a mask of reasonable area.
 
     Attributes:
         run: The segment run.
@@ -62,14 +62,14 @@ class FrameSet:
     def select(
         cls, run: Path, shots: Sequence[dict[str, Any]], min_area: Share, max_area: Share, min_confidence: Share = 0.0
     ) -> FrameSet:
-        """Frames with min_area <= mask share <= max_area; an empty mask teaches nothing about an object.
+        """Frames with min_area <= area of the mask <= max_area; empty masks are of no use for training.
 
-        Frames with a confidence below `min_confidence` are left out, too: a mask was found, but maybe of nothing. So
-        are odd and blank frames: their masks are those of other frames, or empty.
+        Frames with a confidence below `min_confidence` are excluded, since their mask may be spurious, as are odd and
+        blank frames, whose masks are copies of other frames' masks, or empty.
         """
         chosen = []
         for shot in shots:
-            known = shot.get("confidences", [1.0] * len(shot["areas"]))  # runs of before have none
+            known = shot.get("confidences", [1.0] * len(shot["areas"]))  # not in runs of earlier versions
             odd = {*shot.get("odd", ()), *shot.get("blank", ())}
             numbers = [
                 number
@@ -82,10 +82,10 @@ class FrameSet:
 
     @checked
     def split(self, share: BelowOne) -> tuple[FrameSet, FrameSet]:
-        """(training, held out) by video: every 1/share-th video of each class, so that no video is in both.
+        """(training, held out) by video: every 1/share-th video of each class is held out.
 
-        Files of the same content are the same video, whatever they are called. One that shows two classes is held out
-        of both, unless it is the last that teaches one of them.
+        Files with the same content are the same video. A video of two classes is held out for both, unless it is the
+        last training video of one of them.
         """
         same = same_videos(self.shots)
         classes = sorted({shot["class"] for shot in self.shots})
@@ -126,7 +126,7 @@ def same_videos(shots: Sequence[dict[str, Any]]) -> dict[str, str]:
 
     for shot in shots:
         first = find(f"video {shot['video']}")
-        for key in ("sha256", "identity"):  # in the manifests of earlier versions there is none
+        for key in ("sha256", "identity"):  # not in manifests of earlier versions
             if shot.get(key):
                 other = find(f"{key} {shot[key]}")
                 parent[max(first, other)] = first = min(first, other)
@@ -145,8 +145,8 @@ class FrameCrop:
     Args:
         size: Side in px.
         crop: 'zoom' takes a window around the mask's bounding box; 'frame' the whole frame, padded to a square.
-        coverage: Range of the box's share of a zoomed window. Objects fill photographs more than video frames; this
-            makes the scales meet.
+        coverage: Range of the fraction of the window that the box fills, for 'zoom'. Objects are larger in photographs
+            than in video frames; this matches the scales.
         jitter: Colour jitter of the crop's item, 0 to 1.
         mirror: Random mirroring.
     """
@@ -169,9 +169,9 @@ class FrameCrop:
         return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
     def _window(self, mask: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int]:
-        """(top, left, side) of the window; it holds the whole bounding box when the box's shape allows."""
+        """(top, left, side) of the window; it contains the whole bounding box if the box's shape allows."""
         height, width = mask.shape
-        if self.crop == "frame" or not mask.any():  # a tiny mask can vanish where frames are kept smaller
+        if self.crop == "frame" or not mask.any():  # a tiny mask can vanish when frames are stored smaller
             return 0, 0, max(height, width)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
@@ -182,7 +182,7 @@ class FrameCrop:
 
     @staticmethod
     def _place(low: int, high: int, side: int, length: int, rng: np.random.Generator) -> int:
-        """Start of a window of `side` that holds [low, high) if it can, inside the frame if it can."""
+        """Start of a window of `side` that contains [low, high) if possible, and is inside the frame if possible."""
         first, last = sorted((high - side, low))
         inner_first, inner_last = max(first, 0), min(last, length - side)
         if inner_first <= inner_last:
@@ -191,17 +191,17 @@ class FrameCrop:
 
 
 class FrameDataset(Dataset[dict[str, Any]]):
-    """Frames of a `FrameSet` under a crop: drawn at random (class, then clip, then frame, each uniformly), or fixed.
+    """Crops of frames of a `FrameSet`: drawn at random (class, then clip, then frame, each uniformly), or fixed.
 
-    Classes are drawn first because clips are of very uneven number and length; a clip counts once, into however many
-    shots it was cut.
+    Classes are drawn first because the number and length of clips vary widely; a clip counts once, regardless of the
+    number of its shots.
 
     Args:
         frames: The frames.
-        classes: Class names; an item's class is its place among them.
+        classes: Class names; an item's class is its index.
         crop: The crop.
-        fixed: So many items that are spread evenly over the frames, for validation; None draws.
-        weights: {shot: weight in the loss} of those that do not weigh 1; with any, every item has a "weight".
+        fixed: Number of items spread evenly over the frames, for validation; None draws at random.
+        weights: {shot: weight in the loss}, 1 for other shots; if not empty, every item has a "weight".
     """
 
     @checked
@@ -253,9 +253,9 @@ class FrameDataset(Dataset[dict[str, Any]]):
 
 
 class PseudoLabelDataset(Dataset[dict[str, Any]]):
-    """Tagged images with their pseudo-labels: one random class of the image against all else (section 5.2.1).
+    """Tagged images with pseudo-labels: one random class of the image against everything else (section 5.2.1).
 
-    Pixels of the image's other classes are background for it: this is where context between classes enters.
+    Pixels of the image's other classes count as background, which adds context between classes.
 
     Args:
         ids: Images.

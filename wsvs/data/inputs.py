@@ -1,4 +1,4 @@
-"""The files that a person names to stage predict: a folder, one file, or a pattern."""
+"""Input files of stage predict: a folder, one file, or a pattern."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsvs.core.files import expand_pattern
 from wsvs.core.video_files import EXTENSIONS as VIDEO_EXTENSIONS
 from wsvs.data.images import EXTENSIONS
 
-FILMS = tuple(extension for extension in VIDEO_EXTENSIONS if extension not in EXTENSIONS)  # a GIF is a picture here
+VIDEOS = tuple(extension for extension in VIDEO_EXTENSIONS if extension not in EXTENSIONS)  # a GIF counts as an image
 
 T = TypeVar("T")
 
@@ -20,16 +20,16 @@ def find_files(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     """Root and {id: file} of an image, a video or a pattern with * ? [ ] (** looks into folders too).
 
     An id is the file's path below the root, without its extension; the root is the last folder without a wildcard.
-    Of a folder {id: file} is None: it is for the caller to look into it.
+    For a folder, {id: file} is None: the caller lists it.
 
     Raises:
-        UserError: Nothing is there, or it is neither an image nor a video.
+        UserError: Nothing found, or it is neither an image nor a video.
     """
     try:
         return _look_for(given)
-    except OSError as error:  # a name that is too long, or a folder that may not be entered
+    except OSError as error:  # the name is too long, or a folder is not accessible
         raise UserError(
-            f"cannot be looked for ({error.strerror})", where=f"input={given[:200]}", remedy="check the path"
+            f"cannot access the input ({error.strerror})", where=f"input={given[:200]}", remedy="check the path"
         ) from error
 
 
@@ -37,9 +37,9 @@ def _look_for(given: str) -> tuple[Path, dict[str, Path | None] | None]:
     path = Path(given)
     if path.is_dir():
         return path, None
-    kinds = f"images end in {', '.join(EXTENSIONS)}; videos in {', '.join(FILMS)}"
+    kinds = f"images end in {', '.join(EXTENSIONS)}; videos in {', '.join(VIDEOS)}"
     if path.is_file():
-        if path.suffix.lower() not in (*EXTENSIONS, *FILMS):
+        if path.suffix.lower() not in (*EXTENSIONS, *VIDEOS):
             raise UserError("neither an image nor a video", where=f"input={given}", remedy=kinds)
         return path.parent, {path.stem: path}
     expanded = expand_pattern(path)
@@ -50,17 +50,17 @@ def _look_for(given: str) -> tuple[Path, dict[str, Path | None] | None]:
             remedy="check the path; put quotes around one with spaces, brackets or commas: 'input=\"my cat (1).jpg\"'",
         )
     root, matches = expanded
-    files = [match for match in matches if not match.is_dir() and match.suffix.lower() in (*EXTENSIONS, *FILMS)]
+    files = [match for match in matches if not match.is_dir() and match.suffix.lower() in (*EXTENSIONS, *VIDEOS)]
     if not files:
-        raise UserError("no image or video fits this pattern", where=f"input={given}", remedy=kinds)
+        raise UserError("no image or video matches this pattern", where=f"input={given}", remedy=kinds)
     found = by_id(root, files)
-    films = {name for name, match in found.items() if match.suffix.lower() in FILMS}
+    videos = {name for name, match in found.items() if match.suffix.lower() in VIDEOS}
     for name in found:
-        if any(parent.as_posix() in films for parent in Path(name).parents):
+        if any(parent.as_posix() in videos for parent in Path(name).parents):
             raise UserError(
-                "a video's masks would lie among those of a folder of its name",
+                "the masks of a video and of a folder with the same name would be mixed",
                 where=found[name].parent,
-                remedy="rename the folder, or give two patterns one after the other",
+                remedy="rename the folder, or run two commands with a pattern each",
             )
     return root, dict(found)
 
@@ -69,13 +69,13 @@ def by_id(root: Path, files: Iterable[Path]) -> dict[str, Path]:
     """{id: file}; an id is the path below the root without its extension.
 
     Raises:
-        UserError: Two files would give one mask.
+        UserError: Two files would have the same mask file.
     """
     return without_clash((str(path.relative_to(root).with_suffix("")), path) for path in files)
 
 
 def without_clash(named: Iterable[tuple[str, T]]) -> dict[str, T]:
-    """{id: file} of pairs. Raises `UserError` where two of them have one id: two files would give one mask."""
+    """{id: file} of pairs. Raises `UserError` if two pairs have the same id, and so the same mask file."""
     seen: dict[str, T] = {}
     for name, path in named:
         if name in seen:

@@ -18,7 +18,7 @@ LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stack what can be stacked; bad items go to batch["bad"] as (id, reason) and leave the rest whole."""
+    """Collate items to a batch, stacking tensors; bad items are removed and listed as (id, reason) in batch["bad"]."""
     good = [item for item in items if "bad" not in item]
     batch: dict[str, Any] = {"bad": [(item["id"], item["bad"]) for item in items if "bad" in item]}
     for key in good[0] if good else ():
@@ -28,17 +28,17 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class TimedLoader(DataLoader[Any]):
-    """A DataLoader that knows when it was last asked for a batch, and how long it took to give one.
+    """A DataLoader that measures how long the training waits for each batch.
 
     Attributes:
-        asked: Time of the last question (`time.perf_counter`).
-        waited: Seconds until its answer.
+        asked: Time of the last request (`time.perf_counter`).
+        waited: Seconds until the batch was returned.
     """
 
     asked = waited = 0.0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        return self._timed(super().__iter__())  # workers begin now, not at the first question
+        return self._timed(super().__iter__())  # workers start now, not at the first request
 
     def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         while True:
@@ -54,7 +54,7 @@ class TimedLoader(DataLoader[Any]):
 def make_loader(
     dataset: Dataset[Any], *, batch_size: int, workers: int, sampler: Sampler[Any] | None = None
 ) -> TimedLoader:
-    """A loader with our collation whose workers leave the cores to one another, and stay from epoch to epoch."""
+    """A loader with `collate`, single-threaded workers, and persistent workers across epochs."""
     return TimedLoader(
         dataset,
         batch_size=batch_size,
@@ -68,9 +68,9 @@ def make_loader(
 
 
 def one_thread(_: int) -> None:
-    """Workers are the parallelism: more threads inside them only fight for the same cores.
+    """Limit a worker to one thread: the workers are the parallelism, and more threads would compete for the cores.
 
-    A worker also ends with its run: one whose reader was killed would wait for ever to hand over what it has made.
+    A worker also ends with its parent: if the parent is killed, it would block forever on its full queue.
     """
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
@@ -85,16 +85,16 @@ def scaled(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def pixels(batch: dict[str, Any], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Images of a batch in [0, 1], (B, 3, H, W), with the colour jitter that their items ask for."""
+    """Images of a batch in [0, 1], (B, 3, H, W), with the colour jitter of their items."""
     images = scaled(batch["image"], dtype)
     return jittered(images, batch["jitter"]) if "jitter" in batch else images
 
 
 def jittered(images: Tensor, factors: Tensor) -> Tensor:
-    """Images in [0, 1], (B, 3, H, W), under factors of brightness, contrast and saturation, (B, 3); where they are.
+    """Apply factors of brightness, contrast and saturation, (B, 3), to images in [0, 1], (B, 3, H, W), on their device.
 
-    Brightness multiplies, saturation goes away from grey, contrast away from the mean of grey, and the ends are cut:
-    a sum of the image, its grey version and a number.
+    Brightness scales, saturation interpolates with grey, contrast with the mean of grey, and the result is clipped. All
+    three combine to one weighted sum of the image, its grey version and a constant.
     """
     brightness, contrast, saturation = factors.to(images)[:, :, None, None, None].unbind(1)
     red, green, blue = torch.split(images, 1, 1)

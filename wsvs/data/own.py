@@ -18,7 +18,7 @@ from wsvs.data.tag_sources import FOLDERS
 from wsvs.data.tagged import TaggedImages
 
 FEW = 20  # images of a class
-ROWS = 10  # of the table, shown as they were read
+ROWS = 10  # first rows of the table that are shown as parsed
 
 
 def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
@@ -95,7 +95,7 @@ def _check_classes(names: list[str], where: object, report: Report) -> None:
 
 
 def _check_names(root: Path, files: dict[str, Path], report: Report) -> None:
-    """Stage predict writes one mask for each image: two images of one name would share a file."""
+    """Report images with the same name, whose masks from stage predict would be the same file."""
     images: dict[str, list[str]] = {}
     for name, file in files.items():
         images.setdefault(mask_name(root, name, file), []).append(file.name)

@@ -1,4 +1,4 @@
-"""Read ahead in one thread."""
+"""Prefetch items in a background thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def prefetch(source: Iterable[T], ahead: int = 32) -> Iterator[T]:
-    """Yield what `source` yields, produced by a thread that stays at most `ahead` items in front.
+    """Yield the items of `source`, produced by a thread that is at most `ahead` items in front.
 
     An exception of the source is raised here; a consumer that stops early stops the thread.
     """
@@ -53,7 +53,7 @@ def prefetch(source: Iterable[T], ahead: int = 32) -> Iterator[T]:
 
 
 def batched(source: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one shorter. Where the source breaks, what came before is handed out first."""
+    """Lists of `size` items, the last one possibly shorter. If the source raises, earlier items are yielded first."""
     batch: list[T] = []
     try:
         for item in source:

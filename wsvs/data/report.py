@@ -1,4 +1,4 @@
-"""Result of a check of a data set: counts, problems with their remedies, and a table by class."""
+"""Result of a data set check: counts, problems with their remedies, and a table by class."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from wsvs.core.words import fitting
-
 T = TypeVar("T")
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 """(work, what is done with it) -> the same work, shown as it goes."""
 
-SHOWN = 5  # items of a fault that are listed
+SHOWN = 5  # items listed for each problem
 
 
 def quiet(work: Sequence[T], _: str) -> Iterable[T]:
@@ -22,13 +20,13 @@ def quiet(work: Sequence[T], _: str) -> Iterable[T]:
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of fault with all items that have it.
+    """One kind of problem with all items that have it.
 
     Attributes:
-        what: What is wrong, as a heading of the items: "ids without an image file".
+        what: The problem, as a heading of the items: "ids without an image file".
         where: Folder or file.
-        remedy: What to do, or where to get what is missing.
-        items: Ids or file names; empty if the fault is one of the whole.
+        remedy: How to fix it, or where to get what is missing.
+        items: Ids or file names; empty if the problem concerns the whole set.
         fatal: The data cannot be used as they are; otherwise the items are skipped.
     """
 
@@ -53,8 +51,8 @@ class Report:
 
     Attributes:
         counts: Numbers of items.
-        by_class: {class: {what: number}}.
-        problems: What is wrong with it.
+        by_class: {class: {column: number}}.
+        problems: All problems found.
         notes: Further information.
         format: Detected format of the tags.
         rows: The first rows of the table as they were read: {"file", "tags"}.
@@ -68,14 +66,14 @@ class Report:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, what: str, where: object, remedy: str, items: Iterable[str] = (), *, fatal: bool = True) -> None:
-        """Record a fault of the whole."""
+        """Record a problem."""
         self.problems.append(Problem(what, str(where), remedy, tuple(items), fatal))
 
     def add_items(self, items: Iterable[str], what: str, where: object, remedy: str, *, fatal: bool = True) -> None:
-        """Record a fault of some items; nothing if there are none."""
+        """Record a problem of some items; nothing if there are none."""
         items = tuple(items)
         if items:
-            self.add(fitting(len(items), what), where, remedy, items, fatal=fatal)
+            self.add(what, where, remedy, items, fatal=fatal)
 
     @property
     def fatal(self) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Images and videos of the synthetic world: positions, motion and the true masks."""
+"""Images and videos of the synthetic data set: positions, motion and true masks."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _TRIES = 40
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image with its truth: labels 1, 2, ... in the order of the settings' classes, 0 elsewhere."""
+class LabelledImage:
+    """An image with its true labels: 1, 2, ... in the order of the settings' classes, 0 elsewhere."""
 
     image: np.ndarray  # (H, W, 3) uint8
     labels: np.ndarray  # (H, W) uint8
@@ -38,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Video:
-    """A video with its truth: where its own class is, and where its head is."""
+    """A video with the true masks of its class and of the head."""
 
     frames: list[np.ndarray]  # (H, W, 3) uint8
     masks: list[np.ndarray]  # (H, W) bool
@@ -47,8 +47,8 @@ class Video:
     kind: Kind
 
 
-def paint_image(rng: np.random.Generator, names: Sequence[str], settings: WorldSettings) -> Picture:
-    """An image of creatures of the named classes (none, one, two ...), each well in view."""
+def paint_image(rng: np.random.Generator, names: Sequence[str], settings: WorldSettings) -> LabelledImage:
+    """An image with creatures of the given classes (none, one, two, ...), each clearly visible."""
     low, high = settings.image_sides
     width, height = (int(16 * rng.integers(low // 16, high // 16 + 1)) for _ in range(2))
     back = ground(rng, height, width)
@@ -71,11 +71,11 @@ def paint_image(rng: np.random.Generator, names: Sequence[str], settings: WorldS
     labels = np.zeros((height, width), np.uint8)
     for name in names:
         labels[_visible(canvas, things, name)[0]] = settings.classes.index(name) + 1
-    return Picture(_expose(rng, canvas.image, settings.noise), labels, tuple(names))
+    return LabelledImage(_expose(rng, canvas.image, settings.noise), labels, tuple(names))
 
 
 def _stand(rng: np.random.Generator, thing: Thing, area: float, width: int, height: int) -> Affine:
-    """A random place inside the picture for a thing of an area, facing either way, a little tilted."""
+    """A random placement inside the image for an object of a given area, facing left or right, slightly rotated."""
     size = np.sqrt(area * width * height / thing.area)
     extent = thing.high - thing.low
     size = min(size, 0.97 * width / extent[0], 0.97 * height / extent[1])
@@ -85,13 +85,13 @@ def _stand(rng: np.random.Generator, thing: Thing, area: float, width: int, heig
 
 
 def place_thing(thing: Thing, middle: np.ndarray, size: float, angle: float, facing: int) -> Affine:
-    """From units of a thing to pixels, its bounding box being centred at `middle`."""
+    """Transform from object units to pixels, with the bounding box centred at `middle`."""
     centre = (thing.low + thing.high) / 2
     return shift(*middle) @ turn(angle) @ scale(facing * size, size) @ shift(*-centre)
 
 
 def _visible(canvas: Canvas, things: Sequence[Thing], name: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) bool twice: pixels of which things of a class fill at least half, and so their heads."""
+    """Two (H, W) bool masks: pixels that are at least half covered by objects of a class, and by their heads."""
     layers = [2 * k + 1 for k, thing in enumerate(things) if thing.name is not None and thing.name == name]
     heads = sum((canvas.share[layer + 1] for layer in layers), np.zeros_like(canvas.share[0]))
     whole = sum((canvas.share[layer] for layer in layers), heads.copy())
@@ -99,14 +99,14 @@ def _visible(canvas: Canvas, things: Sequence[Thing], name: str | None) -> tuple
 
 
 def _expose(rng: np.random.Generator, image: np.ndarray, noise: float) -> np.ndarray:
-    """To uint8, with the noise of a sensor."""
+    """Convert to uint8, with sensor noise."""
     grain = rng.standard_normal(image.shape, np.float32) * noise
     return np.clip(np.round(image + grain), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A thing with its place and its phase of gait in every frame; None where it is away."""
+    """An object with its placement and gait phase in every frame; placements are None while it is out of view."""
 
     thing: Thing
     places: list[Affine | None]
@@ -114,10 +114,10 @@ class Actor:
 
 
 def make_video(rng: np.random.Generator, name: str, kind: Kind, settings: WorldSettings) -> Video:
-    """A video found under the name of a class.
+    """A video retrieved for a class.
 
-    'whole' shows a creature of the class all the time, 'leaves' not in its first or last part, 'cut' neither, but
-    with another scene there; 'other' shows a creature of another class, 'nothing' none.
+    'whole' shows an object of the class all the time; in 'leaves' it is absent in the first or last part, which in
+    'cut' is another scene; 'other' shows an object of another class, 'nothing' none.
     """
     total = int(rng.integers(settings.frames[0], settings.frames[1] + 1))
     gap, early = round(rng.uniform(*settings.gap) * total), rng.random() < 0.5
@@ -151,13 +151,13 @@ def _take(
     away: tuple[int, int] | None,
     settings: WorldSettings,
 ) -> Iterator[tuple[Canvas, list[Thing]]]:
-    """One scene: a panning camera over a ground, creatures (the first in the leading part) and distractors."""
+    """One scene: a panning camera over a background, creatures (the first is the main object) and distractors."""
     frame = np.array(settings.video_size)
     lead_path = _walk(rng, total, settings)
     time = np.linspace(0, 2 * np.pi, total)
     swing = settings.camera_speed * total / (2 * np.pi) * rng.uniform(0.5, 1) * np.sin(time + rng.uniform(0, 6))
     pan = np.stack([swing, 0.4 * swing * rng.choice((-1, 1))], 1)
-    # The camera follows the leading creature just so far that it stays in the picture.
+    # The camera follows the main object just enough to keep it in the frame.
     area = rng.uniform(*settings.video_area)
     room = frame - 1.3 * np.sqrt(area * frame.prod())
     follow = np.clip(1 - room / np.maximum(np.ptp(lead_path, axis=0), 1e-6), rng.uniform(0, 0.4), 1)
@@ -167,7 +167,7 @@ def _take(
     mean = back.mean((0, 1))
     origin = camera.min(0) - 2
     cast: list[Actor] = []
-    least = min(0 if names else 1, settings.distractors)  # an empty scene is given something that moves
+    least = min(0 if names else 1, settings.distractors)  # a scene without creatures gets something that moves
     for _ in range(rng.integers(least, settings.distractors + 1)):
         thing = distractor(rng)
         path = _walk(rng, total, settings) * rng.uniform(1, 1.5) - camera
@@ -189,7 +189,7 @@ def _take(
 
 
 def _walk(rng: np.random.Generator, total: int, settings: WorldSettings) -> np.ndarray:
-    """(total, 2) path over the ground in px: onwards to one side with a slight sway, perhaps with a stop."""
+    """(total, 2) path over the ground in px: to one side with a slight sway, possibly with a pause."""
     speed = rng.uniform(*settings.object_speed) * rng.choice((-1, 1))
     time = np.arange(total)
     steps = np.stack([np.full(total, speed), 0.35 * abs(speed) * np.sin(0.25 * time + rng.uniform(0, 6))], 1)
@@ -207,7 +207,7 @@ def _direct(
     frame: np.ndarray,
     away: tuple[int, int] | None,
 ) -> Actor:
-    """Put a thing on a path in the picture; in the frames `away` it is out of it, having left or yet to come."""
+    """Move an object along a path in the frame; in the frames `away` it is out of view."""
     total = len(path)
     size = float(min(np.sqrt(area * frame.prod() / thing.area), (0.95 * frame / (thing.high - thing.low)).min()))
     extent = size * (thing.high - thing.low)

@@ -1,7 +1,7 @@
-"""Drawing for the synthetic world: creatures that differ only in their heads, distractors, backgrounds.
+"""Drawing for the synthetic data set: creatures that differ only in their heads, distractors, backgrounds.
 
-Objects are drawn as textured polygons. The canvas also keeps the coverage of every pixel by each object, so
-contours are smooth in the image and the true mask is exact: the pixels of which an object fills at least half.
+Objects are drawn as textured polygons. The canvas also stores the coverage of every pixel by each object, so that
+contours are anti-aliased in the image and the true mask is exact: the pixels that an object covers by at least half.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 SUPERSAMPLING = 4
-PATCH = 48  # pixels of a texture per unit of a thing; a creature's body is one unit long
+PATCH = 48  # pixels of a texture per object unit; a creature's body is one unit long
 _GROUNDS = {  # two tones, RGB
     "meadow": ((96, 140, 62), (138, 168, 84)),
     "sand": ((196, 172, 122), (222, 204, 158)),
@@ -62,7 +62,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Part:
-    """A textured polygon; `move` gives its place in the thing for a phase of its gait."""
+    """A textured polygon; `move` gives its placement in the object for a phase of the gait."""
 
     polygon: np.ndarray
     patch: np.ndarray
@@ -76,7 +76,7 @@ class Thing:
 
     Attributes:
         name: Its class; None for a distractor.
-        parts: In drawing order, in units of the thing: x forward, y down.
+        parts: In drawing order, in object units: x forward, y down.
         area: Its area in square units.
         low, high: Corners of its bounding box in units.
     """
@@ -88,13 +88,13 @@ class Thing:
     high: np.ndarray
 
     def draw(self, canvas: Canvas, layers: tuple[int, int], place: Affine, phase: float) -> None:
-        """Draw it; layers are those of its body and of its head."""
+        """Draw it; `layers` are those of its body and of its head."""
         for part in self.parts:
             canvas.draw(layers[part.head], part.polygon, part.patch, place @ part.move(phase))
 
 
 def make_thing(name: str | None, parts: Sequence[Part]) -> Thing:
-    """Measure a thing's area and bounding box."""
+    """Create an object, with its measured area and bounding box."""
     corners = np.concatenate([transform(part.move(0.0), part.polygon) for part in parts])
     low, high = corners.min(0) - 0.1, corners.max(0) + 0.1
     width, height = np.ceil((high - low) * PATCH).astype(int)
@@ -123,24 +123,24 @@ def transform(matrix: Affine, points: np.ndarray) -> np.ndarray:
 
 
 def patch_frame(patch: np.ndarray) -> Affine:
-    """From pixels of a patch to units: the patch's middle is the part's origin."""
+    """Transform from pixels of a patch to units; the centre of the patch is the origin of the part."""
     height, width = patch.shape[:2]
     return scale(1 / PATCH) @ shift(-(width - 1) / 2, -(height - 1) / 2)
 
 
-def warp(picture: np.ndarray, matrix: Affine, width: int, height: int) -> np.ndarray:
-    return cv2.warpAffine(picture, matrix[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def warp(image: np.ndarray, matrix: Affine, width: int, height: int) -> np.ndarray:
+    return cv2.warpAffine(image, matrix[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def noise(rng: np.random.Generator, height: int, width: int, cell: float) -> np.ndarray:
-    """(height, width) float32 smooth noise of standard deviation about 1 whose blobs are `cell` pixels large."""
+    """(height, width) float32 smooth noise with a standard deviation of about 1 and blobs of `cell` pixels."""
     grid = rng.standard_normal((int(height / cell) + 3, int(width / cell) + 3)).astype(np.float32)
     large = cv2.resize(grid, None, fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC)
     return large[:height, :width] * 1.3
 
 
 def oval(width: float, height: float, power: float = 2.0, points: int = 40) -> np.ndarray:
-    """(points, 2) super-ellipse about the origin; a higher power is more of a box."""
+    """(points, 2) super-ellipse around the origin; a higher power is closer to a rectangle."""
     t = np.linspace(0, 2 * np.pi, points, endpoint=False)
     circle = np.stack([np.cos(t), np.sin(t)], 1)
     return np.sign(circle) * np.abs(circle) ** (2 / power) * (width / 2, height / 2)
@@ -157,14 +157,14 @@ def ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """(height, width, 3) float32 textured background: meadow, sand, water or road, with blotches."""
     kind = sorted(_GROUNDS)[rng.integers(len(_GROUNDS))]
     dark, light = (np.array(tone, np.float32) + rng.normal(0, 5, 3) for tone in _GROUNDS[kind])
-    stretch = {"water": (1, 3), "meadow": (2, 1)}.get(kind, (1, 1))  # waves lie, grass stands
+    stretch = {"water": (1, 3), "meadow": (2, 1)}.get(kind, (1, 1))  # horizontal waves, vertical grass
     blend = np.zeros((height, width), np.float32)
     for cell, strength in ((26, 0.20), (9, 0.17), (4, 0.12)):
         tall, wide = height // stretch[0] + 1, width // stretch[1] + 1
         layer = noise(rng, tall, wide, cell / max(stretch))
         blend += strength * cv2.resize(layer, None, fx=stretch[1], fy=stretch[0])[:height, :width]
-    picture = dark + np.clip(0.5 + blend, 0, 1)[..., None] * (light - dark)
-    canvas = Canvas(picture, 1)
+    image = dark + np.clip(0.5 + blend, 0, 1)[..., None] * (light - dark)
+    canvas = Canvas(image, 1)
     for _ in range(int(height * width * 4e-4)):
         size = rng.uniform(5, 14)
         tone = (dark * 0.82 if rng.random() < 0.6 else light * 1.06) + rng.normal(0, 4, 3)
@@ -187,7 +187,7 @@ def skin(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 
 def pick_skin(rng: np.random.Generator, background: np.ndarray, contrast: float) -> np.ndarray:
-    """A body colour, independent of the class, at least this far from a mean background in CIE Lab."""
+    """A body colour, independent of the class, with at least this CIE Lab distance from the mean background."""
     order = rng.permutation(len(_SKINS))
     colours = np.array(_SKINS, np.float32)[order] + rng.normal(0, 6, (len(_SKINS), 3)).astype(np.float32)
     distance = np.linalg.norm(to_lab(colours) - to_lab(background[None]), axis=1)
@@ -202,7 +202,7 @@ def to_lab(colours: np.ndarray) -> np.ndarray:
 
 
 def face(rng: np.random.Generator, name: str) -> np.ndarray:
-    """Patch of a head, 1 unit square: the only thing that tells the classes apart."""
+    """Texture of a head, 1 unit square: the only part that differs between classes."""
     y, x = np.mgrid[:PATCH, :PATCH].astype(np.float32) / (PATCH - 1) - 0.5
     wobble = 0.03 * noise(rng, PATCH, PATCH, 12)
     plain, mark, where = FACES[name](x + wobble, y + wobble, rng)
@@ -212,7 +212,7 @@ def face(rng: np.random.Generator, name: str) -> np.ndarray:
     return (np.clip(light, 0.6, 1.3) * (base + blend * (np.array(mark) - base))).clip(0, 255).astype(np.float32)
 
 
-Face = tuple[tuple[int, int, int], tuple[int, int, int], np.ndarray]  # plain colour, colour and place of the marks
+Face = tuple[tuple[int, int, int], tuple[int, int, int], np.ndarray]  # base colour, colour and positions of the marks
 
 
 def _tiger(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Face:
@@ -239,7 +239,7 @@ FACES = {"tiger": _tiger, "panda": _panda, "parrot": _parrot, "zebra": _zebra}
 
 
 def creature(rng: np.random.Generator, name: str, colour: np.ndarray, head: float) -> Thing:
-    """A creature of a class. Colour, build, legs and tail are drawn alike for every class; `head` is its radius."""
+    """A creature of a class. Colour, shape, legs and tail do not depend on the class; `head` is the head's radius."""
     hide = skin(rng, colour)
     height, hip = rng.uniform(0.5, 0.68), rng.uniform(0.24, 0.34)
     length, thick = rng.uniform(0.34, 0.5), rng.uniform(0.13, 0.18)
@@ -258,12 +258,12 @@ def creature(rng: np.random.Generator, name: str, colour: np.ndarray, head: floa
     bone = limb(length, thick, thick * 0.75)
     far = [Part(bone, hide * 0.86, leg(x, beat)) for x, beat in ((-hip, 2.6), (hip, 0.6))]
     near = [Part(bone, hide, leg(x, beat)) for x, beat in ((-hip - 0.08, 0.0), (hip + 0.06, 3.14))]
-    trunk = Part(oval(1.0, height, rng.uniform(2.0, 3.0)), hide)
+    body = Part(oval(1.0, height, rng.uniform(2.0, 3.0)), hide)
     wag = Part(limb(rng.uniform(0.3, 0.5), 0.12, 0.08), hide * 0.92, tail)
-    patch = face(rng, name)  # drawn last: the same generator gives every class the same body
+    patch = face(rng, name)  # drawn last, so that bodies do not depend on the class
     ears = [Part(_ear(head, side), patch, neck, head=True) for side in (-1, 1)]
     skull = Part(oval(2 * head, 1.9 * head, 2.3), patch, neck, head=True)
-    return make_thing(name, [wag, *far, trunk, *near, *ears, skull])
+    return make_thing(name, [wag, *far, body, *near, *ears, skull])
 
 
 def _ear(head: float, side: int) -> np.ndarray:
@@ -271,12 +271,12 @@ def _ear(head: float, side: int) -> np.ndarray:
 
 
 def _at_axle(x: float, _: float) -> Affine:
-    """Where a wheel stays, whatever the phase of the walk."""
+    """Placement of a wheel, independent of the phase."""
     return shift(x, 0.17)
 
 
 def distractor(rng: np.random.Generator) -> Thing:
-    """A thing of no class: a ball or a car in a plain colour."""
+    """An object without a class: a ball or a car in a plain colour."""
     colour = np.array(_PAINTS[rng.integers(len(_PAINTS))], np.float32) + rng.normal(0, 8, 3).astype(np.float32)
     paint = skin(rng, colour)
     if rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Shots for the segmenter: loader workers decode them and do all that needs no network."""
+"""Shots for the segmenter: loader workers decode them and do all work that needs no network."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from wsvs.data.work import Item
 
 
 class ShotDataset(Dataset[dict[str, Any]]):
-    """Graphs of shots, with the frames of those that need them.
+    """Graphs of shots, with the frames if they are needed.
 
     An item is {"item", "graph", "decode" seconds, "frames" (T, h, w, 3) uint8 RGB at working size, or None}, and
-    "broken", a reason, where a file that was to be read to its end broke off; or {"item", "bad": reason}. Frames that
-    the shot names as "odd" or "blank" are no part of the graph.
+    "broken", a reason, if a file that was to be read to its end breaks off; or {"item", "bad": reason}. Frames listed
+    as "odd" or "blank" are not in the graph.
 
     Args:
-        items: Shots with "file", "start", "stop" (None: to the end of the file) and "total", the number of frames in
-            the file, or None where it is not known; and maybe "odd" and "blank", numbers of frames.
+        items: Shots with "file", "start", "stop" (None: to the end of the file), "total" (number of frames in the file,
+            or None if unknown), and optionally "odd" and "blank", numbers of frames.
         describe: Frames -> graph (`wsvs.video.frame_graph.describe_frames` with its settings).
         read: (file, start, stop, total=...) -> frames (`wsvs.video.reader.read_frames` with the working size).
-        keep: Says of a shot that its frames are needed after this; all others' are let go one by one.
+        keep: Whether the frames of a shot are needed later; otherwise they are released one by one.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ShotDataset(Dataset[dict[str, Any]]):
 
 
 class _Frames:
-    """The frames of a shot on their way through, counted and timed. Raises `BadItem` if there are too few."""
+    """Passes on the frames of a shot, with count and time. Raises `BadItem` if there are too few."""
 
     def __init__(self, item: Item, source: Iterator[np.ndarray]) -> None:
         self.item = item
@@ -75,9 +75,9 @@ class _Frames:
         expected = 1 if whole else self.item["stop"] - self.item["start"]
         if self.count < expected:
             raise BadItem(
-                f"only {self.count} of the {expected} frames of this shot are there",
+                f"this shot has only {self.count} of its {expected} frames",
                 where=self.item["file"],
-                remedy="the file has changed: begin a new run",
+                remedy="the file has changed: start a new run",
             )
 
     def _next(self) -> np.ndarray | None:
@@ -87,19 +87,19 @@ class _Frames:
         except BadItem as error:
             if self.item["stop"] is not None or not self.count:
                 raise
-            self.broken = error.message  # what comes before the break is as good as any other video
+            self.broken = error.message  # the frames before the break are usable
             return None
         finally:
             self.seconds += time.perf_counter() - begun
 
 
 def is_whole(item: Item) -> bool:
-    """Is every frame of a shot part of its graph?"""
+    """Whether every frame of a shot is in its graph."""
     return not (item.get("odd") or item.get("blank"))
 
 
 def sound_frames(item: Item) -> list[int]:
-    """Numbers of the frames of a shot that is known to its end that its graph is made of: neither odd nor blank."""
+    """Numbers of the frames in the graph of a shot with a known end: neither odd nor blank."""
     left_out = {*item.get("odd", ()), *item.get("blank", ())}
     return [number for number in range(item["start"], item["stop"]) if number not in left_out]
 

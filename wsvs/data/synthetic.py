@@ -1,14 +1,14 @@
-"""A small world on disk with everything the pipeline needs, and the truth to judge it by.
+"""A small synthetic data set with everything the pipeline needs, and ground truth to evaluate it.
 
-Its creatures share their builds and colours; only the head shows the class. So attention trained on tags finds
-heads, and whole bodies have to come from what moves and looks alike in the videos: the claim of the paper in small.
+Its creatures share shapes and colours; only the head shows the class. Attention trained on tags therefore finds heads,
+and whole bodies have to be recovered from motion and colour in the videos, which is the idea of the paper.
 
     images/<id>.jpg  labels.tsv  train.txt  val.txt          tagged images: id and comma-separated tags
     masks/<id>.png                                           their true masks, for evaluation only
     videos/<id>.mp4  videos.tsv                              H.264; id and the one class it was found under
     video_masks/<id>/%05d.png  video_frames.tsv              true masks (1: the video's class), and for each frame
                                                              whether it shows the class, and shares of the frame
-    world.json                                               settings; only a whole world has it
+    world.json                                               settings; marks a complete data set
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from wsvs.data.scenes import Kind, Video, make_video, paint_image
 __all__ = ["WorldSettings", "make_world"]
 
 WORLD = "world.json"
-FORMAT = 1  # raised whenever the same settings give other files
+FORMAT = 1  # incremented whenever the same settings give different files
 _OURS = frozenset(
     {
         "images",
@@ -52,12 +52,12 @@ _OURS = frozenset(
 
 
 def make_world(root: str | Path, settings: WorldSettings | None = None, **changes: Any) -> Path:
-    """Make the world, unless it is there already with the same settings; one of other settings is replaced.
+    """Generate the data set, unless it exists with the same settings; one with other settings is replaced.
 
     Several processes may call this at once. The same settings give the same files, byte for byte.
 
     Args:
-        root: Its folder; must not exist, be empty, or hold a world.
+        root: Its folder; must not exist, be empty, or contain a synthetic data set.
         settings: Sizes and difficulty; by default those of `WorldSettings`.
         changes: Single settings to change.
 
@@ -86,18 +86,18 @@ def make_world(root: str | Path, settings: WorldSettings | None = None, **change
 
 
 def _is_ready(root: Path, settings: WorldSettings) -> bool:
-    """Whether the world is there. Raises `UserError` where something else is in its place."""
+    """Whether the data set exists. Raises `UserError` if something else is in its place."""
     if not root.exists():
         return False
-    remedy = "choose another folder for the synthetic world, or empty this one"
+    remedy = "choose another folder for the synthetic data (data.folder=DIR), or empty this one"
     if not root.is_dir():
-        raise UserError("a file is in the place of the synthetic world", where=root, remedy=remedy)
+        raise UserError("a file is in the place of the synthetic data", where=root, remedy=remedy)
     found = {path.name for path in root.iterdir()}
     if not found:
         return False
     if WORLD not in found or found - _OURS:
         other = sorted(found - _OURS) or sorted(found)
-        raise UserError(f"this folder holds other files ({', '.join(other[:5])})", where=root, remedy=remedy)
+        raise UserError(f"this folder contains other files ({', '.join(other[:5])})", where=root, remedy=remedy)
     world = read_json(root / WORLD)
     return world.get("format") == FORMAT and world.get("settings") == _plain(settings)
 
@@ -107,8 +107,8 @@ def _plain(settings: WorldSettings) -> dict[str, Any]:
 
 
 def _install(new: Path, root: Path, settings: WorldSettings) -> None:
-    """Move a finished world into its place in one step."""
-    if _is_ready(root, settings):  # another process was quicker
+    """Move a finished data set into place in one step."""
+    if _is_ready(root, settings):  # another process was faster
         return
     mode = os.umask(0)
     os.umask(mode)
@@ -164,7 +164,7 @@ def _make_images(root: Path, settings: WorldSettings) -> Iterator[tuple[str, tup
 
 
 def _casts(settings: WorldSettings) -> list[tuple[str, ...]]:
-    """The classes of each image, every class about equally often, in mixed order."""
+    """The classes of each image, every class about equally often, in random order."""
     classes = settings.classes
     empty = round(settings.empty_images * settings.images)
     two = round(settings.two_objects * settings.images) if len(classes) > 1 else 0
@@ -193,9 +193,9 @@ def _make_videos(settings: WorldSettings) -> Iterator[tuple[str, str, Video]]:
 
 
 def _write_video(path: Path, video: Video) -> None:
-    """Encode so that the same frames give the same bytes: with x264 that takes more than the one thread.
+    """Encode so that the same frames give the same bytes: for x264 a single thread is not sufficient.
 
-    Its macroblock tree was seen to depend on the memory addresses of the images, and some of its code on the processor.
+    Its macroblock tree was observed to depend on memory addresses, and some of its code depends on the processor.
     """
     path.parent.mkdir(exist_ok=True)
     height, width = video.frames[0].shape[:2]

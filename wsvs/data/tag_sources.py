@@ -1,4 +1,4 @@
-"""Where the tags of images come from: a table, folder names, or VOC XML files; and how its ids become files."""
+"""Sources of image tags: a table, folder names, or VOC XML files; and how ids are mapped to files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from wsvs.core.tables import Tags, TagTable, read_tag_table
 from wsvs.data.images import EXTENSIONS, find_image
 
 FOLDERS = "folders"  # instead of a table: root/<class>/<image>, or root/train/<class>/<image>
-_UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the names of uploaded files
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio's prefix of uploaded files
 
 
 def read_image_tags(root: Path, labels: str, known: Collection[str] = ()) -> TagTable:
-    """Tags of all images from folder names, VOC XML or a table; `known` are the names of the classes, if given."""
+    """Tags of all images from folder names, VOC XML or a table; `known` are the class names, if given."""
     if labels == FOLDERS:
         return _folder_tags(root)
     if Path(labels).is_dir():
@@ -31,9 +31,9 @@ def read_image_tags(root: Path, labels: str, known: Collection[str] = ()) -> Tag
 
 
 def _place(root: Path, name: str) -> str:
-    """The id under which the image of a table's row is found below `root`, else the id as it is.
+    """The id under which the image of a table's row is found below `root`, else the id unchanged.
 
-    Tables hold paths from where they were made: with folders above the root, of Windows, or addresses of a server.
+    Tables have paths of the system that wrote them: with folders above the root, Windows paths, or URLs of a server.
     """
     if not re.search(r"[/\\]", name) and not _UPLOAD.match(name):
         return name
@@ -42,7 +42,7 @@ def _place(root: Path, name: str) -> str:
 
 def _candidates(name: str) -> Iterator[str]:
     plain = re.sub(r"^\w+://|^[A-Za-z]:[\\/]", "", name).replace("\\", "/")
-    query = re.search(r"\?d=([^&]+)", plain)  # files that Label Studio serves from the disk
+    query = re.search(r"\?d=([^&]+)", plain)  # local files served by Label Studio
     for one in dict.fromkeys((name, plain, unquote(query[1] if query else plain.partition("?")[0]))):
         parts = [part for part in one.split("/") if part not in ("", ".")]
         if ".." not in parts:
@@ -52,7 +52,7 @@ def _candidates(name: str) -> Iterator[str]:
 
 
 def _folder_tags(root: Path) -> TagTable:
-    """An id is the path without its extension, but with it where another file would be taken for it."""
+    """An id is the path without its extension, or with it if the id would be ambiguous otherwise."""
     files = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         below = sorted(files_below(folder), key=lambda path: (str(path.parent), path.name))
@@ -78,13 +78,13 @@ def _folder_tags(root: Path) -> TagTable:
         return TagTable(table, "folders <class>/<image>")
     counts = Counter(names.values())
     uses = {"train": "trained on", "val": "held out", "test": "not used"}
-    told = [f"{split} images, {uses[split]}: {counts[split]}" for split in uses if counts[split]]
+    notes = [f"{split} images, {uses[split]}: {counts[split]}" for split in uses if counts[split]]
     first = " and ".join(dict.fromkeys(own[0] for own in parts))
-    return TagTable(table, f"folders <split>/<class>/<image> ({first})", (", ".join(told),), names)
+    return TagTable(table, f"folders <split>/<class>/<image> ({first})", (", ".join(notes),), names)
 
 
 def _xml_tags(folder: Path) -> Tags:
-    """Every <object><name> of VOC files, difficult ones included; parts (head, hand, foot) are not objects."""
+    """Every <object><name> of VOC files, including difficult ones, but not parts (head, hand, foot)."""
     table: Tags = {}
     for path in sorted(folder.glob("*.xml")):
         try:
@@ -93,13 +93,13 @@ def _xml_tags(folder: Path) -> Tags:
             raise UserError(f"annotation cannot be read: {error}", where=path) from error
         names = [(o.findtext("name") or "").strip() for o in objects]
         if "" in names:
-            raise UserError("an <object> has no <name>", where=path, remedy="name it, or take it out")
+            raise UserError("an <object> has no <name>", where=path, remedy="name it, or remove it")
         table[path.stem] = tuple(dict.fromkeys(names))
     if not table:
         yolo = any(folder.glob("*.txt"))
         raise UserError(
             "no VOC annotation (*.xml)",
             where=folder,
-            remedy="YOLO's text files are not read: export as COCO or Pascal VOC" if yolo else "check data.labels",
+            remedy="YOLO's text files are not supported: export as COCO or Pascal VOC" if yolo else "check data.labels",
         )
     return table

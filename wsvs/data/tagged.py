@@ -1,6 +1,6 @@
-"""Tagged images: which images there are, their tags, and the class list.
+"""Tagged images: the images, their tags, and the class list.
 
-Tags come from a table, from folder names, or from VOC XML files. True masks are optional and known to evaluation only.
+Tags come from a table, from folder names, or from VOC XML files. True masks are optional and used for evaluation only.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class TaggedImages:
         root: Folder of the images.
         labels: A table (csv, tsv, json, xml), a folder of VOC XML files, or 'folders': root/<class>/<image>.
         classes: Class names in the order of their labels; by default all tags found, sorted.
-        train, val: Files with one id a line. Without `val`, every tenth training image (chosen by a hash of its id)
-            is held out; without `train`, all images that `val` does not name. Without both, folders called train and
-            val (root/train/<class>/<image>) say it.
+        train, val: Files with one id per line. Without `val`, about every tenth training image (chosen by a hash of
+            its id) is held out; without `train`, all images that are not in `val` are used. Without both, the splits
+            are those of folders called train and val (root/train/<class>/<image>), if there are any.
         unknown_tags: What to do with a tag that is not in `classes`: 'error' or 'drop'.
         masks: Folder of true masks <id>.png; only `stage=evaluate` reads it.
     """
@@ -54,13 +54,13 @@ class TaggedImages:
             raise ValueError(f"data.unknown_tags must be error or drop, got {self.unknown_tags!r}")
 
     def prepare(self) -> None:
-        """Make the data if it can be made; here it must exist. Raises `UserError`."""
+        """Generate the data if possible; here it must exist. Raises `UserError`."""
         if not Path(self.root).is_dir():
             raise UserError("folder of images not found", where=f"data.root={self.root}", remedy="check data.root")
 
     @cached_property
     def table(self) -> TagTable:
-        """Tags of all images as they were understood, whether they are classes or not."""
+        """Parsed tags of all images, including tags that are not classes."""
         self.prepare()
         return read_image_tags(Path(self.root), self.labels, self.classes or ())
 
@@ -100,13 +100,13 @@ class TaggedImages:
 
     @cached_property
     def splits(self) -> dict[str, list[str]]:
-        """Ids of 'train' and 'val'. Every id has tags and a file. Raises `UserError` naming the first that has not."""
+        """Ids of 'train' and 'val', all with tags and a file. Raises `UserError` with the first id that lacks one."""
         val = self._ids(self.val, "data.val") if self.val else None
         train = self._ids(self.train, "data.train") if self.train else None
-        told = self.table.splits or {}
-        if val is None and train is None and told:
-            val = [name for name in self.tags if told[name] == "val"] or None
-            train = [name for name in self.tags if told[name] == "train"] or None
+        splits = self.table.splits or {}
+        if val is None and train is None and splits:
+            val = [name for name in self.tags if splits[name] == "val"] or None
+            train = [name for name in self.tags if splits[name] == "train"] or None
         if train is None:
             named = set(val or ())
             train = [name for name in self.tags if name not in named]
@@ -115,7 +115,8 @@ class TaggedImages:
             held = set(val)
             train = [name for name in train if name not in held] or train
         if not train:
-            raise UserError("no image is left to train on", where=f"data.val={self.val}", remedy="name fewer images")
+            remedy = "list fewer images there"
+            raise UserError("no image is left to train on", where=f"data.val={self.val}", remedy=remedy)
         for ids in (train, val):
             self._check_files(ids)
         return {"train": train, "val": val}
@@ -143,7 +144,7 @@ class TaggedImages:
     def path(self, name: str) -> Path:
         found = find_image(Path(self.root), name)
         if found is None:
-            raise BadItem(f"id {name!r} has no image file", where=self.root, remedy="add it, or drop the id")
+            raise BadItem(f"id {name!r} has no image file", where=self.root, remedy="add the file, or remove the id")
         return found
 
 
@@ -154,13 +155,13 @@ def _held_out(name: str) -> bool:
 class TaggedDataset(Dataset[dict[str, Any]]):
     """Images with their label vectors y.
 
-    An item is {"id", "image" (3, H, W) uint8, "y" (C) float32, "jitter" (3) float32 where colours change}, or
+    An item is {"id", "image" (3, H, W) uint8, "y" (C) float32, "jitter" (3) float32 with colour jitter}, or
     {"id", "bad": reason} for an unreadable file.
 
     Args:
         source: The images.
-        ids: Which of them, in order.
-        augmentation: Random crop; None gives the whole image.
+        ids: The ids to use, in order.
+        augmentation: Random crop; None returns the whole image.
     """
 
     def __init__(self, source: TaggedImages, ids: Sequence[str], augmentation: ImageAugmentation | None) -> None:
@@ -185,10 +186,10 @@ class TaggedDataset(Dataset[dict[str, Any]]):
 
 
 def jitter_of(strength: float, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-    """What an item carries of its colour jitter; nothing where there is none."""
+    """The entry of an item for its colour jitter; empty without jitter."""
     return {"jitter": torch.from_numpy(jitter_factors(strength, rng))} if strength else {}
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) uint8 -> (3, H, W) uint8."""
-    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))  # a copy always: Pillow's cannot be written
+    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))  # always a copy: Pillow's are read-only

@@ -1,4 +1,4 @@
-"""Loaders of a training."""
+"""Data loaders of a training."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from wsvs.data.visits import Once, Present, Visits
 
 
 class TrainingData(pl.LightningDataModule):
-    """A training set in the order of `Visits`, and a validation set as it is, of which each rank has its share once.
+    """A training set in the order of `Visits`, and a validation set in its own order, divided between the ranks.
 
-    Where the trainer counts steps, an epoch is the whole training: its loaders never run dry. Where it counts epochs,
-    one is a pass over the images, or as much of it as makes whole optimizer steps.
+    If the trainer counts steps, an epoch is the whole training. If it counts epochs, an epoch is a pass over the
+    images, rounded down to whole optimizer steps.
 
     Args:
-        train: Its items are asked for by `Visit`s.
-        val: Its items are asked for by numbers.
-        batch_size: Images of a batch, of each rank.
-        val_batch_size: The same for validation; `batch_size` if it is not given.
+        train: Training set, indexed by `Visit`s.
+        val: Validation set, indexed by numbers.
+        batch_size: Images per batch and rank.
+        val_batch_size: The same for validation; by default `batch_size`.
         workers: Loader processes; 0 loads in the main process.
-        seed: Of order and crops.
+        seed: Seed of order and crops.
     """
 
     @checked
@@ -46,7 +46,7 @@ class TrainingData(pl.LightningDataModule):
         self.val_batch_size = val_batch_size or batch_size
         self.workers = workers
         self.seed = seed
-        self.reached = (0, 0)  # epoch, and batches of it that are behind us
+        self.reached = (0, 0)  # epoch, and number of its batches that are done
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer = self.trainer

@@ -1,6 +1,6 @@
 """Augmentation of uint8 images (and masks) with numpy and OpenCV, driven by an explicit random generator.
 
-Geometry only: images of all sizes become crops of one. Colours change on the device, where batches are.
+Geometry only: images of all sizes become crops of one size. Colour jitter is applied to batches on the device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FILL = (124, 116, 104)  # ImageNet's mean colour: 0 after the encoder's normalis
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 (H, W, 3) to (height, width, 3): area when shrinking, bilinear when growing."""
+    """Resize uint8 (H, W, 3) to (height, width, 3): area interpolation to shrink, bilinear to enlarge."""
     if image.shape[:2] == (height, width):
         return image
     smaller = height < image.shape[0] or width < image.shape[1]
@@ -30,7 +30,7 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def jitter_factors(strength: float, rng: np.random.Generator) -> np.ndarray:
     """Random factors of brightness, contrast and saturation in 1 +- strength, (3,) float32.
 
-    They travel with the item and are put to it on the device (`wsvs.data.loading.jittered`).
+    They are part of the item and are applied on the device (`wsvs.data.loading.jittered`).
     """
     return (1 + strength * rng.uniform(-1, 1, 3)).astype(np.float32)
 

@@ -1,7 +1,7 @@
-"""Which item comes when in a training, and how it is cropped: functions of the seed and of a number, of nothing else.
+"""The order of items in a training and their crops: functions of the seed and a running number only.
 
-A resumed run, and one with other workers, or with more ranks of smaller batches, gets the same crops
-in the same steps.
+A resumed run, and one with another number of workers, or with more ranks and smaller batches, gets the same crops in
+the same steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 
 class Visit(NamedTuple):
-    """One look at one item of a training set: its number, how many passes came before, and the run's seed."""
+    """One use of an item of a training set: its number, the number of earlier passes, and the run's seed."""
 
     item: int
     turn: int
@@ -22,23 +22,23 @@ class Visit(NamedTuple):
 
 
 def visited(visit: Visit | int) -> tuple[int, np.random.Generator]:
-    """Number of the item, and the generator of all that is random about the visit; the same for a plain number."""
+    """Number of the item, and the random generator of the visit; also for a plain number."""
     if isinstance(visit, Visit):
         return visit.item, np.random.default_rng(tuple(visit))
     return visit, np.random.default_rng(visit)
 
 
 class Visits(DistributedSampler[Visit]):
-    """Endless passes over a set, each in its own random order, distributed over the ranks in turn, cut into epochs.
+    """Endless passes over a set, each in a new random order, distributed round-robin over the ranks, cut into epochs.
 
-    An epoch continues where the last one ended, possibly in the middle of a pass: every batch is full, and every item
-    comes up equally often. It is a `DistributedSampler` so that Lightning puts no other one over it.
+    An epoch continues where the last one ended, possibly in the middle of a pass: every batch is full, and all items
+    are used equally often. It is a `DistributedSampler` so that Lightning does not replace it.
 
     Args:
         size: Number of items of the set.
-        length: Visits of an epoch, of each rank.
-        seed: Of the order, and of every visit.
-        rank, ranks: Which share of the visits.
+        length: Visits per epoch and rank.
+        seed: Seed of the order and of every visit.
+        rank, ranks: The share of the visits.
     """
 
     def __init__(self, size: int, *, length: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
@@ -49,7 +49,7 @@ class Visits(DistributedSampler[Visit]):
         self.start = 0
 
     def go_to(self, epoch: int, start: int) -> None:
-        """Begin with visit number `start` of an epoch."""
+        """Start with visit number `start` of an epoch."""
         self.epoch, self.start = epoch + start // self.length, start % self.length
 
     def set_epoch(self, epoch: int) -> None:
@@ -57,7 +57,7 @@ class Visits(DistributedSampler[Visit]):
             self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
-        return self.length  # of a whole epoch, also when resumed: loops count its batches from its beginning
+        return self.length  # of a whole epoch, also when resumed: loops count batches from the start of the epoch
 
     def __iter__(self) -> Iterator[Visit]:
         size, last = len(self.dataset), -1  # type: ignore[arg-type]
@@ -70,11 +70,10 @@ class Visits(DistributedSampler[Visit]):
 
 
 class Once(DistributedSampler[int | None]):
-    """Every item once, dealt in turn to the ranks; None where a rank has one fewer than the others.
+    """Every item once, distributed round-robin over the ranks, padded with None.
 
-    So all ranks have as many batches, each of which is a collective call of DDP (it hands out rank 0's buffers), and
-    no item is scored twice to make up the numbers, as PyTorch's own would have it. A loader leaves a None out of its
-    batch if its set is `Present`.
+    All ranks have the same number of batches, each a collective call of DDP (rank 0 broadcasts its buffers), and no
+    item is scored twice, unlike with PyTorch's padding. With a `Present` set, None is skipped in a batch.
     """
 
     def __init__(self, size: int, *, rank: int, ranks: int) -> None:
@@ -87,7 +86,7 @@ class Once(DistributedSampler[int | None]):
 
 
 class Present(Dataset[Any]):
-    """A set that is asked for whole batches of indices, in which None is skipped."""
+    """A set indexed by whole batches of indices, in which None is skipped."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self.dataset = dataset

@@ -1,7 +1,7 @@
 """PASCAL VOC 2012 as the set I of tagged images: `data=voc12`. `stage=data` prepares it once.
 
 <folder>/JPEGImages  Annotations  ImageSets/Segmentation  SegmentationClass       as downloaded
-<prepared>/labels.tsv  train_aug.txt  train.txt  val.txt  prepared.json           what is made of it
+<prepared>/labels.tsv  train_aug.txt  train.txt  val.txt  prepared.json           generated
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ TEST_URL = "http://host.robots.ox.ac.uk:8080 (VOC2012test.tar, after registratio
 SBD_URL = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
 _AUGMENTED = ("train_aug.txt", "trainaug.txt")
 _GET = f"get VOC 2012 from {VOC_URL}, unpack it, and name its VOC2012 with data.folder=DIR"
-_AGAIN = f"the download is damaged or not all there: unpack it again, or get it from {VOC_URL}"
+_AGAIN = f"the download is damaged or incomplete: unpack it again, or get it from {VOC_URL}"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the lists must be.
+    """Expected content of the lists.
 
     Attributes:
         lists: {list: (number of ids, SHA-256 of the sorted ids, joined by line feeds)}.
-        tags: {class: images of train_aug whose annotation names it}, in the order of the labels.
+        tags: {class: number of images of train_aug with it}, in the order of the labels.
     """
 
     lists: Mapping[str, tuple[int, str]]
@@ -83,8 +83,8 @@ class VocImages(TaggedImages):
     Args:
         folder: VOC2012 as downloaded.
         prepared: Where lists and tags are written.
-        augmented: List of the 10,582 ids of train_aug, or the folder of SBD's lists train.txt and val.txt; None looks
-            for train_aug.txt beside VOC's own lists.
+        augmented: List of the 10,582 ids of train_aug, or the folder of SBD's lists train.txt and val.txt; None
+            searches train_aug.txt in the folder of VOC's lists.
     """
 
     folder: str = ""
@@ -92,7 +92,7 @@ class VocImages(TaggedImages):
     augmented: str | None = None
 
     def prepare(self) -> None:
-        """Raises `UserError` where nothing is prepared yet."""
+        """Raises `UserError` if the data is not prepared yet."""
         if not Path(self.prepared, PREPARED).is_file():
             raise UserError(
                 "VOC 2012 is not prepared",
@@ -102,7 +102,7 @@ class VocImages(TaggedImages):
         super().prepare()
 
     def make(self, progress: Progress = quiet) -> Report:
-        """Check the download and write the tables; prepared.json, written last, only if nothing is wrong."""
+        """Check the download and write the tables; prepared.json is written last, and only without problems."""
         return prepare_voc(Path(self.folder), Path(self.prepared), augmented=self.augmented, progress=progress)
 
 
@@ -114,9 +114,9 @@ def prepare_voc(
     expected: Expected = VOC2012,
     progress: Progress = quiet,
 ) -> Report:
-    """See `VocImages.make`. Raises `UserError` only where the results cannot be written."""
+    """See `VocImages.make`. Raises `UserError` only if the results cannot be written."""
     report = Report()
-    (prepared / PREPARED).unlink(missing_ok=True)  # what it says is being looked at again
+    (prepared / PREPARED).unlink(missing_ok=True)  # invalid while the check runs again
     for name in ("JPEGImages", "Annotations", "ImageSets/Segmentation", "SegmentationClass"):
         if not (folder / name).is_dir():
             report.add("a folder is missing", folder / name, _GET)
@@ -135,12 +135,12 @@ def prepare_voc(
 
 
 def digest(ids: Iterable[str]) -> str:
-    """SHA-256 of a set of ids, whatever their order."""
+    """SHA-256 of a set of ids, independent of their order."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
 def _lists(folder: Path, augmented: str | None, expected: Expected, report: Report) -> dict[str, list[str]]:
-    """The lists that can be read, each held against what it must be; `test` only where it is there."""
+    """The readable lists, each checked against the expected content; `test` only if it exists."""
     home = folder / "ImageSets" / "Segmentation"
     lists: dict[str, list[str]] = {}
     for name in ("train", "val", "test"):
@@ -169,10 +169,10 @@ def _lists(folder: Path, augmented: str | None, expected: Expected, report: Repo
 def _augmented(
     home: Path, given: str | None, lists: Mapping[str, list[str]], report: Report, remedy: str
 ) -> tuple[list[str], Path] | None:
-    """Ids of train_aug and where they come from: a list, or those of SBD and of VOC's train without VOC's val."""
+    """Ids of train_aug and their source: a list, or the ids of SBD and VOC's train without VOC's val."""
     path = Path(given) if given else next((home / name for name in _AUGMENTED if (home / name).is_file()), None)
     if path is None:
-        report.add("the list train_aug is missing: VOC itself has none", home / _AUGMENTED[0], remedy)
+        report.add("the list train_aug is missing: it is not part of VOC", home / _AUGMENTED[0], remedy)
         return None
     if not path.is_dir():
         ids = _read(path, report)
@@ -189,7 +189,7 @@ def _read(path: Path, report: Report) -> list[str] | None:
     try:
         return [Path(line.split()[0]).stem for line in read_list(path)]
     except UserError as error:
-        report.add(error.problem, path, error.remedy or "one id a line")
+        report.add(error.problem, path, error.remedy or "give a text file with one id per line")
         return None
 
 
@@ -204,7 +204,7 @@ def _check_list(name: str, ids: Sequence[str], path: Path, expected: Expected, r
 def _check_images(
     folder: Path, ids: Sequence[str], classes: Mapping[str, int], report: Report, progress: Progress
 ) -> Tags:
-    """Every id has an annotation and an image; returns the tags."""
+    """Check that every id has an annotation and an image; return the tags."""
     tags: Tags = {}
     stray, broken, odd = [], [], []
     for name in progress(ids, "images and annotations"):
@@ -227,7 +227,7 @@ def _check_images(
         odd,
         "images of another size than in their annotation",
         folder / "JPEGImages",
-        "reduced images work, but figures will differ from those of the paper",
+        "resized images work, but figures will differ from those of the paper",
         fatal=False,
     )
     foreign = sorted({tag for found in tags.values() for tag in found} - set(classes))
@@ -237,7 +237,7 @@ def _check_images(
 
 
 def read_annotation(path: Path) -> tuple[tuple[str, ...], tuple[int, int]]:
-    """Tags and (width, height) of a VOC annotation: names of all objects, difficult ones too; parts are no objects.
+    """Tags and (width, height) of a VOC annotation: names of all objects, including difficult ones, without parts.
 
     Raises:
         FileNotFoundError: No such file.
@@ -255,7 +255,7 @@ def read_annotation(path: Path) -> tuple[tuple[str, ...], tuple[int, int]]:
 
 
 def _check_masks(folder: Path, ids: Sequence[str], classes: int, report: Report, progress: Progress) -> None:
-    """Every id has a true mask of its image's size with labels of VOC alone."""
+    """Check that every id has a true mask of its image's size with VOC labels only."""
     missing: list[str] = []
     bad: list[str] = []
     other: list[str] = []
@@ -282,20 +282,20 @@ def _check_masks(folder: Path, ids: Sequence[str], classes: int, report: Report,
 
 
 def _check_tags(tags: Tags, ids: Sequence[str], expected: Mapping[str, int], report: Report) -> None:
-    """The number of images of each class in train_aug is right."""
+    """Check the number of images of each class in train_aug."""
     found = Counter(tag for name in ids for tag in tags.get(name, ()))
     report.by_class = {name: {"images of train_aug": found[name]} for name in expected}
     wrong = [f"{name} {found[name]} instead of {count}" for name, count in expected.items() if found[name] != count]
-    if not report.fatal:  # else this would only say it again
+    if not report.fatal:  # else the causes are already reported
         report.add_items(wrong, "classes with a wrong number of images in train_aug", "Annotations", _AGAIN)
 
 
 def _check_test(folder: Path, ids: Sequence[str] | None, report: Report) -> None:
-    """The test images: only the test server's row needs them."""
+    """Note missing test images, which only the row for the test server needs."""
     lost = [name for name in ids or () if not (folder / "JPEGImages" / f"{name}.jpg").is_file()]
     if ids is None or lost:
         report.notes.append(
-            f"test images not there ({len(lost) if ids else 'no test.txt'}); only experiment=table3 needs them: "
+            f"missing test images ({len(lost) if ids else 'no test.txt'}); only experiment=table3 needs them: "
             f"get them from {TEST_URL}"
         )
 

@@ -1,8 +1,8 @@
-"""Pack masks as the PASCAL VOC evaluation server takes them.
+"""Pack masks for the PASCAL VOC evaluation server.
 
     results/VOC2012/Segmentation/comp6_test_cls/<id>.png      in one .tar.gz
 
-comp6 is segmentation with training data beyond VOC's own; comp5 with VOC's own alone.
+comp6 is segmentation with additional training data; comp5 with VOC data only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wsvs.data.images import find_image
 from wsvs.data.report import Progress, quiet
 
 COMPETITIONS = ("comp5", "comp6")
-HIGHEST = 20  # labels 0 to 20; the server has no void
+HIGHEST = 20  # labels 0 to 20; the server accepts no void label
 
 
 def pack_results(
@@ -34,26 +34,26 @@ def pack_results(
     images: Path | None = None,
     progress: Progress = quiet,
 ) -> None:
-    """Write the archive, byte for byte the same for the same masks.
+    """Write the archive; the same masks give the same bytes.
 
     Args:
         predictions: Folder of masks <id>.png.
-        ids: Every image of the split: the server scores nothing that is not whole.
+        ids: Every image of the split: the server only scores complete splits.
         target: The archive, *.tar.gz.
         competition: comp5 or comp6.
-        split: test, or val to practise.
+        split: test, or val for a trial run.
         images: Folder of the images; masks must have their size.
-        progress: Shows how far it is.
+        progress: Shows the progress.
 
     Raises:
         ValueError: Another competition.
-        UserError: A mask is missing, unreadable, of another size, or has a label that the server does not know.
+        UserError: A mask is missing, unreadable, has another size, or a label that the server does not accept.
     """
     if competition not in COMPETITIONS:
         raise ValueError(f"submit.competition must be one of {', '.join(COMPETITIONS)}, got {competition!r}")
     bad: list[BadItem] = []
     with atomic_path(target) as temporary:
-        # Neither name nor time of the file in the archive: the same masks give the same bytes.
+        # Without file name and time, so that the same masks give the same bytes.
         with (
             temporary.open("wb") as raw,
             gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed,
@@ -70,17 +70,17 @@ def pack_results(
                 archive.addfile(member, io.BytesIO(data))
         if bad:
             raise UserError(
-                f"{len(bad)} of {len(ids)} masks cannot go to the server, first: {bad[0].problem}",
+                f"masks that the server does not accept: {len(bad)} of {len(ids)}, first: {bad[0].problem}",
                 where=bad[0].where,
                 remedy="predict all images of the list first: stage=predict input=JPEGImages predict.ids=test.txt",
             )
 
 
 def _mask(path: Path, images: Path | None, name: str) -> bytes:
-    """A checked mask as PNG with VOC's palette."""
+    """A validated mask as PNG with VOC's palette."""
     labels = read_mask(path)
     if labels.max(initial=0) > HIGHEST:
-        raise BadItem(f"it has label {labels.max()}, the server knows 0 to {HIGHEST}", where=path)
+        raise BadItem(f"it has label {labels.max()}, the server accepts 0 to {HIGHEST}", where=path)
     if images is not None:
         file = find_image(images, name)
         if file is None:

@@ -1,4 +1,4 @@
-"""Items of a predict loop, dealt to ranks once: nothing twice, nothing left out."""
+"""Items of a predict loop, distributed over the ranks: each item exactly once."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Item = dict[str, Any]
 
 
 class WorkModule(pl.LightningDataModule):
-    """Deals the unfinished items to the ranks, the longest first, one item a batch.
+    """Distributes the unfinished items over the ranks, the longest first, one item per batch.
 
-    The ranks of a run start at different moments, so rank 0 alone looks at what is finished and tells the others.
+    The ranks of a run start at different times, so only rank 0 determines the unfinished items and broadcasts them.
 
     Args:
-        items: All items, each with a unique 'id'; or a function that finds them, which every rank calls with the
-            trainer and whose answer on rank 0 counts.
-        finished: Says of an item that nothing is left to do.
-        dataset: Makes the dataset of a rank's items.
+        items: All items, each with a unique 'id'; or a function of the trainer that returns them. Every rank calls it,
+            and the result on rank 0 is used.
+        finished: Whether an item is finished.
+        dataset: Creates the dataset of a rank's items.
         workers: Loader processes.
-        size: Amount of work of an item in units, for the order and the balance.
-        unit: What `size` counts, for the progress.
+        size: Amount of work of an item, for order and balance.
+        unit: Unit of `size`, for the progress.
 
     Attributes:
         mine: This rank's items, after `setup`.
         amounts: Their sizes.
-        begun: When the dealing was over (`time.perf_counter`); all ranks start within a moment.
+        begun: Time of the distribution (`time.perf_counter`), about the same on all ranks.
     """
 
     @checked
@@ -73,7 +73,7 @@ class WorkModule(pl.LightningDataModule):
             shares = deal(left, self.size, trainer.world_size)
             if 0 < len(left) < trainer.world_size:
                 log.warning(
-                    "%d of %d ranks have nothing to do: only %d pieces of work are left (trainer.devices=%d is enough)",
+                    "ranks without work: %d of %d, because only %d items are left (trainer.devices=%d is enough)",
                     trainer.world_size - len(left),
                     trainer.world_size,
                     len(left),
@@ -92,8 +92,8 @@ class WorkModule(pl.LightningDataModule):
 def deal(items: Sequence[Item], size: Callable[[Item], float], ranks: int) -> list[list[Item]]:
     """A share for each rank: the longest items first, each to the rank with the least work so far.
 
-    Longest processing time first (Graham, "Bounds on multiprocessing timing anomalies", 1969): no share takes longer
-    than 4/3 of the best deal's longest.
+    Longest processing time first (Graham, "Bounds on multiprocessing timing anomalies", 1969): the longest share takes
+    at most 4/3 of the optimum.
     """
     shares: list[list[Item]] = [[] for _ in range(ranks)]
     loads: list[tuple[float, int, int]] = [(0.0, 0, rank) for rank in range(ranks)]
@@ -105,7 +105,7 @@ def deal(items: Sequence[Item], size: Callable[[Item], float], ranks: int) -> li
 
 
 def hand_over(dataset: Dataset[Any], workers: int) -> DataLoader[Any]:
-    """A loader that gives the items of a dataset one by one, in order and as they are."""
+    """A loader that yields the items of a dataset one by one, in order and unchanged."""
     return DataLoader(
         dataset,
         batch_size=None,
@@ -117,11 +117,11 @@ def hand_over(dataset: Dataset[Any], workers: int) -> DataLoader[Any]:
 
 
 def _as_it_is(item: Any) -> Any:
-    return item  # torch's own conversion would turn every numpy array into a tensor
+    return item  # torch's default conversion would turn every NumPy array into a tensor
 
 
 class ItemDataset(Dataset[Any]):
-    """Items as they are, or through a function that runs in the loader's workers."""
+    """Items, optionally mapped by a function in the loader's workers."""
 
     def __init__(self, items: Sequence[Item], load: Callable[[Item], Item] | None = None) -> None:
         self.items = items

@@ -1,4 +1,4 @@
-"""The synthetic world as a data set: `data=synthetic`."""
+"""The synthetic data set: `data=synthetic`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from wsvs.data.tagged import TaggedImages
 
 @dataclass(frozen=True)
 class SyntheticImages(TaggedImages):
-    """Tagged images of a synthetic world, which is made first where it is not there.
+    """Tagged images of a synthetic data set, which is generated first if it does not exist.
 
     Args:
-        folder: The world's folder; `root` is its images/.
-        world: Settings of the world (`wsvs.config.world.WorldSettings`).
+        folder: Folder of the data set; `root` is its images/.
+        world: Settings of the data set (`wsvs.config.world.WorldSettings`).
     """
 
     folder: str = ""
     world: Mapping[str, Any] = field(default_factory=dict)
 
     def prepare(self) -> None:
-        """Make the world. Raises `UserError` where its folder holds something else."""
+        """Generate the data set. Raises `UserError` if its folder contains something else."""
         make_world(self.folder, WorldSettings(**self.world))

@@ -3,7 +3,7 @@
     <folder>/v1/<class>/data/<video>/shots/<shot>/frame%04d.jpg               frames as downloaded
     <folder>/youtube_masks/<class>/data/<video>/shots/<shot>/labels/%05d.jpg  true masks, about every tenth frame
 
-A mask carries the number of its frame. Shots with true masks become videos/benchmark/<class>/<video>_<shot>.mkv, all
+A mask has the number of its frame. Shots with true masks become videos/benchmark/<class>/<video>_<shot>.mkv, all
 others videos/more/<class>/...
 """
 
@@ -19,7 +19,7 @@ from wsvs.data.report import Progress, Report, quiet
 CLASSES = ("aeroplane", "bird", "boat", "car", "cat", "cow", "dog", "horse", "motorbike", "train")
 ANNOTATED = 126  # shots, of Jain and Grauman, "Supervoxel-consistent foreground propagation in video", ECCV 2014
 RATE = 25
-FRAMES_URL = "http://calvin.inf.ed.ac.uk/datasets/youtube-objects-dataset/ (version 1: the frames of v2 are others)"
+FRAMES_URL = "http://calvin.inf.ed.ac.uk/datasets/youtube-objects-dataset/ (version 1; version 2 has other frames)"
 MASKS_URL = "the page of its authors (Jain and Grauman, ECCV 2014, masks for YouTube-Objects)"
 
 
@@ -28,7 +28,7 @@ class YouTubeObjects:
     """YouTube-Objects.
 
     Args:
-        folder: Holds v1/ and youtube_masks/ as downloaded.
+        folder: Contains v1/ and youtube_masks/ as downloaded.
         prepared: Where videos, masks and tables are written.
     """
 
@@ -86,7 +86,7 @@ class YouTubeObjects:
 
 
 def _shots(folder: Path) -> Iterator[FrameFolder]:
-    """All shots of all classes, also those of which there are true masks only."""
+    """All shots of all classes, including those with true masks but without frames."""
     for name in CLASSES:
         frames, truth = folder / "v1" / name / "data", folder / "youtube_masks" / name / "data"
         places = {

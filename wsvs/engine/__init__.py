@@ -1,1 +1,1 @@
-"""Everything around the work of a stage: its contract, run directories, resume, launch, sweeps, tracking."""
+"""Everything around a stage: its interface, run directories, resume, launch, sweeps, tracking."""

@@ -1,4 +1,4 @@
-"""What a run hands on, as W&B artifacts: checkpoints, lists of clips and shots, sets of masks."""
+"""Outputs of a run as W&B artifacts: checkpoints, lists of clips and shots, mask sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wsvs.engine.run import Run
 from wsvs.engine.stage import Kind
 
 Masks = Literal["none", "manifest", "references", "files"]
-FILES = {  # what it is: files that it may hold, each where the stage writes it
+FILES = {  # kind of artifact: files that it may contain, at the paths where the stage writes them
     "model": ("checkpoints/best.ckpt",),
     "clips": ("manifest.jsonl",),
     "shots": ("shots.jsonl",),
@@ -43,9 +43,9 @@ def describe(run: Run[Any], makes: Sequence[Kind], *, models: bool, masks: Masks
 
 
 def build(folder: Path, artifact: dict[str, str]) -> Any:
-    """The W&B artifact of a run directory, the same whoever builds it: by its content W&B knows it again.
+    """The W&B artifact of a run directory. Its content is deterministic, so that W&B recognises it.
 
-    Files are not copied: they have to stay where they are until they are uploaded.
+    Files are not copied: they must stay in place until they are uploaded.
     """
     import wandb
 
@@ -70,7 +70,7 @@ def masks_below(folder: Path) -> Iterator[Path]:
 
 
 def inputs_of(run: Run[Any], record: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """(run directory, artifact) of all that a run reads, where those runs were logged to W&B too.
+    """(run directory, artifact) of all inputs of a run that were logged to W&B too.
 
     Args:
         record: Name of the file in a run directory that lists its artifacts.
@@ -88,5 +88,5 @@ def inputs_of(run: Run[Any], record: str) -> Iterator[tuple[Path, dict[str, str]
 
 
 def _plain(name: str) -> str:
-    """A name in the characters that W&B takes."""
+    """A name in the characters that W&B accepts."""
     return re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)[:120]

@@ -1,4 +1,4 @@
-"""One command: from its configuration to the exit status of its jobs."""
+"""One command, from its configuration to the exit status of its jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wsvs.core.plugins import load_plugins
 from wsvs.core.processes import rank
 from wsvs.core.stopping import catch_signals, leave, number, stop_in
 from wsvs.engine import job, status, sweep
-from wsvs.engine.explain import explain_config_error, told
+from wsvs.engine.explain import explain_config_error, user_errors
 from wsvs.engine.extras import check_extras
 from wsvs.engine.next import next_line
 from wsvs.engine.objective import objective, objective_name
@@ -47,29 +47,29 @@ def register_resolvers() -> None:
 
 
 def run_stage(cfg: DictConfig) -> float | None:
-    """Run the stage of a composed configuration: the one job of a command, or one of the jobs of a sweep.
+    """Run the stage of a composed configuration: the only job of a command, or one job of a sweep.
 
-    Returns the figure that a search for settings goes by (`objective`), if the stage has one.
+    Returns the objective for a search over settings, if the stage has one.
     """
     if job.is_apart():
         return job.run_apart(_config_options())
     try:
-        with job.recorded() as outcome, told():
+        with job.recorded() as outcome, user_errors():
             name, value = _run_stage(cfg)
             outcome |= {"objective": name, "value": value}
             return value
     except UserError as mistake:
-        # The sweep's process has to hear of a job in a process of its own, and a search of every job that failed.
+        # The sweep's process must see the error of a job in another process, and a search that of every failed job.
         if not status.counts_here() or (job.searches() and cfg.trainer.devices == 1):
             raise
-        status.complain(mistake)  # said here, once: Hydra would put its own words around it
-        if cfg.trainer.devices != 1:  # its other ranks are left in disorder: no further job of a sweep beside them
+        status.complain(mistake)  # printed here, once: Hydra would wrap it in a message of its own
+        if cfg.trainer.devices != 1:  # the state of the other ranks is undefined: run no further job of the sweep
             sys.exit(status.overall())
     return None
 
 
 def _config_options() -> list[str]:
-    """The options of this process's job that say where its configuration comes from."""
+    """The options that locate the configuration of this process's job."""
     hydra = HydraConfig.get()
     found = {source.provider: source.path for source in hydra.runtime.config_sources}
     options = ["--config-name", str(hydra.job.config_name)]
@@ -81,8 +81,8 @@ def _config_options() -> list[str]:
 
 
 def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
-    """The figure that a search goes by, and its value. Nothing that takes seconds is imported before the stage runs."""
-    log_to_stdout()  # a launcher's process has not come through main()
+    """Name and value of the objective. Imports that take seconds happen only once the stage runs."""
+    log_to_stdout()  # a launcher's process does not run main()
     said = HydraConfig.get().overrides.task
     settings = check(cfg, said)
     stage = load_stage(cfg.stage)
@@ -90,7 +90,7 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
     check_extras(settings, stage)
     check_paths(settings, stage.paths, said)
     run = stage.start(settings, cfg)
-    with run.opened(), tracked(run, stage):
+    with run.opened(), user_errors(), tracked(run, stage):
         if stage.ranks == "one" and rank() != 0:
             raise UserError(
                 f"stage {stage.name} starts its own ranks",
@@ -101,26 +101,26 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
             load_plugins(cfg.plugins)
             stage.run(run)
         goes_on, proposed = run.closing
-        if goes_on and not status.is_part() and not job.swept():  # no step, nor a sweep's job
+        if goes_on and not status.is_part() and not job.swept():  # neither a pipeline's step nor a sweep's job
             following = next_line(stage.name, settings, run.overrides, run.dir, config_options(sys.argv[1:]), proposed)
             if following:
                 log.info("%s", following)
     if run.skipped:
-        status.add(status.PASSED_OVER)
+        status.add(status.SKIPPED)
     return sought, objective(run, sought)
 
 
 def application() -> None:
-    """Compose the configuration of the command line, and run it."""
+    """Compose the configuration of the command line and run it."""
     if not any(config_options(sys.argv[1:])) and not any("hydra.mode" in word for word in sys.argv):
-        # Hydra would compose everything twice, to see first whether hydra.mode is set: no file of ours does (a test
-        # says so), and it is a fourth of the time until a mistake is told.
+        # Hydra composes everything twice, first to see whether hydra.mode is set. No file of wsvs sets it (tested),
+        # and this takes a quarter of the time until a mistake is reported.
         Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(run_stage)()
 
 
 def _run_jobs() -> None:
-    """All that the command line asks for; mistakes are told."""
+    """Run everything the command line asks for, and report mistakes."""
     try:
         register_resolvers()
         application()
@@ -143,19 +143,19 @@ def _run_jobs() -> None:
 
 
 def options_first(words: list[str]) -> list[str]:
-    """Hydra wants its options in one piece; here they may stand anywhere among the overrides."""
+    """Hydra requires its options to be contiguous; move them in front, so that they may be anywhere."""
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
     return [word for word in words if word not in overrides] + overrides
 
 
 def main() -> NoReturn:
-    """Run the command that stands in sys.argv, and end this process.
+    """Run the command in sys.argv and exit.
 
-    Exit status: 0 done, 1 unexpected error, 2 a mistake to mend, 3 done with items passed over, 130 stopped by Ctrl-C,
+    Exit status: 0 done, 1 unexpected error, 2 a mistake to fix, 3 done with skipped items, 130 stopped by Ctrl-C,
     143 by SIGTERM.
     """
     sys.argv[1:] = options_first(sys.argv[1:])
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must not hide where an unexpected error came from
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # keep the traceback of unexpected errors
     log_to_stdout()
     status.begin()
     job.begin()
@@ -167,7 +167,7 @@ def main() -> NoReturn:
     except BaseException as error:
         stop = stop_in(error)
         if stop is not None:
-            said, code = "\nstopped; the same command goes on from here", 128 + number(stop)
+            said, code = "\nstopped; run the same command again to resume", 128 + number(stop)
         elif isinstance(error, SystemExit) and isinstance(error.code, int):
             code = error.code
         else:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
-
 from wsvs.core.reviews import Answer
 from wsvs.data.images import find_image
+from wsvs.engine.explain import build
 from wsvs.engine.run import Run
 
 if TYPE_CHECKING:
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def build_data(run: Run[Any]) -> TaggedImages:
-    """The tagged images that the configuration names, made first if they are a synthetic world.
+    """The tagged images that the configuration names; a synthetic data set is generated first.
 
-    Tags that a person has corrected, where the stage reads them, take the place of the table's.
+    If the stage reads corrected tags, they replace those of the table.
     """
-    data: TaggedImages = instantiate(run.cfg.data, _convert_="all")
+    data: TaggedImages = build(run.cfg.data)
     data.prepare()
     answers = answers_of(run, data)
     return data.with_tags({name: answer.tags for name, answer in answers.items() if answer.tags is not None})

@@ -1,4 +1,4 @@
-"""GPUs of a machine: every job has some of its own."""
+"""Assign the GPUs of a machine to jobs: no two jobs share one."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from wsvs.core.leases import can_lock, share, take
 from wsvs.core.processes import rank, world_size
 from wsvs.engine.job import waits
 
-LEASED = "WSVS_GPUS"  # for the ranks that a job starts: which GPUs it has
+LEASED = "WSVS_GPUS"  # tells the ranks of a job which GPUs it has
 
 
 def visible(cfg: DictConfig) -> list[str]:
-    """Ids of the GPUs that the trainer may use, in torch's order; CUDA_VISIBLE_DEVICES is kept. None on a CPU."""
+    """Ids of the GPUs that the trainer may use, in torch's order, within CUDA_VISIBLE_DEVICES. Empty on a CPU."""
     if cfg.trainer.accelerator not in ("auto", "gpu", "cuda") or not CUDAAccelerator.is_available():
         return []
     return [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
 
 
 def lease(cfg: DictConfig, held: ExitStack, asked: object = None) -> list[int] | None:
-    """The GPUs that this process's job may use, until `held` is closed or the process ends.
+    """Lease GPUs for this process's job, until `held` is closed or the process ends.
 
-    A parallel job of a sweep, or one of `wandb agent`, waits until there are enough. Any other command does not: it
-    takes free ones if there are, else the first ones, and says so.
+    A parallel job of a sweep, or one of `wandb agent`, waits until enough are free. Any other command takes free ones
+    if there are enough, else the first ones, with a log message.
 
     Args:
-        asked: How many, or which; `trainer.devices` by default.
+        asked: Number or list of devices; `trainer.devices` by default.
 
     Returns:
-        Their indices for torch; None where the trainer uses no GPU, or where torchrun or srun starts the ranks.
+        Their indices for torch; None if the trainer uses no GPU, or if torchrun or srun starts the ranks.
 
     Raises:
-        UserError: There are not as many.
+        UserError: There are fewer GPUs than requested.
     """
     names = visible(cfg)
     if not names or world_size() > 1 or cfg.trainer.num_nodes > 1 or not can_lock():
         return None
-    if LEASED in os.environ:  # by this job, earlier, or by the process that started this rank
+    if LEASED in os.environ:  # leased earlier by this job, or by the process that started this rank
         mine = [int(word) for word in os.environ[LEASED].split(",")]
         for number in mine if rank() else ():
             share(names[number], rank(), held)
@@ -56,7 +56,7 @@ def lease(cfg: DictConfig, held: ExitStack, asked: object = None) -> list[int] |
 
 
 def _wanted(asked: object, there: int) -> tuple[list[int], int]:
-    """Which GPUs will do, and how many of them are asked for."""
+    """Candidate GPUs, and the number of them that is requested."""
     if OmegaConf.is_list(asked) or isinstance(asked, list):
         candidates = [int(number) for number in asked]  # type: ignore[attr-defined]
         count = len(candidates)
@@ -64,9 +64,8 @@ def _wanted(asked: object, there: int) -> tuple[list[int], int]:
         candidates = list(range(there))
         count = there if asked in (-1, "auto") else int(str(asked))
     if count > there or max(candidates) >= there:
-        visible_ones = "1 GPU is" if there == 1 else f"{there} GPUs are"
         raise UserError(
-            f"{visible_ones} visible, trainer.devices={asked}",
+            f"visible GPUs: {there}, but trainer.devices={asked}",
             where="trainer.devices, CUDA_VISIBLE_DEVICES",
             remedy="lower trainer.devices; nvidia-smi lists the GPUs",
         )

@@ -1,4 +1,4 @@
-"""Hold figures of finished runs against what is expected of them."""
+"""Check figures of finished runs against their expected ranges."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from wsvs.core.runs import SUMMARY
 
 
 def judge(checks: Mapping[str, Check | None] | None, done: Mapping[str, Path]) -> dict[str, str]:
-    """Print a table, got against expected, and return {name: 'PASS ...' or 'FAIL ...'}.
+    """Print a table of actual and expected figures, and return {name: 'PASS ...' or 'FAIL ...'}.
 
     Args:
-        checks: {name: what is expected}; None where an override has taken one out.
+        checks: {name: expected range}; None if an override removed one.
         done: Label -> run directory of the steps.
     """
     if not checks:
@@ -27,7 +27,7 @@ def judge(checks: Mapping[str, Check | None] | None, done: Mapping[str, Path]) -
     verdicts = {}
     table = Table("figure", "got", "expected", "allowed", "")
     for name, check in checks.items():
-        if check is None:  # taken out by an override
+        if check is None:  # removed by an override
             continue
         got = _figure(done, check.step, check.metric)
         if check.minus:
@@ -43,7 +43,7 @@ def judge(checks: Mapping[str, Check | None] | None, done: Mapping[str, Path]) -
 
 def _figure(done: Mapping[str, Path], step: str, metric: str) -> float:
     if step not in done:
-        raise UserError(f"no step is called {step!r}", where="pipeline.checks", remedy=f"steps: {', '.join(done)}")
+        raise UserError(f"there is no step {step!r}", where="pipeline.checks", remedy=f"steps: {', '.join(done)}")
     value = read_figure(done[step], metric)
     if value is None:
         raise UserError(f"no figure {metric!r}", where=done[step], remedy="check pipeline.checks")
@@ -51,7 +51,7 @@ def _figure(done: Mapping[str, Path], step: str, metric: str) -> float:
 
 
 def read_figure(run: Path, metric: str) -> float | None:
-    """A number of a finished run by its dotted name in metrics.json, else in the results of its summary."""
+    """A number of a finished run, by its dotted name in metrics.json or in the results of its summary."""
     metrics = run / "metrics.json"
     values: Any = read_json(metrics) if metrics.is_file() else read_json(run / SUMMARY)["results"]
     for key in metric.split("."):

@@ -1,4 +1,4 @@
-"""Run a stage as its own command line would, in a forked process: imports are paid once, memory is given back."""
+"""Run a stage as its own command line would, in a forked process: imports happen once, and memory is released."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from wsvs.engine import command, job
 from wsvs.engine.ranks import config_options
 from wsvs.engine.status import begin_part
 
-GOOD = (0, 3)  # done, or done with bad items passed over
+GOOD = (0, 3)  # exit status: done, or done with skipped items
 
 
 def call(overrides: Sequence[str], run_id: str) -> int:
-    """Exit status of a command with these overrides under this run id. It ends when this process is interrupted."""
+    """Run a command with these overrides and this run id, and return its exit status.
+
+    It stops when this process is interrupted.
+    """
     sys.stdout.flush()
     process = multiprocessing.get_context("fork").Process(target=_child, args=(overrides, run_id, os.getpid()))
     process.start()
     try:
         process.join()
     except KeyboardInterrupt:
-        process.join(5)  # Ctrl-C reaches it too; a signal that is sent to this process alone does not
+        process.join(5)  # Ctrl-C reaches the child too; a signal sent to this process alone does not
         if process.is_alive():
             process.terminate()
         process.join()
@@ -39,7 +42,7 @@ def _child(overrides: Sequence[str], run_id: str, parent: int) -> None:
     if job.waits():
         os.environ[job.WAITS] = "1"
     for variable in ("WSVS_RUN_DIR", job.STARTED, "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
-        os.environ.pop(variable, None)  # of the job that forks, not of this one
+        os.environ.pop(variable, None)  # these belong to the parent's job
     sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
     GlobalHydra.instance().clear()
     end_with(parent)

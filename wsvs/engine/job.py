@@ -1,10 +1,10 @@
-"""One job of a sweep: in a process of its own where the launcher's would not do, and what came of it on disk.
+"""One job of a sweep: run it in a separate process where the launcher's is unsuitable, and record its outcome on disk.
 
-A worker of joblib is no place for a job: it is used again and keeps its memory on the GPU, starts the workers of data
-loaders in joblib's way, which torch does not know, and like one of submitit cannot start ranks. So these start a
-process for each job, which is the command of the job alone.
+joblib's workers are reused and keep their GPU memory, they start data loader workers by joblib's method, which torch
+does not support, and like submitit's they cannot start ranks. They therefore start a process for each job, with the
+command of that job alone.
 
-    outputs/<name>/<stage>/<run id>/<number>/job.json     the figure of a finished job, or why it failed
+    outputs/<name>/<stage>/<run id>/<number>/job.json     the objective of a finished job, or why it failed
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ from wsvs.core.processes import end_with, rank
 from wsvs.core.sweeps import RECORD
 from wsvs.engine import status
 
-STARTED = "WSVS_JOB"  # of a process that was started for a job: the process that did it, the sweeper, its direction
-WAITS = "WSVS_WAITS"  # of a step of such a job
+STARTED = "WSVS_JOB"  # in a process started for a job: the parent's process id, the sweeper, its direction
+WAITS = "WSVS_WAITS"  # in a step of such a job
 APART = ("joblib", "submitit_local")
 
 
 def launcher() -> str:
-    """What starts the jobs of this sweep."""
+    """The Hydra launcher of this sweep."""
     return str(HydraConfig.get().runtime.choices.get("hydra/launcher", "basic"))
 
 
 def is_sweep(words: Sequence[str]) -> bool:
-    """Does a command line ask for a sweep?"""
+    """Whether a command line asks for a sweep."""
     return bool({"-m", "--multirun"} & set(words))
 
 
 def swept() -> bool:
-    """Is this process's job one of a sweep? The steps of a pipeline are not."""
+    """Whether this process's job is one of a sweep. Steps of a pipeline are not."""
     return HydraConfig.get().mode == RunMode.MULTIRUN or STARTED in os.environ
 
 
 def sweeper() -> str:
-    """What chooses the settings of the jobs: basic, or the name of a search."""
+    """The Hydra sweeper, which chooses the settings of the jobs: basic, or the name of a search."""
     if STARTED in os.environ:
         return os.environ[STARTED].split(" ")[1]
     return str(HydraConfig.get().runtime.choices.get("hydra/sweeper", "basic"))
 
 
 def searches() -> bool:
-    """Is this process's job one of a search? Its ranks and the steps of a pipeline are not."""
+    """Whether this process's job is one of a search. Its ranks and the steps of a pipeline are not."""
     return swept() and sweeper() != "basic"
 
 
 def _direction() -> str | None:
-    """Of a search: maximize or minimize."""
+    """Direction of a search: maximize or minimize."""
     if STARTED in os.environ:
         return os.environ[STARTED].split(" ")[2] or None
     asked = HydraConfig.get().sweeper.get("direction")
@@ -69,29 +69,29 @@ def _direction() -> str | None:
 
 
 def waits() -> bool:
-    """Is this a job beside others, which waits for a GPU of its own?"""
+    """Whether this job runs in parallel with others and waits for a GPU of its own."""
     return any(name in os.environ for name in (STARTED, WAITS, "WANDB_SWEEP_ID"))
 
 
 def begin() -> None:
-    """End this process with the one that started it for a job; nothing in others."""
+    """If this process was started for a job, end it when its parent ends."""
     if STARTED in os.environ and rank() == 0:
         end_with(int(os.environ[STARTED].split(" ")[0]))
 
 
 def is_apart() -> bool:
-    """Is this the process of a launcher that must not run the job itself?"""
+    """Whether this is a launcher's process that must not run the job itself."""
     return HydraConfig.get().mode == RunMode.MULTIRUN and launcher() in APART
 
 
 def run_apart(options: list[str]) -> float | None:
-    """Run the job of this process in another one, and return its figure.
+    """Run the job of this process in another one, and return its objective.
 
     Args:
-        options: Those that say where the configuration comes from.
+        options: The options that locate the configuration.
 
     Raises:
-        UserError: A job of a search failed, which the search has to hear. Others are told at the end of the sweep.
+        UserError: A job of a search failed. Failures of other sweeps are reported when the sweep ends.
     """
     if launcher() == "joblib" and not status.counts_here():
         _end_with_the_command()
@@ -109,7 +109,7 @@ def run_apart(options: list[str]) -> float | None:
     own = {"WSVS_RUN_DIR": str(folder), STARTED: f"{os.getpid()} {sweeper()} {_direction() or ''}"}
     ended = subprocess.call(command, env=os.environ | own)
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    if ended in (status.OK, status.PASSED_OVER):
+    if ended in (status.OK, status.SKIPPED):
         return record.get("value")
     if "failed" not in record:
         record = {"failed": _ended(ended), "status": status.UNEXPECTED}
@@ -118,7 +118,7 @@ def run_apart(options: list[str]) -> float | None:
         raise UserError(
             f"job {hydra.job.num} failed: {str(record['failed']).splitlines()[0]}",
             where=folder,
-            remedy="the job has said more above, and in its wsvs.log",
+            remedy="see the job's messages above, or its wsvs.log",
         )
     return None
 
@@ -132,12 +132,12 @@ def _ended(code: int) -> str:
     if code >= 0:
         return f"ended with exit status {code}"
     name = signal.Signals(-code).name
-    return f"killed by {name}" + (" (for lack of memory, perhaps)" if name == "SIGKILL" else "")
+    return f"killed by {name}" + (" (possibly out of memory)" if name == "SIGKILL" else "")
 
 
 @contextmanager
 def recorded() -> Iterator[dict[str, Any]]:
-    """Write down what comes of a sweep's job; what the block puts into the dict is of one that is finished."""
+    """Record the outcome of a sweep's job; the block puts the results of a finished job into the dict."""
     outcome: dict[str, Any] = {}
     if not swept() or rank() != 0:
         yield outcome

@@ -15,7 +15,7 @@ LOCK = ".lock"
 
 
 def take_lock(directory: Path) -> IO[str]:
-    """A record lock dies with its process, even by kill -9, and is not inherited by loader workers."""
+    """Take a record lock: it ends with its process, even after kill -9, and loader workers do not inherit it."""
     stream = (directory / LOCK).open("w", encoding="utf-8")
     try:
         free = lock(stream)
@@ -25,7 +25,7 @@ def take_lock(directory: Path) -> IO[str]:
     if not free:
         stream.close()
         raise UserError(
-            "another process works in this run directory",
+            "another process is using this run directory",
             where=directory,
             remedy="wait for it, or start with another name=... or WSVS_RUN_ID",
         )
@@ -38,5 +38,5 @@ def is_locked(directory: Path) -> bool:
     except UserError:
         return True
     except OSError:
-        return True  # not ours to write: not ours to take up
+        return True  # not writable, so not to be resumed
     return False

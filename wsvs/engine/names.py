@@ -6,18 +6,18 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-# The order of the pipeline: this tuple is the only place that knows it.
+# The order of the pipeline, defined only here.
 PIPELINE = ("encoder", "retrieve", "relevance", "segment", "decoder", "adapt", "predict", "evaluate")
-PLUGINS: list[str] = []  # those that plugins have added
+PLUGINS: list[str] = []  # stages added by plugins
 
 
 def stage_names() -> tuple[str, ...]:
-    """Of all stages, those of the pipeline first."""
+    """Names of all stages, those of the pipeline first."""
     return tuple(dict.fromkeys((*PIPELINE, *sorted((*own(), *installed(), *PLUGINS)))))
 
 
 def register_choices() -> None:
-    """Make the names known to Hydra, as values of `stage=`."""
+    """Register the names with Hydra, as values of `stage=`."""
     from hydra.core.config_store import ConfigStore
 
     for name in stage_names():
@@ -26,7 +26,7 @@ def register_choices() -> None:
 
 @cache
 def own() -> tuple[str, ...]:
-    """One module each in `wsvs/stages`."""
+    """Names of the built-in stages: one module each in `wsvs/stages`."""
     folder = Path(__file__).parents[1] / "stages"
     return tuple(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 

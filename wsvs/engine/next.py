@@ -1,4 +1,4 @@
-"""The command that comes after a stage: what the closing table says last, to be pasted as it stands."""
+"""The command that comes after a stage: printed below the closing table, to be pasted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from wsvs.engine.registry import load_stage
 from wsvs.engine.stage import home_of
 
 PREDICTED = "{predict}"
-BLANK = "DIR"  # a folder that only the user knows
+BLANK = "DIR"  # placeholder of a folder that only the user knows
 
-# What a command says of one run alone, as it does by the sections of the stages; a stage that reads it takes it over.
+# Keys that concern a single run, as the stages' sections do: passed on only to a stage that reads them.
 OF_ONE_RUN = {"inputs", "input", "labels", "videos", "predictions", "truth", "dry_run", "resume"}
 OF_THE_COMMAND = {"stage", "sweep", "hydra"}
 QUOTES = ("'", '"', "[")
@@ -34,7 +34,7 @@ def next_line(
     options: Iterable[str] = (),
     proposed: Sequence[str] = (),
 ) -> str | None:
-    """What the closing lines say of `next_command`: to be typed as it stands, or once a word is filled in."""
+    """The closing line with `next_command`, ready to be typed, or with one placeholder to fill in."""
     command = next_command(stage, settings, overrides, run, options, proposed)
     filling = f", with your folder of videos in place of {BLANK}" if command and command.endswith(f"={BLANK}") else ""
     return command and f"next{filling}: {command}"
@@ -48,16 +48,15 @@ def next_command(
     options: Iterable[str] = (),
     proposed: Sequence[str] = (),
 ) -> str | None:
-    """The command line that goes on from a finished run; None where there is nothing to go on with.
+    """The command that continues from a finished run; None if there is nothing to continue with.
 
-    It keeps the name, the groups and all else that means something to the next stage too, and names what that stage
-    works on where nobody has.
+    It keeps the name, the groups and all other overrides that the next stage reads, and adds missing inputs.
 
     Args:
         stage, settings: Of the run.
         overrides: Those of its command.
         run: Its directory.
-        options: Hydra's own, such as --config-dir and its value.
+        options: Hydra's options, such as --config-dir and its value.
         proposed: Overrides that the stage adds.
     """
     if stage == "report":
@@ -71,7 +70,7 @@ def next_command(
 
 
 def _following(stage: str, settings: Settings, said: Collection[str]) -> str:
-    """The stage after this one: the next of the pipeline, else what makes something of the masks, else the report."""
+    """The stage after this one: the next of the pipeline, else one that uses the masks, else the report."""
     masks = true_masks(settings)
     if stage == "data":
         return "segment" if settings.videos else "pipeline"
@@ -89,7 +88,7 @@ def key_of(word: str) -> str:
 
 
 def _kept(settings: Settings, overrides: Iterable[str], stage: str) -> Iterator[str]:
-    """The overrides that mean something to the next stage too."""
+    """The overrides that the next stage reads too."""
     following = load_stage(stage)
     read = {*following.keys, *(f"inputs.{name}" for name in following.needed(settings))}
     foreign = OF_ONE_RUN | ({*stage_names()} - {"data"}) if stage != "pipeline" else set()
@@ -100,7 +99,7 @@ def _kept(settings: Settings, overrides: Iterable[str], stage: str) -> Iterator[
 
 
 def _missing(stage: str, settings: Settings, said: Collection[str], following: str, run: Path) -> Iterator[str]:
-    """What the next stage needs and nobody has said: as the pipeline would say it, else a word to fill in."""
+    """Inputs of the next stage that are not given: as the pipeline would set them, else a placeholder."""
     steps = following == "pipeline" and settings.pipeline.steps
     rootless = isinstance(settings.retrieve, FolderRetrieve) and not settings.retrieve.root
     if following in ("retrieve", "pipeline") and not steps and rootless:
@@ -118,7 +117,7 @@ def _missing(stage: str, settings: Settings, said: Collection[str], following: s
 
 
 class Works(Protocol):
-    """The settings that say what the last two stages of the pipeline work on."""
+    """The settings that name the inputs of the last two stages of the pipeline."""
 
     @property
     def data(self) -> Section: ...
@@ -133,12 +132,12 @@ class Works(Protocol):
 
 
 def true_masks(settings: Works) -> str | None:
-    """The folder of true masks that the command or the data names."""
+    """The folder of true masks, given by the command or the data set."""
     return settings.truth or getattr(settings.data, "masks", None)
 
 
 def defaults(settings: Works, stage: str) -> Iterator[tuple[str, str | None]]:
-    """(key, path) of what the last two stages work on unless the command says so: the tagged images, and their masks.
+    """(key, path) of the default inputs of the last two stages: the tagged images, and their masks.
 
     The masks to score are those of the pipeline's step `predict`, written as `PREDICTED`.
     """
@@ -158,7 +157,7 @@ def defaults(settings: Works, stage: str) -> Iterator[tuple[str, str | None]]:
 
 
 def quote(value: object) -> str:
-    """A value as Hydra's override grammar reads it back unchanged."""
-    # It takes a backslash for itself unless quotes follow: those before one, and the last ones, are doubled.
+    """Quote a value so that Hydra's override grammar reads it back unchanged."""
+    # A backslash is literal unless a quote follows: double those before a quote and at the end.
     escaped = re.sub(r"(\\*)'", r"\1\1\'", str(value))
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"

@@ -1,4 +1,4 @@
-"""The one figure of a run that a search for settings goes by, and that a stage returns to Hydra."""
+"""The objective: the figure of a run that a search over settings optimises, returned to Hydra."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from wsvs.engine.stage import Stage
 
 
 def objective_name(settings: Settings, stage: Stage[Any]) -> str | None:
-    """The figure that `objective` names, else the stage's own.
+    """The figure named by `objective`, else the stage's default.
 
     Raises:
-        UserError: A search on a stage that has none of its own.
+        UserError: A search over a stage without a default.
     """
     name = settings.objective or stage.objective
     if name is None and searches():
         raise UserError(
-            f"stage {stage.name} has no figure of its own to search by",
+            f"stage {stage.name} has no default objective for a search",
             where="objective",
-            remedy="name one of its summary.json or metrics.json, or search over stage=pipeline, where "
-            "objective=<step>.<figure> is one of a step",
+            remedy="name a figure of its summary.json or metrics.json, or search over stage=pipeline with "
+            "objective=<step>.<figure>",
         )
     return name
 
 
 def objective(run: Run[Any], name: str | None) -> float | None:
-    """The figure of a finished run; of one of a pipeline's steps if its name begins with <step>. (first rank only).
+    """The figure of a finished run, or of a pipeline's step if the name begins with <step>. (first rank only).
 
     Raises:
-        UserError: A search, or a user, wants a figure that the run does not have.
+        UserError: A search or the setting `objective` asks for a figure that the run does not have.
     """
     if name is None or rank() != 0:
         return None
@@ -46,6 +46,6 @@ def objective(run: Run[Any], name: str | None) -> float | None:
         raise UserError(
             f"no figure {name!r}",
             where=(folder or run.dir) / SUMMARY,
-            remedy="objective=... names one of the results there, or of metrics.json beside it",
+            remedy="objective=... names one of the results in it, or in metrics.json of the same run",
         )
     return value

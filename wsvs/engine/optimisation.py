@@ -1,4 +1,4 @@
-"""What the settings of a training and of the model say together."""
+"""Settings of a training and of the model, combined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wsvs.nets.timm_backbone import PREFIX as TIMM
 
 
 def learning_rates(common: float | None, training: Training | None, stage: str, trainable: str) -> dict[str, float]:
-    """Setting -> value of all learning rates of a training: model.lr if it is given, 0 too, else the stage's own."""
+    """{setting: value} of all learning rates of a training: model.lr if given (also 0), else the stage's."""
     if training is None:
         return {}
     rates = {f"{stage}.lr": training.lr} if common is None else {"model.lr": common}
@@ -22,7 +22,7 @@ def learning_rates(common: float | None, training: Training | None, stage: str, 
 
 
 def optimisation(model: ModelSettings, training: Training) -> dict[str, Any]:
-    """What the modules are told of the optimizer."""
+    """Optimizer settings of the Lightning modules."""
     lr = training.lr if model.lr is None else model.lr
     return {"lr": lr, "schedule": training.schedule, "warmup": training.warmup}
 
@@ -32,10 +32,10 @@ def net_config(model: ModelSettings, classes: tuple[str, ...]) -> NetConfig:
 
 
 def decoder_config(model: ModelSettings, trained: dict[str, Any]) -> NetConfig:
-    """The trained encoder's description with the decoder and the input sizes that the model section asks for.
+    """The trained encoder's configuration, with the decoder and input sizes of the model section.
 
     Raises:
-        UserError: The encoder is of another backbone than model.backbone.
+        UserError: The encoder's backbone is not model.backbone.
     """
     theirs = trained["backbone"]
     if theirs != model.backbone:
@@ -43,7 +43,7 @@ def decoder_config(model: ModelSettings, trained: dict[str, Any]) -> NetConfig:
         raise UserError(
             f"the encoder's backbone is {theirs}, but model.backbone={model.backbone}",
             where="inputs.encoder",
-            remedy=f"give the model the encoder was trained with: model={name}",
+            remedy=f"use the model that the encoder was trained with: model={name}",
         )
     asked = net_config(model, tuple(trained["classes"]))
     return NetConfig.read(trained).replaced(

@@ -1,4 +1,4 @@
-"""Are the files and folders there that a stage is told to read? Asked before anything that takes seconds."""
+"""Check that the files and folders that a stage reads exist, before any slow import."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ PATTERN = (
 
 
 def check_paths(settings: Settings, keys: Iterable[str], overrides: Sequence[str]) -> None:
-    """Look for what settings name on disk.
+    """Check that the paths in some settings exist.
 
     Args:
-        settings: All of a command.
-        keys: Those to look at, as `data.root`; what a section does not have is left out, and what lies in the folder
-            of a data set that is made when it is first needed.
-        overrides: Of the command: where a value comes from.
+        settings: All settings of a command.
+        keys: The settings to check, such as `data.root`. Keys that a section lacks are ignored, as are paths in the
+            folder of a data set that is generated when first needed.
+        overrides: Those of the command, to report the source of a value.
 
     Raises:
-        UserError: It is not there.
+        UserError: A path does not exist.
     """
     later = Path(str(getattr(settings.data, "folder", ""))) if settings.data.made else None
     for key in keys:
@@ -58,5 +58,5 @@ def _is(path: str, wanted: OnDisk) -> bool:
         if wanted.kind == "folder":
             return Path(path).is_dir()
         return Path(path).exists() or (wanted.kind == "pattern" and expand_pattern(Path(path)) is not None)
-    except OSError:  # a name that is too long, or a folder that may not be entered: who reads it says so
+    except OSError:  # the name is too long, or the folder is not accessible: reading it reports that
         return True

@@ -1,4 +1,4 @@
-"""Predict masks of images: shared by the stages predict and adapt."""
+"""Predict masks of images and videos: shared by the stages predict and adapt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from wsvs.core.ledger import Ledger
-from wsvs.core.words import counted
 from wsvs.data.work import Item, ItemDataset
 from wsvs.engine.run import Run
 from wsvs.engine.work import work_through
@@ -25,12 +24,12 @@ def predict_all(
     scores: bool = False,
     names: Sequence[str] | None = None,
 ) -> list[Item]:
-    """Write the mask of every item that has none yet; returns the items that have one.
+    """Write the mask of every item that has none yet, and return the items with a mask.
 
-    Those of films have "frames" then, images "confidence", {label: value}, unless an older version has written them.
+    Videos have "frames" then, images "confidence", {label: value}, unless an older version wrote them.
 
     Args:
-        items: {"id", "file", "classes"}, {"id", "film", "classes", "size": frames}, or {"id", "bad": reason}.
+        items: {"id", "file", "classes"}, {"id", "video", "classes", "size": frames}, or {"id", "bad": reason}.
         folder: Where the masks go.
         scores, names: See `PredictionWriter`.
     """
@@ -51,7 +50,7 @@ def predict_all(
         dataset=partial(ItemDataset, load=load_image),
         workers=workers,
         size=lambda item: item.get("size", 1),
-        unit="frames" if any("film" in item for item in items) else "images",
+        unit="frames" if any("video" in item for item in items) else "images",
     )
     written: list[Item] = []
     for item in items:
@@ -61,8 +60,7 @@ def predict_all(
         if "unshown" in record:
             run.skip(item["id"], record["unshown"])
         if "broken" in record:
-            used = counted(record["frames"], "frame|frames is|are")
-            run.skip(item["id"], f"only its first {used} used: {record['broken']}")
+            run.skip(item["id"], f"only the first frames are used ({record['frames']}): {record['broken']}")
         if "frames" in record:
             written.append({**item, "frames": record["frames"]})
         elif (folder / f"{item['id']}.png").is_file():

@@ -1,4 +1,4 @@
-"""The other ranks of a command: Lightning starts them with this process's own command line."""
+"""The other ranks of a command, which Lightning starts with this process's command line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path"
 
 
 def relaunched() -> bool:
-    """Is this process a rank that Lightning started from another one?"""
+    """Whether Lightning started this process as a rank."""
     return rank() != 0 and "WSVS_RUN_DIR" in os.environ
 
 
 def leave_group() -> None:
-    """The next job of a sweep gets ranks of its own: it must not wait for those of this one."""
+    """Leave the process group: the next job of a sweep starts its own ranks and must not wait for these."""
     import torch.distributed
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -29,9 +29,9 @@ def leave_group() -> None:
 
 
 def prepare_relaunch(overrides: list[str]) -> None:
-    """Lightning starts the other ranks with sys.argv: give them this one job, and no sweep.
+    """Reduce sys.argv to this job, without the sweep: Lightning starts the other ranks with it.
 
-    They find their directory in WSVS_RUN_DIR. Hydra's own is quoted by Lightning in a way that not every path stands.
+    They find their directory in WSVS_RUN_DIR, because Lightning's quoting of Hydra's run directory breaks some paths.
     """
     sys.argv[1:] = [*config_options(sys.argv[1:]), *overrides]
     config: Any = HydraConfig.instance().cfg
@@ -41,7 +41,7 @@ def prepare_relaunch(overrides: list[str]) -> None:
 
 
 def config_options(words: Sequence[str]) -> Iterator[str]:
-    """The options that say where the configuration comes from, with their values."""
+    """The options that locate the configuration, with their values."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word in CONFIG_OPTIONS:
             yield from (word, following)

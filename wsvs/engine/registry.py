@@ -1,4 +1,4 @@
-"""The stages themselves: ours, those of installed packages, and those of plugins."""
+"""The stages: built-in ones, those of installed packages, and those of plugins."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from wsvs.core.plugins import load_plugins
 from wsvs.engine import names
 from wsvs.engine.stage import Stage
 
-STAGES: dict[str, Stage[Any]] = {}  # of plugins, which add theirs when they are imported
+STAGES: dict[str, Stage[Any]] = {}  # stages of plugins, which register them on import
 
 
 def load_stage(name: str) -> Stage[Any]:
-    """The stage of a name. Raises `KeyError` where there is none."""
+    """The stage with a name. Raises `KeyError` if there is none."""
     if name in STAGES:
         return STAGES[name]
     found: Stage[Any]
@@ -31,9 +31,9 @@ def load_stage(name: str) -> Stage[Any]:
 
 
 def register_stages() -> None:
-    """Make all stages known to Hydra as choices, with the settings of those that are not ours.
+    """Register all stages with Hydra, with the settings of those from outside the package.
 
-    Plugins that the command line names are imported for it, since theirs may be among them.
+    Plugins on the command line are imported first, because they may register stages.
     """
     said = [word for word in sys.argv[1:] if word.lstrip("+").startswith("plugins=") and "${" not in word]
     for override in OverridesParser.create().parse_overrides(said):

@@ -1,4 +1,4 @@
-"""Which earlier run a command goes on with: that of the same command, where there is something left to do."""
+"""Which earlier run a command resumes: the latest unfinished one of the same command."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from wsvs.core.sweeps import unfinished
 from wsvs.engine.job import is_sweep
 from wsvs.engine.lock import is_locked
 
-# Of stage retrieve: how videos are asked for, and how many of them. A run goes on with others of these.
-MANNERS = ("pause", "rate", "timeout", "backoff", "retries", "streak", "retry", "yt_dlp", "javascript")
+# Settings of stage retrieve for requests and for the number of videos. A run resumes with other values of these.
+REQUEST_OPTIONS = ("pause", "rate", "timeout", "backoff", "retries", "streak", "retry", "yt_dlp", "javascript")
 BUDGETS = ("max_videos", "max_bytes", "max_hours")
-# Settings that change no result. `dirpath` and `every` are of the callbacks: where checkpoints go, how often to report.
-NO_RESULT = ("workers", "solver", "log_every_n_steps", "enable_model_summary", "profiler", "dirpath", "every", *MANNERS)
-# Settings that were added to a section, with the value that changes nothing: runs of before keep their fingerprint.
+# Settings that change no result. `dirpath` and `every` belong to callbacks: the checkpoint folder, progress intervals.
+LOGGING = ("log_every_n_steps", "enable_model_summary", "profiler", "every")
+RESULT_NEUTRAL = ("workers", "solver", "dirpath", *LOGGING, *REQUEST_OPTIONS)
+# Settings added to a section later, with the value that changes nothing: earlier runs keep their fingerprint.
 LATER = {
     "decoder.accepted_weight": 1.0,
     "adapt.accepted_weight": 1.0,
@@ -35,22 +36,22 @@ LATER = {
 
 
 def continues(directory: Path, stage: str, said: Sequence[str], before: Sequence[str]) -> bool:
-    """Whether a command with the overrides `said` goes on with a run that was started with those `before`."""
-    if _without(said, stage, (*MANNERS, *BUDGETS)) != _without(before, stage, (*MANNERS, *BUDGETS)):
+    """Whether a command with the overrides `said` resumes a run that was started with the overrides `before`."""
+    if _without(said, stage, (*REQUEST_OPTIONS, *BUDGETS)) != _without(before, stage, (*REQUEST_OPTIONS, *BUDGETS)):
         return False
     return not (directory / runs.SUMMARY).exists() or (stage == "retrieve" and _reopens(directory, said, before))
 
 
 def _reopens(directory: Path, said: Sequence[str], before: Sequence[str]) -> bool:
-    """Has a finished retrieval something to try again: what failed for now, what its budget left, what is asked for?"""
+    """Whether a finished retrieval can continue: temporary failures, a larger budget, or retrieve.retry."""
     failures = runs.read_summary(directory)["counts"].get("failures", {})
     asked = any(word.lstrip("+").startswith("retrieve.retry=") and not word.endswith(("=null", "=[]")) for word in said)
-    more = _without(said, "retrieve", MANNERS) != _without(before, "retrieve", MANNERS)
+    more = _without(said, "retrieve", REQUEST_OPTIONS) != _without(before, "retrieve", REQUEST_OPTIONS)
     return asked or "later" in failures or ("budget" in failures and more)
 
 
 def _without(words: Sequence[str], stage: str, keys: Sequence[str]) -> list[str]:
-    """Overrides without those of some keys of stage retrieve."""
+    """Overrides without some settings of stage retrieve."""
     left_out = tuple(f"retrieve.{key}{end}" for key in keys for end in "=.")
     return [word for word in words if stage != "retrieve" or not word.lstrip("+").startswith(left_out)]
 
@@ -60,11 +61,11 @@ def is_task_override(word: str) -> bool:
 
 
 def overrides_of(path: Path) -> list[str]:
-    """What an earlier command wrote down of its overrides, sorted; nothing where a full disk left a stump."""
+    """The sorted overrides that an earlier command recorded; empty if the file is damaged, as by a full disk."""
     try:
         words = OmegaConf.load(path)
         return sorted(str(word) for word in words) if isinstance(words, ListConfig) else []
-    except Exception:  # of yaml, mostly, which is not ours to import
+    except Exception:  # mostly of yaml, which is not a direct dependency
         return []
 
 
@@ -75,12 +76,12 @@ def fingerprint(
     without: Sequence[str] = (),
     reviews: Reviews | None = None,
 ) -> str:
-    """Digest of all that determines a stage's result: the settings that it reads, the seed, its inputs, the review."""
+    """Digest of all that determines a stage's result: the settings it reads, the seed, its inputs, the review."""
     sections: dict[str, Any] = {}
     for key in (*keys, "seed"):
-        value = OmegaConf.select(cfg, key)  # a section, or one setting of it
+        value = OmegaConf.select(cfg, key)  # a section or a single setting
         sections[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-    sections = _left(sections, (*NO_RESULT, *without))
+    sections = _left(sections, (*RESULT_NEUTRAL, *without))
     for key, unchanged in LATER.items():
         section, _, name = key.partition(".")
         if section in sections and sections[section].get(name) == unchanged:

@@ -1,4 +1,4 @@
-"""One run of one stage: its directory and inputs, log, lock, bad items, and the summary at the end."""
+"""One run of one stage: its directory, inputs, log, lock, skipped items, and the final summary."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ log = logging.getLogger("wsvs")
 
 INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
-_OWN = (INPUTS, FINGERPRINT, SNAPSHOT, LOCK, ".hydra", "wandb", "wandb.json")  # before there is any work
-_NO_WORK = ("hparams.yaml", "metrics.csv")  # what a training that diverged early leaves
+_OWN = (INPUTS, FINGERPRINT, SNAPSHOT, LOCK, ".hydra", "wandb", "wandb.json")  # written before any work
+_NO_WORK = ("hparams.yaml", "metrics.csv")  # left by a training that diverged early
 
 S = TypeVar("S")
 
 
 class Run(Generic[S]):
-    """What a stage is told.
+    """The context that a stage receives.
 
     Attributes:
-        stage: Its name.
+        stage: Name of the stage.
         settings: The settings that it reads, typed; see `wsvs.engine.stage.Stage`.
         keys: The settings that determine its result.
         needs: The stages whose runs it reads: those given by inputs.<stage>, else the latest finished ones.
         inputs: Stage -> run directory that it reads; resolved once and recorded.
-        reviews: The answers of a person that count for it; as they were when it began.
-        dir: <out>/<name>/<stage>/<run id>, the same for every rank.
-        seed: Of every random draw.
-        home: Where the runs of this name lie.
+        reviews: The reviewer's answers that apply to it, as they were at its start.
+        dir: <out>/<name>/<stage>/<run id>, the same on every rank.
+        seed: Seed of every random draw.
+        home: Where the runs of this name are stored.
         overrides: The command's overrides.
         tracker: Writes to W&B; None without logger=wandb, and on every rank but the first.
-        cfg: The whole configuration, for what Hydra builds of it: trainer, callbacks, loggers, data, and further
+        cfg: The whole configuration, for objects that Hydra builds (trainer, callbacks, loggers, data) and for further
             commands.
-        steps: Label -> run directory of what a pipeline ran.
-        held: What this run has until it ends: its GPUs.
-        skipped: The bad items that were passed over.
-        closing: What `finish` was told of the next command: whether anything was made, and overrides that it needs.
+        steps: Label -> run directory of a pipeline's steps.
+        held: Resources of this run until it ends: its GPUs.
+        skipped: The skipped items, with their reasons.
+        closing: Arguments of `finish` about the next command: whether there is any output, and overrides it needs.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class Run(Generic[S]):
 
     @property
     def id(self) -> str:
-        """The run's path below the folder of its stage, in one word: the run id, and in a sweep the job's number."""
+        """The run's path below the folder of its stage as one word: the run id, and in a sweep the job's number."""
         home = (self.home.folder / self.stage).absolute()
         return "-".join(self.dir.relative_to(home).parts if self.dir.is_relative_to(home) else self.dir.parts[-1:])
 
     @contextmanager
     def opened(self) -> Iterator[Run[S]]:
-        """Lock the directory, resolve the inputs, start the log; undo what leaks into a next job of this process."""
-        from wsvs.data.images import limit_images  # late, with NumPy: what is refused before needs none of it
+        """Lock the directory, resolve the inputs, start the log; restore the process state for the next job."""
+        from wsvs.data.images import limit_images  # late: imports NumPy, which earlier checks do not need
 
         before = dict(os.environ)
         argv = list(sys.argv)
@@ -132,7 +132,7 @@ class Run(Generic[S]):
                 os.environ["WSVS_PARENT"] = str(os.getpid())
             yield self
         except Exception as error:
-            if handler is not None:  # the log keeps what the screen shows
+            if handler is not None:  # the log gets the message too
                 handler.emit(logging.LogRecord("wsvs", logging.ERROR, __file__, 0, "%s", (error,), None))
             if isinstance(error, UserError) and self._lock is not None and world_size() == 1:
                 self._forget_inputs()
@@ -151,14 +151,14 @@ class Run(Generic[S]):
                 del os.environ[variable]
 
     def _resolve_inputs(self) -> dict[str, Path]:
-        """Rank 0 resolves and records; the others read the record, so that all see the same runs."""
+        """Rank 0 resolves and records the inputs; the others read the record, so that all use the same runs."""
         record = self.dir / INPUTS
         if rank() != 0:
             found = {stage: Path(path) for stage, path in self.wait_for(record).items()}
             if (self.dir / SNAPSHOT).is_file():  # written before that record
                 self.reviews = Reviews.read(read_json(self.dir / SNAPSHOT))
             return found
-        if record.is_file():  # a run that is taken up again keeps its inputs
+        if record.is_file():  # a resumed run keeps its inputs
             given = self.home.given
             found = {
                 stage: Path(str(given[stage])).resolve() if given.get(stage) else Path(path)
@@ -191,48 +191,49 @@ class Run(Generic[S]):
                 log.info("%s", line)
 
     def _forget_inputs(self) -> None:
-        """Where a run is refused before it has made anything: the next start takes what has been mended meanwhile."""
+        """After a mistake before any output: the next start resolves its inputs again."""
         if all(path.name in (*_OWN, *_NO_WORK, runs.LOG) for path in self.dir.iterdir()):
             for name in (INPUTS, FINGERPRINT, SNAPSHOT):
                 (self.dir / name).unlink(missing_ok=True)
 
     def _check_settings(self, inputs: Mapping[str, Path]) -> None:
-        """Part of one result and part of another would make neither: refuse what was begun with other settings."""
+        """Refuse a run directory that was started with other settings: its results would be mixed."""
         now, path = fingerprint(self.cfg, self.keys, inputs, BUDGETS, self.reviews), self.dir / FINGERPRINT
         mark = f"{self.version} " if self.version > 1 else ""
         before = path.read_text(encoding="utf-8") if path.is_file() else None
         if before is not None and not before.startswith(mark):
-            log.warning("an earlier version began this run: whether its settings were the same cannot be told")
+            log.warning("this run was started by an earlier version: its settings cannot be compared")
             before = None
         if before is None:
             write_text(path, mark + now)
         elif before != mark + now:
             raise UserError(
-                "this run directory was begun with other settings",
+                "this run directory was started with other settings",
                 where=self.dir,
-                remedy="give another WSVS_RUN_ID (in a SLURM job too: its number is the default), or resume=false, "
+                remedy="give another WSVS_RUN_ID (also in a SLURM job, whose number is the default), or resume=false, "
                 "or remove the directory",
             )
 
     def wait_for(self, record: Path, seconds: float = 600.0) -> Any:
-        """Content of a JSON file that rank 0 writes. Raises `UserError` if it does not come."""
+        """Wait for a JSON file that rank 0 writes, and return its content. Raises `UserError` after `seconds`."""
         deadline = time.time() + seconds
         while not record.is_file():
             if time.time() > deadline:
-                raise UserError("rank 0 did not write this file", where=record, remedy="do all nodes share the folder?")
+                remedy = "check that all nodes share this folder"
+                raise UserError("rank 0 did not write this file", where=record, remedy=remedy)
             time.sleep(0.2)
         return read_json(record)
 
     def checkpoint(self, stage: str) -> Path:
-        """Best checkpoint of an input run. Raises `UserError` if the run holds none."""
+        """Best checkpoint of an input run. Raises `UserError` if the run has none."""
         path = self.inputs[stage] / "checkpoints" / "best.ckpt"
         if not path.is_file():
             raise UserError("this run has no checkpoint", where=path, remedy=f"run stage={stage} again")
         return path
 
     def skip(self, item: str, reason: str) -> None:
-        """Record one bad item that was passed over."""
-        log.warning("passed over %s: %s", item, reason.replace("\n", " "))
+        """Record a skipped item with its reason."""
+        log.warning("skipped %s: %s", item, reason.replace("\n", " "))
         self.skipped.append({"item": item, "reason": reason})
 
     def by_a_person(self, *own: str) -> list[str]:
@@ -256,14 +257,14 @@ class Run(Generic[S]):
         """Write the summary (rank 0) and print the closing table.
 
         Args:
-            supervision: The annotations that it has used.
-            person: What a person has done for it beyond these, the review left out; one sentence each.
-            goes_on: Whether anything was made that a next command could work on.
-            proposed: Overrides that the next command needs beside those of this one.
+            supervision: The annotations that it used.
+            person: Manual work beyond these, except the review; one sentence each.
+            goes_on: Whether there is any output for a next command.
+            proposed: Further overrides that the next command needs.
         """
         if rank() != 0:
             return
-        counts = {**counts, "passed over": len(self.skipped)}
+        counts = {**counts, runs.SKIPPED: len(self.skipped)}
         if self.skipped:
             write_json(self.dir / "skipped.json", self.skipped)
         runs.write_summary(
@@ -292,7 +293,7 @@ class Run(Generic[S]):
 
 
 def _add_rows(table: Table, key: str, value: Any) -> None:
-    """One row, or the key and a row for each of its parts."""
+    """Add one row, or for a mapping a heading and one row per entry."""
     if isinstance(value, Mapping) and value:
         table.add_row(key, "")
         for part, one in value.items():

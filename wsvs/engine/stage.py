@@ -1,4 +1,4 @@
-"""The contract of a stage: the settings it reads, the runs it needs, what it does, and what it hands on."""
+"""The interface of a stage: the settings it reads, the runs it needs, its work, and its outputs."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ def reads(key: str, *, result: bool = True) -> Any:
     """A field of a stage's settings.
 
     Args:
-        key: Where it stands among all settings, as `trainer.precision`; by default its own name.
+        key: Its full key, such as `trainer.precision`; by default the field's name.
         result: Whether it changes the result.
     """
     return field(metadata={"key": key, "result": result})
 
 
 def home_of(settings: Settings) -> Home:
-    """Where the runs of a command's name lie."""
+    """Where the runs of a command's name are stored."""
     return Home(settings.out, settings.name, settings.debug, settings.inputs.model_dump())
 
 
 @dataclass(frozen=True)
 class Stage(Generic[S]):
-    """One stage. Its module imports what takes seconds (torch, Lightning, cv2, numba) within `run`.
+    """One stage. Its module imports slow packages (torch, Lightning, cv2, numba) inside `run`.
 
     Attributes:
         name: `wsvs stage=<name>`.
-        settings: A dataclass whose fields are the settings that it reads, each named after its section, or as `reads`
-            says. They are what `run` is given, what `--help` lists, and what a finished run is recognised by: a
-            setting that is not among them cannot change its result.
-        run: The work. All that it needs is its argument: `settings`, `inputs`, the directory, progress, the summary.
-        needs: The stages whose runs it reads, or a function that says which, from the settings and the runs there are.
-        paths: The settings of all that name what it reads on disk: that is looked for first.
-        objective: The figure that a search goes by, in summary.json or metrics.json.
-        makes: What other stages read of it; W&B gets them as artifacts.
-        reviews: What it reads of the review of its name: "shots", "images", "tags" of images; see
+        settings: A dataclass whose fields are the settings that it reads, each named after its section, or declared
+            with `reads`. They are passed to `run`, listed by `--help`, and part of the fingerprint of a run: a setting
+            that is not among them cannot change the result.
+        run: The work. Its argument provides everything: `settings`, `inputs`, the directory, progress, the summary.
+        needs: The stages whose runs it reads, or a function of the settings and the existing runs that returns them.
+        paths: The settings with paths that it reads; they are checked before anything else.
+        objective: The figure that a search optimises by default, in summary.json or metrics.json.
+        makes: Its outputs for other stages, logged to W&B as artifacts.
+        reviews: The parts of the review of its name that it reads: "shots", "images", "tags" of images; see
             `wsvs.core.reviews.reviews`.
-        version: Raised when the same settings have come to mean another result; older unfinished runs are then taken
-            over with a warning.
-        ranks: "all" work on it together; "first": one process is enough, the others have nothing to do; "one": it
-            starts processes of its own, so that torchrun or srun must not start it several times.
+        version: Incremented when the same settings produce a different result; older unfinished runs are then resumed
+            with a warning.
+        ranks: "all": the ranks share the work; "first": only the first rank works; "one": the stage starts its own
+            processes, so that torchrun or srun must not start it several times.
     """
 
     name: str
@@ -68,26 +68,26 @@ class Stage(Generic[S]):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The settings that it reads, as `segment` and `trainer.precision`."""
+        """The settings that it reads, such as `segment` and `trainer.precision`."""
         return tuple(one.metadata.get("key", one.name) for one in fields(self.settings))  # type: ignore[arg-type]
 
     @property
     def decisive(self) -> tuple[str, ...]:
-        """Those of `keys` that change the result."""
+        """The `keys` that change the result."""
         those = [one.metadata.get("result", True) for one in fields(self.settings)]  # type: ignore[arg-type]
         return tuple(key for key, one in zip(self.keys, those, strict=True) if one)
 
     def settings_of(self, settings: Settings) -> S:
-        """Its own among all settings of a command."""
+        """The stage's settings, out of all settings of a command."""
         names = [one.name for one in fields(self.settings)]  # type: ignore[arg-type]
         return self.settings(**{name: attrgetter(key)(settings) for name, key in zip(names, self.keys, strict=True)})
 
     def needed(self, settings: Settings) -> tuple[str, ...]:
-        """The stages whose runs it reads, for all settings of a command."""
+        """The stages whose runs it reads with these settings of a command."""
         return tuple(self.needs(self.settings_of(settings), home_of(settings)) if callable(self.needs) else self.needs)
 
     def start(self, settings: Settings, cfg: DictConfig) -> Run[S]:
-        """A run of it, not yet opened."""
+        """A run of this stage, not yet opened."""
         return Run(
             self.name,
             self.settings_of(settings),

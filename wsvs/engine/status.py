@@ -1,4 +1,4 @@
-"""What the jobs of a command came to, and the exit status that tells it."""
+"""Outcomes of a command's jobs, and the exit status of the command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from wsvs.core.errors import UserError
 from wsvs.core.processes import rank
 
-OK, UNEXPECTED, MISTAKE, PASSED_OVER = 0, 1, 2, 3
+OK, UNEXPECTED, MISTAKE, SKIPPED = 0, 1, 2, 3
 
 _process: list[int] = []
 _statuses: list[int] = []
@@ -16,18 +16,18 @@ _part: list[int] = []
 
 
 def begin() -> None:
-    """Count the jobs of this process."""
+    """Start counting the jobs of this process."""
     _process[:] = [os.getpid()]
     _statuses.clear()
 
 
 def counts_here() -> bool:
-    """Is this the command's own process, not that of a launcher's worker?"""
+    """Whether this is the command's own process and not a launcher's worker."""
     return _process == [os.getpid()]
 
 
 def begin_part() -> None:
-    """This process runs a step of another command, which goes on by itself."""
+    """Mark this process as a step of another command, which continues by itself."""
     _part[:] = [os.getpid()]
 
 
@@ -46,14 +46,15 @@ def add(status: int) -> None:
 
 
 def overall() -> int:
-    """The exit status of all jobs together; an unexpected error outweighs a mistake, and that skipped items.
+    """The exit status of all jobs together; unexpected errors come before mistakes, and these before skipped items.
 
-    A rank that is not the first says 0 where the work is done: whoever started it would take all else for a crash and
-    kill the first one. torchrun would do so to the first as well: there the summary alone tells what was passed over.
+    Ranks other than the first return 0 when the work is done, since their launcher would treat any other status as a
+    crash and kill the first rank. torchrun does this to the first rank too: there only the summary reports skipped
+    items.
     """
     for status in (UNEXPECTED, MISTAKE):
         if status in _statuses:
             return status
-    if PASSED_OVER in _statuses and rank() == 0 and "TORCHELASTIC_RUN_ID" not in os.environ:
-        return PASSED_OVER
+    if SKIPPED in _statuses and rank() == 0 and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return SKIPPED
     return OK

@@ -1,11 +1,11 @@
-"""What happens around a sweep: a search that was stopped is taken up again, and what its jobs passed over is counted.
+"""Start and end of a sweep: resume a stopped search, and count the items that its jobs skipped.
 
-A search is a sweep that chooses its next settings by the last results (Optuna). Its trials lie in a data base:
+A search is a sweep that chooses its next settings by the last results (Optuna). Its trials are kept in a database:
 
     outputs/<name>/<stage>/<study>/study.db     settings and result of every trial
     outputs/<name>/<stage>/<study>/<number>/    the run of that trial
 
-A trial that was stopped half way keeps its number and its settings, so that its run goes on in its own directory.
+A trial that was stopped keeps its number and settings, so that its run resumes in its own directory.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from wsvs.engine.ranks import relaunched
 log = logging.getLogger("wsvs")
 
 FIRST = "WSVS_FIRST_TRIAL"
-_held = ExitStack()  # the lock on the directory of this command's sweep
-_begun: list[Path] = []  # that directory
+_held = ExitStack()  # holds the lock on the directory of this command's sweep
+_begun: list[Path] = []  # that directory, once the sweep has started
 
 
 def release() -> None:
-    """End a sweep, also where its sweeper raised an error, for which Hydra calls no callback; show it if it is over."""
+    """End a sweep and show its results. Hydra calls no callback when the sweeper raises an error."""
     os.environ.pop(FIRST, None)
     sweep = read_sweep(_begun.pop()) if _begun and stop_in(sys.exception()) is None else None
     _begun.clear()
@@ -57,7 +57,7 @@ def release() -> None:
 
 
 def show(sweep: Table) -> None:
-    """Print the settings of a sweep against its results, and keep them all in sweep.csv."""
+    """Print the settings and results of a sweep, and write them all to sweep.csv."""
     headings, rows = sweep.shown()
     whole = all(job.state == DONE for job in sweep.jobs)
     order = "lowest first" if sweep.direction == MINIMIZE else "highest first"
@@ -80,17 +80,17 @@ def _cell(value: Any) -> str:
 
 
 class Sweep(Callback):
-    """Called by Hydra, which turns errors of callbacks into warnings: a mistake is said and ends the process here."""
+    """Called by Hydra, which turns errors of callbacks into warnings: mistakes are reported and end the process."""
 
     def on_run_start(self, config: Any, **_: Any) -> None:
-        """A job alone; also a step of a pipeline, a rank and a job of a sweep, which are told what swept them."""
+        """Refuse sweep=... without -m. Steps of a pipeline, ranks and jobs of a sweep may have it."""
         _refuse_secrets(config)
         chosen = config.hydra.runtime.choices.get("sweep") or "none"
         if chosen == "none" or status.is_part() or relaunched() or STARTED in os.environ:
             return
         status.complain(
             UserError(
-                f"sweep={chosen} sweeps nothing without -m: this would be one job",
+                f"sweep={chosen} has no effect without -m: this would be one job",
                 where="the command line",
                 remedy="add -m: wsvs -m ...   or leave out sweep=",
             )
@@ -104,7 +104,7 @@ class Sweep(Callback):
             _check_stage(config)
             if config.hydra.runtime.choices.get("hydra/sweeper", "basic") != "basic" and world_size() > 1:
                 raise UserError(
-                    "every rank would search by itself",
+                    "every rank would run its own search",
                     where="hydra/sweeper, under torchrun or srun",
                     remedy="start the search once: each of its jobs starts its own ranks (trainer.devices=N)",
                 )
@@ -113,7 +113,7 @@ class Sweep(Callback):
             if rank() == 0:
                 self._lock(Path(config.hydra.sweep.dir))
             if config.hydra.sweeper.get("storage"):
-                self._take_up(config)
+                self._resume(config)
         except UserError as error:
             status.complain(error)
             raise SystemExit(status.overall()) from None
@@ -126,8 +126,8 @@ class Sweep(Callback):
             raise explain_os_error(error, folder) from error
         _begun[:] = [folder]
 
-    def _take_up(self, config: Any) -> None:
-        """Hand stopped trials out again, first of all; `n_trials` counts what earlier commands finished."""
+    def _resume(self, config: Any) -> None:
+        """Queue stopped trials first, and subtract the trials that earlier commands finished from `n_trials`."""
         import optuna
 
         sweeper, folder = config.hydra.sweeper, Path(config.hydra.sweep.dir)
@@ -140,9 +140,9 @@ class Sweep(Callback):
         finished = sum(trial.state.is_finished() for trial in trials)
         if finished >= sweeper.n_trials:
             raise UserError(
-                f"this study has its {finished} trials",
+                f"all trials of this study are finished: {finished}",
                 where=f"{folder}, study {sweeper.study_name}",
-                remedy="raise hydra.sweeper.n_trials, or name another one: hydra.sweeper.study_name=...",
+                remedy="raise hydra.sweeper.n_trials, or start another study: hydra.sweeper.study_name=...",
             )
         for trial in trials:
             if not trial.state.is_finished():
@@ -150,26 +150,26 @@ class Sweep(Callback):
         with read_write(config.hydra):
             sweeper.n_trials -= finished
             if sweeper.sampler.get("seed") is not None:
-                sweeper.sampler.seed += finished  # else it would draw its first samples again
+                sweeper.sampler.seed += finished  # else it would draw the same first samples again
         os.environ[FIRST] = str(finished)
 
     def on_multirun_end(self, config: Any, **_: Any) -> None:
-        """Learns from the summaries what the jobs passed over: a launcher may have run them in other processes."""
+        """Read from the summaries whether jobs skipped items: a launcher may have run them in other processes."""
         release()
         search = config.hydra.runtime.choices.get("hydra/sweeper", "basic") != "basic"
         for job in Path(config.hydra.sweep.dir).glob("*/.hydra"):
             record = job.parent / RECORD
             if (job.parent / runs.SUMMARY).is_file():
-                if runs.read_summary(job.parent)["counts"].get("passed over"):
-                    status.add(status.PASSED_OVER)
+                if runs.read_summary(job.parent)["counts"].get(runs.SKIPPED):
+                    status.add(status.SKIPPED)
             elif search or not record.is_file():  # a search counts its failed jobs itself
-                status.add(status.PASSED_OVER)
+                status.add(status.SKIPPED)
             else:
-                status.add(read_json(record).get("status", status.PASSED_OVER))
+                status.add(read_json(record).get("status", status.SKIPPED))
 
 
 def _refuse_secrets(config: Any) -> None:
-    """Ends the process before Hydra writes a password that stands among the settings into the run directory."""
+    """End the process before Hydra writes a password from the settings to the run directory."""
     given = config.retrieve.get("yt_dlp") or {}
     written: Any = OmegaConf.to_container(given, resolve=False) if OmegaConf.is_config(given) else {}
     if not any(value is not None for value in written.values()):
@@ -185,10 +185,7 @@ def _refuse_secrets(config: Any) -> None:
 
 
 def _check_params(hydra: Any) -> None:
-    """Raises `UserError` where the command line leaves nothing of a sweep file: each of its settings has one value.
-
-    One setting of several may be held fast so, and others be given other values.
-    """
+    """Raises `UserError` if the command line fixes every setting of a sweep file. Fixing some of them is allowed."""
     parse = OverridesParser.create().parse_overrides
     file = parse([f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()])
     swept = [one.key_or_group for one in file if one.is_sweep_override()]
@@ -199,19 +196,19 @@ def _check_params(hydra: Any) -> None:
         raise UserError(
             f"{chosen} has nothing left to sweep: {' and '.join(swept)} given twice",
             where=f"{chosen} {words}",
-            remedy=f"leave out {chosen}, or {words}",
+            remedy=f"leave out {chosen}, or leave out {words}",
         )
 
 
 def _check_stage(config: Any) -> None:
-    """Leave out what a sweep file says of a stage that is not run, with a message: it would change no result.
+    """Ignore settings of a sweep file that belong to other stages, with a message: they change no result.
 
     Raises:
-        UserError: The command line sweeps such a setting, or nothing else is left.
+        UserError: The command line sweeps such a setting, or no other setting is left.
     """
     stage, params = OmegaConf.select(config, "stage", throw_on_missing=False), config.hydra.sweeper.get("params") or {}
     if stage not in PIPELINE:
-        return  # several, or one that runs others
+        return  # several stages, or one that runs others
     parse = OverridesParser.create().parse_overrides
     given = [one.key_or_group for one in parse(list(config.hydra.overrides.task)) if one.is_sweep_override()]
     others = {*stage_names()} - {stage, "data"}
@@ -227,7 +224,7 @@ def _check_stage(config: Any) -> None:
             remedy=f"sweep settings of this stage, such as {stage}.KEY=A,B (docs/stages.md lists them), "
             f"or run stage={_section(foreign[0])}",
         )
-    log.info("left out of %s: %s, which stage %s does not read", chosen, named, stage)
+    log.info("ignored in %s: %s, which stage %s does not read", chosen, named, stage)
     with read_write(config.hydra), open_dict(config.hydra):
         for key in foreign:
             config.hydra.sweeper.params.pop(key)
@@ -239,19 +236,19 @@ def _section(key: str) -> str:
 
 
 def trial_number(job: int) -> int:
-    """Number of the trial that a job of this command runs: those before it were finished by earlier commands."""
+    """Number of the trial that a job of this command runs; earlier commands finished those before it."""
     return job + int(os.environ.get(FIRST, 0))
 
 
 def explain(error: ValueError) -> UserError | None:
-    """What Optuna or its sweeper refuses by a raise, such as other choices for a study; None for all else."""
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    theirs = {"optuna", "hydra_optuna_sweeper"} & set(Path(at.filename).parts)
-    if not theirs or not (at.line or "").startswith("raise "):
+    """A ValueError of Optuna or its sweeper, such as changed choices for a study; None for one raised elsewhere."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = str(frame.f_globals.get("__name__", ""))
+    if type(error) is not ValueError or not package.startswith(("optuna.", "hydra_plugins.hydra_optuna_sweeper")):
         return None
     return UserError(
         str(error),
         where="hydra.sweeper",
-        remedy="a study keeps its direction and its choices (hydra.sweeper.study_name=... begins another); "
-        "why a trial failed is said above",
+        remedy="a study keeps its direction and its choices (hydra.sweeper.study_name=... starts another); "
+        "the reasons of failed trials are above",
     )

@@ -1,4 +1,4 @@
-"""What a run tells a tracking service, whichever it is."""
+"""Interface to an experiment tracking service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from wsvs.lit.media import Picture
+    from wsvs.lit.media import LoggedImage
 
 
 class Tracker(Protocol):
@@ -20,10 +20,10 @@ class Tracker(Protocol):
 
     @property
     def logger(self) -> Any:
-        """What the service calls its run, for Lightning's metrics; None until it is open."""
+        """The service's run object, for Lightning's metrics; None until it is open."""
 
-    def show(self, key: str, pictures: Iterable[Picture], names: Sequence[str], step: int | None = None) -> None:
+    def show(self, key: str, images: Iterable[LoggedImage], names: Sequence[str], step: int | None = None) -> None:
         """Log images with their masks; `names` are those of the labels 0, 1, ..."""
 
     def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
-        """Log what summary.json says."""
+        """Log the content of summary.json."""

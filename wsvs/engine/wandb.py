@@ -1,4 +1,4 @@
-"""One W&B run for each job (logger=wandb). Nothing else in the package imports wandb, and only rank 0 comes here."""
+"""One W&B run for each job (logger=wandb), on rank 0 only. Only this module and `artifacts` import wandb."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.core.processes import rank
 from wsvs.engine.artifacts import Masks, build, describe, inputs_of
+from wsvs.engine.explain import build as build_section
 from wsvs.engine.job import swept
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Kind, Stage
 
 if TYPE_CHECKING:
-    from wsvs.lit.media import Picture
+    from wsvs.lit.media import LoggedImage
 
 log = logging.getLogger("wsvs")
 
 RECORD = "wandb.json"  # in the run directory: the W&B run it belongs to, and the artifacts made of it
 STEP = "trainer/global_step"
-LONGEST = 640  # px of a picture's longer side
+LONGEST = 640  # px of the longer side of a logged image
 
 
 @dataclass(frozen=True)
 class Wandb:
-    """What `logger=wandb` asks for.
+    """Settings of `logger=wandb`.
 
     Args:
         project, entity, group, job_type, name, tags: Of the run, as W&B calls them.
         offline: Write the run to disk only. WANDB_MODE=offline does the same.
-        media: Pictures of each kind.
+        media: Number of images of each kind.
         models: Log the best checkpoint of a training as an artifact.
         masks: What an artifact of a mask set holds: nothing ("none": there is none), the lists of them, references to
             the PNGs (each is read once for its checksum), or the PNGs themselves.
@@ -61,20 +62,19 @@ class Wandb:
 
 @contextmanager
 def tracked(run: Run[Any], stage: Stage[Any]) -> Iterator[None]:
-    """The job's W&B run, from here to the end of the block; nothing without logger=wandb, or on another rank.
+    """Open the job's W&B run for the block; does nothing without logger=wandb, or on other ranks.
 
-    Of a stage whose jobs are processes forked from its own it begins when these are over.
+    For a stage that forks its jobs, the run opens after they have finished.
 
     Raises:
-        UserError: W&B does not open the run: no login, no network.
+        UserError: W&B cannot open the run: no login, no network.
     """
     section = run.cfg.logger.get("wandb")
     if section is None or rank() != 0:
         yield
         return
-    from hydra.utils import instantiate
 
-    tracker = run.tracker = WandbTracker(run, stage.makes, instantiate(section, _convert_="all"))
+    tracker = run.tracker = WandbTracker(run, stage.makes, build_section(section))
     if stage.ranks != "one":
         tracker.open()
     code = 1
@@ -89,13 +89,13 @@ P = ParamSpec("P")
 
 
 def _harmless(method: Callable[P, None]) -> Callable[P, None]:
-    """What cannot be logged is said and forgotten: the results are on disk, and a training must not be lost for it."""
+    """Turn logging errors into warnings: the results are on disk, and a training must not fail because of them."""
 
     @wraps(method)
     def quietly(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(*args, **kwargs)
-        except Exception as error:  # W&B raises what its many parts raise
+        except Exception as error:  # W&B raises many types
             log.warning("not logged to W&B (%s): %s: %s", method.__name__, type(error).__name__, error)
 
     return quietly
@@ -105,7 +105,7 @@ class WandbTracker:
     """Writes one job into its W&B run.
 
     Attributes:
-        media: Pictures of each kind.
+        media: Number of images of each kind.
         wandb: The W&B run while it is open.
     """
 
@@ -117,17 +117,17 @@ class WandbTracker:
         self.wandb: Any = None
 
     def open(self) -> None:
-        """Begin the W&B run, or go on with that of an earlier start of this job; name what the job reads.
+        """Start the W&B run, or resume that of an earlier start of this job, and declare the job's inputs.
 
         Raises:
-            UserError: It cannot be opened, or W&B refuses a setting of its own, such as WANDB_MODE.
+            UserError: It cannot be opened, or W&B refuses one of its own settings, such as WANDB_MODE.
         """
         import wandb
 
         given, run = self.settings, self.run
-        os.environ.setdefault("WANDB_DATA_DIR", str(run.dir / "wandb"))  # else copies for upload lie in the home folder
+        os.environ.setdefault("WANDB_DATA_DIR", str(run.dir / "wandb"))  # else copies for upload are in the home folder
         config: Any = OmegaConf.to_container(run.cfg, resolve=True)
-        if "yt_dlp" in config["retrieve"]:  # as it is written: ${oc.env:NAME} and not the secret
+        if "yt_dlp" in config["retrieve"]:  # unresolved: ${oc.env:NAME} and not the secret
             config["retrieve"]["yt_dlp"] = OmegaConf.to_container(run.cfg.retrieve.yt_dlp, resolve=False)
         config["inputs"] |= {stage: str(path) for stage, path in run.inputs.items()}
         try:
@@ -145,11 +145,11 @@ class WandbTracker:
                 config={**config, "run_dir": str(run.dir)},
             )
         except (wandb.errors.Error, ValueError) as error:
-            wandb.teardown()  # else the next job of a sweep finds its settings
-            if isinstance(error, ValueError):  # pydantic's, which tells of W&B's classes and links to itself
+            wandb.teardown()  # else the next job of a sweep would inherit its settings
+            if isinstance(error, ValueError):  # pydantic's, whose message is about W&B's classes
                 raise _refused(error) from error
             raise UserError(
-                f"W&B does not open a run: {error}",
+                f"W&B cannot open a run: {error}",
                 where="logger=wandb",
                 remedy="log in (wandb login), or put WANDB_MODE=offline in front of the command and send the run later "
                 "(wandb sync), or leave out logger=wandb",
@@ -170,28 +170,28 @@ class WandbTracker:
             import wandb
 
             self.wandb.finish(exit_code=code)
-            wandb.teardown()  # its helper process writes on for a while, and a forked job would inherit it
+            wandb.teardown()  # its helper process keeps writing for a while, and a forked job would inherit it
 
     @_harmless
-    def show(self, key: str, pictures: Iterable[Picture], names: Sequence[str], step: int | None = None) -> None:
-        """Log pictures with their masks; `names` are those of the labels 0, 1, ..."""
+    def show(self, key: str, images: Iterable[LoggedImage], names: Sequence[str], step: int | None = None) -> None:
+        """Log images with their masks; `names` are those of the labels 0, 1, ..."""
         import wandb
         from PIL import Image
 
         from wsvs.lit.media import alike
 
         labels = {**dict(enumerate(names)), IGNORE: "ignored"}
-        images = []
-        for picture in alike(pictures, LONGEST):
-            masks = {name: {"mask_data": mask, "class_labels": labels} for name, mask in picture.masks.items()}
-            image = Image.fromarray(picture.image)  # an array of small numbers would be taken for one in [0, 1]
-            images.append(wandb.Image(image, caption=picture.caption, masks=masks or None))
-        if images:
-            self.wandb.log({key: images, **({} if step is None else {STEP: step})})
+        converted = []
+        for logged in alike(images, LONGEST):
+            masks = {name: {"mask_data": mask, "class_labels": labels} for name, mask in logged.masks.items()}
+            image = Image.fromarray(logged.image)  # W&B would interpret a dark array as values in [0, 1]
+            converted.append(wandb.Image(image, caption=logged.caption, masks=masks or None))
+        if converted:
+            self.wandb.log({key: converted, **({} if step is None else {STEP: step})})
 
     @_harmless
     def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
-        """Log what summary.json says, the scores of an evaluation, and the artifacts."""
+        """Log the content of summary.json, the scores of an evaluation, and the artifacts."""
         if self.wandb is None:
             self.open()
         if self.run.stage == "evaluate":
@@ -202,7 +202,7 @@ class WandbTracker:
         self._make_artifacts()
 
     def _id(self) -> str:
-        """That of the run directory; in a W&B sweep the agent's own."""
+        """Id of the W&B run: recorded in the run directory, or in a W&B sweep given by the agent."""
         if "WANDB_SWEEP_ID" in os.environ and not swept():
             return os.environ.get("WANDB_RUN_ID") or secrets.token_hex(5)
         return str(self._record().get("id") or secrets.token_hex(5))
@@ -220,8 +220,8 @@ class WandbTracker:
             draft = build(folder, artifact)
             aliases = [artifact["alias"]]
             if self.wandb.offline:
-                # What use_artifact does with such a draft, which it refuses offline. `wandb sync` finds the same
-                # content under the same name, and ties the runs together.
+                # The part of use_artifact that works offline. `wandb sync` finds the same content under the same
+                # name, and links the runs.
                 self.wandb._log_artifact(draft, aliases=aliases, is_user_created=True, use_after_commit=True)
             else:
                 self.wandb.use_artifact(draft, aliases=aliases)
@@ -242,7 +242,7 @@ class WandbTracker:
         if (self.run.dir / "confusion.csv").is_file():
             (_, *names), *rows = read_csv(self.run.dir / "confusion.csv")
             counts = [[true, name, int(count)] for true, *row in rows for name, count in zip(names, row, strict=True)]
-            columns = ("Actual", "Predicted", "nPredictions")  # as the preset wants them
+            columns = ("Actual", "Predicted", "nPredictions")  # required by the preset
             self.wandb.log(
                 {
                     "eval/confusion": wandb.plot_table(
@@ -256,16 +256,16 @@ class WandbTracker:
 
 
 def _refused(error: ValueError) -> UserError:
-    """What W&B's settings refuse, by the variable that holds it; all others have their own checks."""
+    """A value that W&B's settings refuse, with the environment variable it comes from."""
     found = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error), "input": None}
     name = "WANDB_" + str(found["loc"][0]).upper() if found["loc"] else "the variables WANDB_..."
     return UserError(
-        f"W&B refuses a setting: {found['msg']}, got {found['input']!r}", where=name, remedy="mend it, or unset it"
+        f"W&B refuses a setting: {found['msg']}, got {found['input']!r}", where=name, remedy="fix it, or unset it"
     )
 
 
 def numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """{"<prefix>/<key>": number} of nested dicts; of what is no number only the words of the first level are kept."""
+    """{"<prefix>/<key>": number} of nested dicts; texts are kept at the first level only."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}/{key}"

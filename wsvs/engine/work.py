@@ -1,4 +1,4 @@
-"""Run a predict loop over items whose results are files, and count what came of them."""
+"""Run a predict loop over items whose results are files."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def work_through(
     size: Callable[[Item], float] = lambda _: 1,
     unit: str = "items",
 ) -> float:
-    """Bring every item to its end, by this or an earlier start of the run. Returns when all ranks are through.
+    """Process all remaining items; those that an earlier start finished are kept. Returns when all ranks are done.
 
-    See `WorkModule` for the arguments. The result is the seconds from the dealing of the items to the end of the last
-    rank, the start of all processes left out.
+    See `WorkModule` for the arguments. Returns the seconds from the distribution of the items until the last rank is
+    done, without the start of processes.
     """
     if rank() == 0:
-        remove_stumps(run.dir)
+        remove_partial_files(run.dir)
     trainer = build_trainer(run, callbacks=[writer], use_distributed_sampler=False)
     work = WorkModule(items, finished=finished, dataset=dataset, workers=workers, size=size, unit=unit)
     with explained(run):
@@ -44,14 +44,14 @@ def work_through(
     return perf_counter() - work.begun
 
 
-def remove_stumps(folder: Path) -> None:
-    """Delete the half-written files of a start that was killed. Only before the ranks begin: theirs look the same."""
-    for stump in folder.rglob(".tmp-*"):
-        stump.unlink(missing_ok=True)
+def remove_partial_files(folder: Path) -> None:
+    """Delete the partial files of a killed start. Call it before the ranks start, whose files have the same names."""
+    for partial in folder.rglob(".tmp-*"):
+        partial.unlink(missing_ok=True)
 
 
 def skip_failed(run: Run[Any], records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Record the failed among {item: ledger record} as passed over; return the others."""
+    """Record the failed ones among {item: ledger record} as skipped; return the others."""
     good = {}
     for item, record in records.items():
         if "failed" in record:

@@ -1,1 +1,1 @@
-"""LightningModules and the writers of predict loops: the shells around plain networks and functions."""
+"""LightningModules and prediction writers around plain networks and functions."""

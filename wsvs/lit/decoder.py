@@ -26,15 +26,15 @@ _DEFAULT = DecoderSettings()
 class DecoderModule(WatchedModule):
     """Two-class cross-entropy between f_dec(alpha) and the mask; the encoder is frozen.
 
-    The attention is that of the crop itself, for the item's class, as it will be at prediction: the decoder then
-    never sees an object at a scale of which its attention knows nothing.
+    The attention is computed on the crop, for the item's class, as at prediction, so that attention and image have the
+    same scale.
 
     Args:
         net: `NetConfig` as a dict of primitives.
         lr: Learning rate.
-        schedule, warmup: Of the learning rate; see `wsvs.lit.optim.configure`.
-        start: Checkpoint with the encoder, and with the decoder to continue from if it has one. Not needed to load
-            a checkpoint of this module, which holds both.
+        schedule, warmup: Learning-rate schedule; see `wsvs.lit.optim.configure`.
+        start: Checkpoint with the encoder, and optionally a decoder to fine-tune. Not needed to load a checkpoint of
+            this module, which contains both.
     """
 
     @checked
@@ -58,7 +58,7 @@ class DecoderModule(WatchedModule):
         self.net = SegmentationNet(config, encoder, decoder or config.build_decoder(encoder))
         self.net.encoder.requires_grad_(False)
         self.confusion = BinaryConfusionMatrix(ignore_index=IGNORE, validate_args=False)
-        self.train()  # the trainer leaves modes as they are, and loaded networks come in that of inference
+        self.train()  # the trainer does not change modes, and loaded networks are in inference mode
 
     @property
     def decoder(self) -> Decoder:
@@ -80,8 +80,8 @@ class DecoderModule(WatchedModule):
         images = pixels(batch, self.net.encoder.mean.dtype)
         encoder, config = self.net.encoder, self.net.config
         with torch.no_grad():
-            features = encoder.trunk(images, with_pools=True)
-            alpha = attention(encoder, images, batch["class"], config.scales, trunk=features)
+            features = encoder.backbone_features(images, with_pools=True)
+            alpha = attention(encoder, images, batch["class"], config.scales, features=features)
         return self.decoder(alpha, features, (images.shape[-2], images.shape[-1]))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
@@ -100,9 +100,9 @@ class DecoderModule(WatchedModule):
         return score
 
     def on_validation_epoch_end(self) -> None:
-        """Agreement with the masks that were made, not with true ones: it only chooses the checkpoint.
+        """Agreement with the generated masks, not with true ones: it only selects the checkpoint.
 
-        NaN where no pixel was scored.
+        NaN if no pixel was scored.
         """
         total = self.confusion.compute()
         self.confusion.reset()

@@ -31,7 +31,7 @@ class EncoderModule(WatchedModule):
         net: `NetConfig` as a dict of primitives.
         lr: Learning rate of the new layers.
         lr_backbone: Learning rate of the pre-trained layers that are not frozen.
-        schedule, warmup: Of the learning rates; see `wsvs.lit.optim.configure`.
+        schedule, warmup: Learning-rate schedule; see `wsvs.lit.optim.configure`.
         weights, sha256: Pre-trained backbone (path or URL) and its checksum. Not needed to load a checkpoint.
     """
 
@@ -52,12 +52,12 @@ class EncoderModule(WatchedModule):
         config = NetConfig.read(net)
         self.net = SegmentationNet(config, config.build_encoder(weights, sha256), None)
         self.tag_scores = TagScores(len(config.classes))
-        self.loss = MeanMetric(nan_strategy="ignore")  # which `StopOnDivergence` reports
-        self.thresholds: list[float] = []  # of class presence, by the last validation
+        self.loss = MeanMetric(nan_strategy="ignore")  # `StopOnDivergence` reports NaN
+        self.thresholds: list[float] = []  # of class presence, from the last validation
         self.train()
 
     def train(self, mode: bool = True) -> EncoderModule:
-        """Frozen layers stay in the mode of inference: their running statistics do not move."""
+        """Keep frozen layers in inference mode, so that their running statistics do not change."""
         super().train(mode)
         for layer in self.net.encoder.backbone.modules():
             own = list(layer.parameters())
@@ -83,7 +83,7 @@ class EncoderModule(WatchedModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         if "image" not in batch:
             none = torch.zeros(0, len(self.net.classes), device=self.device)
-            self.tag_scores.update(none, none)  # also a rank without a good image answers when the others ask
+            self.tag_scores.update(none, none)  # a rank without a good image must take part in the reduction
             return None
         images = pixels(batch, self.net.encoder.mean.dtype)
         images = resize(images, self.net.network_size(*images.shape[-2:]))
@@ -104,7 +104,7 @@ class EncoderModule(WatchedModule):
         self.log("val/map", ap.nanmean().float(), prog_bar=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Whoever loads the network gets its thresholds with it."""
+        """Store the class thresholds with the network."""
         super().on_save_checkpoint(checkpoint)
         parameters = checkpoint["hyper_parameters"]
         net = {**parameters["net"], "class_thresholds": self.thresholds}
@@ -112,11 +112,11 @@ class EncoderModule(WatchedModule):
 
 
 class TagScores(Metric):
-    """Average precision of each class and the score from which it counts as shown, over everything seen by all ranks.
+    """Average precision and presence threshold of each class, over the validation items of all ranks.
 
-    (2, C) float64. The precision is NaN for a class without a positive; all is NaN where nothing was seen.
-    torchmetrics' own MultilabelAveragePrecision refuses a single class, gives 0 for a class without a positive, and
-    takes a batch whose logits happen to lie in [0, 1] for probabilities.
+    (2, C) float64. The precision is NaN for a class without positives; everything is NaN without items. torchmetrics'
+    MultilabelAveragePrecision refuses a single class, returns 0 for a class without positives, and treats a batch of
+    logits that are all in [0, 1] as probabilities.
     """
 
     logits: list[Tensor]

@@ -1,4 +1,4 @@
-"""Stops a training at the first number that is not finite, before any checkpoint holds it."""
+"""Stops a training at the first non-finite number, before it is in a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from wsvs.core.errors import UserError
 from wsvs.core.memory import keep_freed_memory
 from wsvs.nets.model import not_finite
 
-SAFE = 1e-3  # a learning rate that Adam rarely diverges with
+SAFE = 1e-3  # a learning rate with which Adam rarely diverges
 
 
 class WatchedModule(pl.LightningModule):
-    """A module whose losses `StopOnDivergence` looks at.
+    """A module whose losses are checked by `StopOnDivergence`.
 
     Attributes:
-        losses: Those of the batches since the last optimizer step.
-        person: What a person has done for it beyond tagging; checkpoints say it too.
+        losses: Losses of the batches since the last optimizer step.
+        person: Manual work beyond tagging, which checkpoints also record.
     """
 
     def __init__(self) -> None:
@@ -39,21 +39,21 @@ class WatchedModule(pl.LightningModule):
         keep_freed_memory()
 
     def watched(self, loss: Tensor) -> Tensor:
-        """The loss; NaN if it is not finite, so that all gradients, and by them those of all ranks, are NaN too."""
+        """The loss, or NaN if it is not finite, so that all gradients become NaN, after the reduction on every rank."""
         self.losses.append(loss.detach())
         return loss * torch.where(loss.detach().isfinite(), 1.0, float("nan"))
 
 
 class StopOnDivergence(pl.Callback):
-    """Raises `UserError` on all ranks together where a training has diverged.
+    """Raises `UserError` on all ranks together if a training has diverged.
 
-    Before an optimizer step: the loss of a batch or the norm of the gradient is not finite. One norm over all
-    gradients tells both (`WatchedModule`), so a step costs one number read from the device. Gradients that the loss
-    scaling of float16 makes overflow do not count: the scaler leaves out the step and lowers the scale, and only at a
-    scale of 1 or less the gradient itself is to blame.
+    Before an optimizer step: the loss of a batch or the norm of the gradient is not finite. One norm over all gradients
+    shows both (`WatchedModule`), so that a step costs one transfer from the device. Overflows from float16 loss scaling
+    are ignored: the scaler skips the step and lowers the scale; only at a scale of 1 or less the gradient itself is not
+    finite.
 
-    At a validation: the network's output is not finite, or the figure that chooses the checkpoint is NaN. Before a
-    checkpoint is written: weights are not finite, those of the average too.
+    At a validation: the network's output is not finite, or the metric that selects the checkpoint is NaN. Before a
+    checkpoint is written: weights are not finite, including averaged ones.
 
     Args:
         rates: Learning rates by their settings, such as {"encoder.lr": 0.001}.
@@ -72,7 +72,7 @@ class StopOnDivergence(pl.Callback):
         norm = float(get_total_norm(gradients)) if gradients else 0.0
         if isfinite(norm):
             return
-        # From here on all ranks go the same way: their gradients are the same.
+        # From here on all ranks take the same branch, because their gradients are equal.
         bad = next((float(loss) for loss in losses if not loss.isfinite()), None)
         step = trainer.global_step + 1
         if trainer.strategy.reduce_boolean_decision(bad is not None, all=False):
@@ -107,7 +107,7 @@ class StopOnDivergence(pl.Callback):
             name = getattr(keeper, "monitor", None)
             if name and isnan(trainer.callback_metrics.get(name, 0)):
                 raise UserError(
-                    f"{name} is nan: the held-out items have nothing that it is a figure of",
+                    f"{name} is nan: it cannot be computed on the held-out items",
                     where=f"monitor {name}",
                     remedy="hold out items that show the classes, or keep the newest checkpoint: callbacks=newest",
                 )
@@ -124,10 +124,10 @@ class StopOnDivergence(pl.Callback):
         top = max(self.rates.values())
         lower = " ".join(f"{key}={min(value / 10, SAFE):g}" for key, value in self.rates.items() if value == top > 0)
         remedy = f"lower the learning rate, for example {lower}"
-        if not trainer.global_step or not lower:  # nothing has learned yet
+        if not trainer.global_step or not lower:  # before the first update
             remedy = "start from other weights (model.weights, or the runs under inputs)"
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            remedy += ", or use trainer.precision=bf16-mixed: float16 ends at 65504"
+            remedy += ", or use trainer.precision=bf16-mixed: the maximum of float16 is 65504"
         raise UserError(
             f"the training diverged: {what}",
             where=", ".join(f"{key}={value:g}" for key, value in self.rates.items()),

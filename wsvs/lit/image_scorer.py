@@ -1,4 +1,4 @@
-"""Scores of thumbnails and key frames: stage retrieve asks the encoder whether they show a class (section 4)."""
+"""Class scores of thumbnails and key frames for stage retrieve (section 4)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from wsvs.video.reader import shrunk_size
 
 
 class ImageScorer:
-    """Scores pictures of any size by the encoder, in batches of one size.
+    """Scores images of any size with the encoder, in batches of equal size.
 
     Args:
         net: Networks; only the encoder is used.
-        device: Where it computes.
+        device: Device of the computation.
     """
 
     def __init__(self, net: SegmentationNet, device: str) -> None:
@@ -43,7 +43,7 @@ class ImageScorer:
             logits = self.net.encoder(resize(scaled(x), self.net.network_size(*size)))
             try:
                 require_finite(logits)
-            except BadItem as error:  # the encoder is to blame, not the video
-                raise UserError(f"{error.problem}, so no video can be judged", remedy=error.remedy) from error
+            except BadItem as error:  # caused by the encoder, not by the video
+                raise UserError(f"{error.problem}, so no video can be scored", remedy=error.remedy) from error
             scores[members] = logits.sigmoid().float().cpu().numpy()[:, number]
         return scores

@@ -1,4 +1,4 @@
-"""Metrics of a training into a W&B run that is open already."""
+"""Log the metrics of a training to an open W&B run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from lightning.pytorch.loggers import WandbLogger
 
 
 class Metrics(WandbLogger):
-    """Logs metrics only: the code that opened the run has already logged the whole configuration.
+    """Logs metrics only: the configuration was logged when the run was opened.
 
     Args:
-        experiment: The W&B run on rank 0; None on the other ranks, which never touch W&B.
+        experiment: The W&B run on rank 0; None on the other ranks, which do not use W&B.
         save_dir: Run directory.
     """
 

@@ -1,4 +1,4 @@
-"""Images during a training: attention of the encoder, crops with target and prediction of the decoder."""
+"""Images logged during training: attention of the encoder, crops with target and prediction of the decoder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wsvs.core.classes import BACKGROUND, IGNORE
-from wsvs.core.pictures import heat
+from wsvs.core.visualize import heat
 from wsvs.data.loading import scaled
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
@@ -21,48 +21,48 @@ from wsvs.nets.decoder import foreground
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image for people, with label masks that a viewer can lay over it.
+class LoggedImage:
+    """An image to be logged, with label masks that a viewer can overlay.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
         caption: A line below it.
-        masks: {what it is: (H, W) uint8 labels}; 0 = background, 255 = ignored.
+        masks: {name: (H, W) uint8 labels}; 0 = background, 255 = ignored.
     """
 
     image: np.ndarray
     caption: str
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
-    def within(self, longest: int) -> Picture:
+    def within(self, longest: int) -> LoggedImage:
         """The image with no side longer than `longest` px, its masks at the same size."""
         height, width = self.image.shape[:2]
         share = min(1.0, longest / max(height, width))
         size = (max(1, round(width * share)), max(1, round(height * share)))
         masks = {name: cv2.resize(one, size, interpolation=cv2.INTER_NEAREST_EXACT) for name, one in self.masks.items()}
         image = self.image if share == 1 else cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
-        return Picture(image, self.caption, masks)
+        return LoggedImage(image, self.caption, masks)
 
-    def padded(self, height: int, width: int) -> Picture:
+    def padded(self, height: int, width: int) -> LoggedImage:
         """The image padded with white below and to the right; its masks are background there."""
         below, right = height - self.image.shape[0], width - self.image.shape[1]
         image = np.pad(self.image, ((0, below), (0, right), (0, 0)), constant_values=255)
         masks = {name: np.pad(one, ((0, below), (0, right))) for name, one in self.masks.items()}
-        return Picture(image, self.caption, masks)
+        return LoggedImage(image, self.caption, masks)
 
 
-Show = Callable[[str, Sequence[Picture], Sequence[str], int], None]  # key, pictures, names of the labels, step
+Show = Callable[[str, Sequence[LoggedImage], Sequence[str], int], None]  # key, images, names of the labels, step
 
 
 class ShowValidation(pl.Callback):
-    """Hands some items of every validation to `show`: always the same ones, spread over the validation set.
+    """Passes some items of every validation to `show`: always the same ones, spread over the validation set.
 
-    val/attention are images under their attention, val/masks crops with the masks "target" and "prediction". It
-    computes them on its own rank alone and takes part in nothing that the ranks do together.
+    val/attention are images under their attention, val/masks crops with the masks "target" and "prediction". They are
+    computed on one rank, without collective operations.
 
     Args:
-        number: Items, at least 1.
-        show: Takes them at the end of the validation.
+        number: Number of items, at least 1.
+        show: Called with them at the end of the validation.
     """
 
     def __init__(self, number: int, show: Show) -> None:
@@ -70,7 +70,7 @@ class ShowValidation(pl.Callback):
             raise ValueError(f"number must be at least 1, got {number}")
         self.number = number
         self.show = show
-        self._pictures: list[Picture] = []
+        self._images: list[LoggedImage] = []
 
     def on_validation_batch_end(
         self,
@@ -85,25 +85,25 @@ class ShowValidation(pl.Callback):
         if trainer.sanity_checking or "image" not in batch or batch_idx not in spread(self.number, batches):
             return
         own = -(-self.number // min(self.number, batches))  # of each of these batches
-        items = spread(min(own, self.number - len(self._pictures)), len(batch["image"]))
+        items = spread(min(own, self.number - len(self._images)), len(batch["image"]))
         with trainer.precision_plugin.val_step_context():
             if isinstance(pl_module, EncoderModule):
-                self._pictures += [attended(pl_module, batch, item) for item in items]
+                self._images += [attended(pl_module, batch, item) for item in items]
             elif isinstance(pl_module, DecoderModule):
-                self._pictures += crops(pl_module, batch, items)
+                self._images += crops(pl_module, batch, items)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        pictures, self._pictures = self._pictures, []
-        if pictures and isinstance(pl_module, EncoderModule | DecoderModule):
+        images, self._images = self._images, []
+        if images and isinstance(pl_module, EncoderModule | DecoderModule):
             key = "val/attention" if isinstance(pl_module, EncoderModule) else "val/masks"
-            self.show(key, pictures, (BACKGROUND, *pl_module.net.classes), trainer.global_step)
+            self.show(key, images, (BACKGROUND, *pl_module.net.classes), trainer.global_step)
 
 
-def alike(pictures: Iterable[Picture], longest: int) -> list[Picture]:
-    """Images of one size, as viewers need them: none larger than `longest` px, smaller ones padded."""
-    small = [picture.within(longest) for picture in pictures]
+def alike(images: Iterable[LoggedImage], longest: int) -> list[LoggedImage]:
+    """Images of equal size, as viewers need them: not larger than `longest` px, smaller ones padded."""
+    small = [logged.within(longest) for logged in images]
     height, width = (max((one.image.shape[axis] for one in small), default=0) for axis in (0, 1))
-    return [picture.padded(height, width) for picture in small]
+    return [logged.padded(height, width) for logged in small]
 
 
 def spread(number: int, total: int) -> list[int]:
@@ -119,17 +119,17 @@ def glow(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.rint(0.4 * image + 0.6 * heat(alpha)).astype(np.uint8)
 
 
-def attended(module: EncoderModule, batch: dict[str, Any], item: int) -> Picture:
-    """One image under the attention of its tags (their maximum), or of the predicted classes where it has none."""
+def attended(module: EncoderModule, batch: dict[str, Any], item: int) -> LoggedImage:
+    """One image under the attention of its tags (their maximum), or of the predicted classes without tags."""
     tags = torch.nonzero(batch["y"][item])[:, 0].tolist()
     image = batch["image"][item]
     numbers, alpha, scores = module.net.probabilities(scaled(image), tags or None, method="attention")
     caption = ", ".join(f"{module.net.classes[number]} {scores[number]:.2f}" for number in numbers)
-    return Picture(glow(_array(image), alpha.amax(0).float().cpu().numpy()), caption)
+    return LoggedImage(glow(_array(image), alpha.amax(0).float().cpu().numpy()), caption)
 
 
 @torch.no_grad()
-def crops(module: DecoderModule, batch: dict[str, Any], items: Sequence[int]) -> Iterator[Picture]:
+def crops(module: DecoderModule, batch: dict[str, Any], items: Sequence[int]) -> Iterator[LoggedImage]:
     """Validation crops with target and prediction, in the label of the crop's class."""
     chosen = {key: batch[key][list(items)] for key in ("image", "target", "class")}
     predicted = foreground(module.score(chosen)) > 0.5
@@ -139,7 +139,7 @@ def crops(module: DecoderModule, batch: dict[str, Any], items: Sequence[int]) ->
         label = number + 1
         true = torch.where(target == IGNORE, IGNORE, target * label)
         masks = {"target": true, "prediction": found * label}
-        yield Picture(
+        yield LoggedImage(
             _array(image),
             module.net.classes[number],
             {name: mask.cpu().numpy().astype(np.uint8) for name, mask in masks.items()},

@@ -14,10 +14,10 @@ POWER = 0.9  # of poly, as in DeepLab (Chen et al., "DeepLab", TPAMI 2018, secti
 
 
 def factor(schedule: str, step: int, steps: float, warmup: int = 0) -> float:
-    """Of the learning rate at an optimizer step, in [0, 1].
+    """Factor of the learning rate at an optimizer step, in [0, 1].
 
-    It climbs in equal parts over the first `warmup` steps; what is left of the training then follows the schedule:
-    1, or with p from 0 to 1, (1 + cos(pi p)) / 2 or (1 - p)^0.9.
+    Linear warm-up over the first `warmup` steps; the remaining steps follow the schedule: 1, or with p from 0 to 1,
+    (1 + cos(pi p)) / 2 or (1 - p)^0.9.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -28,12 +28,12 @@ def factor(schedule: str, step: int, steps: float, warmup: int = 0) -> float:
 def configure(
     groups: Iterable[tuple[Iterable[nn.Parameter], float]], schedule: str, steps: float, warmup: int = 0
 ) -> dict[str, Any]:
-    """What `configure_optimizers` returns: Adam over (parameters, learning rate) groups that learn.
+    """The result of `configure_optimizers`: Adam over (parameters, learning rate) groups, without frozen parameters.
 
     Args:
-        schedule: 'constant' (the paper), 'cosine' or 'poly' to 0.
+        schedule: 'constant' (the paper), or 'cosine' or 'poly' decay to 0.
         steps: Number of optimizer steps of the whole training.
-        warmup: Steps until the whole learning rate is reached.
+        warmup: Number of warm-up steps.
     """
     listed = [{"params": [p for p in parameters if p.requires_grad], "lr": lr} for parameters, lr in groups]
     optimizer = torch.optim.Adam([group for group in listed if group["params"]])
@@ -44,7 +44,7 @@ def configure(
 
 
 def no_loss(module: nn.Module) -> Tensor | None:
-    """The loss of a batch without a good item: none; among several ranks 0, for the others wait for its gradient."""
+    """The loss of a batch without a good item: None; with several ranks 0, since the others wait for its gradient."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return None
     return torch.stack([0 * p.sum() for p in module.parameters() if p.requires_grad]).sum()

@@ -1,4 +1,4 @@
-"""Films with the mask drawn over the frames."""
+"""Overlay videos: the mask drawn over the frames."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from wsvs.core.files import atomic_path
-from wsvs.core.pictures import marked, over
-from wsvs.lit.film import open_film
+from wsvs.core.visualize import marked, over
+from wsvs.lit.video_writer import open_writer
 
 
 def write_overlay(
@@ -27,19 +27,19 @@ def write_overlay(
 ) -> None:
     """H.264 video of (T, h, w, 3) uint8 RGB frames under (T, h, w) bool masks in the palette colour of their label.
 
-    Odd sides lose a pixel, as 4:2:0 wants it; a side of one pixel is doubled. `mark` is a short text for the upper left
-    corner of every frame.
+    Odd sides are cropped by a pixel, since 4:2:0 needs even sides; a side of one pixel is doubled. `mark` is a short
+    text in the upper left corner of every frame.
 
     Args:
-        aspect: Width of a pixel in units of its height: the video has square pixels, its frames are stretched.
-        times: Seconds of each frame, where they do not come at the rate `fps`.
+        aspect: Pixel aspect ratio (width / height): the video has square pixels, its frames are stretched.
+        times: Seconds of each frame, for a variable frame rate.
 
     Raises:
         UserError: The disk is full or read-only.
     """
     shape = stretched(masks.shape[1], masks.shape[2], aspect)
     height, width = (max(2, side // 2 * 2) for side in shape)
-    with open_film(path, fps, joinable=True, times=times) as add:
+    with open_writer(path, fps, joinable=True, times=times) as add:
         for frame, mask in zip(frames, masks, strict=True):
             shown = over(frame, mask * np.uint8(label))
             if shape != shown.shape[:2]:
@@ -51,15 +51,15 @@ def write_overlay(
 
 
 def stretched(height: int, width: int, aspect: float) -> tuple[int, int]:
-    """(height, width) of a frame with square pixels: the side that is too short grows."""
+    """(height, width) of a frame with square pixels: the shorter side is enlarged."""
     return (height, round(width * aspect)) if aspect >= 1 else (round(height / aspect), width)
 
 
 def join(pieces: Sequence[Path], path: Path, starts: Sequence[float] | None = None) -> None:
-    """One video of pieces by `write_overlay` of the same size and rate, without re-encoding.
+    """Concatenate pieces by `write_overlay` with the same size and rate, without re-encoding.
 
     Args:
-        starts: Seconds at which each piece begins; else each follows the one before.
+        starts: Start of each piece in seconds; by default each follows the previous one.
     """
     with atomic_path(path) as temporary, av.open(str(temporary), "w") as out:
         stream, begin = None, 0

@@ -28,12 +28,12 @@ from wsvs.core.legend import with_legend
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.memory import keep_freed_memory
 from wsvs.core.otsu import otsu
-from wsvs.core.pictures import over, shrunk
-from wsvs.data.images import pictures_in, read_image
+from wsvs.core.visualize import over, shrunk
+from wsvs.data.images import images_in, read_image
 from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
-from wsvs.lit.film import open_film
 from wsvs.lit.progress import Progress
+from wsvs.lit.video_writer import open_writer
 from wsvs.nets.model import SegmentationNet, label_map
 from wsvs.video.reader import glance, read_frames
 from wsvs.video.still import cut_image
@@ -42,10 +42,10 @@ _DEFAULT = PredictSettings()
 log = logging.getLogger("wsvs")
 
 
-FILM_LOOKS = 16  # frames whose mean scores give the classes of a video
-OVERLAY_SIDE = 2000  # px, longest side of an image's overlay: for the eye; a JPEG holds no more than 65,500
+CLASS_FRAMES = 16  # frames whose mean scores give the classes of a video
+OVERLAY_SIDE = 2000  # px, longest side of an image's overlay
 
-FilmFrame = tuple[np.ndarray, Callable[[], np.ndarray], list[int]]
+VideoFrame = tuple[np.ndarray, Callable[[], np.ndarray], list[int]]
 """(H, W, 3) uint8 RGB, a function that segments it into (H, W) uint8, and the numbers of the video's classes."""
 
 
@@ -55,8 +55,8 @@ class Segmented:
 
     Attributes:
         mask: (H, W) uint8, class number + 1, or 0.
-        classes: Class numbers that were looked for.
-        probabilities: (K, h, w) in [0, 1] at the network's size, of these classes.
+        classes: Numbers of the segmented classes.
+        probabilities: (K, h, w) in [0, 1] at the network's size, for these classes.
         scores: (C,) in [0, 1], of every class.
     """
 
@@ -70,17 +70,17 @@ class PredictorModule(pl.LightningModule):
     """One image at a time, at its own shape; a video frame by frame.
 
     A batch is {"id", "image" (3, H, W) uint8, "classes": class numbers or None to predict them},
-    {"id", "film": file, "classes"}, or {"id", "bad"}.
+    {"id", "video": file, "classes"}, or {"id", "bad"}.
 
     Args:
         net: Trained networks.
-        method: What gives the probabilities.
-        class_threshold: A class is predicted where its score reaches this, or, with 'auto', the threshold that the
-            encoder's training has chosen for it; the best one always is.
-        background: Pixels whose best probability does not exceed this are background; 'otsu' finds it per image.
+        method: Source of the probabilities.
+        class_threshold: Classes whose score reaches this are predicted, or with 'auto' their own thresholds, chosen in
+            the encoder's training. The best class is always predicted.
+        background: Pixels whose highest probability does not exceed this are background; 'otsu' chooses it per image.
         flip: Average with the mirrored image.
-        zooms: Average over the image at these multiples of the network's size.
-        refine: 'cut' lets the borders follow the image's colours (`wsvs.video.still`).
+        zooms: Multi-scale test-time augmentation: average over these multiples of the network's size.
+        refine: 'cut' aligns borders with the image's colours (`wsvs.video.still`).
     """
 
     @checked
@@ -110,8 +110,8 @@ class PredictorModule(pl.LightningModule):
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         if "bad" in batch:
             return batch
-        if "film" in batch:
-            return {"id": batch["id"], "film": batch["film"], "frames": self.film(batch["film"], batch["classes"])}
+        if "video" in batch:
+            return {"id": batch["id"], "video": batch["video"], "frames": self.video(batch["video"], batch["classes"])}
         try:
             found = self.segment(batch["image"], batch["classes"])
         except BadItem as error:
@@ -128,7 +128,7 @@ class PredictorModule(pl.LightningModule):
         """Segment an image (3, H, W) uint8; `classes` are class numbers, None predicts them.
 
         Raises:
-            BadItem: The networks give NaN or infinity.
+            BadItem: The network's output is not finite.
         """
         numbers, probabilities, scores = self.net.probabilities(
             scaled(image),
@@ -144,31 +144,31 @@ class PredictorModule(pl.LightningModule):
             threshold = float(self.background)
         size = (image.shape[-2], image.shape[-1])
         if self.refine == "cut" and numbers:
-            picture = image.permute(1, 2, 0).cpu().numpy()
+            pixels = image.permute(1, 2, 0).cpu().numpy()
             labels = [number + 1 for number in numbers]
-            mask = cut_image(picture, probabilities.float().cpu().numpy(), labels, background=threshold)
+            mask = cut_image(pixels, probabilities.float().cpu().numpy(), labels, background=threshold)
         else:
             mask = label_map(probabilities, numbers, size, threshold).numpy()
         return Segmented(mask, numbers, probabilities, scores)
 
-    def film(self, path: str | Path, classes: Sequence[int] | None = None) -> Iterator[FilmFrame]:
+    def video(self, path: str | Path, classes: Sequence[int] | None = None) -> Iterator[VideoFrame]:
         """Yield the frames of a video, one at a time.
 
-        The classes are those of the whole video, from at most `FILM_LOOKS` frames: otherwise they would flicker.
+        The classes are predicted once for the video, from at most `CLASS_FRAMES` frames, so that they do not flicker.
 
         Raises:
             BadItem: On iteration, if the video cannot be read or breaks off.
         """
-        numbers = self.classes_of_film(path) if classes is None else list(classes)
+        numbers = self.classes_of_video(path) if classes is None else list(classes)
         for frame in read_frames(path):
             yield frame, partial(self._mask, frame, numbers), numbers
 
     def _mask(self, frame: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
         return self.segment(self._tensor(frame), numbers).mask
 
-    def classes_of_film(self, path: str | Path) -> list[int]:
+    def classes_of_video(self, path: str | Path) -> list[int]:
         """Classes whose mean score over evenly spaced frames reaches the threshold, else the best one."""
-        step = max(1, -(-glance(path).frames // FILM_LOOKS))
+        step = max(1, -(-glance(path).frames // CLASS_FRAMES))
         looks = []
         for number, frame in enumerate(read_frames(path, partial_ok=True)):
             if number % step == 0:
@@ -181,13 +181,13 @@ class PredictorModule(pl.LightningModule):
 
 
 class PredictionWriter(BasePredictionWriter):
-    """<folder>/<id>.png for each image; for a video <folder>/<id>/00000.png, 00001.png, ...
+    """Writes <folder>/<id>.png for each image; for a video <folder>/<id>/00000.png, 00001.png, ...
 
-    Existing masks of an interrupted video are kept: only its other frames are segmented.
-    With `scores` also <folder>/scores/<id>.npz (of images only). With `names`, those of the labels 0, 1, ..., pictures
-    for people: overlay/<id>.jpg or .mp4, the mask over the image (at most `OVERLAY_SIDE`) and a legend below. The
-    ledger keeps failures, how many frames a film has, and of an image its "confidence" (see `confidences`) and
-    "unshown" where its overlay alone has failed; its mask, written last, says that it is finished.
+    Existing masks of an interrupted video are kept: only the other frames are segmented. With `scores` also
+    <folder>/scores/<id>.npz (images only). With `names`, the names of the labels 0, 1, ..., also overlay/<id>.jpg or
+    .mp4: the mask over the image (at most `OVERLAY_SIDE`) with a legend below. The ledger records failures, the number
+    of frames of a video, the "confidence" of an image (see `confidences`), and "unshown" if only the overlay failed;
+    the mask of an image is written last and marks it as finished.
     """
 
     def __init__(
@@ -212,14 +212,14 @@ class PredictionWriter(BasePredictionWriter):
         name = prediction["id"]
         if "bad" in prediction:
             self.ledger.fail(name, prediction["bad"])
-        elif "film" in prediction:
+        elif "video" in prediction:
             meters = [one for one in trainer.callbacks if isinstance(one, Progress)]  # type: ignore[attr-defined]
 
             def tell(done: int) -> None:
                 for meter in meters:
                     meter.within(trainer, batch_idx, done)
 
-            self._write_film(name, prediction["film"], prediction["frames"], tell)
+            self._write_video(name, prediction["video"], prediction["frames"], tell)
         else:
             self._write_image(name, prediction)
 
@@ -234,14 +234,14 @@ class PredictionWriter(BasePredictionWriter):
         if self.names is not None:
             try:
                 self._write_overlay(name, prediction["image"].permute(1, 2, 0).cpu().numpy(), mask, self.names)
-            except UserError:  # a full disk, say: it would be as full for the next image
+            except UserError:  # such as a full disk, which would fail for the next image too
                 raise
-            except Exception as error:  # of image libraries: the mask is the result that matters
+            except Exception as error:  # from image libraries; the mask is more important
                 failed = f"its mask is written, but not its overlay: {error}"
         found = confidences(mask, prediction["labels"], prediction["probabilities"])
         record = {"confidence": {str(label): value for label, value in found.items()}}
         self.ledger.write(name, record if failed is None else {**record, "unshown": failed})
-        write_mask(self.folder / f"{name}.png", mask)  # after all else: it says that the image is finished
+        write_mask(self.folder / f"{name}.png", mask)  # last: it marks the image as finished
 
     def _write_overlay(self, name: str, image: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> None:
         small = over(shrunk(image, OVERLAY_SIDE), mask)
@@ -250,11 +250,11 @@ class PredictionWriter(BasePredictionWriter):
         Image.fromarray(shown).save(buffer, "JPEG", quality=90)
         write_bytes(self.folder / "overlay" / f"{name}.jpg", buffer.getvalue())
 
-    def _write_film(
+    def _write_video(
         self,
         name: str,
         file: str,
-        frames: Iterator[FilmFrame],
+        frames: Iterator[VideoFrame],
         tell: Callable[[int], None],
     ) -> None:
         try:
@@ -262,9 +262,9 @@ class PredictionWriter(BasePredictionWriter):
         except BadItem as error:  # not even one frame
             self.ledger.fail(name, error.message)
             return
-        film = self.folder / "overlay" / f"{name}.mp4"
+        overlay = self.folder / "overlay" / f"{name}.mp4"
         record: dict[str, Any] = {"frames": 0}
-        with nullcontext() if self.names is None else open_film(film, glance(file).fps) as add:
+        with nullcontext() if self.names is None else open_writer(overlay, glance(file).fps) as add:
             try:
                 for number, (frame, segment, classes) in enumerate(frames):
                     path = self.folder / name / f"{number:05d}.png"
@@ -276,18 +276,18 @@ class PredictionWriter(BasePredictionWriter):
                     if add is not None and self.names is not None:
                         add(with_legend(over(frame, mask), [one + 1 for one in classes], self.names))
                     tell(number + 1)
-            except BadItem as error:  # the frames before the break count
+            except BadItem as error:  # the frames before the break are kept
                 record["broken"] = error.message
         self.ledger.write(name, record)
 
 
 def confidences(mask: np.ndarray, labels: Sequence[int], probabilities: np.ndarray) -> dict[int, float | None]:
-    """{label: mean probability of its class over the pixels of the mask that have it; None where none has}.
+    """{label: mean probability of its class over the pixels with this label; None if there are none}.
 
     Args:
         mask: (H, W) uint8 labels.
-        labels: Those that were looked for.
-        probabilities: (K, h, w), one map for each of them; a pixel of the mask has the value at its place.
+        labels: The segmented labels.
+        probabilities: (K, h, w), one map per label; a pixel of the mask has the nearest value.
     """
     sizes = zip(mask.shape, probabilities.shape[1:], strict=True)
     rows, columns = (np.arange(size) * few // size for size, few in sizes)
@@ -300,23 +300,23 @@ def confidences(mask: np.ndarray, labels: Sequence[int], probabilities: np.ndarr
 
 
 def _kept(path: Path, frame: np.ndarray) -> np.ndarray | None:
-    """The mask of a frame that an interrupted run has left; None where there is none, or none that fits."""
+    """The mask of a frame from an interrupted run; None if it is missing or has another size."""
     try:
         mask = read_mask(path)
-    except BadItem:  # not there; or a stump, as a power cut may leave one
+    except BadItem:  # missing, or truncated as after a power cut
         return None
     return mask if mask.shape == frame.shape[:2] else None
 
 
 def load_image(item: dict[str, Any]) -> dict[str, Any]:
-    """Read the file of an item {"id", "file", "classes"} (in a loader's worker). A "film" is left to be streamed."""
-    if "bad" in item or "film" in item:
+    """Read the file of an item {"id", "file", "classes"} in a loader's worker. Videos are streamed later."""
+    if "bad" in item or "video" in item:
         return item
     try:
         image = to_tensor(read_image(item["file"]))
     except BadItem as error:
         return {"id": item["id"], "bad": error.message}
-    several = pictures_in(item["file"])
+    several = images_in(item["file"])
     if several > 1:
         log.warning("%s has %d images: only the first is used", item["file"], several)
     return {"id": item["id"], "image": image, "classes": item["classes"]}

@@ -1,4 +1,4 @@
-"""Progress of a fit or a predict loop: `wsvs.core.progress` as a callback."""
+"""Progress of a fit or predict loop: `wsvs.core.progress` as a callback."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from wsvs.core.progress import EVERY, Meter
 
 
 class Progress(pl.Callback):
-    """Counts the steps of a fit, or the work of a predict loop, frames for example, that rank 0 has to do.
+    """Counts the steps of a fit, or rank 0's units of work (such as frames) in a predict loop.
 
     Args:
-        every: Seconds between lines where there is no terminal.
+        every: Seconds between lines without a terminal.
     """
 
     def __init__(self, every: float = EVERY) -> None:
@@ -44,7 +44,7 @@ class Progress(pl.Callback):
         self._start(trainer, trainer.estimated_stepping_batches, "steps", done=trainer.global_step)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        self._tell(trainer, trainer.global_step)  # several batches a step where gradients are accumulated
+        self._tell(trainer, trainer.global_step)  # with accumulated gradients a step has several batches
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
@@ -57,8 +57,7 @@ class Progress(pl.Callback):
         self._start(trainer, sum(self._amounts), "batches" if work is None else work.unit, share=share)
 
     def within(self, trainer: pl.Trainer, batch_idx: int, part: int) -> None:
-        """So much of a batch is done, of a video that is written frame by frame: it may have more frames than its
-        header says. The batch ends after that."""
+        """Report the finished frames of a batch that is a video, which may have more frames than its header says."""
         more = part - int(self._amounts[batch_idx])
         if more > 0:
             self._amounts[batch_idx] += more

@@ -1,4 +1,4 @@
-"""The shots of a relevance run as work for the segmenter."""
+"""The shots of a relevance run as items for the segmenter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsvs.data.work import Item
 from wsvs.lit.totals import Totals
 from wsvs.video.shots import left_out, pieces
 
-SAID = ("areas", "confidence", "confidences", "uncertain")  # of a shot's line in done/, also in shots.jsonl
+COPIED = ("areas", "confidence", "confidences", "uncertain")  # keys of a shot's record in done/, also in shots.jsonl
 
 
 class RelevantShots:
@@ -23,8 +23,8 @@ class RelevantShots:
     Args:
         folder: The segment run.
         manifest: shots.jsonl of the relevance run.
-        classes: Those that the encoder knows, in the order of the labels 1, 2, ...
-        max_frames: Of an item.
+        classes: The encoder's classes, in the order of the labels 1, 2, ...
+        max_frames: Maximum number of frames per item.
 
     Raises:
         UserError: There is no shot.
@@ -39,7 +39,7 @@ class RelevantShots:
             raise UserError(
                 "no shot is relevant to its class",
                 where=self.manifest,
-                remedy="lower relevance.threshold, add videos, or train the encoder longer; scores/ shows why",
+                remedy="lower relevance.threshold, add videos, or train the encoder longer; scores/ has the scores",
             )
 
     def items(self, trainer: pl.Trainer) -> list[Item]:
@@ -67,7 +67,7 @@ class RelevantShots:
         ]
 
     def close(self, totals: Totals) -> dict[str, Any]:
-        """Write shots.jsonl, those that have masks; returns the counts."""
+        """Write shots.jsonl with the shots that have masks, and return the counts."""
         count = 0
 
         def done() -> Iterator[dict[str, Any]]:
@@ -76,7 +76,7 @@ class RelevantShots:
                 count += 1
                 record = totals.take(shot["shot"])
                 if record is not None:
-                    yield {**shot, **{key: record[key] for key in SAID if key in record}}
+                    yield {**shot, **{key: record[key] for key in COPIED if key in record}}
 
         written = write_jsonl(self.folder / "shots.jsonl", done())
         return {"shots": count, "segmented": written, "frames": totals.frames, **totals.without_motion}

@@ -28,15 +28,15 @@ _DEFAULT = RelevanceSettings()
 
 
 class ScorerModule(pl.LightningModule):
-    """Scores whole clips, reading their frames ahead in a thread; memory does not grow with a clip's length.
+    """Scores whole clips, with frames prefetched in a thread; memory use does not grow with a clip's length.
 
-    A batch is one clip: {"id", "file", "class", "start", "stop"}. The result has "scores" (T,) in [0, 1], and "cuts",
-    if they are wanted, numbered from the clip's start; or "bad".
+    A batch is one clip: {"id", "file", "class", "start", "stop"}. The result has "scores" (T,) in [0, 1], and
+    optionally "cuts", numbered from the clip's start; or "bad".
 
     Args:
         net: Networks; only the encoder is used.
-        batch_size: Frames a forward pass.
-        cuts: Find the cuts between shots, too.
+        batch_size: Frames per forward pass.
+        cuts: Also detect cuts between shots.
     """
 
     @checked
@@ -59,7 +59,7 @@ class ScorerModule(pl.LightningModule):
         except BadItem as error:
             if not scores:
                 return {"item": batch, "bad": error.message}
-            broken = error.message  # the part before the break is as good as any other clip
+            broken = error.message  # the part before the break is usable
         if not scores:
             return {"item": batch, "bad": "the clip has no frames"}
         result = {"item": batch, "scores": np.concatenate(scores), "broken": broken}
@@ -74,7 +74,7 @@ class ScorerModule(pl.LightningModule):
 
 
 class ScoreWriter(BasePredictionWriter):
-    """scores/<clip>.csv for each clip, and its line in the ledger."""
+    """Writes scores/<clip>.csv for each clip, and its record in the ledger."""
 
     def __init__(self, run: Path) -> None:
         super().__init__(write_interval="batch")

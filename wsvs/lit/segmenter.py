@@ -38,15 +38,15 @@ from wsvs.video.settings import SegmentSettings
 
 _DEFAULT = SegmentLoop()
 
-TERM_WIDTH = 240  # px, at most, of the pictures of A and M
+TERM_WIDTH = 240  # px, maximum size of the images of A and M
 
 
 @dataclass
 class Segmented:
-    """Result of a shot on its way to the writer.
+    """Result of a shot, passed to the writer.
 
-    `frames` are there if they were kept, (T, h, w, 3) uint8, odd and blank ones too, which the segmentation leaves out;
-    `broken` says why a video ended before its time.
+    `frames` (T, h, w, 3) uint8 are set if they were kept, including odd and blank ones, which are not segmented;
+    `broken` is the reason why a video ended early.
     """
 
     item: dict[str, Any]
@@ -58,12 +58,12 @@ class Segmented:
 
 
 class SegmenterModule(pl.LightningModule):
-    """Segments the shots that `wsvs.data.shots.ShotDataset` hands over.
+    """Segments the shots of `wsvs.data.shots.ShotDataset`.
 
     Args:
-        net: Encoder for the attention; None where lambda_a is 0, or no shot has a class.
-        settings: Of the energy.
-        batch_size: Frames a forward pass.
+        net: Encoder for the attention; None if lambda_a is 0, or no shot has a class.
+        settings: Settings of the energy.
+        batch_size: Frames per forward pass.
     """
 
     @checked
@@ -80,7 +80,7 @@ class SegmenterModule(pl.LightningModule):
         self.batch_size = batch_size
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch  # numpy arrays: only the frames go to the device, a few at a time
+        return batch  # NumPy arrays: only frames are moved to the device, a few at a time
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Segmented:
         if "bad" in batch:
@@ -92,13 +92,13 @@ class SegmenterModule(pl.LightningModule):
             return Segmented(batch["item"], bad=error.message)
         spent = time.perf_counter() - begun
         if guide is None and self.settings.lambda_m == self.settings.lambda_c == 0:
-            return Segmented(batch["item"], bad="no class that the encoder knows, and only attention to go by")
+            return Segmented(batch["item"], bad="no class that the encoder knows, and attention is the only term")
         result = segment(batch["graph"], guide, self.settings, attended=attended)
         seconds = {"decode": batch["decode"], "attention": spent, **result.seconds}
         return Segmented(batch["item"], result, batch["frames"], seconds, broken=batch.get("broken"))
 
     def guide(self, batch: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-        """What tells the object from the rest: `attend` to the shot's classes, or nothing where it has none."""
+        """The attention of a shot: `attend` for its classes, or None if it has none."""
         if self.net is None or not batch["item"]["classes"]:
             return None, None
         item, frames = batch["item"], batch["frames"]
@@ -112,11 +112,11 @@ class SegmenterModule(pl.LightningModule):
         return self.attend(frames, names)[0]
 
     def attend(self, frames: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Where the classes are, and whether they are there at all, for (T, h, w, 3) uint8 frames.
+        """Attention and scores of classes for (T, h, w, 3) uint8 frames.
 
         Returns:
-            Maximum over classes of alpha, (T, h, w) float32 in [0, 1], whose peak is 1 in every frame; and the highest
-            score of a class, (T,) float32 in [0, 1].
+            Maximum over classes of alpha, (T, h, w) float32 in [0, 1], with a maximum of 1 in every frame; and the
+            highest class score, (T,) float32 in [0, 1].
         """
         assert self.net is not None
         numbers = [self.net.classes.index(name) for name in names]
@@ -137,8 +137,8 @@ def shots(items: Sequence[Item], settings: SegmentSettings, *, needed: bool, gui
     """The work of loader processes: frames and superpixel graph of each shot.
 
     Args:
-        needed: The frames are needed after the graph is made, by the writer.
-        guided: They are where the shot has a class, for its attention.
+        needed: The writer needs the frames.
+        guided: Frames of shots with a class are needed for their attention.
     """
     return ShotDataset(
         items,
@@ -153,22 +153,22 @@ def _keeps(item: Item, *, needed: bool, guided: bool) -> bool:
 
 
 class MaskWriter(BasePredictionWriter):
-    """The files of a shot, then done/<id>.json, which says that they are whole.
+    """Writes the files of a shot, then done/<id>.json, which marks them as complete.
 
-    masks/<folder>/<number>.png at the frame's own size, numbered as the item says; frames/<folder>/<number>.jpg and
-    <overlay> at working size; terms/<id>/attention.jpg and motion.jpg, A and M of the middle frame from 0 (black) to 1,
-    for people. An odd frame has the mask of the nearest frame that is not odd, a blank one has none. PNG encoding runs
-    in a thread beside the next shot's attention; one shot waits for it.
+    masks/<folder>/<number>.png at the size of the original frame; frames/<folder>/<number>.jpg and <overlay> at working
+    size; terms/<id>/attention.jpg and motion.jpg, A and M of the middle frame from 0 (black) to 1, for inspection. An
+    odd frame gets the mask of the nearest frame that is not odd, a blank frame an empty one. PNGs are encoded in a
+    thread during the next shot's attention, with at most one shot waiting.
 
-    A shot whose confidence is below `min_confidence` gets empty masks: its line says "uncertain". Every line has the
-    "confidence" of the shot and the "confidences" of its frames.
+    A shot with a confidence below `min_confidence` gets empty masks, and its record has "uncertain". Every record has
+    the "confidence" of the shot and the "confidences" of its frames.
 
     Args:
         run: Run directory.
-        frames: Write the frames too.
-        overlay: Write films with the mask drawn over the frames.
-        refine: Let the masks' borders follow the frames' edges.
-        min_confidence: That something moves by itself or is attended to, in [0, 1]; 0 keeps every mask.
+        frames: Also write the frames.
+        overlay: Write overlay videos, the mask drawn over the frames.
+        refine: Align mask borders with edges in the frames.
+        min_confidence: Minimum confidence that something moves or has attention, in [0, 1]; 0 keeps every mask.
     """
 
     @checked
@@ -195,7 +195,7 @@ class MaskWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        self._finish()  # raises here what went wrong there
+        self._finish()  # re-raises an exception of the thread
         self._waiting = self._pool.submit(self.write, prediction)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -207,7 +207,7 @@ class MaskWriter(BasePredictionWriter):
             waiting.result()
 
     def write(self, result: Segmented) -> None:
-        """All files of a shot, its ledger line last."""
+        """Write all files of a shot, its ledger record last."""
         item = result.item
         if result.bad is not None:
             self.ledger.fail(item["id"], result.bad)
@@ -221,7 +221,7 @@ class MaskWriter(BasePredictionWriter):
             masks = np.zeros_like(masks)
         size, label = (item["height"], item["width"]), np.uint8(item["label"])
         areas = []
-        for t, source in enumerate(sources):  # one at a time: at their own size they can be many times as large
+        for t, source in enumerate(sources):  # one at a time: at full size they can be many times larger
             name = f"{item['folder']}/{item['start'] + t:0{item['digits']}d}"
             full = self._enlarged(masks, result.frames, source, size)
             areas.append(round(np.count_nonzero(full) / full.size, 5))
@@ -264,7 +264,7 @@ class MaskWriter(BasePredictionWriter):
         graph = found.graph
         t = graph.frames // 2
         for term, values in (("attention", found.attention), ("motion", found.motion)):
-            if values.any():  # all of it is 0 where there was none
+            if values.any():  # all 0 if the term was not used
                 grey = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
                 shown = Image.fromarray(graph.paint(grey)[t])
                 shown.thumbnail((TERM_WIDTH, TERM_WIDTH))
@@ -283,10 +283,9 @@ class MaskWriter(BasePredictionWriter):
 
 
 def mask_sources(item: dict[str, Any], count: int) -> list[tuple[int, int] | None]:
-    """Which of `count` masks each frame of a shot takes, and the place in the shot of the frame that it belongs to.
+    """For each frame of a shot: the index of its mask among `count`, and the index of the frame that the mask is of.
 
-    None for a blank frame: it shows nothing. An odd frame takes the mask of the nearest frame that has one; of two that
-    of the earlier.
+    None for a blank frame. An odd frame gets the mask of the nearest frame that has one (the earlier of two).
     """
     if is_whole(item):
         return [(t, t) for t in range(count)]
@@ -296,7 +295,7 @@ def mask_sources(item: dict[str, Any], count: int) -> list[tuple[int, int] | Non
     return [None if t in blank else (mask, int(sound[mask])) for t, mask in enumerate(nearest)]
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _jpeg(image: Image.Image) -> bytes:
     buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=92)
+    image.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()

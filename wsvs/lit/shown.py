@@ -1,4 +1,4 @@
-"""Pictures of the masks that a run has written, for W&B: read back from the disk, a few of them."""
+"""A few images of the masks that a run has written, read back from disk for W&B."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from wsvs.core.masks import read_mask
 from wsvs.core.runs import VIDEOS
 from wsvs.data.images import read_image
 from wsvs.data.work import Item
-from wsvs.lit.media import Picture, glow, spread
+from wsvs.lit.media import LoggedImage, glow, spread
 from wsvs.video.reader import read_frames
 from wsvs.video.shots import middle
 
 Attend = Callable[[np.ndarray, Sequence[str]], np.ndarray]  # (1, H, W, 3) uint8 and classes -> (1, H, W) in [0, 1]
 
 
-def middle_frames(folder: Path, number: int, longest: int) -> Iterator[tuple[Picture, list[str]]]:
+def middle_frames(folder: Path, number: int, longest: int) -> Iterator[tuple[LoggedImage, list[str]]]:
     """Middle frames of evenly spread shots (or videos) of a segment run under their masks, and their known classes.
 
     Args:
@@ -43,28 +43,28 @@ def middle_frames(folder: Path, number: int, longest: int) -> Iterator[tuple[Pic
             frame = read_image(kept) if kept.is_file() else _frame(row["file"], t, longest)
         except BadItem:
             continue
-        yield Picture(frame, f"{name} {row['class']}", {"mask": mask}), row["classes"] if whole else [row["class"]]
+        yield LoggedImage(frame, f"{name} {row['class']}", {"mask": mask}), row["classes"] if whole else [row["class"]]
 
 
-def attention_of(frames: Sequence[tuple[Picture, list[str]]], attend: Attend) -> Iterator[Picture]:
+def attention_of(frames: Sequence[tuple[LoggedImage, list[str]]], attend: Attend) -> Iterator[LoggedImage]:
     """The same frames under the attention of their classes."""
-    for picture, classes in frames:
+    for logged, classes in frames:
         if classes:
-            yield Picture(glow(picture.image, attend(picture.image[None], classes)[0]), picture.caption)
+            yield LoggedImage(glow(logged.image, attend(logged.image[None], classes)[0]), logged.caption)
 
 
-def predictions(items: Sequence[Item], folder: Path, number: int) -> Iterator[Picture]:
-    """Evenly spread images, and middle frames of films, under their predicted masks."""
+def predictions(items: Sequence[Item], folder: Path, number: int) -> Iterator[LoggedImage]:
+    """Evenly spread images, and middle frames of videos, under their predicted masks."""
     for place in spread(number, len(items)):
         item: dict[str, Any] = items[place]
         try:
             if "frames" in item:
                 t = item["frames"] // 2
                 mask = read_mask(folder / item["id"] / f"{t:05d}.png")
-                yield Picture(_frame(item["film"], t), item["id"], {"prediction": mask})
+                yield LoggedImage(_frame(item["video"], t), item["id"], {"prediction": mask})
             else:
                 mask = read_mask(folder / f"{item['id']}.png")
-                yield Picture(read_image(item["file"]), item["id"], {"prediction": mask})
+                yield LoggedImage(read_image(item["file"]), item["id"], {"prediction": mask})
         except BadItem:
             continue
 

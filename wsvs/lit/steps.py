@@ -1,4 +1,4 @@
-"""What goes with every training step: its own seed, and how fast steps are."""
+"""Callbacks for training steps: a seed per step, the last validation, throughput."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 
 class StepSeed(pl.Callback):
-    """Seeds what is random inside the network (dropout) from the run's seed, the batch and the rank.
+    """Seeds random layers (dropout) from the run's seed, the batch and the rank.
 
-    So a batch's dropout does not depend on what was drawn before it, by a validation or by a start that was stopped.
+    The dropout of a batch then does not depend on earlier random draws, of a validation or of an interrupted start.
     """
 
     def __init__(self, seed: int) -> None:
@@ -25,17 +25,17 @@ class StepSeed(pl.Callback):
 
 
 class ValidateLast(pl.Callback):
-    """Ends a training with a validation: otherwise the steps since the last one would be in no checkpoint."""
+    """Ends a training with a validation: otherwise no checkpoint would include the last steps."""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if 0 < trainer.max_steps <= trainer.global_step:
-            trainer.should_stop = True  # which Lightning validates before, as it does not where it has counted enough
+            trainer.should_stop = True  # Lightning validates before it stops, but not when it reaches max_steps
 
 
 class Newest(pl.Callback):
-    """Keeps the figure of the newest validation in the checkpoints: of a run that nothing chooses among.
+    """Stores the metric of the newest validation in checkpoints, for runs without checkpoint selection.
 
     Args:
         figure: Name of the metric.
@@ -60,9 +60,9 @@ class Newest(pl.Callback):
 
 
 class Throughput(pl.Callback):
-    """Logs how many images a second all ranks train on, and the share of its time that a rank waits for data.
+    """Logs the images per second of all ranks, and the fraction of time that a rank waits for data.
 
-    Both are over the steps since the last line of the log. Validations and what is written after them do not count.
+    Both are over the steps since the last log entry. Validations and their checkpoints do not count.
     """
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class Throughput(pl.Callback):
         vars(self).update(state_dict)
 
     def results(self) -> dict[str, float]:
-        """Of the whole training, as they are logged, from its first start on."""
+        """The logged figures over the whole training, since its first start."""
         seconds = max(self.seconds, 1e-9)
         images = self.images * self.ranks
         return {"train/images_per_second": images / seconds, "train/data_wait": self.waited / seconds}

@@ -1,4 +1,4 @@
-"""Sums over what a segment run has done."""
+"""Totals of a segment run."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from wsvs.core.ledger import Ledger
 
 
 class Totals:
-    """Sums over the ledger, taken one record at a time: there may be more than memory holds.
+    """Sums over the ledger, one record at a time, since all records may not fit into memory.
 
     Args:
-        ledger: Of the run.
-        skip: Is told of a bad item, and why it is bad.
+        ledger: Ledger of the run.
+        skip: Called with a bad item and the reason.
     """
 
     def __init__(self, ledger: Ledger, skip: Callable[[str, str], None]) -> None:
         self.ledger = ledger
         self.skip = skip
         self.frames = 0
-        self.uncertain: Counter[str] = Counter()  # shots and frames in which nothing seems to move by itself
+        self.uncertain: Counter[str] = Counter()  # shots and frames without object motion or attention
         self.seconds: Counter[str] = Counter()
         self.energies: Counter[str] = Counter()
 
     def take(self, item: str) -> dict[str, Any] | None:
-        """Record of an item; None if it failed, which is passed on to the run, or was never tried (debug runs)."""
+        """Record of an item; None if it failed, which is reported to the run, or was not processed (debug runs)."""
         if not self.ledger.has(item):
             return None
         record = self.ledger.read(item)
@@ -42,15 +42,15 @@ class Totals:
 
     @property
     def without_motion(self) -> dict[str, int]:
-        """For the counts of a summary; nothing where every shot has its masks."""
+        """Counts for the summary; empty if every shot has masks."""
         return {f"{unit} without own motion": count for unit, count in self.uncertain.items()}
 
     def results(self, seconds: float, skipped: Mapping[str, str]) -> dict[str, Any]:
-        """Means per frame, and how long the loop of this start took (processes and networks started before it).
+        """Means per frame, and the duration of this start's loop, without the start of processes and networks.
 
         Args:
-            seconds: Of the loop.
-            skipped: {item: reason} of all that was passed over.
+            seconds: Duration of the loop.
+            skipped: {item: reason} of all skipped items.
         """
         frames = max(self.frames, 1)
         failed = {"failed": dict(skipped)} if skipped else {}

@@ -1,4 +1,4 @@
-"""What a training leaves behind besides its metrics."""
+"""Checkpoints and bad items of a training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from wsvs.core.files import atomic_path
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are complete or absent: a run that is killed while it writes one can still be resumed.
+    """Writes checkpoints atomically, so that a run that is killed while writing one can be resumed.
 
-    Lightning writes to the system's temporary folder and then copies, where that is on another disk.
+    Lightning writes to the system's temporary folder, and copies if that is on another disk.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -28,7 +28,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class BadItems(pl.Callback):
-    """Collects the bad items that the loaders skipped, on any rank and before a restart too: {id: reason}."""
+    """Collects the bad items that loaders skipped, on all ranks and in earlier starts: {id: reason}."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
@@ -40,7 +40,7 @@ class BadItems(pl.Callback):
         self.found.update(state_dict)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._gather(trainer)  # before the checkpoint, which has rank 0's alone
+        self._gather(trainer)  # before the checkpoint, which has the state of rank 0 only
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._gather(trainer)

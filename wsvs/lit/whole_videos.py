@@ -1,4 +1,4 @@
-"""Videos as work for the segmenter: every frame of each, from the first to the last."""
+"""Whole videos as items for the segmenter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from wsvs.core.ledger import Ledger
 from wsvs.core.processes import rank
 from wsvs.core.progress import follow
 from wsvs.core.runs import VIDEOS
-from wsvs.core.words import counted
 from wsvs.data.work import Item, ItemDataset, deal, hand_over
 from wsvs.lit.overlay import join
 from wsvs.lit.totals import Totals
@@ -31,28 +30,28 @@ from wsvs.video.shots import left_out, pieces, sound_spans, spans
 log = logging.getLogger("wsvs")
 
 UNKNOWN_LABEL = 1  # of an object whose class the encoder does not know; any value above 0 is an object
-UNKNOWN = "object"  # what that label is called where no class is known
+UNKNOWN = "object"  # name of that label if no class is known
 _PIECES = "overlay/.pieces"  # no video's name begins with a dot
 
 
 class VideoFolder:
-    """The videos of `videos=`; their masks are masks/<video>/%05d.png, numbered from 0 through the video.
+    """The videos of `videos=`; their masks are masks/<video>/%05d.png, numbered from 0 in the video.
 
-    The ranks decode the videos together and remember what they found (size, length, damage, times, shots); then the
-    videos are cut into items of at most `max_frames` frames of one shot, none of which holds a damaged frame.
+    The ranks share the probing of the videos (size, length, damage, times, shots); then the videos are cut into items
+    of at most `max_frames` frames of one shot, without damaged frames.
 
     Args:
         folder: The segment run.
-        videos, labels: Folder, file, pattern or list, and the table of classes. Without a table the first folder names
-            the class.
-        frame_rate: Of folders of numbered images, per second.
-        classes: Those that the encoder knows; empty: no attention is wanted.
-        settings: Of stage segment: `max_frames` of an item, the `workers` of each rank that look at videos, `cuts`
-            (find the shots; else every video is one), `overlay`.
-        skip: Is told of a bad video, and why it is bad.
+        videos, labels: Folder, file, pattern or list, and the table of classes. Without a table the first folder is the
+            class.
+        frame_rate: Frame rate of folders of numbered images.
+        classes: The encoder's classes; empty without attention.
+        settings: Settings of stage segment: `max_frames` of an item, the `workers` of each rank that probe videos,
+            `cuts` (detect shots; else every video is one shot), `overlay`.
+        skip: Called with a bad video and the reason.
 
     Raises:
-        UserError: No video there, or a table that names none of them, or no class at all where attention is wanted.
+        UserError: No video, a table that lists none of them, or attention without any class.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class VideoFolder:
         self.seen = Ledger(folder / "seen")
         self.videos: list[Item] = []
         for video in source.videos:
-            if video.path is None:  # a row of the table without a file: it may list more than this folder
+            if video.path is None:  # the table may list videos that are not in this folder
                 continue
             known = [name for name in video.tags if name in classes]
             self.videos.append(
@@ -93,17 +92,17 @@ class VideoFolder:
             raise UserError(
                 "attention needs the classes of the videos",
                 where=root,
-                remedy="give a table of them with labels=FILE or put the videos into folders named after their "
-                "classes; or use experiment=motion, which needs none",
+                remedy="give a table of classes with labels=FILE, or put the videos into folders named by class, or "
+                "use experiment=motion, which needs no classes",
             )
 
     def items(self, trainer: pl.Trainer) -> list[Item]:
-        """Look at the videos, each rank at its share; then all items, on rank 0."""
+        """Probe the videos, each rank its share; return all items on rank 0."""
         share = deal(self.videos, lambda video: _bytes(video["file"]), trainer.world_size)[trainer.global_rank]
         todo = [video for video in share if not self.seen.has(video["id"])]
-        look = ItemDataset(todo, partial(look_at, rate=self.rate, cuts=self.settings.cuts))
-        looked: Iterable[Item] = hand_over(look, min(self.settings.workers, len(todo)))
-        for found in follow(looked, "videos", len(todo)) if trainer.is_global_zero else looked:
+        dataset = ItemDataset(todo, partial(look_at, rate=self.rate, cuts=self.settings.cuts))
+        probed: Iterable[Item] = hand_over(dataset, min(self.settings.workers, len(todo)))
+        for found in follow(probed, "videos", len(todo)) if trainer.is_global_zero else probed:
             self.seen.write(found.pop("id"), found)
         trainer.strategy.barrier()
         return list(self._items()) if trainer.is_global_zero else []
@@ -115,7 +114,7 @@ class VideoFolder:
                 yield from _cut(video, found, self.settings.max_frames)
 
     def close(self, totals: Totals) -> dict[str, Any]:
-        """Write videos.jsonl, those that have masks, and join their overlays; returns the counts."""
+        """Write videos.jsonl with the videos that have masks, join their overlays, and return the counts."""
         counts = {"videos": len(self.videos), "segmented": 0, **({"shots": 0} if self.settings.cuts else {})}
         write_jsonl(self.folder / VIDEOS, self._rows(totals, counts))
         shutil.rmtree(self.folder / _PIECES, ignore_errors=True)
@@ -137,8 +136,7 @@ class VideoFolder:
             unsure = sum(record["frames"] for record in good if record.get("uncertain"))
             if found["broken"]:
                 of = f" of {found['promised']}" if found["promised"] > frames else ""
-                used = f"{counted(frames, 'frame|frames')}{of} {'is' if frames == 1 else 'are'}"
-                self.skip(video["id"], f"only its first {used} used: {found['broken']}")
+                self.skip(video["id"], f"only the first frames are used ({frames}{of}): {found['broken']}")
             if found["damage"]:
                 self.skip(video["id"], f"{found['damage']}: they have no mask")
             for note in found["notes"]:
@@ -171,7 +169,7 @@ class VideoFolder:
             }
 
     def _join(self, video: str, items: Sequence[Item]) -> None:
-        """overlay/<video>.mp4 of its pieces. They go afterwards, so where it is there already it is whole."""
+        """Join the pieces of overlay/<video>.mp4. If it exists, it is complete: the pieces are removed afterwards."""
         path = self.folder / "overlay" / f"{video}.mp4"
         if self.settings.overlay and not path.is_file():
             starts = [item["times"][0] for item in items if "times" in item]
@@ -179,9 +177,9 @@ class VideoFolder:
 
 
 def look_at(video: Item, rate: float, cuts: bool) -> Item:
-    """What has to be known of a video before it is cut: {"id", "frames", "damaged", ...} or {"id", "failed": reason}.
+    """Probe a video before it is cut: {"id", "frames", "damaged", ...} or {"id", "failed": reason}.
 
-    One that breaks off is used up to there. With `cuts` also "cuts", "odd" and "blank", numbers of frames, and
+    A video that breaks off is used up to that point. With `cuts` also "cuts", "odd" and "blank", numbers of frames, and
     "cut_seconds".
     """
     try:
@@ -204,7 +202,7 @@ def look_at(video: Item, rate: float, cuts: bool) -> Item:
 
 def _cut(video: Item, found: dict[str, Any], max_frames: int) -> Iterator[Item]:
     times = found["times"]
-    if times is None and found["damaged"]:  # what stands where the damage is, stands as long
+    if times is None and found["damaged"]:  # the frame before the damage is shown for its duration
         times = [number / found["fps"] for number in range(found["frames"])]
     shots = spans(found["frames"], found.get("cuts", ()))
     numbered = (

@@ -29,7 +29,7 @@ from wsvs.metrics.segmentation import ConfusionMatrix, size_text
 from wsvs.metrics.video import VideoScores
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps what is worked through, to show how far it is: rich.progress.track, for one."""
+"""Wraps an iterable to show progress, such as rich.progress.track."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class ImageResults:
     Attributes:
         matrix: Pixels by true and predicted class, over all images that could be scored.
         named: Classes whose IoU is averaged.
-        images: How many images were scored.
+        images: Number of scored images.
         bad: Images that could not be scored, each with its reason. They are *not* in the scores.
     """
 
@@ -88,7 +88,7 @@ class VideoResults:
         scores: J by frame, shot and class.
         bad: Frames or videos that could not be scored, each with its reason. They are *not* in the scores.
         truth_offset: Number of the first frame in the names of true masks.
-        notes: What is uncertain about that, in words.
+        notes: Warnings about an uncertain offset.
     """
 
     scores: VideoScores
@@ -134,14 +134,14 @@ def evaluate_images(
         ids: Images to score (a split); None scores every mask in `truth`.
         named: Classes to average over; None averages over all. The counts stay over all classes: see
             `ConfusionMatrix.miou`.
-        prediction_classes: Names of the labels of the predicted masks where they differ from `classes` (a model of
-            six classes against masks of twenty). Each must be one of `classes`.
-        reading: What values of the files mean, where they are not the labels.
+        prediction_classes: Names of the labels of the predicted masks if they differ from `classes` (such as a model
+            with six classes and masks with twenty). Each must be one of `classes`.
+        reading: Meaning of the values in the files, if they are not the labels.
         progress: Wraps the ids to show progress.
 
     Raises:
-        UserError: A folder is missing or empty, or not one image could be scored.
-        ValueError: A class list with a name twice, or names that are not among `classes`.
+        UserError: A folder is missing or empty, or no image could be scored.
+        ValueError: Duplicate class names, or names that are not among `classes`.
     """
     predictions, truth = Path(predictions), Path(truth)
     results = ImageResults(ConfusionMatrix(classes), tuple(classes if named is None else named))
@@ -162,7 +162,7 @@ def evaluate_images(
 def _add_image(
     matrix: ConfusionMatrix, path: Path, true_path: Path, lookup: np.ndarray | None, reading: Reading
 ) -> None:
-    """Add one pair of mask files. Raises `BadItem`, naming the file, for whatever is wrong with them."""
+    """Add one pair of mask files. Raises `BadItem` with the file for any problem with them."""
     true_labels = read_truth(true_path, matrix.names, reading)
     labels = reading.predicted_labels(path)
     if labels.shape != true_labels.shape:
@@ -171,7 +171,7 @@ def _add_image(
                 f"prediction is {size_text(labels)} but its true mask is {size_text(true_labels)} (width x height): "
                 "width and height are swapped",
                 where=path,
-                remedy="predictions are upright as the image's EXIF orientation says: turn the true mask likewise",
+                remedy="predictions are rotated according to the image's EXIF orientation: rotate the true mask, too",
             )
         raise BadItem(
             f"prediction is {size_text(labels)} but its true mask is {size_text(true_labels)} (width x height)",
@@ -197,21 +197,21 @@ def evaluate_video(
 ) -> VideoResults:
     """Score foreground masks <predictions>/<video>/<number>.png against <truth>/<video>/<number>.png (or .jpg).
 
-    Frames are matched by their number, however many zeros it begins with. Every frame with a true mask counts. Any
-    value above 0 is foreground; in JPEG masks, any from 128. A prediction of another size than its true mask is
-    brought to it by nearest neighbour.
+    Frames are matched by number, ignoring leading zeros. Every frame with a true mask counts. Values above 0 are
+    foreground; in JPEG masks, values from 128. A prediction with another size than its true mask is resized with
+    nearest-neighbour interpolation.
 
     Args:
         predictions, truth: Folders with one folder of masks per video, which may be nested: <class>/<video>/...
         table: {video: class}, where the videos are folders below `truth`; they alone are scored, and class averages
             need it. None scores every folder of masks below `truth`, without classes.
-        boundary: Also take the boundary F of every frame.
+        boundary: Also compute the boundary F of every frame.
         truth_offset: Number of the first frame in the names of true masks; None: 1 where every video has true masks
             1 to N and predictions 0 to N - 1, else 0.
         progress: Wraps the videos to show progress.
 
     Raises:
-        UserError: A folder is missing or empty, or not one frame could be scored.
+        UserError: A folder is missing or empty, or no frame could be scored.
     """
     predictions, truth = Path(predictions), Path(truth)
     require_folders(predictions, truth)

@@ -1,4 +1,4 @@
-"""Which class a label is, in true and in predicted masks: names decide, numbers only where there are none."""
+"""The classes of labels in true and predicted masks: matched by name, and by number only without names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INSIDE = ("masks", "SegmentationClass")  # folders of masks whose names are in 
 
 @dataclass(frozen=True)
 class Labels:
-    """Names of true and predicted labels, how the files are read, and what is to be said of it."""
+    """Names of true and predicted labels, how the files are read, and notes about it."""
 
     names: list[str]
     predicted: list[str] | None
@@ -37,16 +37,16 @@ def labels_of(
     offset: int | None,
     of_data: Callable[[], Sequence[str] | None],
 ) -> Labels:
-    """Decide by names what the labels of images are; those that the user gives go before all others.
+    """Determine the names of labels; names given by the user take precedence.
 
     Args:
         predictions, truth: Folders of masks.
-        ids: Of the images to score; None: all true masks.
-        names, prediction_names, offset: What the user says of the labels.
-        of_data: Gives the names of the data set's labels, background first; asked where nothing else names them.
+        ids: Ids of the images to score; None for all true masks.
+        names, prediction_names, offset: Settings of the user.
+        of_data: Returns the names of the data set's labels, background first; called if nothing else names them.
 
     Raises:
-        UserError: Names do not fit each other or the masks, or labels of predictions are named and true ones are not.
+        UserError: Names do not match each other or the masks, or only the labels of the predictions have names.
     """
     require_folders(predictions, truth)
     names, source = (list(names), "evaluate.names") if names else _true_names(truth, of_data)
@@ -75,16 +75,16 @@ def labels_of(
 
 
 def _true_names(truth: Path, of_data: Callable[[], Sequence[str] | None]) -> tuple[list[str] | None, str]:
-    """Names of the true labels, and where they are from."""
+    """Names of the true labels, and their source."""
     beside = _listed(truth)
     if beside:
-        return beside, f"{LABELS} beside the true masks"
+        return beside, f"{LABELS} of the true masks"
     names = of_data()
     return (None, "") if names is None else (list(names), "the data's classes")
 
 
 def _listed(folder: Path) -> list[str] | None:
-    """Names in labels.txt of a folder of masks; None where there is none."""
+    """Names in labels.txt of a folder of masks; None if there is none."""
     places = [folder, folder.parent] if folder.name in _INSIDE else [folder]
     file = next((place / LABELS for place in places if (place / LABELS).is_file()), None)
     return [line.strip() for line in read_text(file).splitlines() if line.strip()] if file else None
@@ -92,7 +92,7 @@ def _listed(folder: Path) -> list[str] | None:
 
 def _check_named(told: Sequence[str], truth: Path) -> None:
     raise UserError(
-        "the labels of the predictions have names, those of the true masks have none: numbers may be of other classes",
+        "the labels of the predictions have names, those of the true masks have none: their numbers may differ",
         where=truth,
         remedy=f"name the true labels in their order; if it is the predictions' order: "
         f"'evaluate.names=[{','.join(told)}]'",
@@ -108,8 +108,8 @@ def _check_same(told: Sequence[str], names: Sequence[str], given: bool, predicti
         raise UserError(
             f"the predictions have classes that {source} does not name: {', '.join(strange)}{hint}",
             where="evaluate.prediction_names" if given else predictions / LABELS,
-            remedy="name the predictions' labels, in their order, as the true ones: evaluate.prediction_names=[...]; "
-            f"the true names are {_shown(names)}",
+            remedy="name the predicted labels in their order with the names of the true ones: "
+            f"evaluate.prediction_names=[...]; the true names are {_shown(names)}",
         )
 
 

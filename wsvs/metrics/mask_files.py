@@ -1,4 +1,4 @@
-"""Predicted and true masks on disk: which there are, what they hold, and what is wrong with them."""
+"""Predicted and true masks on disk: find, read and check them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ FROM_ONE = "true masks of all videos begin with frame 1: if they are numbered fr
 
 
 def require_folders(predictions: Path, truth: Path) -> None:
-    """Raises `UserError` where one of the two folders does not exist."""
+    """Raises `UserError` if one of the two folders does not exist."""
     for folder, what in ((predictions, "predicted"), (truth, "true")):
         if not folder.is_dir():
             raise UserError(f"folder of {what} masks not found", where=folder, remedy="name an existing folder")
 
 
 def require_some(scored: int, bad: Sequence[BadItem]) -> None:
-    """Raises `UserError` with the first reason if nothing could be scored: a score of nothing is no score."""
+    """Raises `UserError` with the first reason if nothing could be scored."""
     if not scored and bad:
         raise UserError(
             f"nothing could be scored: {len(bad)} bad; the first: {bad[0].problem}",
             where=bad[0].where,
-            remedy=bad[0].remedy or "predictions and true masks must carry the same names",
+            remedy=bad[0].remedy or "give predictions and true masks the same names",
         )
 
 
@@ -68,9 +68,9 @@ def read_truth(path: Path, names: Sequence[str], reading: Reading | None = None)
 
 
 def label_lookup(prediction_classes: Sequence[str] | None, classes: Sequence[str]) -> np.ndarray | None:
-    """(256,) uint8 table from labels of predictions to labels of the truth, 255 where there is none.
+    """(256,) uint8 table from labels of predictions to labels of the truth, 255 for unused ones.
 
-    None if the labels are the same. Raises `ValueError` for a name that is not among `classes`, or a name twice.
+    None if the labels are the same. Raises `ValueError` for a name that is not among `classes`, or a duplicate.
     """
     if prediction_classes is None:
         return None
@@ -107,9 +107,9 @@ def find_videos(truth: Path) -> list[str]:
 
 
 def numbered_frames(folder: Path, what: str, first: int = 0) -> dict[int, Path]:
-    """{frame number: mask file} of one video, rising; `first` is the number in the name of frame 0.
+    """{frame number: mask file} of one video, in ascending order; `first` is the number in the name of frame 0.
 
-    Raises `BadItem`: no folder, no mask, a name that is no number.
+    Raises `BadItem`: no folder, no mask, or a name that is not a number.
     """
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     found: dict[int, Path] = {}
@@ -126,10 +126,10 @@ def numbered_frames(folder: Path, what: str, first: int = 0) -> dict[int, Path]:
 
 
 def first_number(predictions: Path, truth: Path, videos: Iterable[str], given: int | None) -> tuple[int, list[str]]:
-    """Number of the first frame in the names of true masks, and what is to be said of it.
+    """Number of the first frame in the names of true masks, and notes about it.
 
-    It is 1 if it is not given and every video has true masks 1 to N and predictions 0 to N - 1: such a set can only
-    be numbered from 1.
+    If it is not given, it is 1 if every video has true masks 1 to N and predictions 0 to N - 1, since such a set can
+    only be numbered from 1.
     """
     if given is not None:
         return given, []

@@ -1,19 +1,19 @@
-"""From which score on a class counts as shown, chosen with tags alone."""
+"""Thresholds of class presence, chosen with tags only."""
 
 from __future__ import annotations
 
 import numpy as np
 
-_LEAST = 5  # positives, and negatives, from which a class has a threshold of its own
+_LEAST = 5  # minimum number of positives, and of negatives, for a threshold per class
 
 
 def presence_thresholds(scores: np.ndarray, tags: np.ndarray) -> np.ndarray:
     """The thresholds with the best F1 over held-out tagged images.
 
-    A class with fewer than 5 positives or negatives takes the threshold that is best for all classes together.
+    Classes with fewer than 5 positives or negatives use the best common threshold of all classes.
 
     Args:
-        scores: (N, C) in [0, 1]; a class is shown where its score reaches the threshold.
+        scores: (N, C) in [0, 1]; a class is present if its score reaches the threshold.
         tags: (N, C) in {0, 1}.
 
     Returns:
@@ -30,9 +30,9 @@ def presence_thresholds(scores: np.ndarray, tags: np.ndarray) -> np.ndarray:
 
 
 def best_f1_threshold(scores: np.ndarray, tags: np.ndarray) -> float:
-    """Threshold of one class, (N,) each: midway between the last score taken and the first left out.
+    """Threshold of one class, (N,) each: midway between the lowest accepted and the highest rejected score.
 
-    Of equal F1 the one that takes the fewest. 0.5 without a positive.
+    For equal F1 the highest threshold. 0.5 without positives.
     """
     if not tags.any():
         return 0.5

@@ -1,4 +1,4 @@
-"""What values of mask files mean: a look at all of them before they are scored, and labels as they are then read."""
+"""The meaning of values in mask files: survey all files before scoring, then read labels accordingly."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Survey:
 
 
 def survey(paths: Iterable[Path]) -> Survey:
-    """Look at the values of all files."""
+    """Collect the values of all files."""
     found = Survey()
     for path in paths:
         try:
@@ -74,10 +74,10 @@ class Reading:
     """How masks are read.
 
     Attributes:
-        truth, prediction: (256,) uint8 tables of what each value means, None if it is the label.
-        colours: True masks that are no labels: "grey" if all channels are alike, "voc" for the palette of PASCAL VOC,
-            "jpeg" for JPEG files cut at 128, '' for labels.
-        notes: Values that are not read literally, in words.
+        truth, prediction: (256,) uint8 tables from values to labels; None if values are labels.
+        colours: True masks that are not labels: "grey" if all channels are equal, "voc" for the palette of PASCAL VOC,
+            "jpeg" for JPEG files thresholded at 128, '' for labels.
+        notes: Descriptions of values that are not read literally.
     """
 
     truth: np.ndarray | None = None
@@ -130,17 +130,17 @@ def _table(changes: dict[int, int]) -> np.ndarray:
 def decide(
     true: Survey, names: Sequence[str] | None, *, offset: int | None, source: str, where: Path
 ) -> tuple[Reading, list[int]]:
-    """How the true masks are to be read, and the labels that they then hold.
+    """How to read the true masks, and the labels that they then contain.
 
     Args:
-        true: The look at them.
-        names: Of their labels, None if they have none.
-        offset: Number of the first label, as the user gives it.
-        source: Where the names are from; "evaluate.names" if the user has given them.
+        true: Survey of the true masks.
+        names: Names of their labels, or None.
+        offset: Number of the first label, given by the user.
+        source: Source of the names; "evaluate.names" if the user gave them.
         where: Folder of the masks.
 
     Raises:
-        UserError: It is not certain what the values mean.
+        UserError: The meaning of the values is ambiguous.
     """
     notes: list[str] = []
     values, colours = set(true.values), ""
@@ -196,7 +196,7 @@ def decide(
 
 
 def _colours(true: Survey, names: Sequence[str] | None, where: Path) -> tuple[str, set[int]]:
-    """Kind and labels of true masks that are no labels. Raises `UserError` for colours of no known palette."""
+    """Kind and labels of true masks that are colour images. Raises `UserError` for an unknown palette."""
     opaque = not any(kind.endswith("A") for kind in true.kinds) or all(colour[-1] == IGNORE for colour in true.colours)
     alpha = any(kind.endswith("A") for kind in true.kinds)
     colours = {colour[:-1] if alpha else colour for colour in true.colours}
@@ -210,14 +210,14 @@ def _colours(true: Survey, names: Sequence[str] | None, where: Path) -> tuple[st
         return "voc", {palette[colour] for colour in colours}
     shown = ", ".join(map(str, sorted(colours)[:4])) + (" ..." if len(colours) > 4 else "")
     raise UserError(
-        f"true masks are {', '.join(true.kinds)} images, not labels, with colours of no known palette: {shown}",
+        f"true masks are {', '.join(true.kinds)} images, not labels, with an unknown palette: {shown}",
         where=where,
-        remedy="save them as indexed or grey 8-bit PNG, one label a pixel",
+        remedy="save them as indexed or grey 8-bit PNG, one label per pixel",
     )
 
 
 def binary_prediction(found: Survey, names: Sequence[str]) -> bool:
-    """Are predictions masks of 0 and 255 of the one class that there is?"""
+    """Whether predictions are binary masks of 0 and 255 and there is only one class."""
     return len(names) == 2 and found.values == {0, IGNORE} and not found.colours
 
 

@@ -35,13 +35,13 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def activations(
-    encoder: Encoder, images: Tensor, scales: Sequence[float] = SCALES, trunk: Features | None = None
+    encoder: Encoder, images: Tensor, scales: Sequence[float] = SCALES, features: Features | None = None
 ) -> tuple[list[Tensor], Tensor]:
     """Raw alpha of all classes at each scale, and the logits at the scale nearest to 1.
 
     Args:
         images: RGB in [0, 1], (B, 3, H, W).
-        trunk: The backbone's features of these images, if they are known: they are not computed again.
+        features: Backbone features of these images, if they are already computed.
 
     Returns:
         A list of (B, C, h_s, w_s) in logit units, in the order of `scales`, and (B, C).
@@ -51,19 +51,19 @@ def activations(
     maps, logits = [], None
     for scale in scales:
         size = round_size(height * scale, width * scale, encoder.stride)
-        known = trunk is not None and size == (height, width)
-        features = encoder.features_from(trunk if known else encoder.trunk(resize(images, size)))  # type: ignore[arg-type]
-        maps.append(encoder.activation(features))
+        known = features is not None and size == (height, width)
+        own = encoder.features_from(features if known else encoder.backbone_features(resize(images, size)))  # type: ignore[arg-type]
+        maps.append(encoder.activation(own))
         if scale == base and logits is None:
-            logits = encoder.classify(features)
+            logits = encoder.classify(own)
     assert logits is not None
     return maps, logits
 
 
 def merge_scales(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Resize raw alpha maps to `size`, take the maximum over scales, keep what is positive, divide by the maximum.
+    """Resize raw alpha maps to `size`, take the maximum over scales, clip at 0, divide by the maximum.
 
-    The maximum over scales comes before the normalisation: W is the same at all scales, so the values compare.
+    The maximum over scales comes before the normalisation: W is the same at all scales, so values are comparable.
 
     Args:
         maps: Raw alpha of the same classes at each scale, (B, K, h_s, w_s).
@@ -84,20 +84,20 @@ def attention(
     classes: Tensor,
     scales: Sequence[float] = SCALES,
     size: tuple[int, int] | None = None,
-    trunk: Features | None = None,
+    features: Features | None = None,
 ) -> Tensor:
-    """alpha of one class an image.
+    """alpha of one class per image.
 
     Args:
         images: RGB in [0, 1], (B, 3, H, W).
         classes: Class number of each image, (B,).
         size: Output size; that of the images by default.
-        trunk: See `activations`.
+        features: See `activations`.
 
     Returns:
         (B, 1, *size) in [0, 1].
     """
-    maps, _ = activations(encoder, images, scales, trunk)
+    maps, _ = activations(encoder, images, scales, features)
     rows = torch.arange(len(images), device=images.device)
     chosen = [alpha[rows, classes][:, None] for alpha in maps]
     return merge_scales(chosen, size or tuple(images.shape[-2:]))  # type: ignore[arg-type]

@@ -16,12 +16,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def pixel(values: Sequence[float]) -> Tensor:
-    """One value a channel, to be multiplied with or added to images."""
+    """One value per channel, broadcast over images."""
     return torch.tensor(values).view(1, -1, 1, 1)
 
 
 class FixedBatchNorm(nn.BatchNorm2d):
-    """Batch norm with the statistics of ImageNet: those of a small batch of crops are worse. Its scale is trained."""
+    """Batch norm that keeps its ImageNet statistics, since those of small batches are worse. Its scale is trained."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
@@ -87,19 +87,19 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def train_only(self, trainable: Trainable) -> None:
-        """Train no layer, those of the last block, or all."""
+        """Make no layer trainable, or those of the last block, or all."""
         self.requires_grad_(trainable == "all")
         if trainable == "last":
             for layer in self.last:
                 layer.requires_grad_(True)
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A published state dict under the names of this module's own."""
+        """Rename a published state dict to the names of this module."""
         return state
 
 
 class PoolingBackbone(Backbone):
-    """A plain sequence of layers with max-pools in it, whose switches guide the decoder.
+    """A sequence of layers with max-pools, whose switches guide the decoder.
 
     Args:
         features: The layers, numbered as in torchvision so that its weights load by name.

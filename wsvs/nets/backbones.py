@@ -1,6 +1,6 @@
-"""The backbones by name.
+"""Backbones by name.
 
-To add one: write a `Backbone` and name it in `BACKBONES`, from a module of your own too (docs/extending.md).
+To add one, write a `Backbone` and register it in `BACKBONES`, also from a module of your own (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 
+from wsvs.core.errors import UserError
 from wsvs.nets.backbone import Backbone, PoolingBackbone
 from wsvs.nets.efficientnet import efficientnet_lite2
 from wsvs.nets.resnet import resnet50v2
@@ -30,19 +31,20 @@ _OURS = frozenset(BACKBONES)
 
 
 def build_backbone(name: str, deepest: bool = True) -> Backbone:
-    """A backbone of the table, or timm/<name>.
+    """Build a backbone of `BACKBONES`, or timm/<name>.
 
     Args:
         deepest: See `TimmBackbone`.
 
     Raises:
-        ValueError: An unknown name, or a backbone that is not ours and not what it says of itself.
-        UserError: See `TimmBackbone`.
+        UserError: An unknown name, a plugin's backbone that contradicts its own description, or see `TimmBackbone`.
     """
     if name not in BACKBONES and not name.startswith(PREFIX):
-        raise ValueError(
-            f"model.backbone must be one of {', '.join(BACKBONES)} or timm/<name>, got {name!r}; one of your own needs "
-            "plugins=[its module]"
+        raise UserError(
+            f"there is no backbone {name!r}",
+            where=name,
+            remedy=f"use one of {', '.join(BACKBONES)} or timm/<name>",
+            kind="unknown backbone",
         )
     backbone = BACKBONES[name]() if name in BACKBONES else TimmBackbone(name.removeprefix(PREFIX), deepest)
     if name not in _OURS:
@@ -52,20 +54,21 @@ def build_backbone(name: str, deepest: bool = True) -> Backbone:
 
 @torch.no_grad()
 def _check(backbone: Backbone, name: str, side: int = 128) -> None:
-    """Hold what a backbone says of itself against one forward pass."""
+    """Check the description of a plugin's backbone with one forward pass."""
+
+    def refusal(problem: str) -> UserError:
+        return UserError(f"backbone {name!r} {problem}", where=name, remedy="fix the plugin", kind="backbone")
+
     if not isinstance(backbone, Backbone):
-        raise TypeError(f"backbone {name!r} must make a wsvs.nets.backbones.Backbone, got {type(backbone).__name__}")
+        raise refusal(f"must be a wsvs.nets.backbones.Backbone, got {type(backbone).__name__}")
     training = backbone.training
     found = backbone.eval()(torch.zeros(1, 3, side, side), with_pools=True)
     backbone.train(training)
     channels, cells = found.map.shape[1:3]
     pools = tuple(pool.before.shape[1] for pool in found.pools)
     if channels != backbone.channels:
-        raise ValueError(f"backbone {name!r} says channels={backbone.channels}, but makes {channels}")
+        raise refusal(f"declares channels={backbone.channels}, but its map has {channels}")
     if abs(cells - side / backbone.stride) > 1.5:
-        raise ValueError(f"backbone {name!r} says stride={backbone.stride}, but makes {cells} cells of {side} px")
+        raise refusal(f"declares stride={backbone.stride}, but maps {side} px to {cells} cells")
     if pools != backbone.pool_channels:
-        raise ValueError(
-            f"backbone {name!r} says pool_channels={backbone.pool_channels}, but where it halves the size there are "
-            f"{pools}"
-        )
+        raise refusal(f"declares pool_channels={backbone.pool_channels}, but its pools have {pools}")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from wsvs.config.checked import checked
 from wsvs.config.groups import DecoderWidth, Guidance, NetSettings
+from wsvs.core.errors import UserError
 from wsvs.nets.attention import resize
 from wsvs.nets.backbone import Backbone, Features
 
@@ -17,7 +18,7 @@ _DEFAULT = NetSettings()
 
 
 class Guide(NamedTuple):
-    """All that a decoder is given of an image. It depends on the encoder alone, so of a frozen one it can be kept.
+    """All inputs of the decoder. They depend on the encoder only, so they can be cached if it is frozen.
 
     Attributes:
         tensors: For every image of the batch: the attention at the size of the last feature map (B, 1, h, w); with
@@ -50,9 +51,9 @@ class Decoder(nn.Module):
         backbone: The backbone to mirror; only its description is used, it is not kept.
         batch_norm: Batch norm after every deconvolution. Without it a one-channel input starts with vanishing
             activations.
-        guidance: What tells the decoder where the edges are: `switches` puts each value back where the encoder's
-            max-pool found it (the paper); `features` upsamples and adds the inputs of the max-pools through 1x1
-            convolutions; `none` upsamples only.
+        guidance: Source of edge information: `switches` unpools each value to the position where the encoder's max-pool
+            found it (the paper); `features` upsamples and adds the inputs of the max-pools through 1x1 convolutions;
+            `none` upsamples only.
         width: Factor on the number of channels in (0, 1]; 1 mirrors the backbone. Switches fix it to 1.
     """
 
@@ -66,11 +67,13 @@ class Decoder(nn.Module):
         width: DecoderWidth = _DEFAULT.decoder_width,
     ) -> None:
         super().__init__()
-        NetSettings(guidance=guidance, decoder_width=width)  # they must fit
+        NetSettings(guidance=guidance, decoder_width=width)  # checks their combination
         if guidance == "switches" and not backbone.has_switches:
-            raise ValueError(
-                "model.guidance=switches needs a backbone that halves the size by max-pools alone, and this one does "
-                "not: take features or none"
+            raise UserError(
+                "guidance=switches needs a backbone that downsamples by max-pools alone, and this one does not",
+                where=guidance,
+                remedy="use guidance=features or guidance=none",
+                kind="guidance",
             )
         self.guidance = guidance
         channels = [max(8, round(c * width)) for c in backbone.pool_channels]
@@ -109,7 +112,7 @@ class Decoder(nn.Module):
         return self.decode(self.guide(alpha, features), size)
 
     def guide(self, alpha: Tensor, features: Features) -> Guide:
-        """What `decode` needs; arguments as of `forward`."""
+        """The inputs of `decode`; arguments as in `forward`."""
         tensors = [F.interpolate(alpha, size=features.map.shape[-2:], mode="area")]
         if self.guidance == "features":
             tensors.append(features.map)
@@ -140,21 +143,21 @@ class Decoder(nn.Module):
 
 
 def marked(switches: Tensor, before: Tensor) -> Tensor:
-    """1 where a max-pool found its maxima, 0 elsewhere, of the size, type and layout of its input (B, c, h, w)."""
+    """1 where a max-pool found its maxima, else 0, with the size, type and layout of its input (B, c, h, w)."""
     marks = torch.zeros_like(before, memory_format=torch.contiguous_format)
     marks.flatten(2).scatter_(2, switches.flatten(2), 1.0)
     return marks.contiguous(memory_format=torch.channels_last)
 
 
 def unpool(x: Tensor, where: Tensor, size: tuple[int, int]) -> Tensor:
-    """Put each value where the max-pool found its maximum, 0 elsewhere.
+    """Unpool each value to the position where the max-pool found its maximum, with 0 elsewhere.
 
     Where windows overlap (3x3 pools of stride 2) and share a maximum, the larger value stays, so that the result
     does not depend on the order of writing.
 
     Args:
         x: (B, c, h, w).
-        where: The places as `marked` tells them, (B, c, *size), of 2x2 windows that do not overlap; else the switches,
+        where: The positions from `marked`, (B, c, *size), for 2x2 windows that do not overlap; else the switches,
             flat positions in a map of `size`, (B, c, h, w).
     """
     if where.is_floating_point():
@@ -162,7 +165,7 @@ def unpool(x: Tensor, where: Tensor, size: tuple[int, int]) -> Tensor:
         odd = size[0] - grown.shape[-2], size[1] - grown.shape[-1]  # a last row or column is in no window
         return (F.pad(grown, (0, odd[1], 0, odd[0])) if any(odd) else grown) * where.to(x.dtype)
     flat = x.new_zeros(*x.shape[:2], size[0] * size[1])
-    # x follows a ReLU, so 0 is below every value that is put back
+    # x follows a ReLU, so 0 is not above any value
     flat = flat.scatter_reduce(2, where.flatten(2), x.flatten(2), "amax", include_self=True)
     return flat.view(*x.shape[:2], *size).contiguous(memory_format=torch.channels_last)
 

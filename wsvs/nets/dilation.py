@@ -1,4 +1,4 @@
-"""Stages that would be too coarse, dilated instead of strided (Yu & Koltun 2016)."""
+"""Replace strides by dilation where feature maps would be too coarse (Yu & Koltun 2016)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _Windows = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d
 
 
 class NotDilated(ValueError):
-    """Why a network could not be dilated."""
+    """A network cannot be dilated; the message gives the reason."""
 
 
 @torch.no_grad()
 def dilate(net: nn.Module, stride: int, deepest: int) -> None:
-    """Keep all levels of a network at `stride` px a cell, in place.
+    """Dilate a network in place, so that no level is coarser than `stride` px per cell.
 
     A convolution or pool that would step further steps by one cell, and those behind it look that much wider: where
     the strided network has a value, the dilated one has the same, and it has the values between them too.
 
     Args:
         net: Images (B, 3, H, W) -> a list of its levels, shallow to deep.
-        deepest: Stride of its last level as it is.
+        deepest: Stride of its last level before.
 
     Raises:
         NotDilated: It has a layer for which this is not defined, or makes its steps in another way. The network is
@@ -52,10 +52,10 @@ def dilate(net: nn.Module, stride: int, deepest: int) -> None:
     for old, new in zip(before, after, strict=True):
         if old.shape[-1] >= side // stride:
             if not torch.allclose(old, new, rtol=1e-3, atol=1e-4):
-                raise NotDilated(f"its levels up to stride {stride} would not stay as they are")
+                raise NotDilated(f"its levels up to stride {stride} would change")
         elif new.shape[-1] != side // stride:
             cells, wanted = new.shape[-1], side // stride
-            raise NotDilated(f"its level of {old.shape[-1]} cells a side gets {cells} instead of {wanted}")
+            raise NotDilated(f"its level of {old.shape[-1]} cells per side gets {cells} instead of {wanted}")
     net.train(training)
 
 
@@ -64,7 +64,7 @@ def _levels(net: nn.Module, image: Tensor) -> list[Tensor]:
         levels = net(image)
     except NotDilated:
         raise
-    except Exception as error:  # of their code: one size only, or sizes that do not match any more
+    except Exception as error:  # from the network's code: a fixed size, or sizes that no longer match
         raise NotDilated(str(error)) from error
     if any(level.ndim != 4 or level.shape[-1] != level.shape[-2] for level in levels):
         raise NotDilated("its maps are not laid out as (images, channels, rows, columns)")
@@ -72,7 +72,7 @@ def _levels(net: nn.Module, image: Tensor) -> list[Tensor]:
 
 
 def _dilate(module: _Windows, found: int, stride: int) -> None:
-    """One layer whose input is at stride `found` in the network as it was."""
+    """Dilate one layer whose input was at stride `found` in the original network."""
     kernel, step, padding = (_pair(value) for value in (module.kernel_size, module.stride, module.padding))
     if found * max(step) <= stride or (max(step) == 1 and max(kernel) == 1):
         return
@@ -88,14 +88,14 @@ def _dilate(module: _Windows, found: int, stride: int) -> None:
     module.stride = (1, 1)
     if not isinstance(module, nn.AvgPool2d):
         module.dilation = (wide[0], wide[1])
-    if name.endswith("Same") or isinstance(module.padding, str):  # these find their padding by stride and dilation
+    if name.endswith("Same") or isinstance(module.padding, str):  # these compute padding from stride and dilation
         return
     padding = padding[0] * factor, padding[1] * factor
-    # windows of an even size miss cells at the far border: one step of two hid it
+    # windows of an even size miss cells at the far border, which a stride of two hid
     short = [d * (k - 1) - 2 * p for d, k, p in zip(wide, kernel, padding, strict=True)]
     if min(short) < 0:
         raise NotDilated(f"its {name} makes maps larger")
-    if isinstance(module, nn.MaxPool2d):  # it takes no padding as wide as it may look now
+    if isinstance(module, nn.MaxPool2d):  # its padding is limited, too small for the dilated window
         module.padding = 0
         pads = padding[1], padding[1] + short[1], padding[0], padding[0] + short[0]
         module.register_forward_pre_hook(partial(_pad, pads, "constant", -torch.inf))

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite2 (Tan & Le 2019, in its release for small devices), the strong backbone for CPUs."""
+"""EfficientNet-Lite2 (Tan & Le 2019, the variant for mobile devices), a strong backbone for CPUs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EXPAND = 6
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution of stride 2 with TensorFlow's padding: as little as is needed, and the odd pixel behind."""
+    """A convolution of stride 2 with TensorFlow's "same" padding: minimal, with the odd pixel at the end."""
 
     def forward(self, input: Tensor) -> Tensor:
         height, width = (max(self.kernel_size[0] - 2 + side % 2, 0) for side in input.shape[-2:])
@@ -51,7 +51,7 @@ def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, dilation:
 
 
 class _Separable(nn.Module):
-    """The first block: a convolution of each channel, and one across them."""
+    """The first block: depthwise and pointwise convolution."""
 
     def __init__(self, inputs: int, stage: _Stage) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Separable(nn.Module):
 
 
 class _Inverted(nn.Module):
-    """Wider, a convolution of each channel, narrow again; added to its input where the shape allows."""
+    """Inverted residual block: expansion, depthwise convolution, projection; with a skip connection if shapes match."""
 
     def __init__(self, inputs: int, stage: _Stage, stride: int, dilation: int) -> None:
         super().__init__()

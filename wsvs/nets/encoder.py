@@ -20,7 +20,7 @@ _DEFAULT = NetSettings()
 class Encoder(nn.Module):
     """Backbone, a new 3x3 convolution + ReLU (F), global average pooling, dropout, fully connected layer (W).
 
-    Without the new convolution F is the backbone's map itself: a linear classifier on what it has learned elsewhere.
+    Without the new convolution F is the backbone's map itself: a linear classifier on pre-trained features.
 
     Input: RGB in [0, 1], (B, 3, H, W); the ImageNet normalisation happens inside. Output: logits (B, C), one
     independent sigmoid for each class, because an image can show several classes.
@@ -69,18 +69,18 @@ class Encoder(nn.Module):
     def stride(self) -> int:
         return self.backbone.stride
 
-    def trunk(self, images: Tensor, with_pools: bool = False) -> Features:
+    def backbone_features(self, images: Tensor, with_pools: bool = False) -> Features:
         """Backbone features of RGB images in [0, 1]."""
         x = (images - self.mean) / self.std
         return self.backbone(x.contiguous(memory_format=torch.channels_last), with_pools)
 
     def features(self, images: Tensor) -> Tensor:
         """F(x): output of the last convolutional layer, (B, d, h, w)."""
-        return self.features_from(self.trunk(images))
+        return self.features_from(self.backbone_features(images))
 
-    def features_from(self, trunk: Features) -> Tensor:
+    def features_from(self, features: Features) -> Tensor:
         """F(x) from the backbone's features."""
-        return F.relu(self.conv6(trunk.map)) if isinstance(self.conv6, nn.Conv2d) else trunk.map
+        return F.relu(self.conv6(features.map)) if isinstance(self.conv6, nn.Conv2d) else features.map
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (B, C) from F(x): average pooling, dropout, W and its bias."""

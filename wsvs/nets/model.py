@@ -1,4 +1,4 @@
-"""The whole network of the paper and how it is described, built and loaded from a checkpoint."""
+"""The network of the paper: its configuration, construction and loading from a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _DEFAULT = PredictSettings()
 
 
 class NetConfig(NetSettings):
-    """Everything that is needed to build the networks again: the settings, the class names and their thresholds."""
+    """Everything needed to rebuild the networks: the settings, the class names and their thresholds."""
 
     classes: Several[str] = Field(description="class names, background left out")
     class_thresholds: Several[float] = option(
-        (), "scores from which each class counts as shown, found with held-out tags when the encoder was trained"
+        (), "scores from which each class counts as present, chosen on held-out tags when the encoder was trained"
     )
-    deepest: bool = option(True, "timm backbone down to its deepest stage, dilated; false: checkpoints made before it")
+    deepest: bool = option(True, "timm backbone down to its deepest stage, dilated; false: in earlier checkpoints")
 
     @classmethod
     def read(cls, net: Mapping[str, Any]) -> NetConfig:
-        """From what a checkpoint holds."""
+        """Read the configuration in a checkpoint."""
         return cls(**{"deepest": False, **net})
 
     def asdict(self) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class SegmentationNet(nn.Module):
     def masks_of(self, images: Tensor, alpha: Tensor) -> Tensor:
         """f_dec(alpha): foreground probability (B, H, W) of images (B, 3, H, W) under attention (B, 1, any, any)."""
         if self.decoder is None:
-            raise ValueError("this checkpoint holds no decoder")
-        with torch.no_grad():  # the encoder is frozen wherever the decoder is used
-            features = self.encoder.trunk(images, with_pools=True)
+            raise ValueError("this checkpoint has no decoder")
+        with torch.no_grad():  # the encoder is always frozen when the decoder is used
+            features = self.encoder.backbone_features(images, with_pools=True)
         return foreground(self.decoder(alpha, features, tuple(images.shape[-2:])))
 
     @torch.inference_mode()
@@ -99,18 +99,18 @@ class SegmentationNet(nn.Module):
 
         Args:
             image: RGB in [0, 1], (3, H, W), any size.
-            classes: Class numbers to look for; None predicts them: sigmoid >= `class_threshold`, else the best one.
-            class_threshold: One number for all classes, or 'auto': those that the encoder's training has chosen by its
-                held-out tags, class by class.
+            classes: Class numbers to segment; None predicts them: sigmoid >= `class_threshold`, else the best one.
+            class_threshold: One number for all classes, or 'auto': thresholds per class, chosen on held-out tags in the
+                encoder's training.
             method: The decoder's probability, the attention itself, or their mean.
             flip: Average with the mirrored image.
-            zooms: Average over the image at these multiples of the network's size.
+            zooms: Multi-scale test-time augmentation: average over these multiples of the network's size.
 
         Returns:
             Class numbers (K), probabilities (K, h, w) at the network's size, class scores (C) in [0, 1].
 
         Raises:
-            BadItem: The networks give NaN or infinity.
+            BadItem: The network's output is not finite.
         """
         sides = (False, True) if flip else (False,)
         views = [self.look(image, zoom, mirrored) for zoom in zooms for mirrored in sides]
@@ -127,24 +127,24 @@ class SegmentationNet(nn.Module):
         return list(classes), probabilities, scores
 
     def look(self, image: Tensor, zoom: float, mirrored: bool) -> View:
-        """The image at one size, as the networks see it."""
+        """Encode the image at one size."""
         height, width = self.network_size(*image.shape[-2:])
         x = resize(image[None], round_size(height * zoom, width * zoom, self.encoder.stride))
         x = x.flip(-1) if mirrored else x
-        features = self.encoder.trunk(x, with_pools=self.decoder is not None)
+        features = self.encoder.backbone_features(x, with_pools=self.decoder is not None)
         raw, logits = activations(self.encoder, x, self.config.scales, features)
         return View((x.shape[-2], x.shape[-1]), features, raw, logits[0], mirrored)
 
     def foreground_in(self, view: View, classes: list[int], method: Method) -> Tensor:
-        """Probability of each class (K, h, w) at the view's size, turned back if the view is mirrored."""
+        """Probability of each class (K, h, w) at the view's size, flipped back if the view is mirrored."""
         alpha = merge_scales([scale[:, classes] for scale in view.raw], view.size)[0][:, None]
         parts = []
         if method in ("attention", "mean"):
             parts.append(alpha[:, 0])
         if method in ("decoder", "mean"):
             if self.decoder is None:
-                raise ValueError("this checkpoint holds no decoder: use predict.method=attention")
-            # one image under K attentions: its features are shared
+                raise ValueError("this checkpoint has no decoder: method must be 'attention'")
+            # the K attention maps share the features of one image
             parts.append(torch.cat([foreground(self.decoder(a[None], view.features, view.size)) for a in alpha]))
         found = torch.stack(parts).mean(0)
         return found.flip(-1) if view.mirrored else found
@@ -154,8 +154,11 @@ class SegmentationNet(nn.Module):
         thresholds: Tensor | float
         if class_threshold == "auto":
             if not self.config.class_thresholds:
-                raise ValueError(
-                    "this checkpoint has no class thresholds of its own: give predict.class_threshold a number"
+                raise UserError(
+                    "this checkpoint has no class thresholds",
+                    where="class_threshold='auto'",
+                    remedy="give class_threshold a number",
+                    kind="no class thresholds",
                 )
             thresholds = torch.tensor(self.config.class_thresholds, device=scores.device)
         else:
@@ -196,7 +199,7 @@ def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet
     """Networks from a checkpoint of stage encoder, decoder or adapt, ready for inference.
 
     Raises:
-        UserError: Missing, unreadable, not one of ours, or without the decoder that is needed.
+        UserError: Missing, unreadable, not written by wsvs, or without the decoder that is needed.
     """
     checkpoint = read_checkpoint(path)
     config = NetConfig.read(checkpoint["hyper_parameters"]["net"])
@@ -209,18 +212,18 @@ def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet
         decoder.load_state_dict(_under("net.decoder.", state))
     elif need_decoder:
         raise UserError(
-            "this checkpoint holds an encoder only",
+            "this checkpoint has an encoder only",
             where=path,
-            remedy="give a checkpoint of stage decoder or adapt, or use predict.method=attention (in Python "
-            "method='attention')",
+            remedy="give a checkpoint of stage decoder or adapt, or use method='attention'",
+            kind="no decoder",
         )
     return SegmentationNet(config, encoder, decoder).eval()
 
 
 def not_finite(checkpoint: Mapping[str, Any]) -> str | None:
-    """The first weight of a checkpoint that holds NaN or infinity; None where there is none.
+    """Name of the first weight of a checkpoint with NaN or infinity; None if all are finite.
 
-    With a moving average there are two sets of weights: the average, and those that are trained.
+    With a moving average there are two sets of weights: the average and the trained ones.
     """
     for state in (checkpoint["state_dict"], checkpoint.get("current_model_state", {})):
         for key, value in state.items():
@@ -230,19 +233,19 @@ def not_finite(checkpoint: Mapping[str, Any]) -> str | None:
 
 
 def require_finite(*outputs: Tensor) -> None:
-    """Raises `BadItem` where what a network says of an image is not finite."""
+    """Raises `BadItem` if the network's output for an image is not finite."""
     if not all(bool(output.isfinite().all()) for output in outputs):
         raise BadItem(
             "the network's output is not finite (nan or inf)",
-            remedy="trainer.precision=32-true, if it is another; else train again with a lower learning rate",
+            remedy="use 32-bit precision, or train again with a lower learning rate",
         )
 
 
 def read_checkpoint(path: str | Path, *, remedy: str | None = None) -> Mapping[str, Any]:
-    """Read a checkpoint of ours as data only.
+    """Read a checkpoint of wsvs as data only.
 
     Raises:
-        UserError: With this remedy: missing, unreadable, not one of ours, or with weights that are not finite.
+        UserError: Missing, unreadable, not written by wsvs, or with weights that are not finite.
     """
     lower = remedy or "train again with a lower learning rate, or give another checkpoint"
     remedy = remedy or "give a checkpoint that wsvs wrote: <run>/checkpoints/best.ckpt"
@@ -252,7 +255,7 @@ def read_checkpoint(path: str | Path, *, remedy: str | None = None) -> Mapping[s
         raise UserError("checkpoint not found", where=path, remedy=remedy) from None
     except OSError as error:
         raise UserError(f"checkpoint cannot be read: {error.strerror or error}", where=path, remedy=remedy) from error
-    except Exception as error:  # torch raises many types for damaged files, and advises to load whatever they hold
+    except Exception as error:  # torch raises many types for damaged files, and advises weights_only=False
         raise UserError(
             "checkpoint cannot be read: it is damaged, or holds more than numbers", where=path, remedy=remedy
         ) from error

@@ -1,4 +1,4 @@
-"""A plain ViT (Dosovitskiy et al. 2021) as a backbone: its tokens are a map with cells of a patch each."""
+"""A plain ViT (Dosovitskiy et al. 2021) as a backbone: its tokens form a map with one cell per patch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FINE = (2, 4)  # strides of the levels that are made of the pixels
+_FINE = (2, 4)  # strides of the levels made of pixels
 
 
 class PatchGrid(nn.Module):
@@ -18,7 +18,7 @@ class PatchGrid(nn.Module):
     channels, nothing lost. Images of any size are brought to whole patches; position embeddings are interpolated.
 
     Args:
-        model: timm's network, made for images of any size (`dynamic_img_size`).
+        model: A timm network that accepts images of any size (`dynamic_img_size`).
     """
 
     model: Any
@@ -47,12 +47,12 @@ class PatchGrid(nn.Module):
         return [*(_gathered(x, stride) for stride in self.fine), middle, last]
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights as their makers publish them (CLIP, DINOv2) under timm's names, by timm's own conversion."""
+        """Rename weights in their original format (CLIP, DINOv2) to timm's names, with timm's own conversion."""
         convert = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
         return convert(state, self.model) if convert else state
 
 
 def _gathered(x: Tensor, stride: int) -> Tensor:
-    """stride x stride pixels into the channels of one cell; the far border is repeated to whole cells."""
+    """Move stride x stride pixels to the channels of one cell; the far border is repeated to fill whole cells."""
     height, width = x.shape[-2:]
     return F.pixel_unshuffle(F.pad(x, (0, -width % stride, 0, -height % stride), mode="replicate"), stride)

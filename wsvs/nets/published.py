@@ -1,4 +1,4 @@
-"""Whose weights a file holds, by the names and shapes of its tensors."""
+"""Identify the network of a weights file by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -97,23 +97,16 @@ class Owner(NamedTuple):
     """A network that weights belong to.
 
     Attributes:
-        backbone: Its name as model.backbone, empty where no setting gives a network that takes these weights.
-        title: Its name for people.
+        backbone: Its name for `build_backbone`; empty if no backbone of wsvs accepts these weights.
+        title: Its display name.
     """
 
     backbone: str
     title: str
 
-    @property
-    def words(self) -> list[str]:
-        """The overrides that choose it; none where nothing does."""
-        if self.backbone.startswith(PREFIX):
-            return ["model=timm", f"model.backbone={self.backbone}"]
-        return [f"model={self.backbone}"] if self.backbone else []
-
 
 def owner_of(state: Mapping[str, Tensor]) -> Owner | None:
-    """The network whose published weights these are, None where none of those that are known here fits."""
+    """The network whose published weights these are; None if it is not one of the known ones."""
     for name, title in TITLES.items():
         with torch.device("meta"):
             wanted = BACKBONES[name]().state_dict()
@@ -125,7 +118,7 @@ def owner_of(state: Mapping[str, Tensor]) -> Owner | None:
         for name, theirs in networks.items():
             if size == theirs and stem in own:
                 return Owner(PREFIX + name, name)
-    # torchvision's names, or a layer that was changed: the same network, but timm's own does not take them
+    # torchvision's names, or a modified layer: the same network, but timm's own version does not accept them
     near = {name: theirs for networks in _TIMM.values() for name, theirs in networks.items() if _alike(size, theirs)}
     return Owner("", min(near, key=lambda name: abs(near[name][1] - size[1]))) if near else None
 
@@ -140,7 +133,7 @@ def _alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that are missing, or of another shape."""
+    """Names of the tensors that are missing or have another shape."""
     return [
         key
         for key, value in wanted.items()
@@ -149,7 +142,7 @@ def misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[s
 
 
 def title_of(backbone: Backbone) -> str:
-    """The name of a backbone for people."""
+    """The display name of a backbone."""
     if isinstance(backbone, TimmBackbone):
         return backbone.name
     owner = owner_of(backbone.state_dict())

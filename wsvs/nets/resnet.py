@@ -1,4 +1,4 @@
-"""ResNet-50 v2 (He et al. 2016, "Identity mappings in deep residual networks"), the strong backbone."""
+"""ResNet-50 v2 (He et al. 2016, "Identity mappings in deep residual networks"), a strong backbone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from wsvs.nets.backbone import Backbone, Features, FixedBatchNorm, Pooled
 
-# Features after the last ReLU have a standard deviation of about 0.035: a head that is initialised for values around 1
-# would begin almost blind.
+# Features after the last ReLU have a standard deviation of about 0.035, too small for a head that is initialised for
+# values around 1.
 _OUTPUT_SCALE = 30.0
 
 

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1 (Iandola et al. 2016), the backbone for CPUs."""
+"""SqueezeNet 1.1 (Iandola et al. 2016), a small backbone for CPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trunks of timm, an extra: model.backbone=timm/<name>, for networks that have levels and for plain ViTs."""
+"""Backbones from timm (an extra): model.backbone=timm/<name>, for feature pyramids and plain ViTs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from wsvs.nets.dilation import NotDilated, dilate
 from wsvs.nets.patches import PatchGrid
 
 PREFIX = "timm/"
-STRIDE = 16  # of the map, at most: attention on coarser cells shows no shapes
-_REMEDY = "take a network with levels, such as timm/resnet50 or timm/convnext_tiny, or a plain ViT of patch 14 or 16"
+STRIDE = 16  # maximum stride of the map: coarser attention shows no shapes
+_REMEDY = "use a network with levels, such as timm/resnet50 or timm/convnext_tiny, or a plain ViT of patch 14 or 16"
 
 
 class _Level(NamedTuple):
@@ -29,8 +29,8 @@ class _Level(NamedTuple):
     stride: int
 
 
-class _Trunk(NamedTuple):
-    """What timm has made: images -> levels, shallow to deep; and the arguments that make its network again."""
+class _Pyramid(NamedTuple):
+    """A timm network that maps images to levels, shallow to deep, with the arguments that create it again."""
 
     net: nn.Module
     levels: list[_Level]
@@ -38,20 +38,20 @@ class _Trunk(NamedTuple):
 
 
 class TimmBackbone(Backbone):
-    """The levels of a timm network: the deepest is the map, those of finer cells are the steps to half the size.
+    """The levels of a timm network: the deepest is the feature map, finer ones are the downsampling steps.
 
-    What would be deeper than stride 16 is dilated: by timm where it can, by us otherwise. A plain ViT gives the map of
-    its last tokens, and finer levels as `PatchGrid` says. Images come in ImageNet's normalisation and are brought to
-    the one that the network was trained with. Batch norms keep the statistics of weights that were loaded; without
-    any they gather their own.
+    Levels beyond stride 16 are dilated to stride 16: by timm if it can, else by `dilate`. For a plain ViT the map is
+    that of its last tokens, with finer levels from `PatchGrid`. Images come with ImageNet's normalisation and are
+    converted to the network's own. Batch norms keep the statistics of loaded weights; without any they collect new
+    ones.
 
     Args:
-        name: As timm calls it, a tag of weights after a dot: convnext_tiny.in12k_ft_in1k.
-        deepest: False ends at the last level of stride 16 instead, for checkpoints that were made so.
+        name: timm's name, with an optional tag of the weights after a dot: convnext_tiny.in12k_ft_in1k.
+        deepest: False stops at the last level of stride 16, for checkpoints that were trained this way.
 
     Raises:
-        UserError: timm cannot be imported, does not know the name, or the network has no levels of such strides or
-            takes images of one size only.
+        UserError: timm cannot be imported, does not know the name, or the network has no levels of suitable strides or
+            accepts images of one size only.
     """
 
     scale: Tensor
@@ -62,11 +62,12 @@ class TimmBackbone(Backbone):
         if not timm.is_model(name):
             near = get_close_matches(name.partition(".")[0], timm.list_models(), n=1)
             raise UserError(
-                f"timm {timm.__version__} knows no {name!r}",
-                where=f"model.backbone={PREFIX}{name}",
+                f"timm {timm.__version__} has no model {name!r}",
+                where=f"{PREFIX}{name}",
                 remedy=f"did you mean {PREFIX}{near[0]}?" if near else "timm.list_models() lists its names",
+                kind="backbone",
             )
-        net, levels, made = _trunk(timm, name, deepest)
+        net, levels, made = _build(timm, name, deepest)
         last, finer = levels[-1], [level for level in levels[:-1] if level.stride < levels[-1].stride]
         super().__init__(
             channels=last.channels,
@@ -80,7 +81,7 @@ class TimmBackbone(Backbone):
         self.made = made
         config: Any = getattr(net, "model", net).pretrained_cfg
         mean, std = pixel(config["mean"]), pixel(config["std"])
-        self.register_buffer("scale", pixel(IMAGENET_STD) / std)  # checkpoints keep both: timm may change its mind
+        self.register_buffer("scale", pixel(IMAGENET_STD) / std)  # in checkpoints, because timm may change its values
         self.register_buffer("shift", (pixel(IMAGENET_MEAN) - mean) / std)
         self.learning, self.learning_last = self._reach()
 
@@ -94,13 +95,13 @@ class TimmBackbone(Backbone):
         names, parameters = zip(*self.named_parameters(), strict=True)
         with torch.enable_grad():
             try:
-                # odd numbers of cells, and no square: networks that take one size only are found out
+                # odd numbers of cells, not square: reveals networks that accept one size only
                 levels = self.eval().net(torch.zeros(1, 3, 5 * self.stride, 7 * self.stride))
-            except Exception as error:  # of their code: assertions, sizes that do not match
+            except Exception as error:  # from timm's code: assertions, mismatched sizes
                 raise _refusal(self.name, f"{self.name} does not take images of any size: {error}") from error
             last: set[str] = set()
             used = _parents(levels.pop(), names, parameters)
-            while levels and not last:  # a last stage may be a pool alone
+            while levels and not last:  # the last stage may be a pool without parameters
                 last = used - _parents(levels.pop(), names, parameters)
         self.train()
         return used, last
@@ -118,21 +119,22 @@ class TimmBackbone(Backbone):
         return self
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A state dict of the whole network under the names of its pyramid of levels: stages.0 -> stages_0."""
+        """Rename the state dict of a whole network to the names of its feature pyramid: stages.0 -> stages_0."""
         if isinstance(self.net, PatchGrid):
             state = self.net.own_names(state)
         own = {_flat(key.removeprefix("net.").removeprefix("model.")): key for key in self.state_dict()}
         return {own.get(_flat(key), key): value for key, value in state.items()} | self._normalisation()
 
     def published(self) -> dict[str, Tensor]:
-        """The state dict that timm downloads for this name. Raises `UserError` where it cannot."""
+        """The state dict that timm downloads for this name. Raises `UserError` if the download fails."""
         try:
             net = _create(_import_timm(), self.name, pretrained=True, **self.made)
-        except Exception as error:  # no such weights, no network, a full disk: each library on the way has its own
+        except Exception as error:  # no such weights, no network, a full disk: every library has its own types
             raise UserError(
                 f"timm cannot get the weights of {self.name}: {error}",
-                where="model.weights=timm",
-                remedy="download the file yourself and give model.weights=FILE",
+                where="timm",
+                remedy="download the file yourself and give its path",
+                kind="weights",
             ) from error
         return self.own_names(net.state_dict())
 
@@ -156,11 +158,11 @@ def _import_timm() -> ModuleType:
     try:
         import timm
     except ImportError as error:
-        raise missing("timm", "timm", "model.backbone", error) from error
+        raise missing("timm", "timm", f"the {PREFIX} backbones", error) from error
     except Exception as error:  # torchvision, which timm imports: 'operator torchvision::nms does not exist'
         raise UserError(
             f"timm cannot be imported: {error}",
-            where="model.backbone",
+            where=f"the {PREFIX} backbones",
             remedy="pip install 'wsvs[timm]' with the torchvision that was built for this torch: the same release and "
             "the same CPU or CUDA index",
         ) from error
@@ -177,11 +179,11 @@ def _create(timm: ModuleType, name: str, **more: Any) -> nn.Module:
 
 
 def _refusal(name: str, problem: str) -> UserError:
-    return UserError(problem, where=f"model.backbone={PREFIX}{name}", remedy=_REMEDY)
+    return UserError(problem, where=f"{PREFIX}{name}", remedy=_REMEDY, kind="backbone")
 
 
-def _trunk(timm: ModuleType, name: str, deepest: bool) -> _Trunk:
-    """Raises `UserError` for a network without levels, and for one that cannot be kept at STRIDE."""
+def _build(timm: ModuleType, name: str, deepest: bool) -> _Pyramid:
+    """Raises `UserError` for a network without levels, or one that cannot be dilated to STRIDE."""
     net = _create(timm, name, features_only=True)
     levels = _levels(net)
     strides = [level.stride for level in levels]
@@ -197,14 +199,14 @@ def _trunk(timm: ModuleType, name: str, deepest: bool) -> _Trunk:
     made: dict[str, Any] = {"features_only": True, "out_indices": [level.number for level in levels]}
     if not deepest:
         made["out_indices"] = [level.number for level in kept]
-        return _Trunk(_create(timm, name, **made), kept, made)
+        return _Pyramid(_create(timm, name, **made), kept, made)
     if strides[-1] <= STRIDE:
-        return _Trunk(net, levels, made)
+        return _Pyramid(net, levels, made)
     try:
         dilated = {**made, "output_stride": STRIDE}
         net = _create(timm, name, **dilated)
         if _levels(net)[-1].stride == STRIDE:
-            return _Trunk(net, _levels(net), dilated)
+            return _Pyramid(net, _levels(net), dilated)
     except UserError:  # it does not know the argument, or not this value of it
         pass
     net = _create(timm, name, **made)
@@ -214,13 +216,13 @@ def _trunk(timm: ModuleType, name: str, deepest: bool) -> _Trunk:
         raise _refusal(
             name, f"the deepest level of {name} is at stride {strides[-1]} and cannot be kept at {STRIDE}: {error}"
         ) from error
-    return _Trunk(net, [level._replace(stride=min(level.stride, STRIDE)) for level in levels], made)
+    return _Pyramid(net, [level._replace(stride=min(level.stride, STRIDE)) for level in levels], made)
 
 
-def _patch_grid(timm: ModuleType, name: str) -> _Trunk:
+def _patch_grid(timm: ModuleType, name: str) -> _Pyramid:
     made = {"num_classes": 0, "dynamic_img_size": True}
     net = PatchGrid(_create(timm, name, **made))
-    return _Trunk(net, [_Level(number, *level) for number, level in enumerate(net.levels)], made)
+    return _Pyramid(net, [_Level(number, *level) for number, level in enumerate(net.levels)], made)
 
 
 def _levels(net: nn.Module) -> list[_Level]:

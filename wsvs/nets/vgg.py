@@ -1,4 +1,4 @@
-"""VGG (Simonyan & Zisserman 2015), the paper's backbone, and a small one for the toy world."""
+"""VGG (Simonyan & Zisserman 2015), the paper's backbone, and a small one for the synthetic data."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def vgg16() -> Backbone:
 
 
 def vgg_small() -> Backbone:
-    """A VGG of 0.2 M parameters with batch norm for the toy world: 3 pools, stride 8, 96 channels."""
+    """A VGG with 0.2 M parameters and batch norm for the synthetic data: 3 pools, stride 8, 96 channels."""
     return _vgg(((16, 16), (32, 32), (64, 64), (96, 96)), batch_norm=True)

@@ -14,34 +14,39 @@ from torch import Tensor
 from wsvs.core.errors import UserError
 from wsvs.core.extras import missing
 from wsvs.core.files import atomic_path
-from wsvs.core.words import fitting
 from wsvs.nets.backbone import Backbone
 from wsvs.nets.published import Owner, misfits, owner_of, title_of
 from wsvs.nets.timm_backbone import TimmBackbone
 
 
 class ForeignWeights(UserError):
-    """Weights of another network than the model.
+    """Weights of a network other than the model.
 
     Attributes:
-        owner: The network that they are of.
+        owner: The network that they belong to.
     """
 
     def __init__(
-        self, problem: str, *, where: object = None, remedy: str | None = None, owner: Owner | None = None
+        self,
+        problem: str,
+        *,
+        where: object = None,
+        remedy: str | None = None,
+        kind: str = "foreign weights",
+        owner: Owner | None = None,
     ) -> None:
-        super().__init__(problem, where=where, remedy=remedy)
+        super().__init__(problem, where=where, remedy=remedy, kind=kind)
         self.owner = owner
 
 
 def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = None) -> None:
     """Fill a backbone from a state dict of the whole network, torchvision's or timm's key names, any float precision.
 
-    The ImageNet classifier and layers after the backbone's last are left out.
+    The ImageNet classifier and layers after the backbone's last one are ignored.
 
     Args:
-        source: A file, or an http(s) URL, which is kept in torch's hub cache; `timm`, for a backbone of timm, lets it
-            download its own.
+        source: A file, or an http(s) URL, which is cached in torch's hub directory; `timm`, for a timm backbone,
+            downloads timm's own weights.
         sha256: Expected hex digest; required for a URL.
 
     Raises:
@@ -49,7 +54,7 @@ def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = 
     """
     if source == "timm" and isinstance(backbone, TimmBackbone):
         if sha256:
-            raise UserError("timm's own download takes no checksum", where="model.sha256", remedy="model.sha256=null")
+            raise UserError("timm's own download takes no checksum", where=sha256, kind="checksum unused")
         state = backbone.published()
     else:
         path = _fetch(source, sha256)
@@ -62,18 +67,18 @@ def load_backbone_weights(backbone: Backbone, source: str, sha256: str | None = 
     bad = [key for key, value in fitted.items() if not value.isfinite().all()]
     if bad:
         raise UserError(
-            f"{len(bad)} of {len(wanted)} tensors {fitting(len(bad), 'is|are')} not finite (nan or inf), "
-            f"first {bad[0]!r}",
+            f"tensors that are not finite (nan or inf): {len(bad)} of {len(wanted)}, first {bad[0]!r}",
             where=source,
-            remedy="download the weights again, or give others as model.weights",
+            remedy="download the weights again, or give other ones",
+            kind="weights",
         )
     backbone.load_state_dict(fitted)
     backbone.pretrained = True
-    backbone.train(backbone.training)  # its norms may go by that
+    backbone.train(backbone.training)  # its norm layers may depend on `pretrained`
 
 
 def check_weights(backbone: Backbone, source: str) -> None:
-    """Raises `UserError`, as loading it would, if a file is not of this network."""
+    """Raises the `UserError` of `load_backbone_weights` if a file does not fit this network."""
     state = backbone.own_names(load_tensors(Path(source).expanduser()))
     _check_fit(backbone, backbone.state_dict(), state, source)
 
@@ -85,37 +90,36 @@ def _check_fit(backbone: Backbone, wanted: Mapping[str, Tensor], state: Mapping[
     if any(".backbone." in key for key in state):
         raise UserError(
             "this is a checkpoint that wsvs trained, not weights of a backbone",
-            where=f"model.weights={source}",
-            remedy="leave out model.weights and name the run that it is from, such as inputs.encoder=DIR; "
-            "stages segment and predict take the file as segment.checkpoint=FILE and predict.checkpoint=FILE",
+            where=source,
+            remedy="load it with wsvs.load",
+            kind="checkpoint as weights",
         )
     mine, owner = title_of(backbone), owner_of(state)
     if owner is not None and owner.title != mine:
-        fitting_model = f"say {' '.join(owner.words)}, or " if owner.words else ""
         raise ForeignWeights(
             f"these are {owner.title}'s weights, the model is {mine}",
-            where=f"model.weights={source}",
-            remedy=f"{fitting_model}give weights of {mine}",
+            where=source,
+            remedy=f"give weights of {mine}",
             owner=owner,
         )
     first, missing = bad[0], [key for key in bad if key not in state]
     if missing:
-        are = fitting(len(missing), "is|are")
-        said = f"{len(missing)} of {len(wanted)} tensors {are} missing, first {missing[0]!r}"
+        said = f"missing tensors: {len(missing)} of {len(wanted)}, first {missing[0]!r}"
     else:
         said = f"{first} has shape {tuple(state[first].shape)}, expected {tuple(wanted[first].shape)}"
     raise UserError(
         f"these are not the weights of {mine}: {said}",
-        where=f"model.weights={source}",
+        where=source,
         remedy=f"give a state dict of {mine} with {'timm' if isinstance(backbone, TimmBackbone) else 'torchvision'}'s "
-        "key names, or the model that these weights are of",
+        "key names",
+        kind="weights",
     )
 
 
 def load_tensors(path: str | Path) -> dict[str, Tensor]:
     """Read a state dict (also one under the key 'state_dict') without running any pickled code.
 
-    A file *.safetensors needs the package of that name, which comes with timm.
+    *.safetensors needs the package of that name, which is installed with timm.
     """
     try:
         if Path(path).suffix == ".safetensors":
@@ -124,7 +128,7 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError("weights not found", where=path, remedy="check model.weights") from None
+        raise UserError("weights not found", where=path, remedy="give an existing file", kind="weights") from None
     except ImportError as error:
         raise missing("safetensors", "timm", path, error) from error
     except OSError as error:
@@ -133,7 +137,7 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
         raise UserError(
             "weights cannot be read: the file is damaged, or holds more than tensors",
             where=path,
-            remedy="is the file whole?",
+            remedy="check that the file is complete",
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
@@ -147,11 +151,15 @@ def _fetch(source: str, sha256: str | None) -> Path:
     if scheme not in ("http", "https"):
         path = Path(source).expanduser()
         if not path.is_file():
-            raise UserError("weights not found", where=source, remedy="check model.weights: a file or an http(s) URL")
+            remedy = "give an existing file or an http(s) URL"
+            raise UserError("weights not found", where=source, remedy=remedy, kind="weights")
         return path
     if not sha256:
         raise UserError(
-            "weights from a URL need a checksum", where=source, remedy="give model.sha256=<hex digest of the file>"
+            "weights from a URL need a checksum",
+            where=source,
+            remedy="give the SHA-256 of the file, hex",
+            kind="checksum missing",
         )
     path = Path(torch.hub.get_dir(), "wsvs", f"{sha256[:16]}-{Path(urlparse(source).path).name}")
     if not path.is_file():
@@ -163,7 +171,8 @@ def _fetch(source: str, sha256: str | None) -> Path:
             raise UserError(
                 f"weights cannot be downloaded: {error.reason}",
                 where=source,
-                remedy="download the file yourself and give its path as model.weights",
+                remedy="download the file yourself and give its path",
+                kind="weights",
             ) from error
     return path
 
@@ -175,5 +184,6 @@ def _check_digest(path: Path, sha256: str, source: str | None = None) -> None:
         raise UserError(
             f"checksum of the weights is {found}, expected {sha256}",
             where=source or path,
-            remedy="the file is damaged or another one: download it again, or fix model.sha256",
+            remedy="the file is damaged or a different one: download it again",
+            kind="checksum",
         )

@@ -1,1 +1,1 @@
-"""The report: one HTML page over the runs of a name, its numbers, its thumbnails and its templates."""
+"""The report: one HTML page over the runs of a name, with numbers, thumbnails and templates."""

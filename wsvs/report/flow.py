@@ -1,4 +1,4 @@
-"""The numbers of a report: how much of the data is left after each stage, by class, and what the evaluations say."""
+"""The numbers of a report: the amount of data after each stage by class, and the results of evaluations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STAMP = re.compile(r"\d{8}-\d{6}-\d{4}-?")
 
 
 def data_flow(found: Mapping[str, Path]) -> list[Count]:
-    """What was found, downloaded, relevant, segmented and used of videos, frames and shots; then images.
+    """Numbers of videos, frames and shots that were found, downloaded, relevant, segmented and used; then of images.
 
     Args:
         found: {stage: its run}.
@@ -44,7 +44,7 @@ def data_flow(found: Mapping[str, Path]) -> list[Count]:
             unit.append(Count(name, step, getattr(everything, key), by_class))
         for kind, count in everything.failures.most_common():
             by_class = {name: one.failures[kind] for name, one in tallies.items()}
-            videos.append(Count("videos", f"not had: {kind}", count, by_class))
+            videos.append(Count("videos", f"failed: {kind}", count, by_class))
     for stage, step in (("relevance", "relevant"), ("segment", "segmented"), ("decoder", "used")):
         pairs = _shots(stage, found)
         if pairs:
@@ -61,7 +61,7 @@ def _count(unit: str, step: str, pairs: Iterable[tuple[str, int]]) -> Count:
 
 
 def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
-    """(class, frames) of the shots of a stage; the decoder uses those of its segment run with sensible masks."""
+    """(class, frames) of the shots of a stage; for the decoder those of its segment run with usable masks."""
     if stage == "decoder":
         path, config = found.get("segment"), Record(found["decoder"]).config if "decoder" in found else None
         if path is None or config is None or not (path / "shots.jsonl").is_file():
@@ -72,7 +72,7 @@ def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
             reviewed(list(read_jsonl(path / "shots.jsonl")), _answers(found["decoder"])),
             settings.min_area,
             settings.max_area,
-            settings.get("min_confidence", 0.0),  # runs of before have none
+            settings.get("min_confidence", 0.0),  # not in runs of earlier versions
         )
         return [(shot["class"], len(shot["numbers"])) for shot in chosen.split(settings.holdout)[0].shots]
     if stage not in found or not (found[stage] / "shots.jsonl").is_file():
@@ -100,7 +100,7 @@ def _images(found: Mapping[str, Path]) -> list[Count]:
 
 
 def curves(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """{metric: [(step, value)]} of the losses and the scores in metrics.csv, those of earlier starts included."""
+    """{metric: [(step, value)]} of the losses and scores in metrics.csv, including those of earlier starts."""
     found: dict[str, list[tuple[float, float]]] = {}
     for file in sorted(path.glob("metrics*.csv")):
         with file.open(encoding="utf-8", newline="") as stream:
@@ -113,13 +113,13 @@ def curves(path: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most as many points as a screen can show, evenly chosen, including the last."""
+    """At most `_POINTS` evenly spaced points, including the last."""
     every = -(-len(points) // _POINTS)
     return points[::-1][::every][::-1]
 
 
 def evaluation(path: Path) -> Evaluation:
-    """What a finished evaluation scored and what it found."""
+    """The input and the results of a finished evaluation."""
     summary, cfg = runs.read_summary(path), Record(path).config
     scored = Path((cfg.predictions if cfg else None) or summary["inputs"].get("segment", ""))
     kind = str(cfg.evaluate.kind) if cfg else ""
@@ -134,12 +134,12 @@ def evaluation(path: Path) -> Evaluation:
 
 
 def label_of(run: Path) -> str:
-    """Label of a pipeline's step whose stage occurs in it more than once: the end of its run's name."""
+    """Label of a pipeline's step, from the end of its run id; only stages with several steps have labels."""
     return _STAMP.sub("", run.name, count=1)
 
 
 def table_of(path: Path) -> list[list[str]]:
-    """The cells of a CSV file by row; no row where it is not there."""
+    """The rows of a CSV file; empty if it does not exist."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as stream:

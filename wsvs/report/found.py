@@ -1,4 +1,4 @@
-"""The runs that a report is about."""
+"""The runs in a report."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Address = Callable[[Path | None], str | None]
 def finished_runs(
     home: Path, stages: Sequence[str], given: Mapping[str, str | None], *, debug: bool = False
 ) -> tuple[dict[str, Path], list[str]]:
-    """The runs to report on: of the last stage the one that finished last, of the others those that it has read.
+    """The runs to report on: the last finished run of the last stage, and the runs that it has read.
 
-    A stage that no later one has read is there with the run that finished last; `given` names another.
+    For a stage that no later stage has read, the last finished run, unless `given` names another.
 
     Args:
         home: <out>/<name>.
-        stages: All of them, in the order of the pipeline.
+        stages: All stages, in the order of the pipeline.
 
     Returns:
-        {stage: its run}, and a sentence for each run that is not the one that was read.
+        {stage: its run}, and a note for each run that is not the one that was read.
 
     Raises:
-        UserError: A run that is given is no finished run.
+        UserError: A given run is not finished.
     """
     where = (home.parent, home.name)
     found = {stage: runs.require_run(*where, stage, path) for stage, path in given.items() if path}
@@ -53,12 +53,13 @@ def finished_runs(
                 found[name] = now
             if not read.same:
                 shown = f"the last one is shown instead, {now.name}" if now else "and there is no other"
-                notes.append(f"The run of stage {name} that {stage} has read is not there, {shown}: {read.recorded}")
+                lost = f"The run of stage {name} that {stage} has read no longer exists"
+                notes.append(f"{lost}, {shown}: {read.recorded}")
             elif now != read.recorded:
                 moved.append(name)
     if moved:
         names = ", ".join(sorted(moved, key=stages.index))
-        notes.append(f"These runs are not where they were when others read them: {names}.")
+        notes.append(f"These runs were moved after others read them: {names}.")
     return {stage: found[stage] for stage in stages if stage in found}, notes
 
 
@@ -76,9 +77,9 @@ def stage_run(stage: str, path: Path) -> StageRun:
 
 
 def addresses(page: Path) -> Address:
-    """A function that gives the address of a file for a page in this folder, None where there is no file.
+    """A function that returns the URL of a file for a page in this folder, or None if it does not exist.
 
-    Files of the same name, <out>/<name>, have relative ones: the folder can be moved with its page.
+    Files below <out>/<name> have relative URLs, so that the folder can be moved with its page.
     """
     home = page.parents[1]
 
@@ -91,7 +92,7 @@ def addresses(page: Path) -> Address:
 
 
 def class_colours(folders: Iterable[Path]) -> dict[str, str]:
-    """{class: #rrggbb} of the masks of runs, which name their labels."""
+    """{class: #rrggbb} of the masks of runs, from their labels.txt."""
     found: dict[str, str] = {}
     for path in (folder / "labels.txt" for folder in folders):
         names = read_text(path).splitlines() if path.is_file() else []

@@ -1,4 +1,4 @@
-"""The gallery's images and videos that stage predict has made masks of."""
+"""Images and videos in the gallery with masks from stage predict."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from wsvs.report.found import Address
 from wsvs.report.records import Figures, Item
 from wsvs.report.thumbnails import masked_frame, masked_image, probability_thumbnail
 
-_LOOKS = 16  # frames of a video whose masks are looked at
+_LOOKS = 16  # frames of a video whose masks are evaluated
 
 
 @dataclass(frozen=True)
 class Truth:
-    """True masks that an evaluation has used: their classes, and what turns labels of ours into theirs."""
+    """True masks used by an evaluation: their classes, and a lookup table from predicted to true labels."""
 
     folder: Path
     names: Sequence[str]
@@ -43,10 +43,10 @@ class Round:
 
     Attributes:
         folder: Its masks.
-        root: The folder that the names of its images count from.
-        names: Of the labels 0, 1, ...
-        rows: What it has masks of.
-        before: Folders of earlier masks of the same images, the first one that has an image counts.
+        root: The folder that the names of its images are relative to.
+        names: Names of the labels 0, 1, ...
+        rows: Records of the items with masks.
+        before: Folders of earlier masks of the same images; the first one that has an image is used.
     """
 
     folder: Path
@@ -59,13 +59,13 @@ class Round:
 
 
 def rounds(home: Path, evaluations: Sequence[Path], *, debug: bool = False) -> Iterator[Round]:
-    """The last prediction of every input under a name, the last first.
+    """The latest prediction of every input under a name, the latest first.
 
-    The round before is the prediction before it of the same input, then the labels that its model was adapted to.
+    The previous round is the previous prediction of the same input, or the pseudo-labels that its model was adapted to.
 
     Args:
         home: <out>/<name>.
-        evaluations: Finished ones, the last first.
+        evaluations: Finished evaluations, the latest first.
     """
     truths: dict[Path, tuple[Truth | None, list[str]]] = {}
     for path in evaluations:
@@ -87,14 +87,14 @@ def rounds(home: Path, evaluations: Sequence[Path], *, debug: bool = False) -> I
 
 
 def _truth(path: Path) -> tuple[Path, tuple[Truth | None, list[str]]] | None:
-    """(masks, (true masks, notes)) of an evaluation of images; None of another one."""
+    """(masks, (true masks, notes)) of an evaluation of images; None for other evaluations."""
     record = Record(path)
     config = record.config
     if config is None or config.evaluate.kind != "image" or not (path / "confusion.csv").is_file():
         return None
     masks, truth = record.where(config.predictions).resolve(), record.where(config.truth)
     if not truth.is_dir():
-        return masks, (None, [f"No images beside their true masks: these are not there: {truth}"])
+        return masks, (None, [f"True masks are not shown, because this folder no longer exists: {truth}"])
     names = table_of(path / "confusion.csv")[0][1:]
     metrics = path / "metrics.json"
     own = read_json(metrics).get("prediction_names") if metrics.is_file() else None
@@ -102,7 +102,7 @@ def _truth(path: Path) -> tuple[Path, tuple[Truth | None, list[str]]] | None:
 
 
 def root_of(given: Path) -> Path:
-    """The folder that the ids of the images in `input` count from: itself, a file's, or the last without a wildcard."""
+    """The folder that ids of images in `input` are relative to: itself, a file's, or the last without a wildcard."""
     if given.is_file():
         return given.parent
     expanded = None if given.is_dir() else expand_pattern(given)
@@ -116,7 +116,7 @@ def _rows(folder: Path) -> Iterable[Mapping[str, Any]]:
 
 
 def predicted_items(found: Sequence[Round], most: int, width: int, address: Address) -> tuple[list[Item], list[str]]:
-    """The first images and videos of these rounds with thumbnails, and sentences about what is missing."""
+    """The first images and videos of these rounds with thumbnails, and notes about missing ones."""
     notes = [note for one in found for note in one.notes]
     chosen = [(one, row) for one in found for row in one.rows][:most]
     items = list(each(lambda pair: _item(pair[0], pair[1], width, address), chosen, "images"))
@@ -124,18 +124,18 @@ def predicted_items(found: Sequence[Round], most: int, width: int, address: Addr
         own = [item for item, (source, _) in zip(items, chosen, strict=True) if source is one and item is not None]
         lost = sum(item.file is None for item in own)
         if lost:
-            notes.append(f"{lost} of {len(own)} predicted images are not in {one.root}: their masks are shown alone.")
+            notes.append(f"Predicted images that are not in {one.root}, shown as masks only: {lost} of {len(own)}.")
     return [item for item in items if item is not None], notes
 
 
 def each(function: Callable[[Any], Any], rows: Sequence[Any], unit: str) -> Iterator[Any]:
-    """The function of every row, in order; image libraries let several threads work at once."""
+    """Map a function over rows in threads, in order; image libraries release the GIL."""
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         yield from follow(pool.map(function, rows), unit, total=len(rows))
 
 
 def _item(source: Round, row: Mapping[str, Any], width: int, address: Address) -> Item | None:
-    """An image or a video; None where its mask cannot be read."""
+    """An image or a video; None if its mask cannot be read."""
     name, frames = row["id"], row.get("frames")
     file = source.root / row["file"] if "file" in row else find_image(source.root, name)
     names = [name] if frames is None else [f"{name}/{number:05d}" for number in looks(frames)]
@@ -193,7 +193,7 @@ def looks(frames: int) -> list[int]:
 
 
 def _stacked(folder: Path | None, names: Sequence[str]) -> np.ndarray | None:
-    """Masks of a folder; None where one of them is not there, or has another size."""
+    """Masks of a folder; None if one is missing or has another size."""
     try:
         return None if folder is None else np.stack([read_mask(folder / f"{name}.png") for name in names])
     except (BadItem, ValueError):
@@ -212,10 +212,10 @@ def figures(
 
     Args:
         mask: uint8 labels.
-        names: Of the labels 0, 1, ...
-        confidence: {class that was looked for: what the prediction said of it}.
-        before: Labels of the round before; of another shape they say nothing.
-        truth, true: What the true labels mean, and the true labels.
+        names: Names of the labels 0, 1, ...
+        confidence: {segmented class: its confidence}.
+        before: Labels of the previous round; ignored if they have another shape.
+        truth, true: Meaning of the true labels, and the true labels.
     """
 
     def name_of(label: int) -> str:
@@ -236,7 +236,7 @@ def figures(
         except ValueError:  # a label without a class
             overlap = np.full(len(truth.names), np.nan)
         own = {name: float(one) for name, one in zip(truth.names[1:], overlap[1:], strict=True) if one >= 0}
-        mean = float(np.nanmean(overlap)) if own else None  # of background alone: right, and it shows nothing
+        mean = float(np.nanmean(overlap)) if own else None  # None for background only, where the mean is uninformative
     sure = [(areas[name], value) for name, value in confidence.items() if value is not None and name in areas]
     whole = Figures(
         sum(areas.values()),
@@ -251,7 +251,7 @@ def figures(
 
 
 def ious(ours: np.ndarray, other: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-    """(256,) IoU of every label of two masks over the known pixels; NaN where neither has it."""
+    """(256,) IoU of every label of two masks over the known pixels; NaN if neither has it."""
     if known is not None:
         ours, other = ours[known], other[known]
     pairs = np.bincount(other.ravel().astype(np.int32) * 256 + ours.ravel(), minlength=256 * 256).reshape(256, 256)

@@ -1,4 +1,4 @@
-"""The report as one HTML page that asks nothing of any server: templates/ filled with the report's records."""
+"""The report as one self-contained HTML page: templates/ rendered with the report's records."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def page(report: Report, *, review: bool = False) -> str:
 
 
 def gallery(report: Report) -> dict[str, Any]:
-    """What the page's script shows, without the thumbnails."""
+    """The data for the page's script, without the thumbnails."""
     items = [_short({**asdict(item), **dict.fromkeys(_LEFT_OUT)}) for item in report.items]
     return {"items": items, "inAll": report.in_all, "colours": report.colours}
 
 
 def _short(found: dict[str, Any]) -> dict[str, Any]:
-    """What is known; numbers with four digits behind the point."""
+    """Without unknown values, and with numbers rounded to four decimals."""
     values = {key: _short(value) if isinstance(value, dict) else value for key, value in found.items()}
     return {
         key: round(value, 4) if isinstance(value, float) else value
@@ -48,12 +48,12 @@ def _short(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def thumbnails(item: Item) -> str:
-    """Its thumbnails, one on each line; they stand behind all else in the page, which is there before they are."""
+    """Its thumbnails, one per line; they are at the end of the page, so that the rest is shown first."""
     return "\n".join(getattr(item, key) or "" for key in _THUMBNAILS)
 
 
 def cell(value: object) -> str:
-    """A value as the tables write it."""
+    """A value formatted for the tables."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else str(value)
     if isinstance(value, int):
@@ -64,7 +64,7 @@ def cell(value: object) -> str:
 
 
 def figure(word: str, key: str) -> tuple[Any, float | None]:
-    """A cell of an evaluation's table of classes: its number, else its text; and its share where it is one."""
+    """A cell of an evaluation's table of classes: its number or text, and the number again if it is a fraction."""
     try:
         value = int(word) if word.isdigit() else float(word)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a report shows: typed records, which the templates and the page's script read."""
+"""Content of a report: typed records for the templates and the page's script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Table = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Count:
-    """So many `unit` are there after a step; those of each class where they are known."""
+    """Number of `unit`s after a step, in total and by class where known."""
 
     unit: str
     step: str
@@ -23,7 +23,7 @@ class Count:
 
 @dataclass(frozen=True)
 class StageRun:
-    """The run of a stage that the report is about."""
+    """The run of a stage in the report."""
 
     stage: str
     run: str
@@ -36,7 +36,7 @@ class StageRun:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation scored, and what it found. The tables are those of its CSV files, heading first."""
+    """Input and results of an evaluation. The tables are those of its CSV files, heading first."""
 
     label: str
     kind: str
@@ -48,14 +48,14 @@ class Evaluation:
 
     @property
     def absent(self) -> set[str]:
-        """Classes that neither the true masks nor the predicted ones show."""
+        """Classes that are neither in the true nor in the predicted masks."""
         rows = [[int(count) for count in row[1:]] for row in self.confusion[1:]]
         counts = [sum(row) + sum(column) for row, column in zip(rows, zip(*rows, strict=True), strict=True)]
         return {row[0] for row, count in zip(self.confusion[1:], counts, strict=True) if not count}
 
     @property
     def confusion_shares(self) -> list[tuple[str, list[float]]]:
-        """(class, shares of its true pixels that went to each class), without the classes that never occur."""
+        """(class, fractions of its true pixels by predicted class), without absent classes."""
         kept = [number for number, row in enumerate(self.confusion[1:], 1) if row[0] not in self.absent]
         rows = [(self.confusion[row][0], [int(self.confusion[row][column]) for column in kept]) for row in kept]
         return [(name, [count / max(1, sum(counts)) for count in counts]) for name, counts in rows]
@@ -63,15 +63,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one class in an item of the gallery, or of the whole item; None where nobody knows.
+    """Figures of one class in an item of the gallery, or of the whole item; None if unknown.
 
     Attributes:
-        area: Share of the pixels.
-        confidence: Mean probability of a class where the mask shows it.
-        change: 1 - IoU of the mask and that of the round before; of the whole item the largest of its classes.
-        iou: With the true mask; of the whole item the mean over its classes, background included.
-        score: Mean of the frames' scores for the class of a shot.
-        energy: Of the labels of a shot, per frame.
+        area: Fraction of the pixels.
+        confidence: Mean probability of a class over its pixels in the mask.
+        change: 1 - IoU with the mask of the previous round; for the whole item the maximum over its classes.
+        iou: IoU with the true mask; for the whole item the mean over its classes, background included.
+        score: Mean score of the frames for the class of a shot.
+        energy: Energy of a shot's labels, per frame.
     """
 
     area: float | None = None
@@ -84,17 +84,17 @@ class Figures:
 
 @dataclass(frozen=True)
 class Item:
-    """An image, a video or a shot of the gallery. Thumbnails are data addresses; what is not there is None.
+    """An image, a video or a shot of the gallery. Thumbnails are data URLs; missing ones are None.
 
     Attributes:
-        kind: "image" and "video" are the user's own, a "shot" comes from the crawled videos.
-        file: Address of the image or the clip.
-        span: (start, stop) of a shot within its clip in seconds.
-        mask, before, truth: Addresses of its masks: of this round, of the round before, the true one.
-        overlay: Address of the image or the video with its mask drawn over it.
-        url: Where the video comes from.
-        cuts: Seconds at which a new shot begins.
-        uncertain: Nothing in it seems to move by itself, so it has no mask.
+        kind: "image" and "video" are the user's own, a "shot" is from the retrieved videos.
+        file: URL of the image or the clip.
+        span: (start, stop) of a shot in its clip, in seconds.
+        mask, before, truth: URLs of its masks: of this round, of the previous round, the true one.
+        overlay: URL of the image or video with its mask drawn over it.
+        url: Source of the video.
+        cuts: Seconds at which a new shot starts.
+        uncertain: No object motion or attention was found, so it has no mask.
         thumbnail: The mask over the image.
         tags: The classes that it was said to have, or that were looked for.
         run: <stage>/<run id> of its mask.
@@ -123,11 +123,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Report:
-    """All of the page.
+    """Content of the page.
 
     Attributes:
-        items: The gallery, in the order in which it is shown at first.
-        in_all: {kind: how many there are in the runs}.
+        items: The gallery, in its initial order.
+        in_all: {kind: number in the runs}.
         colours: {class: its colour in masks, #rrggbb}.
         curves: {stage: {metric: [(step, value)]}}.
     """
@@ -146,13 +146,13 @@ class Report:
 
     @property
     def flow_classes(self) -> dict[str, bool]:
-        """{class: is there anything of it in any step?}"""
+        """{class: whether any step has some of it}"""
         names = sorted({name for count in self.flow for name in count.by_class})
         return {name: any(count.by_class.get(name) for count in self.flow) for name in names}
 
     @property
     def versions(self) -> list[tuple[str, str]]:
-        """(package, version) of all stages, the commits of the code among them."""
+        """(package, version) of all stages, including the commits of the code."""
         return sorted(
             {pair for one in self.stages for pair in {**one.versions, "commit": one.commit or "unknown"}.items()}
         )

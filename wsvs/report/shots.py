@@ -1,4 +1,4 @@
-"""The gallery's items of a segment run: its shots, or the user's whole videos."""
+"""Gallery items of a segment run: its shots, or the user's whole videos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wsvs.video.shots import middle
 
 
 def shot_rows(path: Path) -> list[dict[str, Any]]:
-    """Records of a run's shots or whole videos, the classes in turns; "file" is where it is now."""
+    """Records of a run's shots or whole videos, alternating between classes; "file" is the present path."""
     whole = not (path / "shots.jsonl").is_file()
     record = Record(path)
     rows = read_jsonl(path / ("videos.jsonl" if whole else "shots.jsonl"))
@@ -37,7 +37,7 @@ def _turns(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def shot_items(path: Path, rows: Sequence[dict[str, Any]], width: int, address: Address) -> list[Item]:
-    """An item for each row. What is on no disk any more has no link."""
+    """An item for each row. Files that no longer exist have no link."""
     record = Record(path)
     return list(each(lambda row: _item(path, record, row, width, address), rows, "shots"))
 
@@ -92,7 +92,7 @@ def _item(path: Path, record: Record, row: dict[str, Any], width: int, address: 
 
 
 def _source(record: Record, given: str | None, address: Address) -> str | None:
-    """A video's page; the file itself where the videos came from a disk. A table of videos may hold anything else."""
+    """A video's page, or the file itself for local videos. Other URLs in a table of videos are ignored."""
     parts = urlsplit(given or "")
     if parts.scheme == "file":
         return address(record.where(url2pathname(parts.path)))

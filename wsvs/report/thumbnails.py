@@ -1,4 +1,4 @@
-"""Thumbnails of a run for its report, as data addresses that need no file beside the page."""
+"""Thumbnails of a run for its report, as data URLs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from wsvs.core.errors import BadItem
-from wsvs.core.pictures import heat, over
+from wsvs.core.visualize import heat, over
 from wsvs.data.images import as_rgb, read_image
 from wsvs.video.reader import read_frames
 
@@ -19,7 +19,7 @@ _QUALITY = 65
 
 
 def embedded(image: np.ndarray, width: int) -> str:
-    """A WebP of at most `width` px as data:image/webp;base64,...: half the bytes of a JPEG that looks the same."""
+    """A WebP of at most `width` px as data:image/webp;base64,...: half the size of a JPEG of the same quality."""
     buffer = BytesIO()
     Image.fromarray(_small(image, width)).save(buffer, "WEBP", quality=_QUALITY, method=2)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -33,17 +33,17 @@ def _small(image: np.ndarray, width: int) -> np.ndarray:
 
 
 def masked(image: np.ndarray, labels: np.ndarray, width: int) -> str:
-    """A mask over an image, at most `width` px wide, as `embedded` gives it."""
-    return embedded(over(_small(image, width), labels, 0.5), width)  # first the size: there are thousands
+    """A mask over an image, at most `width` px wide, as a data URL."""
+    return embedded(over(_small(image, width), labels, 0.5), width)  # shrink first: there are thousands
 
 
 def masked_image(file: Path | None, labels: np.ndarray, width: int) -> str:
-    """A mask over its image; over white where the image cannot be read."""
+    """A mask over its image; over white if the image cannot be read."""
     try:
         if file is None:
             raise FileNotFoundError
         with Image.open(file) as opened:
-            opened.draft(None, (2 * width, 2 * width))  # photographs are decoded small
+            opened.draft(None, (2 * width, 2 * width))  # decode JPEGs at a smaller size
             image = as_rgb(opened)
     except Exception:  # decoders raise many types for damaged files
         image = np.full((*labels.shape, 3), 255, np.uint8)
@@ -53,11 +53,11 @@ def masked_image(file: Path | None, labels: np.ndarray, width: int) -> str:
 def masked_frame(
     file: Path, number: int, labels: np.ndarray, width: int, *, kept: Path | None = None, frames: int | None = None
 ) -> str | None:
-    """A mask over a frame of a video; None where the video is gone.
+    """A mask over a frame of a video; None if the video no longer exists.
 
     Args:
-        kept: The frame as an image, if the run has kept it.
-        frames: Of the whole video, where they are known.
+        kept: The frame as an image, if the run stored it.
+        frames: Number of frames of the whole video, if known.
     """
     try:
         frame = (
@@ -71,13 +71,13 @@ def masked_frame(
 
 
 def term_thumbnail(run: Path, shot: str, term: str, width: int) -> str | None:
-    """Attention A or motion M of the shot's middle frame at 2/3 of the width; None where the run has not written it."""
+    """Attention A or motion M of the shot's middle frame at 2/3 of the width; None if the run did not write it."""
     path = run / "terms" / shot / f"{term}.jpg"
     return embedded(heat(read_image(path)[..., 0] / 255), 2 * width // 3) if path.is_file() else None
 
 
 def probability_thumbnail(scores: Path, width: int) -> str | None:
-    """The largest probability of any class at each place of an image; None where the run has not kept them."""
+    """The maximum probability over classes at each pixel; None if the run did not store them."""
     if not scores.is_file():
         return None
     with np.load(scores, allow_pickle=False) as kept:

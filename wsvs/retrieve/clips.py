@@ -1,4 +1,4 @@
-"""Clip files: cut out of a video without decoding it, put in place whole, and told apart by their content."""
+"""Clip files: cut from a video without decoding, moved into place atomically, and identified by their content."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error
 from wsvs.retrieve.keyframes import Open, PacketIndex
 
-_MP4 = frozenset({"h264", "hevc", "mpeg4", "vp9", "av1", "libdav1d"})  # anything else goes into Matroska
+_MP4 = frozenset({"h264", "hevc", "mpeg4", "vp9", "av1", "libdav1d"})  # all other codecs use Matroska
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A window of a video that became a file of its own.
+    """A window of a video in a file of its own.
 
-    The file begins with the key frame at or before the window and ends with what its last frame needs.
+    The file starts with the key frame at or before the window, and has all packets that its last frame needs.
 
     Attributes:
         path: The file.
         start, stop: The frames of the window, [start, stop), numbered from 0 within the file.
         frames: Frames in the file.
-        offset: Number within the video of the file's first frame.
+        offset: Number of the file's first frame in the video.
     """
 
     path: Path
@@ -42,17 +42,17 @@ class Cut:
 def cut(
     open_video: Open, source: Path, index: PacketIndex, spans: Sequence[tuple[int, int]], folder: Path
 ) -> list[Cut]:
-    """Copy the packets of each window into a file of its own, folder/<number>.mp4 or .mkv, without re-encoding.
+    """Copy the packets of each window to a separate file, folder/<number>.mp4 or .mkv, without re-encoding.
 
     Args:
         open_video: Opens a video file.
         source: The video.
         index: Its packets.
         spans: Windows: closed intervals of presentation times, in ascending order.
-        folder: Where the files go. They are not written atomically.
+        folder: Folder of the files. They are not written atomically.
 
     Raises:
-        BadItem: The packets cannot be written into such a file.
+        BadItem: The container does not support the packets.
         UserError: The disk is full or cannot be written.
     """
     parts = [_Part(index, span) for span in spans]
@@ -83,7 +83,7 @@ def cut(
 
 
 class _Part:
-    """Which packets a window needs: from its key packet on, in the order of decoding, to its last frame."""
+    """The packets that a window needs: from its key packet to its last frame, in decoding order."""
 
     def __init__(self, index: PacketIndex, span: tuple[int, int]) -> None:
         self.index = index
@@ -91,14 +91,14 @@ class _Part:
         inside = (index.pts >= span[0]) & (index.pts <= span[1]) & index.shown
         low, self.high = int(index.pts[inside].min()), span[1]
         before = key_times[key_times <= low]
-        self.key = int(before.max() if len(before) else key_times.min())  # frames before the first key are lost anyway
+        self.key = int(before.max() if len(before) else key_times.min())  # earlier frames cannot be decoded
         self.low = max(low, self.key)
         self.begin = int((index.keys & (index.pts == self.key)).argmax())
         inside &= index.pts >= self.low
         self.end = int(inside.nonzero()[0].max())
 
     def holds(self, number: int) -> bool:
-        """Not the leading frames of an open group of pictures: they build on the group before."""
+        """Whether a packet is not a leading frame of an open GOP, which references the previous GOP."""
         return bool(self.index.pts[number] >= self.key)
 
     def describe(self, path: Path) -> Cut:
@@ -109,10 +109,10 @@ class _Part:
 
 
 class _Output:
-    """A file that takes packets of one stream, its clock starting with the first of them."""
+    """An output file for packets of one stream, with time stamps relative to the first one."""
 
     def __init__(self, path: Path, template: av.VideoStream, first: av.Packet[av.VideoStream]) -> None:
-        # Nothing in the file says when or by what version it was written: the same cut gives the same bytes.
+        # Without creation time and library version, so that the same cut gives the same bytes.
         self.container = av.open(str(path), "w", options={"fflags": "+bitexact"})
         self.stream = self.container.add_stream_from_template(template, opaque=True)
         self.origin = first.dts if first.dts is not None else first.pts or 0
@@ -124,7 +124,7 @@ class _Output:
         self.container.close()
 
     def write(self, packet: av.Packet[av.VideoStream]) -> None:
-        copy = av.Packet(bytes(packet))  # another window may need the packet too, and muxing changes it
+        copy = av.Packet(bytes(packet))  # muxing modifies the packet, and another window may need it, too
         copy.is_keyframe = packet.is_keyframe
         copy.time_base = packet.time_base
         copy.duration = packet.duration
@@ -145,7 +145,7 @@ def digest_file(path: Path) -> tuple[str, int]:
 
 
 def place_clip(path: Path, target: Path) -> None:
-    """Hard link the file there, or copy it with its time stamp. It is whole under its own name or not there."""
+    """Hard link the file, or copy it with its time stamp, atomically."""
     status = path.stat()
     temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
     try:
@@ -153,11 +153,11 @@ def place_clip(path: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
         try:
             os.link(path.resolve(), temporary)
-        except OSError:  # another disk, a file system without links, or another user's file
+        except OSError:  # another disk, no support for links, or another user's file
             shutil.copyfile(path, temporary)
             os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
         os.replace(temporary, target)
     except OSError as error:
         raise explain_os_error(error, target) from error
     finally:
-        temporary.unlink(missing_ok=True)  # a rename onto a link of the same file leaves it behind
+        temporary.unlink(missing_ok=True)  # renaming onto a link of the same file does not remove it

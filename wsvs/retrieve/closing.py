@@ -1,4 +1,4 @@
-"""What a retrieval says at its end: what came of the candidates, what can be tried again, what all would cost."""
+"""Closing messages of a retrieval: results by class, what can be tried again, and cost estimates."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from wsvs.retrieve.table import COLUMNS, Tally
 
 log = logging.getLogger("wsvs")
 
-# What a video of YouTube in 360 lines takes, about; only for the estimate of a dry run.
+# Approximate bit rate of YouTube videos with 360 lines; only for the estimate of a dry run.
 BYTES_PER_SECOND = 62_500.0
 UNKNOWN_DURATION = 180.0  # seconds
 REQUESTS_PER_VIDEO = 3
 
 
 def tell_failures(failures: Mapping[str, int]) -> None:
-    """What can be done about videos that were not had."""
+    """Log remedies for videos that failed."""
     if "later" in failures:
-        log.info("failed for now: videos %d; the same command tries them again", failures["later"])
+        log.info("failed temporarily: videos %d; run the same command again to retry them", failures["later"])
     if "budget" in failures:
-        log.info("left by a budget: videos %d; the same command with a larger one goes on", failures["budget"])
+        log.info("beyond the budget: videos %d; run the same command with a larger one to continue", failures["budget"])
     if "account" in failures:
         log.info(
-            "need an account: videos %d; the same command with retrieve.yt_dlp.cookies=FILE retrieve.retry=[account] "
-            "tries them again",
+            "need an account: videos %d; add retrieve.yt_dlp.cookies=FILE retrieve.retry=[account] to the command to "
+            "retry them",
             failures["account"],
         )
     if "region" in failures:
         log.info(
-            "blocked in this country: videos %d; the same command with retrieve.yt_dlp.proxy=URL "
-            "retrieve.retry=[region] tries them again",
+            "blocked in this country: videos %d; add retrieve.yt_dlp.proxy=URL retrieve.retry=[region] to the command "
+            "to retry them",
             failures["region"],
         )
     if "unknown" in failures:
         log.info(
-            "failed in an earlier version: videos %d; the same command with retrieve.retry=[unknown] tries them again",
+            "failed in an earlier version: videos %d; add retrieve.retry=[unknown] to the command to retry them",
             failures["unknown"],
         )
 
 
 def estimate(settings: RetrieveSettings, wanted: Sequence[tuple[str, Candidate]]) -> dict[str, float]:
-    """What fetching these videos would cost: {"videos", "hours of video"}, from the web also {"GB", "hours"}."""
+    """Estimated cost of these videos: {"videos", "hours of video"}, and from the web {"GB", "hours"}."""
     videos = {candidate.video: candidate.duration for _, candidate in wanted}
     known = [duration for duration in videos.values() if duration is not None]
     usual = sum(known) / len(known) if known else UNKNOWN_DURATION
     seconds = [usual if duration is None else duration for duration in videos.values()]
     found: dict[str, float] = {"videos": len(videos), "hours of video": sum(seconds) / 3600}
-    if not isinstance(settings, WebRetrieve):  # nothing comes from the web
+    if not isinstance(settings, WebRetrieve):  # nothing to download
         return found
     size = sum(min(BYTES_PER_SECOND * duration, settings.max_size) for duration in seconds)
     pauses = REQUESTS_PER_VIDEO * sum(settings.pause) / 2 * len(videos)

@@ -1,4 +1,4 @@
-"""The way of section 4: search, look at thumbnails, fetch what passes, keep what is around the best key frames."""
+"""The procedure of section 4: search, score thumbnails, download videos that pass, keep clips around key frames."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from wsvs.retrieve.pace import Streak
 from wsvs.retrieve.source import Candidate, Failed, Source, Unwanted
 
 log = logging.getLogger("wsvs")
-LARGEST_PICTURE = 50_000_000  # pixels of a thumbnail: a few bytes can unfold to any size
+MAX_PIXELS = 50_000_000  # of a thumbnail: a few bytes can decompress to any size
 _DEFAULT = WebRetrieve()
 
 Pair = tuple[str, Candidate]
@@ -41,12 +41,12 @@ Pair = tuple[str, Candidate]
 @checked
 @dataclass(frozen=True)
 class Budget:
-    """When to fetch no more; None means no limit.
+    """Limits of a retrieval; None means no limit.
 
     Args:
-        max_videos: Videos fetched.
-        max_bytes: Bytes read for thumbnails and videos. The video that goes over it is still finished.
-        max_hours: Hours since the run was begun, however often it was stopped.
+        max_videos: Maximum number of downloaded videos.
+        max_bytes: Maximum number of bytes for thumbnails and videos. The video that exceeds it is still finished.
+        max_hours: Hours since the first start of the run.
     """
 
     max_videos: Natural | None = None
@@ -63,19 +63,19 @@ class Budget:
 
 
 class Crawl:
-    """One retrieval. Killed at any moment and started again, it ends as if nothing had been.
+    """One retrieval. It can be killed at any time; a restarted run gives the same result as an uninterrupted one.
 
     Args:
-        source: Where the videos come from.
+        source: The source of the videos.
         classes: Names of the classes, in the order of the manifest.
         out: The run's folder; nothing is written outside it.
         tools: The functions that score images and cut videos.
-        choice: What is chosen.
-        budget: When to fetch no more.
+        choice: Selection of videos and key frames.
+        budget: Limits.
         keep_videos: Keep the whole videos (out/videos) after their clips are cut.
-        every: Seconds between two lines that tell how far it is.
-        streak: Failures in a row, of any kind but `gone` and `unusable`, that stop the run; None never stops it.
-        retry: Kinds of failures of earlier starts that are tried again, beside those that failed for now.
+        every: Seconds between two progress lines.
+        streak: Consecutive failures, except of kinds `gone` and `unusable`, that stop the run; None never stops it.
+        retry: Kinds of failures of earlier starts that are tried again, in addition to temporary ones.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class Crawl:
         self.choice, self.budget, self.keep_videos, self.every = choice, budget, keep_videos, every
         self.streak = Streak(streak)
         self.journal = Journal(out / JOURNAL)
-        self.journal.reopen({"budget"})  # it may be a larger one now
+        self.journal.reopen({"budget"})  # the budget may be larger now
         again = self.journal.reopen({"later", *retry})
         if again:
-            log.info("tries again what failed in earlier starts: videos %d", again)
-        self._same: dict[str, str] = {}  # own id of a candidate -> id of the first one that is the same video
-        self._twice: dict[tuple[str, str], str] = {}  # why, of those that a class has already
+            log.info("retrying videos that failed in earlier starts: %d", again)
+        self._same: dict[str, str] = {}  # id of a candidate -> id of the first candidate that is the same video
+        self._twice: dict[tuple[str, str], str] = {}  # reasons for candidates that a class already has
 
     def __enter__(self) -> Crawl:
         return self
@@ -110,7 +110,7 @@ class Crawl:
         self.journal.close()
 
     def look(self) -> list[Pair]:
-        """Search and score thumbnails: the (class, candidate) pairs that pass, in the order they will be fetched."""
+        """Search and score thumbnails; return the (class, candidate) pairs that pass, in download order."""
         for name in self.classes:
             if name not in self.journal.found:
                 self.journal.searched(name, self.source.search(name))
@@ -129,11 +129,11 @@ class Crawl:
         passed = [
             [(name, one) for one in self.journal.candidates(name) if self._passed(name, one)] for name in self.classes
         ]
-        # In turn, so that a budget is shared by all classes.
+        # Round-robin, so that all classes share the budget.
         return [pair for pair in chain.from_iterable(zip_longest(*passed)) if pair is not None]
 
     def fetch(self) -> list[Row]:
-        """Everything after `look`, to the manifest; its rows."""
+        """Everything after `look`, up to the manifest; returns its rows."""
         wanted = self.look()
         waiting = self._new_first((name, one) for name, one in wanted if (name, one.video) not in self.journal.rows)
         fetched = {
@@ -145,7 +145,7 @@ class Crawl:
         with Meter(len(waiting), "videos", every=self.every) as meter:
             for name, candidate in waiting:
                 if (name, candidate.video) in self.journal.reopened and self._video(candidate) not in fetched:
-                    self._drop(candidate)  # the file that was of no use
+                    self._drop(candidate)  # remove the rejected file
                 self.journal.through(row := self._one(name, candidate, fetched))
                 if row["bytes"] is not None:
                     fetched[self._video(candidate)] = row["bytes"]
@@ -158,7 +158,7 @@ class Crawl:
         return self._finish()
 
     def _open(self) -> None:
-        """Ask what is behind the addresses that are not known to be one video; then which are the same."""
+        """Resolve URLs that are not known to be single videos; then find duplicates."""
 
         def unopened() -> list[Pair]:
             return self._new_first(
@@ -167,7 +167,7 @@ class Crawl:
                 if not one.known and (name, one.video) not in self.journal.thumbnails
             )
 
-        while waiting := unopened():  # a list may name further addresses
+        while waiting := unopened():  # a list may contain further URLs
             with Meter(len(waiting), "addresses", every=self.every) as meter:
                 for name, one in waiting:
                     try:
@@ -194,15 +194,15 @@ class Crawl:
                 yield name, one
 
     def _new_first(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """What is tried again comes last: the run must get on where some address fails every time."""
+        """Retries come last, so that the run makes progress even if some URL fails every time."""
         return sorted(pairs, key=lambda pair: (pair[0], pair[1].video) in self.journal.reopened)
 
     def _video(self, candidate: Candidate) -> str:
-        """Id under which its file is fetched: that of the first candidate that is the same video."""
+        """Id under which its file is downloaded: that of the first candidate that is the same video."""
         return self._same.get(candidate.video, candidate.video)
 
     def _unwanted(self, name: str, candidate: Candidate) -> str | None:
-        """Why a candidate is left out without another look."""
+        """Why a candidate is skipped without further checks."""
         return candidate.unwanted or self._twice.get((name, candidate.video))
 
     def _look_at(self, name: str, group: Sequence[Candidate]) -> None:
@@ -215,8 +215,8 @@ class Crawl:
                     results[candidate.video] = {"score": None}
                 else:
                     count += len(content)
-                    image = _picture(content)
-                    if contrast_of(image) < FLAT:  # black or of one colour: it says nothing of the video
+                    image = _decode(content)
+                    if contrast_of(image) < FLAT:  # black or of one colour: not informative
                         results[candidate.video] = {"score": None}
                     else:
                         images[candidate.video] = image
@@ -244,7 +244,7 @@ class Crawl:
             limit = self.budget.used_up(len(fetched), sum(fetched.values()) + self.journal.thumbnail_bytes, hours)
             if limit is not None:
                 earlier = self.journal.reopened.get((name, candidate.video), {})
-                # why it failed for now is worth more than that there was no second try
+                # the reason of the temporary failure is more useful than that there was no second attempt
                 return earlier if "class" in earlier else {**skip(row, f"{limit} was reached"), "failure": "budget"}
         try:
             path, facts = self._file(candidate)
@@ -258,7 +258,7 @@ class Crawl:
             return _fate(row, error)
 
     def _file(self, candidate: Candidate) -> tuple[Path, dict[str, Any]]:
-        """The video's file and what its source says of it: fetched now, or by a start that was killed after it."""
+        """The video's file and metadata, downloaded now or by an earlier start."""
         folder = self.out / "videos"
         record = folder / f"{safe_name(self._video(candidate))}.json"
         if record.is_file():
@@ -276,7 +276,7 @@ class Crawl:
         return folder / got.path.name, got.facts
 
     def _drop(self, candidate: Candidate) -> None:
-        """The video's file; the record that names it last."""
+        """Remove the video's file, then its record."""
         record = self.out / "videos" / f"{safe_name(self._video(candidate))}.json"
         if record.is_file():
             (record.parent / read_json(record)["file"]).unlink(missing_ok=True)
@@ -296,7 +296,7 @@ class Crawl:
         }
 
     def _rows(self) -> Iterator[Row]:
-        """Of all candidates, class by class in the order of their rank, then of videos of no class."""
+        """Rows of all candidates, by class and rank, then of videos without a class."""
         for name in self.classes:
             for one in self.journal.candidates(name):
                 unwanted = self._unwanted(name, one)
@@ -319,23 +319,23 @@ class Crawl:
         shutil.rmtree(self.out / "partial", ignore_errors=True)
         if not self.keep_videos:
             shutil.rmtree(self.out / "videos", ignore_errors=True)
-        for stump in chain(self.out.glob(".tmp-*"), self.out.glob("videos/.tmp-*")):  # of starts that were killed
+        for stump in chain(self.out.glob(".tmp-*"), self.out.glob("videos/.tmp-*")):  # partial files of killed starts
             stump.unlink()
         return rows
 
 
 def _fate(row: Mapping[str, Any], error: BadItem) -> dict[str, Any]:
-    """A row, or a part of one, with what an error makes of it."""
+    """A row, or part of one, with the status and failure of an error."""
     if isinstance(error, Unwanted):
         return skip({**row}, error.problem)
     return fail({**row}, error.problem, error.kind if isinstance(error, Failed) else "unusable")
 
 
-def _picture(content: bytes) -> np.ndarray:
+def _decode(content: bytes) -> np.ndarray:
     """An image file as (H, W, 3) uint8 RGB. Raises `BadItem`."""
     try:
         with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > LARGEST_PICTURE:
+            if image.width * image.height > MAX_PIXELS:
                 raise BadItem(f"thumbnail too large ({image.width} x {image.height})")
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -1,4 +1,4 @@
-"""Files from the web: limited in size while they stream, resumed after interruptions, complete under their own name."""
+"""Download files: size-limited while streaming, resumable, complete under their final name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Media:
-    """A file to fetch.
+    """A file to download.
 
     Attributes:
-        url: Where it is.
-        headers: What to send along.
-        version: Which of several files of the same video it is; a started file of another version is thrown away.
-        chunk: Bytes to ask for in one request, where the site slows down longer ones.
+        url: Its URL.
+        headers: Request headers.
+        version: Version of the file, if the video has several; a partial file of another version is discarded.
+        chunk: Bytes per request, if the site throttles longer ones.
     """
 
     url: str
@@ -37,7 +37,7 @@ class Media:
 
 
 def fetch_bytes(web: Web, url: str, limit: int) -> bytes:
-    """A small file. Raises `Failed` if it cannot be had, `Unwanted` if it is larger than `limit` bytes."""
+    """Download a small file. Raises `Failed` if it is not available, `Unwanted` if it is larger than `limit` bytes."""
 
     def request() -> bytes:
         try:
@@ -52,18 +52,18 @@ def fetch_bytes(web: Web, url: str, limit: int) -> bytes:
     except RequestError as error:
         raise failed(error, url, secrets=web.secrets) from error
     if is_page(content):
-        raise Failed("a web page came in place of the image", kind="later", where=url)
+        raise Failed("a web page instead of the image", kind="later", where=url)
     return content
 
 
 def fetch_file(web: Web, media: Media, target: Path, limit: int) -> None:
-    """Download to `target`, by way of <target>.part, where an earlier call may have left its beginning.
+    """Download to `target` by way of <target>.part, which an earlier call may have left.
 
-    What is there under its own name is whole.
+    A file under its final name is complete.
 
     Raises:
-        Unwanted: Larger than `limit` bytes, said or seen.
-        Failed: Cannot be had, or broke off every time.
+        Unwanted: Larger than `limit` bytes, by its header or while reading.
+        Failed: Not available, or broke off in every attempt.
         UserError: The disk is full or cannot be written.
     """
     part = target.with_name(target.name + ".part")
@@ -76,7 +76,7 @@ def fetch_file(web: Web, media: Media, target: Path, limit: int) -> None:
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
             if is_page(stream.read(512)):
-                raise Failed("not a video (a web page came in its place)", kind="later", where=media.url)
+                raise Failed("a web page instead of the video", kind="later", where=media.url)
         _version_of(part).unlink(missing_ok=True)
         os.replace(part, target)
     except (Unwanted, Failed):
@@ -89,7 +89,7 @@ def fetch_file(web: Web, media: Media, target: Path, limit: int) -> None:
 
 
 def _go_on(web: Web, media: Media, part: Path, limit: int) -> bool:
-    """Fetch what one request gives. True if the file is whole."""
+    """Download the response of one request. Returns whether the file is complete."""
     begin = part.stat().st_size if part.exists() and _version_of(part).exists() else 0
     headers = _plain(media.headers)
     if begin or media.chunk:
@@ -97,7 +97,7 @@ def _go_on(web: Web, media: Media, part: Path, limit: int) -> bool:
     try:
         response = web.open_once(Request(media.url, headers=headers), limit + 1)
     except HTTPError as error:
-        if error.status == 416 and begin:  # the beginning is of no use
+        if error.status == 416 and begin:  # the partial file is useless
             _forget(part)
             raise Busy(error) from error
         raise
@@ -109,10 +109,10 @@ def _go_on(web: Web, media: Media, part: Path, limit: int) -> bool:
         resumed = begin and response.status == 206
         if total is _WRONG or (resumed and _version_of(part).read_text(encoding="utf-8") != version):
             _forget(part)
-            raise Busy(TransportError("the file is not the one that was begun"))
+            raise Busy(TransportError("the file has changed since the first part"))
         if response.status != 206:
             begin = 0
-        if begin == 0:  # before its version changes: a kill in between must not join the two
+        if begin == 0:  # before its version changes, so that a kill in between cannot mix the two
             part.unlink(missing_ok=True)
         write_text(_version_of(part), version)
         done = begin + _stream(web, response, part, begin, limit, media.url)
@@ -125,7 +125,7 @@ def _go_on(web: Web, media: Media, part: Path, limit: int) -> bool:
 
 
 def _stream(web: Web, response: Response, part: Path, begin: int, limit: int, url: str) -> int:
-    """Append what comes to the file; how many bytes."""
+    """Append the response to the file; returns the number of bytes."""
     count, started = 0, web.pace.now()
     with part.open("r+b" if begin else "wb") as out:
         out.seek(begin)
@@ -146,7 +146,7 @@ _WRONG = -1
 
 
 def _where_it_goes_on(response: Response, begin: int) -> int | None:
-    """Size of the whole file, None if the site does not say, or _WRONG if this is not the piece that was asked for."""
+    """Size of the whole file, None if unknown, or _WRONG if this is not the requested range."""
     if response.status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if found is None or int(found[1]) != begin:
@@ -157,7 +157,7 @@ def _where_it_goes_on(response: Response, begin: int) -> int | None:
 
 
 def _plain(headers: dict[str, str]) -> dict[str, str]:
-    """Ask for the file itself: a compressed answer has another length."""
+    """Request the file without compression, which would change its length."""
     return {**headers, "Accept-Encoding": "identity"}
 
 

@@ -1,4 +1,4 @@
-"""A video's way to clips: score its key frames, keep the best, cut out what is around them."""
+"""From a video to clips: score its key frames, keep the best, cut clips around them."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _DEFAULT = RetrieveSettings()
 
 T = TypeVar("T")
 Score = Callable[[Sequence[np.ndarray], str], np.ndarray]  # (H, W, 3) uint8 RGB images, class -> their scores in [0, 1]
-DIGITS = 6  # of a score: 0.8 in float32 must not be more than 0.8
+DIGITS = 6  # of a score, so that 0.8 in float32 is not larger than 0.8
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What is needed to look at videos.
+    """Functions for examining videos.
 
     Attributes:
         open_video: Opens a video file (`wsvs.video.decode.OpenVideo`).
-        convert: A decoded frame to RGB (`wsvs.video.convert.Converter`).
+        convert: Converts a decoded frame to RGB (`wsvs.video.convert.Converter`).
         probe: Decodes a file and describes it (`wsvs.video.reader.probe`).
-        cuts: Decodes a file and finds the first frames of all its shots but the first (`wsvs.video.cuts.find_cuts`).
+        cuts: Decodes a file and finds the first frames of all shots except the first (`wsvs.video.cuts.find_cuts`).
         score: Class scores of images.
     """
 
@@ -52,15 +52,15 @@ class Tools:
 @checked
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen, and how much of it.
+    """Selection of videos and key frames.
 
     Args:
         threshold: Thumbnails and key frames must score more than this.
-        key_frames: Most key frames to keep of a video, the best.
+        key_frames: Maximum number of key frames to keep per video, the best ones.
         window: Seconds to keep before and after each.
-        scan: Most key frames to score of a video, evenly spread. (Some codecs make every frame a key frame.)
+        scan: Maximum number of key frames to score per video, evenly spread. (With some codecs all frames are.)
         batch: Images scored at once.
-        max_duration: Seconds; a longer video is left out, which may be known only of its file. None takes all.
+        max_duration: Seconds; longer videos are skipped, possibly only after their download. None accepts all.
     """
 
     threshold: Share = _DEFAULT.threshold
@@ -75,7 +75,7 @@ class Choice:
 
 
 def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Row:
-    """The finished row of a video, its clips being in place at out/clips/<class>/<video>_<k>.mp4 (or .mkv).
+    """Write the clips of a video to out/clips/<class>/<video>_<k>.mp4 (or .mkv), and return its finished row.
 
     Raises:
         BadItem: It cannot be read or cut.
@@ -179,7 +179,7 @@ def best(scores: dict[int, float], choice: Choice) -> set[int]:
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most `most` items, evenly spread, including the first."""
+    """At most `most` evenly spaced items, including the first."""
     count = min(len(items), most)
     return [items[number * len(items) // count] for number in range(count)]
 

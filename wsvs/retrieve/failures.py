@@ -1,4 +1,4 @@
-"""Why a video could not be had: sorted into kinds, of which only `gone` is final, and told without yt-dlp's options."""
+"""Kinds of failures, of which only `gone` is permanent, with messages without yt-dlp's own options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATER = re.compile(
     r"\b(try|come|check)( back)? later|maintenance|overloaded|timed? ?out|not available yet|will begin|premieres in",
     re.IGNORECASE,
 )
-_ACCOUNT = {  # what an account is needed for: said by the extractors in words of their own, since yt-dlp has no class
+_ACCOUNT = {  # reasons why an account is needed, by the extractors' messages, since yt-dlp has no exception for them
     "private": r"\bprivate\b",
     "members only": r"\b(members?|subscribers?|patrons?|premium|vip)\b|subscription|subscribed|join this channel",
     "age limit": r"(confirm|verify) your age|\bage[- ](restrict|verif|limit|gate)|adults? only|nsfw|"
@@ -44,7 +44,7 @@ _STATUS: dict[int, tuple[Kind, str]] = {
 _BOILERPLATE = re.compile(r"^ERROR: |\x1b\[[\d;]*m|; please report this issue on .*|\(caused by .*", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w/-])--?[a-zA-Z][\w-]*")
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=\S)|\n+|, (?=(?:please )?(?:use|add|try) (?:the )?-)")
-ADVICE = {  # an option that yt-dlp's messages name -> the setting that does it here
+ADVICE = {  # an option in yt-dlp's messages -> the corresponding setting here
     "--cookies": "retrieve.yt_dlp.cookies=FILE",
     "--cookies-from-browser": "retrieve.yt_dlp.cookies_from_browser=NAME",
     "--netrc": "retrieve.yt_dlp.netrc=FILE",
@@ -61,17 +61,17 @@ ADVICE = {  # an option that yt-dlp's messages name -> the setting that does it 
 
 
 def failed(error: Exception, url: str, *, promised: bool = False, secrets: Sequence[str] = ()) -> Failed:
-    """An error of yt-dlp or of the network as ours, yt-dlp's words in brackets.
+    """Translate an error of yt-dlp or of the network, with yt-dlp's message in brackets.
 
     Args:
-        error: What yt-dlp raised.
-        url: What it was about.
-        promised: The address comes from the site itself a moment ago: that it is not there does not mean gone.
-        secrets: Words to leave out.
+        error: The exception of yt-dlp.
+        url: The URL concerned.
+        promised: The site has just returned this URL, so that "not found" does not mean gone.
+        secrets: Words to hide.
 
     Raises:
-        StopRetrieval: The site asks for a human (bot check).
-        Failed, Unwanted, StopRetrieval: Our own exception behind the error.
+        StopRetrieval: The site requires a human (bot check).
+        Failed, Unwanted, StopRetrieval: The cause of the error, if it is one of these.
     """
     chain = list(behind(error))
     for one in chain:
@@ -81,14 +81,14 @@ def failed(error: Exception, url: str, *, promised: bool = False, secrets: Seque
     if HUMAN.search(text):
         raise human(f"{url} ({translate(text)})") from error
     kind, reason = _sort(chain, text, promised)
-    if reason == "the connection broke, or there was none":  # how exactly is chance; the log says it
+    if reason == "the connection broke, or there was none":  # the details vary and are in the log
         return Failed(reason, kind=kind, where=url)
     text = translate(text)
     return Failed(f"{reason} ({text})" if text else reason, kind=kind, where=url)
 
 
 def _sort(chain: Sequence[BaseException], text: str, promised: bool) -> tuple[Kind, str]:
-    """Kind and reason: by yt-dlp's classes, by words of the site, by HTTP's numbers; what is unexplained is for now."""
+    """Kind and reason, by yt-dlp's exceptions, the site's message or the HTTP status; unknown errors are temporary."""
     if any(isinstance(one, GeoRestrictedError) for one in chain):
         return "region", "blocked in this country"
     if any(isinstance(one, UnsupportedError) for one in chain):
@@ -98,10 +98,10 @@ def _sort(chain: Sequence[BaseException], text: str, promised: bool) -> tuple[Ki
     if any(isinstance(one, TransportError) for one in chain):
         return "later", "the connection broke, or there was none"
     code = next((one.status for one in chain if isinstance(one, HTTPError)), None)
-    if code is None and (found := re.search(r"HTTP Error (\d{3})", text)):  # all that a downloader leaves of it
+    if code is None and (found := re.search(r"HTTP Error (\d{3})", text)):  # all information that a downloader keeps
         code = int(found[1])
     said = next((one for one in chain if isinstance(one, ExtractorError)), None)
-    told = said is None or (said.expected and (said.cause is None or code is None))  # by the site, in its own words
+    told = said is None or (said.expected and (said.cause is None or code is None))  # the site's own message
     if told and "HTTP Error" not in text:
         by_words = _by_words(text)
         if by_words is not None:
@@ -126,7 +126,7 @@ def _by_words(text: str) -> tuple[Kind, str] | None:
 
 
 def behind(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it was made of, without end only once each."""
+    """An error and its chain of causes, each once."""
     waiting, seen = [error], set()
     while waiting:
         one = waiting.pop(0)
@@ -138,7 +138,7 @@ def behind(error: BaseException) -> Iterator[BaseException]:
 
 
 def words(error: object, secrets: Sequence[str] = ()) -> str:
-    """yt-dlp's message in one line; its advice names settings that exist here, and no secret."""
+    """yt-dlp's message on one line, with the settings of wsvs instead of its options, and without secrets."""
     return translate(_plain(error, secrets))
 
 
@@ -148,7 +148,7 @@ def _plain(error: object, secrets: Sequence[str]) -> str:
 
 
 def translate(text: str) -> str:
-    """Sentences with options of yt-dlp's command line go; what does the same here is said at the end."""
+    """Remove sentences with yt-dlp's command line options, and append the corresponding settings."""
     kept, advice = [], dict[str, None]()
     for sentence in _SENTENCE.split(text):
         options = [option for option in _OPTION.findall(sentence) if len(option) > 2 or option in ADVICE]
@@ -163,7 +163,7 @@ def translate(text: str) -> str:
 
 
 def of_a_page(text: str, url: str) -> Failed:
-    """A page on which yt-dlp finds no video. A rate limit is often told so, with status 200."""
+    """The error for a page without a video. Rate limits are often reported this way, with status 200."""
     text = one_line(re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", text))
     if HUMAN.search(text):
         raise human(url)

@@ -1,4 +1,4 @@
-"""The videos that a person names: a folder, a file, a pattern, or a list of these."""
+"""Find the videos given by the user: a folder, a file, a pattern, or a list of these."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from wsvs.core.files import expand_pattern, files_below
 from wsvs.core.frame_folders import SUFFIXES, FrameFolder, find_frames
 from wsvs.core.video_files import why_not_video
 
-SHOWN = 5  # names of files that are not read
+SHOWN = 5  # listed names of unsupported files
 Given = str | Path | Sequence[str | Path]
 
 
 @dataclass
 class Found:
-    """What is there.
+    """Found videos.
 
     Attributes:
-        root: Folder below which all of it is.
+        root: Common parent folder.
         videos: Files, and folders of numbered images; absolute, sorted.
-        unread: {file or folder: why it is no video}.
+        unread: {file or folder: why it is not a video}.
     """
 
     root: Path
@@ -33,10 +33,10 @@ class Found:
     unread: dict[Path, str] = field(default_factory=dict)
 
     def not_read(self, own: Iterable[Path] = ()) -> str:
-        """How many files are not read, their kinds and the first names, in words; '' if every file is.
+        """A text with the number of files that are not videos, their kinds and first names; '' if there are none.
 
         Args:
-            own: Files that are read for something else, such as the table of classes.
+            own: Files with another purpose, such as the table of classes.
         """
         skipped = {path.resolve() for path in own}
         left = {path: kind for path, kind in self.unread.items() if path.resolve() not in skipped}
@@ -49,7 +49,7 @@ class Found:
 
 
 def find_videos(given: Given, key: str) -> Found:
-    """All videos of a folder and of the folders below it, of a file, of a pattern with * ? [ ], or of a list of these.
+    """All videos in a folder (recursively), a file, a pattern with * ? [ ], or a list of these.
 
     A file is a video by its suffix or by its content; a folder of numbered images is one video.
 
@@ -104,7 +104,7 @@ def _look_for(given: str, key: str) -> Found:
         found.videos += one.videos
         found.unread |= one.unread
     if not matches:
-        raise UserError("no video fits this pattern", where=f"{key}={given}", remedy="check the pattern")
+        raise UserError("no video matches this pattern", where=f"{key}={given}", remedy="check the pattern")
     return found
 
 
@@ -114,7 +114,7 @@ def _file(path: Path) -> Found:
 
 
 def _in_folder(root: Path) -> Found:
-    """Everything below a folder. One that is itself a folder of frames is found below its parent."""
+    """Everything below a folder. A folder of frames is found below its parent."""
     found = Found(root)
     for folder, files in groupby(files_below(root), key=lambda path: path.parent):
         paths = list(files)

@@ -1,4 +1,4 @@
-"""Videos from a local folder, with their classes from a table or from the folders' names."""
+"""Videos from a local folder, with classes from a table or from folder names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKED = ".mkv"
 
 
 class VideoFacts(Protocol):
-    """What has to be known of a video, as `wsvs.video.reader.probe` finds it out."""
+    """The properties of a video that are needed, as returned by `wsvs.video.reader.probe`."""
 
     @property
     def width(self) -> int: ...
@@ -51,10 +51,10 @@ class Video:
     """A video of the source.
 
     Attributes:
-        id: Path relative to the root without extension (with it where two files differ only in that).
-        path: The file, or the folder of its images; None if the table names a video that is not there.
-        tags: Class names that the source gives it, known or not.
-        short: The id inside its own class folder.
+        id: Path relative to the root without extension (with it if two files differ only in that).
+        path: The file, or the folder of its images; None if the table lists a video that does not exist.
+        tags: Its class names, known or not.
+        short: The id inside its class folder.
     """
 
     id: str
@@ -64,12 +64,12 @@ class Video:
 
     @property
     def packed(self) -> bool:
-        """Do its images have to be made a video file first?"""
+        """Whether its images must be packed into a video file first."""
         return self.path is not None and (self.path.suffix.lower() == ".webp" or self.path.is_dir())
 
     @property
     def suffix(self) -> str:
-        """Of a clip that is the whole video."""
+        """Extension of a clip that is the whole video."""
         return PACKED if self.packed else self.path.suffix if self.path is not None else ""
 
 
@@ -77,19 +77,19 @@ class FolderSource:
     """Videos below a folder, or of a file, a pattern or a list of these (`wsvs.retrieve.find.find_videos`).
 
     Args:
-        root: What a person gave.
-        labels: Table of video id and class tags (`wsvs.core.tables.read_tag_table`), the id being the path relative
-            to the folder with or without extension. Without a table the first folder names the class:
+        root: Folder, file, pattern or list given by the user.
+        labels: Table of video id and class tags (`wsvs.core.tables.read_tag_table`); ids are paths relative to the
+            folder, with or without extension. Without a table the first folder is the class:
             root/<class>/<video>.mp4, root/train/<class>/<video>.mp4, or root/<class>/<video>/00000.jpg.
         known: Names of the classes, for the table.
-        key: The setting that `root` is the value of, for messages.
+        key: The setting of `root`, for messages.
 
     Attributes:
-        root: The folder below which all videos are.
-        not_read: Files that are no videos, counted and named, in words; '' if there are none.
+        root: Common parent folder of the videos.
+        not_read: A text about files that are not videos; '' if there are none.
 
     Raises:
-        UserError: No such folder, no video in it, or no video that the table knows.
+        UserError: No such folder, no video in it, or no video that the table lists.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class FolderSource:
         ids = self._ids(paths)
         parts = {p: (*p.parts, "frames") if p in self._folders else p.parts for p in paths}
         deep = [one for one in parts.values() if len(one) > 1]
-        at = 1 if deep and split_of(deep, self.root) else 0  # the part that names the class
+        at = 1 if deep and split_of(deep, self.root) else 0  # the part of the path that is the class
         return [
             Video(
                 ids[p],
@@ -137,7 +137,7 @@ class FolderSource:
                 tags[path] = tuple(dict.fromkeys(tags.get(path, ()) + given))
         if not tags:
             raise UserError(
-                "the table names no video of this folder",
+                "the table lists no video of this folder",
                 where=f"{self.labels} and {self.root}",
                 remedy=f"ids are paths relative to the folder, such as {ids[paths[0]]!r}",
             )
@@ -162,21 +162,21 @@ def retrieve_folder(
     foreign: Foreign = "skip",
     progress: Progress = iter,
 ) -> dict[str, Any]:
-    """Make each video a clip of its class and write the manifest.
+    """Use each video as one clip of its class, and write the manifest.
 
-    A clip is the whole video at out_dir/clips/<class>/<video>_0.<its extension>: a hard link where the file system
-    allows it, else a copy. A video with several tags becomes a candidate of each of these classes; tags that are
-    no classes are ignored. Called again, it resumes where it stopped, and keeps what has not changed.
+    A clip is the whole video at out_dir/clips/<class>/<video>_0.<its extension>: a hard link if the file system
+    supports it, else a copy. A video with several tags is a candidate of each of these classes; tags that are not
+    classes are ignored. Called again, it resumes, and keeps unchanged clips.
 
     Args:
         source: The videos.
         classes: The classes to retrieve.
-        out_dir: Where clips and manifest go.
+        out_dir: Folder of clips and manifest.
         probe: Reads size, rate and number of frames of a video, or raises `BadItem` (`wsvs.video.reader.probe`).
-        pack: Makes a file out of images.
-        foreign: Videos with no tag among the classes: 'skip' leaves them out; 'assign' deals them to the classes in
-            turn, marked "distractor", as a web search that returns wrong videos would.
-        progress: Wraps the candidates to show how far it is.
+        pack: Packs images into a file.
+        foreign: Videos without a tag among the classes: 'skip' ignores them; 'assign' distributes them over the classes
+            round-robin, marked as "distractor", like wrong results of a web search.
+        progress: Wraps the candidates to show progress.
 
     Returns:
         Counts: "candidates", "retrieved", "skipped", "failed", "distractors", "frames", "retrieved_by_class"
@@ -201,7 +201,7 @@ def retrieve_folder(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with (out / _JOURNAL).open("a", encoding="utf-8") as journal:
-            journal.write("\n")  # the last line of a killed run may be a stump
+            journal.write("\n")  # the last line of a killed run may be incomplete
             write_jsonl(out / MANIFEST, rows(journal))
     except OSError as error:
         raise explain_os_error(error, out) from error
@@ -237,7 +237,7 @@ class _Counts:
 
 
 def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple[Video, Row]]:
-    """Candidates in the order of the source: (video, its row with class, clip and, if it is left out, fate)."""
+    """Candidates in the order of the source: (video, its row with class, clip and, if it is skipped, status)."""
     plan = []
     turn = 0
     for video in source.videos:
@@ -254,7 +254,7 @@ def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple
             tags = ", ".join(video.tags)
             plan.append((video, skip(row, f"no class among its tags ({tags})" if tags else "it has no tag")))
     used: set[tuple[str, str]] = set()
-    for video, row in sorted(plan, key=lambda pair: pair[1]["distractor"]):  # own videos have the first choice
+    for video, row in sorted(plan, key=lambda pair: pair[1]["distractor"]):  # videos of the class have precedence
         if row["status"] is None and video.path is not None:
             name = safe_name(video.id if row["distractor"] else video.short)
             while (row["class"], name) in used:
@@ -278,7 +278,7 @@ def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple
 def _retrieve(
     video: Video, row: Row, earlier: Row | None, out: Path, probe: Callable[[Path], VideoFacts], pack: Pack | None
 ) -> Row:
-    """The finished row of one candidate, its clip being in place if it is retrieved."""
+    """The finished row of one candidate, after its clip has been written if it is retrieved."""
     if row["status"] is not None or video.path is None:
         return row
     clip = row["clips"][0]
@@ -312,12 +312,12 @@ def _retrieve(
 
 
 def damage_of(facts: VideoFacts) -> dict[str, Any]:
-    """What a clip's record says of damaged frames: {"damaged": [[start, stop], ...]} in its file, or nothing."""
+    """The entry of a clip's record for damaged frames: {"damaged": [[start, stop], ...]} in its file, or empty."""
     return {"damaged": [list(span) for span in facts.damaged]} if facts.damaged else {}
 
 
 def _unchanged(video: Video, target: Path, earlier: Row, row: Row) -> bool:
-    """Whether a clip of an earlier call is there, whole, and of the file (or the images) as it is now."""
+    """Whether a clip of an earlier call exists, is complete, and matches the present file (or images)."""
     same = all(earlier[key] == row[key] for key in ("url", "distractor"))
     if not same or earlier["status"] != RETRIEVED or earlier["clips"][0]["path"] != row["clips"][0]["path"]:
         return False
@@ -334,7 +334,7 @@ def _unchanged(video: Video, target: Path, earlier: Row, row: Row) -> bool:
 
 
 def _earlier_rows(out: Path) -> dict[tuple[str, str | None], Row]:
-    """Rows of a finished and of a killed call, the latter's stump of a last line left out."""
+    """Rows of a finished or killed call, without an incomplete last line."""
     found: dict[tuple[str, str | None], Row] = {}
     if (out / MANIFEST).is_file():
         found = {(row["video"], row["class"]): row for row in read_jsonl(out / MANIFEST)}

@@ -20,16 +20,16 @@ JOURNAL = "journal.jsonl"
 
 
 class Journal:
-    """Append-only. A stump at its end, of a start that was killed while writing, is cut off.
+    """Append-only. An incomplete last line, of a start that was killed while writing, is removed.
 
     Attributes:
-        begun: When the run was first started, seconds since 1970.
-        found: {class: candidates}, of the classes that have been searched, as the search gave them.
-        into: {(class, video): what its address led to}, of the candidates that were opened.
-        thumbnails: {(class, video): {"score"} or {"status", "failure"}, the fate of a video that ends there}.
-        thumbnail_bytes: Read for them.
-        rows: {(class, video): row of the manifest}, of the candidates that are through.
-        reopened: What failed and is tried again, with what was known of it.
+        begun: Time of the first start of the run, seconds since 1970.
+        found: {class: candidates} of the classes that have been searched, in search order.
+        into: {(class, video): candidates} that the URL of an opened candidate led to.
+        thumbnails: {(class, video): {"score"}, or {"status", "failure"} for a video that ends there}.
+        thumbnail_bytes: Bytes read for them.
+        rows: {(class, video): row of the manifest} of finished candidates.
+        reopened: Failed candidates that are tried again, with their rows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,13 +55,13 @@ class Journal:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
-                    f"line {number} of the journal is damaged", where=path, remedy="start anew with resume=false"
+                    f"line {number} of the journal is damaged", where=path, remedy="start again with resume=false"
                 ) from error
         if not self.begun:
             self._add({"begun": time.time()})
 
     def candidates(self, class_name: str) -> list[Candidate]:
-        """Of a class in their order, each address replaced by what it led to; each video once."""
+        """Candidates of a class in order, each URL replaced by the videos it led to; each video once."""
         found: dict[str, Candidate] = {}
         waiting = self.found[class_name][::-1]
         while waiting:
@@ -74,7 +74,7 @@ class Journal:
         return list(found.values())
 
     def reopen(self, kinds: Collection[str]) -> int:
-        """Forget failures of these kinds, so that they are tried again; how many."""
+        """Reset failures of these kinds, so that they are tried again; returns their number."""
         count = 0
         for results in (self.thumbnails, self.rows):
             again = [key for key, result in results.items() if failure_of(result) in kinds]
@@ -89,11 +89,11 @@ class Journal:
         self._add({"searched": class_name, "found": [asdict(candidate) for candidate in found]})
 
     def opened(self, class_name: str, candidate: Candidate, into: Sequence[Candidate]) -> None:
-        """What an address led to: one video, or those of a list."""
+        """Record what a URL led to: one video, or the videos of a list."""
         self._add({"opened": class_name, "video": candidate.video, "into": [asdict(one) for one in into]})
 
     def looked(self, class_name: str, results: dict[str, dict[str, Any]], count: int) -> None:
-        """The thumbnails of some candidates {video: result}, and the bytes read for them."""
+        """Record the thumbnails of some candidates {video: result}, and the bytes read for them."""
         self._add({"looked": class_name, "results": results, "bytes": count})
 
     def through(self, row: Row) -> None:
@@ -108,7 +108,7 @@ class Journal:
             self._stream.flush()
             os.fsync(self._stream.fileno())
         except OSError as error:
-            with suppress(OSError):  # what could not be written stays in its buffer, and would fail again
+            with suppress(OSError):  # data that could not be written stays in the buffer, and would fail again
                 self._stream.close()
             raise explain_os_error(error, self.path) from error
         self._take(entry)

@@ -1,8 +1,8 @@
-"""Key frames of a video: found without decoding, and decoded alone, one by one.
+"""Key frames of a video: found without decoding, and decoded individually.
 
-"We utilize reference frames used to compress the video as key-frames" (section 4, footnote 2). A decoder's own switch
-for this (`skip_frame`) loses the key frames of open groups of pictures in H.264 and is ignored by VP9. Handing the
-decoder the key packets alone, each as if it were a video of its own, gives all of them for every codec.
+"We utilize reference frames used to compress the video as key-frames" (section 4, footnote 2). The decoder's option for
+this (`skip_frame`) loses the key frames of open GOPs in H.264 and is ignored by VP9. Decoding each key packet as a
+separate video works for every codec.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Opened(Protocol):
 
 
 _MOST = 0.9
-FLAT = 4.0  # of 255: an image with less contrast shows nothing
+FLAT = 4.0  # of 255: images with less contrast are blank
 Open = Callable[[Path], AbstractContextManager[Opened]]
 
 
@@ -108,7 +108,7 @@ def read_index(open_video: Open, path: Path) -> PacketIndex:
 def key_frames(open_video: Open, path: Path, times: Collection[int]) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode the key frames at these presentation times: (time, frame), in the file's order.
 
-    One that cannot be decoded is left out.
+    Frames that cannot be decoded are skipped.
 
     Raises:
         BadItem: The file cannot be read.
@@ -132,10 +132,10 @@ def key_frames(open_video: Open, path: Path, times: Collection[int]) -> Iterator
 def stand_ins(
     open_video: Open, path: Path, index: PacketIndex, times: Collection[int], seconds: float = 10.0
 ) -> Iterator[tuple[int, int, av.VideoFrame]]:
-    """In the place of key frames that show nothing (black, white, one colour) another frame: (key's time, time, frame).
+    """Replacements of blank key frames (black, white, one colour): (time of the key frame, time, frame).
 
-    Of the frames up to the next key frame, within a number of seconds, the first with about the most contrast (0.9 of
-    it), if it shows something: a fade-in is over there. One that cannot be decoded is left out.
+    Among the frames up to the next key frame, within a number of seconds, the first with at least 0.9 of the maximum
+    contrast, where a fade-in is over. Key frames without such a frame are skipped.
 
     Raises:
         BadItem: The file cannot be read.
@@ -168,7 +168,7 @@ def stand_ins(
                 most = max([contrast, *(one[0] for one in found[owner])])
                 if contrast >= max(FLAT, _MOST * most):
                     found[owner] = [one for one in found[owner] if one[0] >= _MOST * most]
-                    if not any(one[0] >= contrast for one in found[owner]):  # else the earlier one is as good
+                    if not any(one[0] >= contrast for one in found[owner]):  # else the earlier one is used
                         found[owner].append((contrast, frame.pts, frame))
     for owner, frames_of in found.items():
         if frames_of:
@@ -186,12 +186,12 @@ def windows(
     """Closed intervals of `window` seconds before and after each time, inside the video, merged if they overlap.
 
     Args:
-        index: Of the video.
+        index: Packets of the video.
         times: Presentation times.
-        seconds: On either side.
-        shots: Presentation times of the first frames of shots: a window ends before the next shot than its own begins.
+        seconds: Seconds on either side.
+        shots: Presentation times of the first frames of shots: a window does not extend beyond its shot.
     """
-    reach = Fraction(str(seconds)) / index.time_base  # as it is written: 0.1, not the float beside it
+    reach = Fraction(str(seconds)) / index.time_base  # exactly 0.1, not the nearest float
     merged: list[tuple[int, int]] = []
     for time in sorted(times):
         low = max(index.first, math.ceil(time - reach))

@@ -1,4 +1,4 @@
-"""Videos of a local folder as candidates that are scored like those of the web."""
+"""Videos of a local folder as candidates that are scored like web videos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wsvs.retrieve.source import Candidate, Fetched
 
 
 class LocalSource:
-    """A `FolderSource` as a `Source`: no thumbnails, and nothing to fetch but images to put into one file.
+    """A `FolderSource` as a `Source`: no thumbnails or downloads; folders of images are packed into files.
 
     Args:
         folder: The videos.

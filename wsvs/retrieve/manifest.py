@@ -1,4 +1,4 @@
-"""The manifest of a retrieval: one JSON line for each candidate video, with its fate and its clips.
+"""The manifest of a retrieval: one JSON line for each candidate video, with its status and clips.
 
     {"video": "dQw4w9WgXcQ", "class": "cat", "query": "cat", "rank": 3, "url": "https://...", "title": "...",
      "uploader": "...", "licence": null, "duration": 61.2, "thumbnail_score": 0.93, "thumbnail_passed": true,
@@ -10,13 +10,13 @@
                 "distractor": false}]}
 
 `status` is "retrieved", "skipped: <reason>" or "failed: <reason>", with details of a reason in brackets at its end.
-`failure` is the kind of a failure (`wsvs.retrieve.source.Kind`). Rows of the same `identity` (site and id) or the same
-`sha256` are of the same video, under whichever address. What is not known of a video is null. Times are seconds from
-the video's first frame. `path` is relative to the manifest. `start` and `stop` are frame numbers inside the clip's own
-file: a clip that was cut out of a video begins with the key frame before its window, and only the frames [start, stop)
-belong to it. `offset` is the number of the file's first frame within the video, `frames` how many the file has; a clip
-without them is the whole video. `damaged`, where it is there, has the spans [start, stop) of frames inside the file
-that could not be decoded whole.
+`failure` is the kind of a failure (`wsvs.retrieve.source.Kind`). Rows of the same `identity` (site and id) or the
+same `sha256` are of the same video, possibly with different URLs. Unknown values are null. Times are seconds from the
+video's first frame. `path` is relative to the manifest. `start` and `stop` are frame numbers inside the clip's own
+file: a clip that was cut from a video starts with the key frame before its window, and only the frames [start, stop)
+belong to it. `offset` is the number of the file's first frame in the video, `frames` the number of frames in the
+file; a clip without them is the whole video. `damaged`, if present, has the spans [start, stop) of frames in the file
+that could not be decoded completely.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Row = dict[str, Any]
 
 
 def new_row(video: str, class_name: str | None, url: str, title: str | None = None) -> Row:
-    """A candidate of which nothing is known yet."""
+    """The row of a candidate with unknown values."""
     return {
         "video": video,
         "class": class_name,
@@ -69,12 +69,12 @@ def new_row(video: str, class_name: str | None, url: str, title: str | None = No
 
 
 def skip(row: Row, reason: str) -> Row:
-    """The row of a video that was left out on purpose."""
+    """The row of a video that was skipped on purpose."""
     return {**row, "status": f"{SKIPPED}: {one_line(reason)}"}
 
 
 def fail(row: Row, reason: str, kind: str = "unusable") -> Row:
-    """The row of a video that could not be had."""
+    """The row of a video that failed."""
     return {**row, "status": f"{FAILED}: {one_line(reason)}", "failure": kind}
 
 
@@ -91,9 +91,9 @@ def one_line(text: str) -> str:
 
 
 def safe_name(text: str) -> str:
-    """A file name for any id: letters, digits, '.', '_' and '-' of ASCII stay, all else becomes '_'.
+    """A file name for any id: ASCII letters, digits, '.', '_' and '-' are kept, all others become '_'.
 
-    A name that had to be changed ends in a hash of the id, so that two ids never share a name.
+    A changed name ends with a hash of the id, so that two ids never share a name.
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "_", text)
     name = re.sub(r"^\.", "_", name)[:_LONGEST_NAME]
@@ -103,13 +103,13 @@ def safe_name(text: str) -> str:
 
 
 def iter_clips(manifest: str | Path) -> Iterator[Row]:
-    """Clips in the order of the manifest, each with what is known of its video.
+    """Clips in the order of the manifest, each with metadata of its video.
 
     A clip is {"clip", "path", "class", "start", "stop", "url", "distractor"} with {"frames", "offset"} of its file and
     {"video", "title", "licence", "width", "height", "fps", "sha256", "identity"} of its video.
 
     Raises:
-        UserError: No manifest, or a line that is no manifest row.
+        UserError: No manifest, or a line that is not a manifest row.
     """
     for number, row in enumerate(read_jsonl(manifest), 1):
         try:

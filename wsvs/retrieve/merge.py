@@ -1,4 +1,4 @@
-"""One run out of the jobs of a sweep over classes."""
+"""Merge the jobs of a sweep over classes into one run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from wsvs.retrieve.manifest import MANIFEST, Row, skip
 
 
 def merge(folder: Path, out: Path) -> None:
-    """Make one run out of the jobs of a sweep: their clips as hard links (or copies), and one manifest.
+    """Merge the jobs of a sweep into one run: their clips as hard links (or copies), and one manifest.
 
-    A video that several jobs had for the same class counts once. Memory grows with the number of videos by their ids
-    alone.
+    A video that several jobs retrieved for the same class counts once. Only the ids of videos are kept in memory.
 
     Raises:
-        UserError: No sweep there, or one of its jobs has not finished.
+        UserError: No sweep in this folder, or one of its jobs has not finished.
     """
     jobs = sorted(
         (path for path in folder.glob("*/") if (path / ".hydra").is_dir() or (path / MANIFEST).exists()),
@@ -34,7 +33,7 @@ def merge(folder: Path, out: Path) -> None:
             raise UserError(
                 "this job of the sweep has not finished",
                 where=job,
-                remedy=f"run the sweep's command again with WSVS_RUN_ID={folder.resolve().name}: it goes on from there",
+                remedy=f"run the sweep's command again with WSVS_RUN_ID={folder.resolve().name} to resume it",
             )
     write_jsonl(out / MANIFEST, _merged(jobs, out))
 

@@ -1,4 +1,4 @@
-"""Spacing of requests: pauses, a limit on the rate, back-off when a site is busy, and when to stop."""
+"""Rate limiting of requests: pauses, download rate, back-off when a site is busy, and when to stop."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ T = TypeVar("T")
 _DEFAULT = WebRetrieve()
 
 LONGEST_WAIT = 3600.0  # seconds; the run stops if a site asks for more
-OUTAGE = 5  # requests in a row that came to nothing, each after all its attempts: the network is gone, or we are
+OUTAGE = 5  # consecutive failed requests, each after all its attempts, that indicate a network outage
 
 
 class StopRetrieval(UserError):
-    """The retrieval as a whole has to end here: what comes next would fail too, or do harm. It can be resumed."""
+    """The whole retrieval must stop, because further requests would fail too, or do harm. It can be resumed."""
 
 
 class Busy(Exception):
-    """A request that may go well later: the site said 429 or 503, or the connection broke.
+    """A request that may succeed later: status 429 or 503, or a broken connection.
 
     Args:
-        cause: What happened.
-        wait: Seconds that the site asks for, if it does.
-        refused: The site said that we ask too much (429).
+        cause: The original exception.
+        wait: Seconds to wait requested by the site, if any.
+        refused: The site reported too many requests (429).
     """
 
     def __init__(self, cause: Exception, *, wait: float | None = None, refused: bool = False) -> None:
@@ -44,10 +44,10 @@ class Busy(Exception):
 
 
 class Streak:
-    """Stops the run where one failure follows another, whatever each of them says.
+    """Stops the run after consecutive failures, whatever their reasons.
 
     Args:
-        limit: Failures in a row that stop it; None never does.
+        limit: Number of consecutive failures that stop it; None for never.
     """
 
     @checked
@@ -61,9 +61,9 @@ class Streak:
         return self.limit is not None and len(self._kinds) >= self.limit
 
     def count(self, result: Mapping[str, Any]) -> None:
-        """What came of one request or one video: {"status", "failure"}, without a failure if it went well.
+        """Add the outcome of a request or video: {"status", "failure"}, without a failure on success.
 
-        One that is gone, and a file that is no video, are answers of a site in good order: they end the streak.
+        Videos that are gone and files that are not videos show that the site works: they end the streak.
         """
         if result.get("failure") in STRIKES:
             self._kinds.append(result["failure"])
@@ -86,8 +86,8 @@ class Streak:
         elif kinds["region"] == len(self._kinds):
             remedy = f"give retrieve.yt_dlp.proxy=URL retrieve.retry=[region], or run the same command again, {again}"
         raise StopRetrieval(
-            f"{len(self._kinds)} failures in a row ({', '.join(f'{kind} {count}' for kind, count in kinds.items())}), "
-            f"the last one: {self._last}",
+            f"{len(self._kinds)} consecutive failures "
+            f"({', '.join(f'{kind} {count}' for kind, count in kinds.items())}), the last one: {self._last}",
             remedy=f"{remedy}; retrieve.streak=null never stops",
         )
 
@@ -100,10 +100,10 @@ class Pace:
     """One request at a time, with a pause before each.
 
     Args:
-        pause: Shortest and longest pause between two requests, seconds; drawn at random each time.
-        rate: Bytes a second that files are read with at most.
-        backoff: Seconds to wait after the first failure of a request; doubled after each further one, and up to
-            half as much again at random, so that many clients do not come back together.
+        pause: Minimum and maximum pause between two requests, in seconds; drawn at random each time.
+        rate: Maximum download rate, bytes per second.
+        backoff: Seconds to wait after the first failure of a request, doubled after each further one, plus up to half
+            as much at random, so that many clients do not retry at the same time.
         retries: Attempts after the first one.
         sleep, clock: For tests.
     """
@@ -121,7 +121,7 @@ class Pace:
     ) -> None:
         self.pause, self.rate, self.backoff, self.retries = (float(pause[0]), float(pause[1])), rate, backoff, retries
         self._sleep, self._clock = sleep, clock
-        self._random = random.Random()  # of its own: pauses must not disturb the seed of anything else
+        self._random = random.Random()  # separate, so that pauses do not change other random draws
         self._free = -float("inf")  # when the next request may start
         self._failures = 0
 
@@ -131,11 +131,10 @@ class Pace:
         self._free = self._clock() + self._random.uniform(*self.pause)
 
     def retrying(self, request: Callable[[], T]) -> T:
-        """Make a request in its turn, and again if it raises `Busy`, waiting longer each time.
+        """Make a rate-limited request, and retry it with back-off if it raises `Busy`.
 
         Raises:
-            StopRetrieval: The site still refuses after all attempts, asks for too long a wait, or nothing at all
-                answers any more.
+            StopRetrieval: The site refuses after all attempts, asks for too long a wait, or there is a network outage.
             Exception: The cause of the last `Busy`.
         """
         for attempt in range(self.retries + 1):
@@ -145,7 +144,7 @@ class Pace:
             except Busy as busy:
                 wait = self._wait(busy, attempt)
                 if attempt < self.retries:
-                    log.info("waits %.0f s: %s", wait, busy)
+                    log.info("waiting %.0f s: %s", wait, busy)
                     self._sleep(wait)
                     continue
                 self._give_up(busy)
@@ -157,7 +156,7 @@ class Pace:
         if busy.wait is not None and busy.wait > LONGEST_WAIT:
             raise StopRetrieval(
                 f"the site asks to wait for {busy.wait / 60:.0f} minutes ({busy})",
-                remedy="run the same command again then, to resume",
+                remedy="run the same command again after that time to resume",
             ) from busy.cause
         wait = self.backoff * 2.0**attempt * self._random.uniform(1.0, 1.5)
         return min(max(wait, busy.wait or 0.0), LONGEST_WAIT)
@@ -171,13 +170,13 @@ class Pace:
             ) from busy.cause
         if self._failures >= OUTAGE:
             raise StopRetrieval(
-                f"no answers: {OUTAGE} requests in a row failed, the last one with: {busy}",
+                f"no answers: {OUTAGE} consecutive requests failed, the last one with: {busy}",
                 remedy="check the network and run the same command again to resume",
             ) from busy.cause
         raise busy.cause
 
     def spend(self, count: int, since: float) -> None:
-        """Sleep until `count` bytes are within the rate, counted from the time `since` of `now`."""
+        """Sleep until `count` bytes since the time `since` are within the rate limit."""
         self._sleep_until(since + count / self.rate)
 
     def now(self) -> float:

@@ -1,4 +1,4 @@
-"""Videos in segments (HLS, DASH): yt-dlp's downloader within our limits, resumable."""
+"""Segmented videos (HLS, DASH): yt-dlp's downloader with our limits, resumable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wsvs.retrieve.source import Failed, Unwanted
 from wsvs.retrieve.web import Web
 
 HLS, DASH = ("m3u8", "m3u8_native"), ("http_dash_segments",)
-SHORTEST = 0.25  # seconds of a segment, on average: more of them than that allows are left out
+SHORTEST = 0.25  # minimum average duration of a segment in seconds: videos with more segments are skipped
 _PARAMS = {
     "quiet": True,
     "noprogress": True,
@@ -43,20 +43,20 @@ _NAME = "video"
 
 
 def fetch_segments(web: Web, chosen: Mapping[str, Any], target: Path, limit: int, max_duration: float) -> Path:
-    """Download to `target` with the extension that its content has, by way of a folder <target>.segments.
+    """Download to `target`, with the extension of its content, by way of a folder <target>.segments.
 
-    What an earlier call left there is gone on with, up to the last segment that is whole.
+    An interrupted download resumes after the last complete segment.
 
     Args:
-        web: Makes the requests: each waits its turn, and is tried again when the site is busy.
-        chosen: The format, as yt-dlp describes it.
+        web: Makes the requests, with rate limit and retries.
+        chosen: The format, as described by yt-dlp.
         target: The file, without an extension.
-        limit: Most bytes.
-        max_duration: Most seconds.
+        limit: Maximum number of bytes.
+        max_duration: Maximum duration in seconds.
 
     Raises:
         Unwanted: Larger, longer, live, or in too many segments.
-        Failed: A segment cannot be had, whatever the site says of it, or it is encrypted by a way that is not known.
+        Failed: A segment is not available, or has an unsupported encryption.
         UserError: The disk is full or cannot be written.
     """
     work = target.with_name(target.name + ".segments")
@@ -78,13 +78,13 @@ def fetch_segments(web: Web, chosen: Mapping[str, Any], target: Path, limit: int
                 os.fsync(stream.fileno())
                 start = stream.read(512)
             if is_page(start):
-                raise Failed("not a video (a web page came in its place)", kind="later", where=url)
+                raise Failed("a web page instead of the video", kind="later", where=url)
             final = target.with_name(target.name + _extension(start))
             os.replace(path, final)
         except (YoutubeDLError, RequestError) as error:
             raise failed(error, url, promised=True, secrets=web.secrets) from error
     except Failed:
-        raise  # its beginning may be of use to another start
+        raise  # another start may resume it
     except BadItem:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -95,11 +95,11 @@ def fetch_segments(web: Web, chosen: Mapping[str, Any], target: Path, limit: int
 
 
 def _prepare_hls(web: Web, info: dict[str, Any], max_duration: float) -> tuple[type[_Hls], str]:
-    """Read the list of segments here: yt-dlp would hand what it cannot do to another program, without our bounds."""
+    """Parse the list of segments here: yt-dlp would pass unsupported ones to another program, without our limits."""
     response = web.urlopen(Request(str(info["url"]), headers=info["http_headers"]))
     text = response.read().decode("utf-8", "ignore")
     if is_page(text[:512].encode()):
-        raise Failed("a web page came in place of the list of segments", kind="later", where=info["url"])
+        raise Failed("a web page instead of the list of segments", kind="later", where=info["url"])
     if not text.lstrip("\ufeff \r\n").startswith("#EXTM3U") or "#EXTINF" not in text:
         raise Failed("not a list of segments", kind="unusable", where=info["url"])
     if "#EXT-X-ENDLIST" not in text and "#EXT-X-PLAYLIST-TYPE:VOD" not in text:
@@ -128,7 +128,7 @@ def _check(durations: list[float], max_duration: float, url: str) -> None:
 
 
 class _KillSafe:
-    """Of a downloader: with every segment that is appended, how long the file is then."""
+    """A downloader that records the length of the file after every segment."""
 
     def _append_fragment(self, ctx: dict[str, Any], frag_content: bytes) -> None:
         stream = ctx["dest_stream"]
@@ -148,10 +148,10 @@ class _Dash(_KillSafe, DashSegmentsFD): ...
 
 
 def _repair(work: Path, version: str) -> int:
-    """Cut the file back to the last segment that is recorded, or throw away what is of no use; bytes that are left."""
+    """Truncate the file to the last recorded segment, or discard it; returns the remaining bytes."""
     part, state, mark = work / f"{_NAME}.part", work / f"{_NAME}.ytdl", work / "version.json"
     count = 0
-    with suppress(Exception):  # a stump of any kind is no record
+    with suppress(Exception):  # an incomplete record is ignored
         downloader = json.loads(state.read_text(encoding="utf-8"))["downloader"]
         recorded = int(downloader["extra_state"]["size"]) if downloader["current_fragment"]["index"] else 0
         if read_json(mark) == version and part.stat().st_size >= recorded > 0:

@@ -1,4 +1,4 @@
-"""What a source of videos has to offer: candidates of a class, their thumbnails, and the files."""
+"""Interface of a source of videos: candidates of a class, their thumbnails, and the files."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ refusal, a broken connection or anything that is not explained; the same command
 needed. `region`: not shown in this country. `list`: not a single video. `unusable`: the file is no video, or cannot be
 cut. `budget`: a limit of this run was reached. `unknown`: it failed in a run of an earlier version."""
 KINDS: tuple[str, ...] = get_args(Kind)
-STRIKES = ("later", "account", "region", "list")  # a streak of these says that something is wrong as a whole
+STRIKES = ("later", "account", "region", "list")  # consecutive failures of these kinds indicate a general problem
 
 
 class Unwanted(BadItem):
-    """A video or an image that could be had but is left out on purpose."""
+    """A video or image that is available but skipped on purpose."""
 
 
 class Failed(BadItem):
-    """A video that could not be had.
+    """A video that is not available.
 
     Args:
-        kind: Why, as far as it matters for another try.
+        kind: Kind of failure, which decides whether it is tried again.
         problem, where, remedy: As for `UserError`.
     """
 
@@ -38,20 +38,20 @@ class Failed(BadItem):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A video that a source proposes for a class; what is not known is None.
+    """A video that a source proposes for a class; unknown values are None.
 
     Attributes:
-        video: Id, the same whichever class or query the video was found for. Files are named after it.
+        video: Id, independent of the class and query. Files are named after it.
         url: Its page or file.
-        query: What was searched for.
-        rank: Place among the results, from 1.
-        title, uploader: As the source gives them.
+        query: The search query.
+        rank: Rank among the results, from 1.
+        title, uploader: From the source.
         duration: Seconds.
         thumbnail: URL of its thumbnail.
-        unwanted: Why it is left out without another look.
-        distractor: It was put among the candidates although it is not of the class.
-        identity: The site's name and its id there: the same under whichever address.
-        known: Whether it is known to be one video. Else the source's `open` says what the address leads to.
+        unwanted: Why it is skipped without further checks.
+        distractor: Whether it was added although it is not of the class.
+        identity: The site's name and its id there, independent of the URL.
+        known: Whether it is known to be a single video. Otherwise the source's `open` resolves it.
     """
 
     video: str
@@ -74,8 +74,8 @@ class Fetched:
 
     Attributes:
         path: The file.
-        facts: Columns of the manifest that are known better now.
-        own: Whether the file is ours, to be moved and deleted.
+        facts: Updated columns of the manifest.
+        own: Whether the file was downloaded, and may be moved and deleted.
     """
 
     path: Path
@@ -84,9 +84,9 @@ class Fetched:
 
 
 class Source(Protocol):
-    """Where videos come from. Every method raises `BadItem` for what concerns one video alone.
+    """A source of videos. Every method raises `BadItem` for problems of a single video.
 
-    One that gives candidates with known=False also has a method open(candidate) -> list[Candidate].
+    A source with candidates with known=False also has a method open(candidate) -> list[Candidate].
     """
 
     def search(self, class_name: str) -> list[Candidate]:
@@ -98,11 +98,11 @@ class Source(Protocol):
         ...
 
     def fetch(self, candidate: Candidate, folder: Path) -> Fetched:
-        """Get the file, into this folder unless it is already on this machine."""
+        """Download the file to this folder, unless it is local."""
         ...
 
     def others(self) -> list[Row]:
-        """Rows of videos that are candidates of no class."""
+        """Rows of videos that are not candidates of any class."""
         ...
 
 

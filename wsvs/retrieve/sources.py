@@ -1,4 +1,4 @@
-"""From the settings of stage retrieve to its source of videos."""
+"""Create the source of videos from the settings of stage retrieve."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OURS = ("folder", "urls", "youtube")
 
 
 def chosen_classes(settings: RetrieveSettings, known: Classes) -> Classes:
-    """The classes to retrieve: all, or those of retrieve.classes. Raises `UserError` for one that is none."""
+    """The classes to retrieve: all, or those of retrieve.classes. Raises `UserError` for an unknown one."""
     given = settings.classes
     names = list(known) if given is None else [given] if isinstance(given, str) else list(given)
     for name in names:
         known.index(name, "retrieve.classes")
     if isinstance(settings, FolderRetrieve) and settings.foreign == "assign" and len(names) < len(known):
         raise UserError(
-            "videos of other classes cannot be told from those of none",
+            "videos of other classes cannot be distinguished from videos without a class",
             where="retrieve.classes, retrieve.foreign",
             remedy="use retrieve.foreign=skip with some of the classes, or all classes",
         )
@@ -47,18 +47,18 @@ def folder_source(settings: FolderRetrieve, data: Section) -> FolderSource:
 def build_source(
     settings: RetrieveSettings, known: Classes, classes: Classes, *, data: Section, pack: Pack, dry_run: bool
 ) -> Source:
-    """The source that the settings name; what it needs is checked first.
+    """Create the source of the settings, after checking its requirements.
 
     Args:
-        settings: Of stage retrieve.
+        settings: Settings of stage retrieve.
         known: Classes of the data.
-        classes: Those to retrieve.
+        classes: The classes to retrieve.
         data: Settings of the data.
-        pack: Makes a video file out of a folder of numbered images.
+        pack: Packs a folder of numbered images into a video file.
         dry_run: No video is downloaded.
 
     Raises:
-        UserError: Something that it needs is missing.
+        UserError: A requirement is missing.
     """
     if isinstance(settings, FolderRetrieve):
         return LocalSource(folder_source(settings, data), classes, settings.foreign, pack)
@@ -68,9 +68,9 @@ def build_source(
         raise UserError(
             f"there is no source {settings.source!r}",
             where="retrieve.source",
-            remedy=f"one of {', '.join((*OURS, *SOURCES))}; one of your own needs plugins=[its module]",
+            remedy=f"use one of {', '.join((*OURS, *SOURCES))}; a source of your own needs plugins=[its module]",
         )
-    from wsvs.retrieve.pace import Pace  # yt-dlp only where the web is asked
+    from wsvs.retrieve.pace import Pace  # imports yt-dlp, which only web sources need
     from wsvs.retrieve.urls import UrlSource
     from wsvs.retrieve.web import Web, check_javascript
     from wsvs.retrieve.youtube import YouTubeSource
@@ -108,7 +108,7 @@ def build_source(
 
 
 def retried(settings: RetrieveSettings, run: Path) -> list[str]:
-    """Kinds of failures that retrieve.retry opens again.
+    """Kinds of failures that retrieve.retry tries again.
 
     Raises:
         UserError: There is no such kind, or no earlier start of this run.
@@ -122,14 +122,14 @@ def retried(settings: RetrieveSettings, run: Path) -> list[str]:
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
         raise UserError(
-            f"no kind of failure is called {', '.join(unknown)}",
+            f"there is no kind of failure {', '.join(unknown)}",
             where="retrieve.retry",
-            remedy=f"one or more of {', '.join(KINDS)}; or all",
+            remedy=f"use one or more of {', '.join(KINDS)}; or all",
         )
     if not (run / JOURNAL).is_file():
         raise UserError(
             "this would be a new run, and has no failures yet",
             where="retrieve.retry",
-            remedy="type the command of the earlier run with it, or name that run: WSVS_RUN_ID=<its folder's name>",
+            remedy="add it to the command of the earlier run, or give that run: WSVS_RUN_ID=<its folder's name>",
         )
     return kinds

@@ -1,4 +1,4 @@
-"""What came of a retrieval, class by class."""
+"""Results of a retrieval by class."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class Tally:
 
 
 def tally(rows: Iterable[Row], classes: Sequence[str]) -> dict[str, Tally]:
-    """{class: Tally} in the order of the classes, "all" at the end. Videos of no class count in that one only."""
+    """{class: Tally} in the order of the classes, "all" at the end. Videos without a class count only there."""
     by_class = {name: Tally() for name in classes}
     total = Tally()
     seen: set[str] = set()
     for row in rows:
         video = row.get("identity") or row["video"]
-        again = video in seen and row["sha256"] is not None  # fetched once, for several classes
+        again = video in seen and row["sha256"] is not None  # downloaded once for several classes
         total.add({**row, "bytes": None, "sha256": None} if again else row)
         seen.add(video)
         if row["class"] is not None:

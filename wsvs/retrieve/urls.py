@@ -1,4 +1,4 @@
-"""Videos from a list of addresses with their classes."""
+"""Videos from a list of URLs with their classes."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _DEFAULT = UrlsRetrieve()
 
 log = logging.getLogger("wsvs")
 _YOUTUBE = re.compile(r"(^|\.)(youtube(-nocookie)?\.com|youtu\.be)$", re.IGNORECASE)
-LISTS_WITHIN = 2  # lists within lists that are followed: a channel has several, each with playlists
+LISTS_WITHIN = 2  # depth of nested lists that are followed: a channel has several, each with playlists
 _HELP = "two columns with the headings url and class; one row for each class of a video"
 
 
 class UrlSource(SiteVideos):
-    """Pages or files that a table (tsv, csv) lists; yt-dlp finds the video of a page.
+    """Pages or files listed in a table (tsv, csv); yt-dlp finds the video of a page.
 
     The other arguments are those of `SiteVideos`.
 
     Args:
         file: Table with the columns url and class.
-        per_list: Most videos of an address that leads to a playlist or a channel.
+        per_list: Maximum number of videos from the URL of a playlist or channel.
 
     Raises:
-        UserError: No such table, no row, or something that is not http(s).
+        UserError: No such table, no row, or a URL that is not http(s).
     """
 
     @checked
@@ -59,7 +59,7 @@ class UrlSource(SiteVideos):
         for line, row in enumerate(read_table(file, ("url", "class")), 2):
             url, name = (row["url"] or "").strip(), (row["class"] or "").strip()
             if urlsplit(url).scheme.lower() not in ("http", "https"):
-                raise UserError(f"not a web address: {url!r}", where=f"{file}:{line}", remedy=_HELP)
+                raise UserError(f"not a URL: {url!r}", where=f"{file}:{line}", remedy=_HELP)
             self.rows.append((url, name))
         if not self.rows:
             raise UserError("the table lists no video", where=file, remedy=_HELP)
@@ -68,7 +68,7 @@ class UrlSource(SiteVideos):
         return any(_YOUTUBE.search(urlsplit(url).hostname or "") for url, _ in self.rows)
 
     def names(self) -> list[str]:
-        """The classes that the table names."""
+        """The classes in the table."""
         return sorted({name for _, name in self.rows})
 
     def search(self, class_name: str) -> list[Candidate]:
@@ -76,7 +76,7 @@ class UrlSource(SiteVideos):
         return [Candidate(name_of(url), url, rank=rank, known=False) for rank, url in enumerate(urls, 1)]
 
     def open(self, candidate: Candidate) -> list[Candidate]:
-        """The one video of an address, or the first ones of its list. Raises `Failed` for a list within one."""
+        """The video of a URL, or the first ones of its list. Raises `Failed` for a nested list."""
         info = self.web.extract(candidate.url, most=self.per_list)
         if info.get("_type", "video") == "video":
             return [self._video(candidate, info)]
@@ -109,7 +109,7 @@ class UrlSource(SiteVideos):
         )
 
     def _entries(self, info: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:
-        """Videos of a list in its order, and of lists within it, as a channel has them."""
+        """Videos of a list in order, and of nested lists, as in a channel."""
         for entry in info.get("entries") or ():
             if not entry or not any(entry.get(key) for key in ("url", "entries", "formats")):
                 continue
@@ -122,7 +122,7 @@ class UrlSource(SiteVideos):
                 yield from self._entries(inner, depth - 1)
 
     def _is_list(self, entry: Mapping[str, Any]) -> bool:
-        """By what yt-dlp knows of its extractors; an address of which it knows nothing is opened in its turn."""
+        """The identity according to yt-dlp's extractors; URLs unknown to yt-dlp are resolved later."""
         name = str(entry.get("ie_key") or "")
         if not name or _is_described(entry):
             return False
@@ -130,7 +130,7 @@ class UrlSource(SiteVideos):
         return single is False or name == "YoutubeTab"
 
     def thumbnail(self, candidate: Candidate) -> bytes | None:
-        if not candidate.known or candidate.identity is None:  # in the journal of an earlier version
+        if not candidate.known or candidate.identity is None:  # from a journal of an earlier version
             candidate = self.open(candidate)[0]
         if candidate.thumbnail is None:
             return None
@@ -140,10 +140,10 @@ class UrlSource(SiteVideos):
 
 
 def name_of(url: str) -> str:
-    """Id of a video that only its address is known of."""
+    """Id of a video of which only the URL is known."""
     return f"{urlsplit(url).hostname or 'web'}-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
 
 
 def _is_described(entry: Mapping[str, Any]) -> bool:
-    """Whether a list says of one of its videos what its page would say."""
+    """Whether a list has the same information about a video as its page."""
     return bool(entry.get("id") and (entry.get("thumbnails") or entry.get("thumbnail")) and entry.get("ie_key"))

@@ -28,24 +28,24 @@ from wsvs.retrieve.ytdlp import parameters, secrets
 
 _DEFAULT = WebRetrieve()
 
-PAGE_BYTES = 32 << 20  # of a page or an answer of an API
-_PAGE_SEEN = 1 << 18  # characters of a page that are searched for what the site says
+PAGE_BYTES = 32 << 20  # limit for a page or an API response
+_PAGE_SEEN = 1 << 18  # characters of a page that are searched for messages of the site
 _BLOCK = 1 << 16
 _COOKIES = "a file of cookies is a text in Netscape's format, as extensions of browsers export it"
-_SLOW = 1000.0  # bytes per second: a slower answer over a whole timeout counts as broken
+_SLOW = 1000.0  # bytes per second: a slower response during a whole timeout counts as broken
 _NO_WEB = "leads to something that is not http(s)"
 
 
 class Web(YoutubeDL):
-    """yt-dlp whose requests are http(s) only, rate-limited, repeated when the site is busy, and bounded in size.
+    """yt-dlp with requests that are http(s) only, rate-limited, retried when the site is busy, and limited in size.
 
     Args:
-        pace: Spaces the requests.
-        timeout: Seconds without an answer after which a connection counts as broken.
-        format: yt-dlp's selection of the format to download.
+        pace: Rate limit of the requests.
+        timeout: Seconds without a response after which a connection counts as broken.
+        format: yt-dlp's format selection.
         javascript: Runtimes that may run YouTube's scripts, by their names in yt-dlp.
-        extractors: Names (regular expressions) of yt-dlp's extractors to use; all by default.
-        options: Further options of yt-dlp, of those that `wsvs.retrieve.ytdlp` allows.
+        extractors: Names (regular expressions) of the yt-dlp extractors to use; all by default.
+        options: Further yt-dlp options, among those allowed by `wsvs.retrieve.ytdlp`.
 
     Raises:
         UserError: An option that is not allowed, or does not work.
@@ -66,7 +66,7 @@ class Web(YoutubeDL):
         self.timeout = timeout
         self._left: int | None = None
         self._limit = 0
-        self._page = ""  # what was read last of a page: a rate limit may be told there, with status 200
+        self._page = ""  # the last page: a rate limit may be reported there, with status 200
         self.secrets = secrets(options or {})
         params: dict[str, Any] = {
             "quiet": True,
@@ -98,7 +98,7 @@ class Web(YoutubeDL):
         self._check_cookies()
 
     def _check_cookies(self) -> None:
-        """Read them now, once; yt-dlp prints lines that it cannot parse, which may contain secrets."""
+        """Read the cookies now, once; yt-dlp prints lines that it cannot parse, which may contain secrets."""
         with redirect_stderr(io.StringIO()):
             try:
                 found = len(self.cookiejar)
@@ -113,14 +113,14 @@ class Web(YoutubeDL):
             )
 
     def urlopen(self, req: Request | str) -> Response:
-        """What yt-dlp's extractors call for every page and every call of an API, and its downloaders for segments."""
+        """Called by yt-dlp's extractors for every page and API request, and by its downloaders for segments."""
         if self._left is not None:
             return self.pace.retrying(lambda: self._segment(req))
         return self.pace.retrying(lambda: self.open_once(req, PAGE_BYTES))
 
     @contextmanager
     def streaming(self, left: int, limit: int) -> Iterator[None]:
-        """While a downloader works: `left` bytes of the `limit` of its file may still come, at our rate."""
+        """Limit a running downloader to `left` bytes, of the `limit` of its file, at our rate."""
         self._left, self._limit = left, limit
         try:
             yield
@@ -128,7 +128,7 @@ class Web(YoutubeDL):
             self._left = None
 
     def _segment(self, req: Request | str) -> Response:
-        """One segment, whole: one that breaks off is asked for again, which yt-dlp's downloader cannot do in turn."""
+        """Download one complete segment; one that breaks off is retried, which yt-dlp's downloader cannot do."""
         started, left = self.pace.now(), self._left or 0
         try:
             with self.open_once(req, left) as response:
@@ -145,19 +145,19 @@ class Web(YoutubeDL):
         if length.isdigit() and not response.headers.get("Content-Encoding") and len(content) < int(length):
             raise Busy(TransportError(f"broke off after {len(content)} bytes of {length}"))
         if is_page(content):
-            raise Failed("a web page came in place of a segment", kind="later", where=response.url)
+            raise Failed("a web page instead of a segment", kind="later", where=response.url)
         self._left = left - len(content)
         self.pace.spend(len(content), started)
         return Response(io.BytesIO(content), response.url, dict(response.headers), response.status)
 
     def open_once(self, req: Request | str, limit: int) -> Response:
-        """One request without waiting. Reading more than `limit` bytes of its answer raises `Unwanted`.
+        """One request without waiting. Reading more than `limit` bytes of the response raises `Unwanted`.
 
         Raises:
             Busy: 429, 503, or no connection.
             Failed: Not http(s), at first or after a redirect.
-            StopRetrieval: The site asks for a human (bot check).
-            RequestError: Any other bad answer (`HTTPError` has a status).
+            StopRetrieval: The site requires a human (bot check).
+            RequestError: Any other bad response (`HTTPError` has a status).
         """
         request = Request(req) if isinstance(req, str) else req.copy()
         _check_scheme(request.url)
@@ -169,7 +169,7 @@ class Web(YoutubeDL):
         except TransportError as error:
             raise Busy(error) from error
         except RequestError as error:
-            if "No connection adapters" in str(error):  # for where a redirect led
+            if "No connection adapters" in str(error):  # for the target of a redirect
                 raise Failed(_NO_WEB, kind="unusable", where=request.url) from error
             raise
         _check_scheme(response.url)
@@ -179,7 +179,7 @@ class Web(YoutubeDL):
         return response
 
     def _see(self, response: Response) -> Callable[[bytes], None] | None:
-        """Keeps the beginning of a page."""
+        """Keep the start of a page."""
         if "html" not in (response.headers.get("Content-Type") or ""):
             return None
         self._page = ""
@@ -191,7 +191,7 @@ class Web(YoutubeDL):
         return see
 
     def _judge(self, error: HTTPError) -> None:
-        """Raises `Busy` or `StopRetrieval` for an answer that says more than no."""
+        """Raises `Busy` or `StopRetrieval` for a response that indicates one of these."""
         if error.status in (403, 429, 503):
             with error.response as response:
                 said = _Bounded(response, 1 << 18, self.timeout, cut=True).read().decode(errors="replace")
@@ -202,15 +202,15 @@ class Web(YoutubeDL):
             raise Busy(error, wait=wait, refused=error.status == 429) from error
 
     def extract(self, url: str, most: int | None = None) -> dict[str, Any]:
-        """What yt-dlp finds out about a page or a search, its formats chosen, nothing downloaded.
+        """yt-dlp's information about a page or search, with selected formats, without a download.
 
         Args:
-            url: The page, or a search in yt-dlp's words.
-            most: Entries of a list to ask for.
+            url: The page, or a search in yt-dlp's syntax.
+            most: Maximum number of entries of a list.
 
         Raises:
-            Failed: yt-dlp cannot make anything of it.
-            StopRetrieval: The site asks for a human (bot check).
+            Failed: yt-dlp does not support it.
+            StopRetrieval: The site requires a human (bot check).
         """
         self._page = ""
         self.params["playlistend"] = most
@@ -225,10 +225,10 @@ class Web(YoutubeDL):
 
 
 def check_javascript(names: Sequence[str]) -> None:
-    """What YouTube's videos need today, said in one message.
+    """Check the requirements of YouTube videos.
 
     Raises:
-        UserError: No runtime among `names` that yt-dlp takes, or its scripts for them are missing.
+        UserError: No supported runtime among `names`, or yt-dlp's scripts for them are missing.
     """
     found, good = [], False
     for name in names:
@@ -250,11 +250,11 @@ def check_javascript(names: Sequence[str]) -> None:
 
 
 class _Bounded:
-    """Reads a response up to a number of bytes, and not for ever.
+    """Reads a response with limits on size and time.
 
     Raises:
-        Unwanted: There is more. (With `cut` the rest is left unread.)
-        TransportError: The connection broke, or hardly anything comes.
+        Unwanted: It is larger. (With `cut` the rest is ignored.)
+        TransportError: The connection broke, or is too slow.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class _Bounded:
         self._limit, self._timeout, self._cut, self._seen = limit, timeout, cut, seen
         self._count, self._started = 0, time.monotonic()
         self._broken: TransportError | None = None
-        # A plain read waits for as much as it is asked for, however slowly that comes.
+        # A plain read waits for the requested number of bytes, however slow the connection is.
         self._read = getattr(self._fp, "read1", self._fp.read)
         self._more = {"decode_content": True} if hasattr(self._fp, "decode_content") else {}  # urllib3's
 
@@ -284,7 +284,7 @@ class _Bounded:
             except TransportError as error:
                 if amount is None or not pieces:
                     raise
-                self._broken = error  # said next time: what came before is good
+                self._broken = error  # raised next time: the data before it is valid
                 break
             if not piece:
                 break
@@ -295,7 +295,7 @@ class _Bounded:
     def _piece(self, amount: int) -> bytes:
         try:
             piece: bytes = self._read(min(amount, self._limit - self._count + 1), **self._more)
-        except Exception as error:  # of the socket, of http.client or of urllib3
+        except Exception as error:  # from the socket, http.client or urllib3
             raise TransportError(cause=error) from error
         self._count += len(piece)
         if self._seen is not None:
@@ -332,7 +332,7 @@ def _retry_after(value: str | None) -> float | None:
 
 
 class _Silent:
-    """yt-dlp's messages; what matters comes as an exception."""
+    """Handles yt-dlp's messages; errors are exceptions."""
 
     def debug(self, message: str) -> None: ...
     def info(self, message: str) -> None: ...

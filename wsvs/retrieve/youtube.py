@@ -1,4 +1,4 @@
-"""Videos from YouTube: searched by the names of the classes, by yt-dlp."""
+"""Videos from YouTube: searched by class names, with yt-dlp."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from wsvs.retrieve.segments import DASH, HLS, fetch_segments
 from wsvs.retrieve.source import Candidate, Failed, Fetched, Unwanted
 from wsvs.retrieve.web import Web, check_javascript
 
-THUMBNAIL_WIDTH = 320  # pixels; the smallest that is at least so wide is taken
+THUMBNAIL_WIDTH = 320  # minimum width in pixels of the thumbnail, the smallest of which is used
 _EXTENSIONS = ("mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "ogv", "flv", "3gp", "ts", "wmv")
 
 
 class SiteVideos:
-    """What all sources on the web share: thumbnails and files of videos that yt-dlp knows how to find.
+    """Common part of all web sources: thumbnails and files of videos that yt-dlp supports.
 
     Args:
         web: Makes the requests.
-        max_duration: Longest video to fetch, seconds.
-        max_size: Largest file to fetch, bytes.
-        max_thumbnail: Largest thumbnail to fetch, bytes.
+        max_duration: Maximum duration of a video in seconds.
+        max_size: Maximum size of a file in bytes.
+        max_thumbnail: Maximum size of a thumbnail in bytes.
     """
 
     @checked
@@ -63,7 +63,7 @@ class SiteVideos:
         return Fetched(target, facts(info))
 
     def look(self, url: str) -> dict[str, Any]:
-        """What yt-dlp knows of one video. Raises `Unwanted` if it is too long or live, `Failed` if not one video."""
+        """yt-dlp's information about one video. Raises `Unwanted` if it is too long or live, `Failed` for a list."""
         info = self.web.extract(url, most=1)
         if info.get("_type", "video") != "video":
             raise Failed("a list of videos, not one", kind="list", where=url)
@@ -79,8 +79,8 @@ class YouTubeSource(SiteVideos):
     The other arguments are those of `SiteVideos`.
 
     Args:
-        queries: {class: what to search for}; the name of the class where it is not in there.
-        per_class: Most candidates of a class. With several queries, their first results come first.
+        queries: {class: search terms}; by default the name of the class.
+        per_class: Maximum number of candidates per class. With several queries, their first results come first.
     """
 
     @checked
@@ -102,7 +102,7 @@ class YouTubeSource(SiteVideos):
 
     @staticmethod
     def check(javascript: Sequence[str]) -> None:
-        """Raises `UserError` if what YouTube's videos need is not installed."""
+        """Raises `UserError` if the requirements of YouTube videos are not installed."""
         check_javascript(javascript)
 
     def search(self, class_name: str) -> list[Candidate]:
@@ -132,7 +132,7 @@ class YouTubeSource(SiteVideos):
 
 
 def identity(info: Mapping[str, Any]) -> str | None:
-    """Site and id, the same under whichever address; of a page that yt-dlp knows nothing about, its media file."""
+    """Site and id, independent of the URL; for a page unknown to yt-dlp, its media file."""
     site = str(info.get("extractor_key") or info.get("ie_key") or "").lower()
     if site == "generic":
         chosen = (info.get("requested_formats") or [info])[0]
@@ -142,7 +142,7 @@ def identity(info: Mapping[str, Any]) -> str | None:
 
 
 def unwanted(info: Mapping[str, Any], max_duration: float) -> str | None:
-    """Why a video is left out by what is known of it."""
+    """Why a video is skipped, by its metadata."""
     if info.get("live_status") in ("is_live", "is_upcoming") or info.get("is_live"):
         return "live"
     duration = info.get("duration")
@@ -152,7 +152,7 @@ def unwanted(info: Mapping[str, Any], max_duration: float) -> str | None:
 
 
 def thumbnail_of(info: Mapping[str, Any]) -> str | None:
-    """URL of the smallest thumbnail that is large enough, else of the last, which yt-dlp considers the best."""
+    """URL of the smallest thumbnail that is large enough, else of the last one, which yt-dlp ranks best."""
     thumbnails = [one for one in info.get("thumbnails") or () if one.get("url")]
     wide = [one for one in thumbnails if (one.get("width") or 0) >= THUMBNAIL_WIDTH]
     if wide:
@@ -161,7 +161,7 @@ def thumbnail_of(info: Mapping[str, Any]) -> str | None:
 
 
 def facts(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of the manifest from what yt-dlp knows."""
+    """Columns of the manifest from yt-dlp's information."""
     return {
         **{key: value for key, value in _words(info).items() if value is not None},
         **({"licence": one_line(str(info["license"]))} if info.get("license") else {}),
@@ -178,7 +178,7 @@ def _words(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_of(info: Mapping[str, Any], url: str) -> Mapping[str, Any]:
-    """The one format that yt-dlp chose. Raises `Failed` if it is several, or not to be had by http(s)."""
+    """The single format that yt-dlp selected. Raises `Failed` if there are several, or without http(s)."""
     chosen: Sequence[Mapping[str, Any]] = info.get("requested_formats") or [info]
     known = ("http", "https", *HLS, *DASH)
     if len(chosen) != 1 or chosen[0].get("protocol", "") not in known or not chosen[0].get("url"):

@@ -1,4 +1,4 @@
-"""The allowed options for yt-dlp, read by yt-dlp's own parser."""
+"""The allowed yt-dlp options, parsed by yt-dlp itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yt_dlp
 from wsvs.core.errors import UserError
 from wsvs.retrieve.manifest import one_line
 
-ALLOWED = {  # as yt-dlp's command line names them -> what becomes of them among its parameters
+ALLOWED = {  # names on yt-dlp's command line -> its parameters
     "cookies": ("cookiefile",),
     "cookies_from_browser": ("cookiesfrombrowser",),
     "netrc": ("usenetrc", "netrc_location"),
@@ -27,7 +27,7 @@ ALLOWED = {  # as yt-dlp's command line names them -> what becomes of them among
 }
 _FILES = ("cookies", "netrc")
 _SECRET = re.compile(r"(?:^|[:;])(\w*(?:token|password|secret|visitor|sync_id|key)\w*)=([^;]+)")
-_HERE = {  # what else people look for, and where it is
+_HERE = {  # other options, and the settings that replace them
     "format": "retrieve.format",
     "limit_rate": "retrieve.rate",
     "sleep_interval": "retrieve.pause",
@@ -48,7 +48,7 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     """yt-dlp's parameters for `retrieve.yt_dlp`.
 
     Raises:
-        UserError: An option that is not on the list, a file that is not there, or a value that yt-dlp refuses.
+        UserError: An option that is not allowed, a missing file, or a value that yt-dlp refuses.
     """
     words: list[str] = []
     chosen: list[str] = []
@@ -57,7 +57,7 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in ALLOWED:
             other = _HERE.get(name.replace("-", "_"))
             raise UserError(
-                "this option cannot be handed to yt-dlp",
+                "this option cannot be passed to yt-dlp",
                 where=place,
                 remedy=f"use {other}" if other else f"the options that can: {', '.join(ALLOWED)}",
             )
@@ -86,7 +86,7 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def secrets(given: Mapping[str, Any]) -> list[str]:
-    """Words among the options that no file and no message may hold."""
+    """Words in the options that must not occur in files and messages."""
     return sorted({word for name, value in given.items() for word in _secrets_of(name, value)}, key=len, reverse=True)
 
 
@@ -103,24 +103,24 @@ def _secrets_of(name: str, value: Any) -> Iterator[str]:
 
 
 def hide(text: str, words: Sequence[str]) -> str:
-    """A text with *** in the place of each of these words."""
+    """A text with *** in place of each of these words."""
     for word in words:
         text = text.replace(word, "***") if word else text
     return text
 
 
 def refuse_written_secrets(given: Mapping[str, Any]) -> None:
-    """Raises `UserError` for a secret in the settings themselves: every run directory keeps a copy of them.
+    """Raises `UserError` for a secret in the settings, which are copied to the run directory.
 
     Args:
-        given: `retrieve.yt_dlp` as it is written, interpolations such as ${oc.env:NAME} not resolved.
+        given: `retrieve.yt_dlp` with unresolved interpolations such as ${oc.env:NAME}.
     """
     for name, value in given.items():
         found = [word for word in _secrets_of(name, value) if "${" not in word]
         if found:
             raise UserError(
-                "a password or token among the settings would be copied into the files of the run",
+                "a password or token in the settings would be copied to the files of the run",
                 where=f"retrieve.yt_dlp.{name}",
-                remedy=f"put it into a variable of the environment: export WSVS_SECRET=... and "
+                remedy=f"put it into an environment variable: export WSVS_SECRET=... and "
                 f"'retrieve.yt_dlp.{name}=${{oc.env:WSVS_SECRET}}'",
             )

@@ -1,1 +1,1 @@
-"""The stages, one file each. They meet through files only; what is around their work is `wsvs.engine`."""
+"""The stages, one file each. They communicate through files only; `wsvs.engine` runs them."""

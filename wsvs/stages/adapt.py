@@ -17,9 +17,8 @@ from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_json
 from wsvs.core.masks import read_mask, write_mask
-from wsvs.core.processes import PATIENCE, rank
+from wsvs.core.processes import DDP_TIMEOUT, rank
 from wsvs.core.reviews import ACCEPT, REJECT
-from wsvs.core.words import counted
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
 
@@ -45,13 +44,13 @@ def run(run: Run[Settings]) -> None:
     from wsvs.engine.data import answers_of, build_data
     from wsvs.engine.optimisation import decoder_config, optimisation
     from wsvs.engine.predict import predict_all
-    from wsvs.engine.trainer import build_trainer, fit, sow
+    from wsvs.engine.trainer import build_trainer, fit, set_seed
     from wsvs.lit.decoder import DecoderModule
     from wsvs.lit.predictor import PredictorModule
     from wsvs.nets.model import load_net
 
     settings, model = run.settings.adapt, run.settings.model
-    sow(run.seed)
+    set_seed(run.seed)
     data = build_data(run)
     checkpoint = str(run.checkpoint("decoder"))
     net = load_net(checkpoint, need_decoder=True)
@@ -59,7 +58,7 @@ def run(run: Run[Settings]) -> None:
         raise UserError(
             "the decoder's classes are not those of data.classes",
             where=checkpoint,
-            remedy="adapt on the data that the encoder was trained on",
+            remedy="use the data set that the encoder was trained on",
         )
     numbers = {name: [data.class_list.index(tag) for tag in tags] for name, tags in data.tags.items()}
     folder = run.dir / "masks"
@@ -89,7 +88,7 @@ def run(run: Run[Settings]) -> None:
         raise UserError(
             "every pseudo-label is empty",
             where=folder,
-            remedy="lower adapt.background, or train the decoder longer and adapt that one with resume=false",
+            remedy="lower adapt.background, or train the decoder longer and adapt again with resume=false",
         )
 
     weights = {name: settings.accepted_weight for name, answer in answers.items() if answer.verdict == ACCEPT}
@@ -114,7 +113,7 @@ def run(run: Run[Settings]) -> None:
     )
     config = decoder_config(model, net.config.asdict())
     module = DecoderModule(config.asdict(), **optimisation(model, settings), start=checkpoint)
-    by = [counted(len(corrected), "mask|masks corrected by a person")] if corrected else []
+    by = [f"masks corrected by a person: {len(corrected)}"] if corrected else []
     module.person = run.by_a_person(*by)
     trainer = build_trainer(
         run, training=settings, steps=settings.steps, val_every=settings.val_every, monitor="val/miou"
@@ -135,7 +134,7 @@ def run(run: Run[Settings]) -> None:
 
 
 def sample(names: list[str], most: int | None, seed: int) -> list[str]:
-    """At most so many names, drawn at random; None leaves all. Raises `UserError` for a number below 1."""
+    """At most `most` names, drawn at random; None keeps all. Raises `UserError` for a number below 1."""
     if most is None or most >= len(names):
         return names
     if most < 1:
@@ -166,7 +165,7 @@ def _corrected(run: Run[Settings], data: TaggedImages) -> dict[str, list[int]]:
             else:
                 bad[name] = "a corrected mask without an object, of an image without a tag: nothing to learn"
         write_json(record, {"corrected": shown, "bad": bad})
-    found = run.wait_for(record, seconds=PATIENCE.total_seconds())
+    found = run.wait_for(record, seconds=DDP_TIMEOUT.total_seconds())
     for name, reason in found["bad"].items():
         run.skip(name, reason)
     kept: dict[str, list[int]] = found["corrected"]
@@ -174,7 +173,7 @@ def _corrected(run: Run[Settings], data: TaggedImages) -> dict[str, list[int]]:
 
 
 def _usable(run: Run[Settings], names: list[str]) -> set[str]:
-    """Ids whose pseudo-label shows something; looked at once and kept in usable.json."""
+    """Ids whose pseudo-label is not empty; determined once and stored in usable.json."""
     record = run.dir / "usable.json"
     if rank() == 0 and not record.is_file():
         shown, bad = [], {}
@@ -187,7 +186,7 @@ def _usable(run: Run[Settings], names: list[str]) -> set[str]:
             if np.any(mask):
                 shown.append(name)
         write_json(record, {"usable": shown, "bad": bad})
-    found = run.wait_for(record, seconds=PATIENCE.total_seconds())
+    found = run.wait_for(record, seconds=DDP_TIMEOUT.total_seconds())
     for name, reason in found["bad"].items():
         run.skip(name, reason)
     return set(found["usable"])

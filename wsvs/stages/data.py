@@ -1,4 +1,4 @@
-"""Stage data: prepare and check a data set; of one's own images and videos, say what is usable."""
+"""Stage data: prepare and check a data set; for your own images and videos, report what is usable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlparse
 
-from hydra.utils import instantiate
 from rich.table import Table
 
 from wsvs.config.base import Section
@@ -18,8 +17,8 @@ from wsvs.core.console import plain_console, show
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import write_json
 from wsvs.core.progress import follow
-from wsvs.core.words import counted
 from wsvs.data.report import Progress, Report
+from wsvs.engine.explain import advised, build, model_words
 from wsvs.engine.next import key_of
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
@@ -28,7 +27,7 @@ from wsvs.retrieve.sources import folder_source
 from wsvs.video.reader import check, probe
 
 FEW_IMAGES, LONG = 100, 2000  # images; steps of the decoder
-LOOK_THROUGH = 10_000_000_000  # pixels of video that are decoded for damage, a minute on one core
+DECODE_BUDGET = 10_000_000_000  # pixels of video that are decoded to find damage, about a minute on one core
 SMALL, SMALL_BACKBONE = "small", "squeezenet1_1"  # the experiment for few images, and its network
 
 
@@ -47,7 +46,7 @@ def run(run: Run[Settings]) -> None:
     from wsvs.data.tagged import TaggedImages
 
     settings = run.settings
-    data = instantiate(run.cfg.data, _convert_="all")
+    data = build(run.cfg.data)
     words: list[str] = []
     report = data.make(follow) if isinstance(data, Preparable) else check_tagged(data, follow)
     if isinstance(data, TaggedImages):
@@ -59,19 +58,19 @@ def run(run: Run[Settings]) -> None:
     if report.fatal:
         first = report.fatal[0]
         raise UserError(
-            f"{counted(len(report.fatal), 'fault|faults has|have')} to be mended first; {first.text}",
+            f"problems to fix first: {len(report.fatal)}; {first.text}",
             where=first.where,
             remedy=first.remedy,
         )
     for problem in report.problems:
         for item in problem.items or (problem.where,):
-            run.skipped.append({"item": item, "reason": problem.what})  # said above, all of one kind together
+            run.skipped.append({"item": item, "reason": problem.what})  # logged above, grouped by kind
     run.finish(counts=report.counts, wrote=run.dir / "report.json", proposed=words)
 
 
 @runtime_checkable
 class Preparable(Protocol):
-    """A data set that is made out of a download."""
+    """A data set that is prepared from a download."""
 
     def make(self, progress: Progress) -> Report: ...
 
@@ -79,13 +78,13 @@ class Preparable(Protocol):
 def add_videos(
     settings: Settings, retrieve: FolderRetrieve, classes: Sequence[str], report: Report, progress: Progress
 ) -> None:
-    """Count the usable videos of each class below retrieve.root. Raises `UserError` where there is none at all."""
+    """Count the usable videos of each class below retrieve.root; report it as fatal if there are none."""
     source, rate = folder_source(retrieve, settings.data), settings.frame_rate
     videos = source.videos
     for name in classes:
         report.by_class[name] |= {"videos": 0, "minutes of video": 0.0}
     usable, lost, foreign, unreadable, short, damaged = 0, [], [], [], [], []
-    left, glanced = LOOK_THROUGH, 0
+    left, glanced = DECODE_BUDGET, 0
     for video in progress(videos, "videos"):
         own = [tag for tag in video.tags if tag in classes]
         if video.path is None:
@@ -107,7 +106,7 @@ def add_videos(
             if info.damage:
                 damaged.append(f"{video.id} ({info.damage})")
             if info.frames - info.lost < settings.min_frames:
-                short.append(f"{video.id} ({counted(info.frames, 'frame|frames')})")
+                short.append(f"{video.id} (frames: {info.frames})")
                 continue
             usable += 1
             for tag in own:
@@ -118,47 +117,47 @@ def add_videos(
     if source.not_read:
         report.notes.append(source.not_read)
     if glanced:
-        said = "video|videos was|were not decoded here: stage retrieve tells damage that only a decoder sees"
-        report.notes.append(counted(glanced, said))
+        report.notes.append(
+            f"videos not decoded by this check: {glanced}; stage retrieve reports damage that only decoding reveals"
+        )
     report.add_items(
         damaged,
-        "video|videos has|have damaged frames, which are not used",
+        "videos with damaged frames, which are not used",
         root,
         "get the files again if these frames matter",
         fatal=False,
     )
-    report.add_items(lost, "video|videos of the table has|have no file", root, f"mend {retrieve.labels}", fatal=False)
-    report.add_items(unreadable, "video|videos cannot be read", root, "replace them", fatal=False)
+    report.add_items(lost, "videos in the table without a file", root, f"fix {retrieve.labels}", fatal=False)
+    report.add_items(unreadable, "videos that cannot be read", root, "replace them", fatal=False)
     report.add_items(
         short,
-        f"video|videos has|have fewer than relevance.min_frames={settings.min_frames} frames and gives|give nothing",
+        f"videos with fewer than relevance.min_frames={settings.min_frames} frames, which are not used",
         root,
         "replace them",
         fatal=False,
     )
     if foreign and retrieve.foreign == "assign":
-        said = "video|videos belongs|belong to no class and is|are dealt to the classes to distract"
-        report.notes.append(counted(len(foreign), said))
+        report.notes.append(f"videos without a class, assigned to classes as distractors: {len(foreign)}")
     else:
         report.add_items(
             foreign,
-            "video|videos belongs|belong to no class",
+            "videos without a class of the images",
             root,
-            "name their class as the images' tags do: by the first folder below retrieve.root, or in retrieve.labels",
+            "name their class as in the images' tags: by the first folder below retrieve.root, or in retrieve.labels",
             fatal=False,
         )
     without = [name for name in classes if not report.by_class[name]["videos"]]
     report.add_items(
         without if usable else [],
-        "class|classes has|have no video: nothing is learned about its|their shapes",
+        "classes without a video, whose shapes the decoder cannot learn",
         root,
-        "add videos of them; without, the decoder makes do with what the other classes taught it",
+        "add videos of them; otherwise the decoder relies on what it learns from the other classes",
         fatal=False,
     )
     report.counts |= {"videos": len(videos), "usable videos": usable}
     if not usable:
         report.add(
-            "not one video can be used",
+            "no video can be used",
             root,
             f"a video needs a file that can be read and a class of the images ({', '.join(classes)}): put it into a "
             "folder of that name, or list it in retrieve.labels",
@@ -171,15 +170,15 @@ def _with_hint(video: str, tags: Sequence[str], classes: Sequence[str]) -> str:
 
 
 def add_training(settings: Settings, said: Collection[str], report: Report) -> list[str]:
-    """What is known beforehand of the network: where it starts, and whether its settings fit so few images.
+    """Check the network in advance: its weights, and whether the settings suit the number of images.
 
     Args:
         settings: Of the stage.
-        said: The keys that the command gives.
-        report: Where it is put.
+        said: Keys on the command line.
+        report: Receives the findings.
 
     Returns:
-        Overrides that the next command needs: those of the network that the given weights are of.
+        Overrides for the next command: the model that the given weights belong to.
     """
     from wsvs.nets.backbones import build_backbone
     from wsvs.nets.timm_backbone import PREFIX as TIMM
@@ -193,39 +192,44 @@ def add_training(settings: Settings, said: Collection[str], report: Report) -> l
     try:
         if weights and not fetched and not Path(weights).expanduser().is_file():
             where = f"model.weights={weights}"
-            report.add("the weights are not there", where, "check the path, or give an http(s) URL")
+            report.add("weights file not found", where, "check the path, or give an http(s) URL")
         elif weights and not fetched:
             check_weights(build_backbone(backbone), weights)
         elif backbone.startswith(TIMM):
             build_backbone(backbone)
     except ForeignWeights as error:
-        owner = error.owner
-        if owner and owner.words and not {"model", "model.backbone"} & set(said) and not is_part():
-            words = [f"experiment={SMALL}"] if few and owner.backbone == SMALL_BACKBONE else owner.words
-            report.notes.append(f"{error.problem}: the next command says {' '.join(words)}")
+        owner = error.owner.backbone if error.owner else ""
+        if owner and not {"model", "model.backbone"} & set(said) and not is_part():
+            words = [f"experiment={SMALL}"] if few and owner == SMALL_BACKBONE else model_words(owner)
+            report.notes.append(f"{error.problem}: the next command has {' '.join(words)}")
         else:
-            report.add(error.problem, error.where, error.remedy or "give other weights")
+            _add(report, error)
     except UserError as error:
-        report.add(error.problem, error.where, error.remedy or "check model.weights and model.backbone")
+        _add(report, error)
     if not weights and not isinstance(settings.data, SyntheticData):
         report.notes.append(
-            f"model.weights is not given: {backbone} learns from nothing, which wants many thousands of images"
+            f"model.weights is not given: {backbone} is trained from scratch, which needs many thousands of images"
         )
     if few and words != [f"experiment={SMALL}"]:
         report.notes.append(
-            f"{counted(usable, 'image|images')} and decoder.steps={settings.steps}: experiment={SMALL} has settings "
-            "for so few, with SqueezeNet's weights"
+            f"usable images: {usable}, with decoder.steps={settings.steps}: experiment={SMALL} has settings "
+            "for small data sets, with SqueezeNet's weights"
         )
     return words
 
 
+def _add(report: Report, error: UserError) -> None:
+    error = advised(error)
+    report.add(error.problem, error.where, error.remedy or "check model.weights and model.backbone")
+
+
 def print_report(report: Report) -> None:
-    """Tables of the tags as they were understood, of the classes and of what is wrong."""
+    """Print the tags as they were parsed, the classes, and the problems."""
     console = plain_console()
     if report.format:
         console.print(f"format: {report.format}", highlight=False, soft_wrap=True)
     if report.rows:
-        table = Table("file", "tags as read", title=f"first {counted(len(report.rows), 'row|rows')}")
+        table = Table("file", "tags as read", title=f"first rows: {len(report.rows)}")
         for row in report.rows:
             table.add_row(row["file"], ", ".join(row["tags"]) or "(none)")
         show(table)
@@ -236,7 +240,7 @@ def print_report(report: Report) -> None:
             table.add_row(name, *(str(row.get(key, 0)) for key in columns))
         show(table)
     for problem in report.problems:
-        word, style = ("must be mended:", "bold") if problem.fatal else ("passed over:", None)
+        word, style = ("must be fixed:", "bold") if problem.fatal else ("skipped:", None)
         console.print(word, end=" ", style=style)
         console.print(problem.text, highlight=False, soft_wrap=True)
         console.print(f"  where: {problem.where}\n  next:  {problem.remedy}", highlight=False, soft_wrap=True)

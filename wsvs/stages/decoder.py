@@ -27,11 +27,11 @@ def run(run: Run[Settings]) -> None:
     from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet, reviewed
     from wsvs.data.training import TrainingData
     from wsvs.engine.optimisation import decoder_config, optimisation
-    from wsvs.engine.trainer import build_trainer, fit, sow
+    from wsvs.engine.trainer import build_trainer, fit, set_seed
     from wsvs.lit.decoder import DecoderModule, net_of
 
     settings, model = run.settings.decoder, run.settings.model
-    sow(run.seed)
+    set_seed(run.seed)
     encoder = str(run.checkpoint("encoder"))
     segmented = run.inputs["segment"]
     answers = run.reviews.shots
@@ -46,11 +46,12 @@ def run(run: Run[Settings]) -> None:
         raise UserError(
             "no frame has a usable mask",
             where=segmented / "shots.jsonl",
-            remedy="widen decoder.min_area and decoder.max_area, lower decoder.min_confidence, or look at the masks"
+            remedy="widen decoder.min_area and decoder.max_area, lower decoder.min_confidence, or inspect the masks"
             + ("; the review has rejected some: review.use=false trains without it" if answers else ""),
         )
     if not (segmented / "frames").is_dir():
-        raise UserError("the segment run kept no frames", where=segmented, remedy="segment with segment.frames=true")
+        remedy = "run stage segment with segment.frames=true"
+        raise UserError("the segment run stored no frames", where=segmented, remedy=remedy)
     train, held = frames.split(settings.holdout)
     config = decoder_config(model, net_of(encoder))
     size = settings.size or model.image_size
@@ -60,9 +61,9 @@ def run(run: Run[Settings]) -> None:
     unknown = sorted({shot["class"] for shot in frames.shots} - set(classes))
     if unknown:
         raise UserError(
-            f"the encoder does not know {', '.join(unknown)}, of which there are masks",
+            f"the masks have classes that the encoder does not know: {', '.join(unknown)}",
             where=encoder,
-            remedy="name runs that belong together: inputs.encoder=DIR inputs.segment=DIR, or run the stages anew",
+            remedy="name runs that belong together: inputs.encoder=DIR inputs.segment=DIR, or run the stages again",
         )
     weights = {name: settings.accepted_weight for name, answer in answers.items() if answer.verdict == ACCEPT}
     loaders = TrainingData(

@@ -28,11 +28,11 @@ def run(run: Run[Settings]) -> None:
     from wsvs.data.transforms import ImageAugmentation
     from wsvs.engine.data import build_data
     from wsvs.engine.optimisation import net_config, optimisation
-    from wsvs.engine.trainer import build_trainer, fit, sow
+    from wsvs.engine.trainer import build_trainer, fit, set_seed
     from wsvs.lit.encoder import EncoderModule
 
     settings, model = run.settings.encoder, run.settings.model
-    sow(run.seed)
+    set_seed(run.seed)
     data = build_data(run)
     splits = data.splits
     module = EncoderModule(

@@ -1,4 +1,4 @@
-"""Stage evaluate: score masks, ours or anybody's, against true masks (section 5)."""
+"""Stage evaluate: score masks, from wsvs or any other tool, against true masks (section 5)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from wsvs.core.files import read_json, read_jsonl, write_json
 from wsvs.core.progress import follow
 from wsvs.core.runs import VIDEOS, Home
 from wsvs.core.tables import read_ids, read_table, read_tags
-from wsvs.core.words import counted
 from wsvs.data.images import EXTENSIONS
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage
@@ -35,7 +34,7 @@ class Settings:
 
 
 def needs(settings: Settings, home: Home) -> tuple[str, ...]:
-    """The run that is scored where no folder is named: masks of videos are those of stage segment."""
+    """The run that is scored if no folder is given: for videos that of stage segment."""
     return ("segment",) if settings.evaluate.kind == "video" and not settings.predictions else ()
 
 
@@ -74,6 +73,11 @@ def _images(run: Run[Settings], predictions: Path, truth: Path) -> None:
     for note in labels.notes:
         log.warning("%s", note)
     names = labels.names
+    _check_names(names, "evaluate.names")
+    if settings.prediction_names:
+        _check_names(settings.prediction_names, "evaluate.prediction_names")
+    if settings.classes:
+        _check_names(settings.classes, "evaluate.classes", names)
     chosen: dict[str, Any] = {
         "ids": ids,
         "named": settings.classes or None,
@@ -90,11 +94,11 @@ def _images(run: Run[Settings], predictions: Path, truth: Path) -> None:
     for item in results.bad:
         run.skip(item.where or "?", item.message)
     iou = results.metrics()["iou"]
-    shown: dict[str, Any] = {f"mIoU ({split}, {counted(results.images, 'image|images')})": results.miou}
+    shown: dict[str, Any] = {f"mIoU ({split}, images: {results.images})": results.miou}
     counts: dict[str, Any] = {"images": results.images, "split": split}
     if results.absent:
-        present = counted(len(iou) - len(results.absent), "class|classes")
-        shown[f"mIoU ({split}), over the {present} present alone"] = results.miou_present
+        present = len(iou) - len(results.absent)
+        shown[f"mIoU ({split}), over the classes that occur: {present}"] = results.miou_present
         counts["classes in no mask, 0 in the mIoU"] = ", ".join(results.absent)
     shown |= {f"IoU {name}": value for name, value in iou.items()}
     if scan is not None:
@@ -102,8 +106,17 @@ def _images(run: Run[Settings], predictions: Path, truth: Path) -> None:
     run.finish(counts=counts, results=shown, wrote=run.dir / "metrics.json")
 
 
+def _check_names(names: Sequence[str], key: str, known: Sequence[str] | None = None) -> None:
+    """Raises `UserError` for a name that occurs twice, or that is not among the `known` ones."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"names occur twice: {', '.join(twice)}", where=key, remedy=f"give each name once in {key}")
+    if known and (unknown := [name for name in names if name not in known]):
+        raise UserError(f"there is no class {', '.join(unknown)}", where=key, remedy=f"classes: {', '.join(known)}")
+
+
 def _classes(run: Run[Settings]) -> Sequence[str] | None:
-    """Names of the data set's labels, where there is one."""
+    """Names of the data set's labels, if there is a data set."""
     from wsvs.engine.data import build_data
 
     if not getattr(run.settings.data, "root", None):
@@ -112,7 +125,7 @@ def _classes(run: Run[Settings]) -> Sequence[str] | None:
 
 
 def _true_mask(truth: Path, name: str) -> str:
-    """Name of an image's true mask: the id, without its extension where a list has ids with one."""
+    """Name of an image's true mask: its id, without the extension if the list has ids with one."""
     from wsvs.metrics.reading import mask_file
 
     has_one = Path(name).suffix.lower() in EXTENSIONS and not mask_file(truth, name).is_file()
@@ -120,7 +133,7 @@ def _true_mask(truth: Path, name: str) -> str:
 
 
 def _relevance(run: Run[Settings], relevance: Path, truth: Path) -> None:
-    """Of the frames of a relevance run: how many of the chosen ones show their class, how many that do were chosen."""
+    """Precision and recall of the frames that a relevance run selected as showing their class."""
     from wsvs.metrics.video import precision_recall
 
     shows: dict[str, dict[int, bool]] = {}
@@ -136,7 +149,8 @@ def _relevance(run: Run[Settings], relevance: Path, truth: Path) -> None:
             if (shot["video"], number) in chosen:
                 chosen[shot["video"], number] = True
     if not chosen:
-        raise UserError("no frame of these clips is in the table", where=truth, remedy="are these the same videos?")
+        remedy = "check that both are of the same videos"
+        raise UserError("no frame of these clips is in the table", where=truth, remedy=remedy)
     relevant = [shows[video][number] for video, number in chosen]
     found = precision_recall(np.array(list(chosen.values())), np.array(relevant))
     results = {"precision": found.precision, "recall": found.recall}
@@ -189,7 +203,7 @@ def _videos(run: Run[Settings], predictions: Path, truth: Path) -> None:
 
 
 def _without_masks(segment: Path, segmented: Collection[str], truth: Path) -> list[BadItem]:
-    """Videos with true masks that the segment run has passed over: an average that is silent about them is too high."""
+    """Videos with true masks that the segment run skipped: without them the average is too high."""
     path = segment / "skipped.json"
     return [
         BadItem(f"not segmented: {row['reason']}", where=segment / "masks" / row["item"])
@@ -198,7 +212,7 @@ def _without_masks(segment: Path, segmented: Collection[str], truth: Path) -> li
     ]
 
 
-STAGE = Stage(  # the objective is of images; a search over masks of videos names its own, e.g. video_average
+STAGE = Stage(  # the default objective is for images; for videos a search names one, such as video_average
     "evaluate",
     Settings,
     run,

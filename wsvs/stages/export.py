@@ -1,4 +1,4 @@
-"""Stage export: masks in the files of other tools (VOC, COCO, YOLO, DAVIS), and back."""
+"""Stage export: convert masks to the formats of other tools (VOC, COCO, YOLO, DAVIS), and back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(run: Run[Settings]) -> None:
 
 
 def make_writable(out: Path, key: str) -> None:
-    """The folder that a setting names, made if need be. Raises `UserError` if nothing can be written there."""
+    """Create the folder of a setting if it does not exist. Raises `UserError` if it is not writable."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
@@ -70,17 +70,17 @@ def make_writable(out: Path, key: str) -> None:
 
 
 def source_of(settings: Settings, home: Home) -> Path:
-    """The folder or run that is named, else the last finished run of predict, for DAVIS of segment."""
+    """The given folder or run, else the last finished run of stage predict (segment for DAVIS)."""
     if settings.predictions:
         return Path(settings.predictions)
     return home.require("segment" if settings.export.format == "davis" else "predict")
 
 
 def read_masks(run: Run[Settings], root: Path, names: list[str], labels: int) -> Iterator[tuple[str, np.ndarray]]:
-    """(id, mask) of the masks <id>.png below a folder; unreadable ones are passed over.
+    """(id, mask) of the masks <id>.png below a folder; unreadable ones are skipped.
 
     Raises:
-        UserError: There is none, or one holds a label that has no name.
+        UserError: There is no mask, or one has a label without a name.
     """
     if not names:
         raise UserError("no mask in this folder", where=root, remedy="masks are PNG files")
@@ -100,7 +100,7 @@ def read_masks(run: Run[Settings], root: Path, names: list[str], labels: int) ->
 
 
 def image_files(names: Mapping[str, str | None], given: str | None) -> dict[str, str]:
-    """{id: name of its image's file}: what the run has written down, else what lies in the folder `given`."""
+    """{id: file name of its image}, recorded by the run, else found in the folder `given`."""
     files = {}
     for name, file in names.items():
         if file is None and given and (found := find_image(Path(given), name)):
@@ -109,8 +109,7 @@ def image_files(names: Mapping[str, str | None], given: str | None) -> dict[str,
             files[name] = file
     if len(files) < len(names):
         log.info(
-            "%d of %d masks have no image that is known: their file_name is the id and .jpg; input=DIR tells where "
-            "images are",
+            "masks whose image is unknown: %d of %d; their file_name is <id>.jpg; input=DIR names the folder of images",
             len(names) - len(files),
             len(names),
         )
@@ -118,7 +117,7 @@ def image_files(names: Mapping[str, str | None], given: str | None) -> dict[str,
 
 
 def label_names(folder: Path) -> list[str]:
-    """Names of the labels 0, 1, ...: those of the network that made the masks. Raises `UserError` if none is known."""
+    """Names of the labels 0, 1, ... of the network that made the masks. Raises `UserError` if they are unknown."""
     inputs = read_json(folder / INPUTS) if (folder / INPUTS).is_file() else {}
     for run in inputs.values():
         checkpoint = Path(run, "checkpoints", "best.ckpt")
@@ -129,9 +128,7 @@ def label_names(folder: Path) -> list[str]:
     labels = folder / "labels.txt"
     if labels.is_file():
         return read_text(labels).splitlines()
-    raise UserError(
-        "the names of the classes are not known", where=folder, remedy="give them: export.names=[background,cat,dog]"
-    )
+    raise UserError("the class names are unknown", where=folder, remedy="give them: export.names=[background,cat,dog]")
 
 
 STAGE = Stage("export", Settings, run, paths=("predictions", "input"), ranks="first")

@@ -1,4 +1,4 @@
-"""Stage pipeline: check the data, then all stages in their order, passing over what is finished."""
+"""Stage pipeline: check the data, then run all stages in order, skipping finished ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from wsvs.config.stages import Inputs, PipelineSettings
 from wsvs.core import runs
 from wsvs.core.console import show
 from wsvs.core.errors import UserError
-from wsvs.core.words import fitting
 from wsvs.engine.figures import judge
 from wsvs.engine.fork import GOOD, call
 from wsvs.engine.names import PIPELINE, stage_names
@@ -37,7 +36,7 @@ log = logging.getLogger("wsvs")
 
 @dataclass(frozen=True)
 class Settings:
-    """Of the steps only what the plan needs; each reads its own."""
+    """The settings that the plan needs; each step reads its own."""
 
     pipeline: PipelineSettings
     data: Section = reads("data", result=False)
@@ -51,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of the pipeline. `label` names its run for later steps; `set` are overrides of its own."""
+    """One stage of the pipeline. `label` names its run for later steps; `set` are overrides for this step only."""
 
     stage: str
     label: str
@@ -59,16 +58,16 @@ class Step:
 
 
 def run(run: Run[Settings]) -> None:
-    import lightning.pytorch  # noqa: F401  once here, inherited by the steps, which are forked
+    import lightning.pytorch  # noqa: F401  imported once here and inherited by the forked steps
 
     shared = [word for word in run.overrides if not word.startswith("stage=")]
     done: dict[str, Path] = {}
-    passed_over = 0
+    skipped = 0
     steps = list(plan(run.settings))
     for number, step in enumerate(steps, 1):
         overrides = [f"stage={step.stage}", *shared, *_links(step, done, shared)]
         cfg = compose(config_name="config", overrides=overrides)
-        settings = check(cfg, overrides)  # as the step itself does: one fingerprint
+        settings = check(cfg, overrides)  # as the step itself does, so that the fingerprints agree
         name = run.id if step.label == step.stage else f"{run.id}-{step.label}"
         found = _finished(cfg, settings, step, name)
         if found is None:
@@ -77,7 +76,7 @@ def run(run: Run[Settings]) -> None:
         else:
             log.info("--- %s: finished before, in %s", step.label, os.path.relpath(found))
         done[step.label] = found
-        passed_over += runs.read_summary(found)["counts"]["passed over"]
+        skipped += runs.read_summary(found)["counts"][runs.SKIPPED]
     table = Table("step", "seconds", Column("run", overflow="fold"))
     for label, path in done.items():
         table.add_row(label, f"{runs.read_summary(path)['seconds']:.0f}", os.path.relpath(path))
@@ -85,25 +84,24 @@ def run(run: Run[Settings]) -> None:
     run.steps = done
     results = judge(run.settings.pipeline.checks, done)
     run.finish(
-        counts={"steps": len(done), "items passed over in the steps": passed_over},
+        counts={"steps": len(done), "items skipped in the steps": skipped},
         results=results,
         wrote=list(done.values())[-1] if done else None,
     )
     failed = [name for name, verdict in results.items() if verdict.startswith("FAIL")]
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(results)} figures {fitting(len(failed), 'is|are')} not as expected: "
-            f"{', '.join(failed)}",
+            f"figures outside the expected range: {len(failed)} of {len(results)} ({', '.join(failed)})",
             where=run.dir,
             remedy="look at the runs in the table above",
         )
 
 
 def plan(settings: Settings) -> Iterator[Step]:
-    """The steps that the settings list, else the check of the data and every stage once.
+    """The steps of the settings, else the data check and every stage once.
 
     Raises:
-        UserError: A step is malformed, names no stage, or a label stands twice; no videos are named.
+        UserError: A step is malformed, is not a stage, or a label occurs twice; no videos are given.
     """
     if not settings.pipeline.steps:
         if isinstance(settings.retrieve, FolderRetrieve) and not settings.retrieve.root:
@@ -132,9 +130,9 @@ def plan(settings: Settings) -> Iterator[Step]:
         if step.stage not in steps or step.label in seen:
             unknown = step.stage not in steps
             raise UserError(
-                f"{step.stage!r} is not a stage" if unknown else f"two steps are called {step.label!r}",
+                f"{step.stage!r} is not a stage" if unknown else f"two steps have the label {step.label!r}",
                 where="pipeline.steps",
-                remedy=f"stages: {', '.join(steps)}; give repeated ones a label",
+                remedy=f"stages: {', '.join(steps)}; give repeated stages a label",
             )
         seen.add(runs.check_folder_name("label", step.label))
         yield step
@@ -145,7 +143,7 @@ def _said(key: str, value: object) -> str:
 
 
 def _links(step: Step, done: dict[str, Path], shared: Sequence[str]) -> list[str]:
-    """Overrides of a step: its own, with {label} replaced by that step's run, and its inputs named outright."""
+    """Overrides of a step: its own, with {label} replaced by that step's run, and its inputs as explicit paths."""
     own = [_fill(word, done, step) for word in step.set]
     said = {word.partition("=")[0] for word in (*own, *shared)}
     inputs = [name for name in PIPELINE if name in done and name in Inputs.model_fields]
@@ -153,14 +151,14 @@ def _links(step: Step, done: dict[str, Path], shared: Sequence[str]) -> list[str
 
 
 def _fill(word: str, done: dict[str, Path], step: Step) -> str:
-    """An override with {label} replaced by that step's run, quoted: a path may hold what Hydra's grammar does not."""
+    """An override with {label} replaced by that step's run, quoted, since a path may need quotes in Hydra's grammar."""
     key, _, value = word.partition("=")
     filled = value
     for label, path in done.items():
         filled = filled.replace("{" + label + "}", str(path))
     if re.match(r"\{[^{}:,]+\}", filled):
         raise UserError(
-            f"no earlier step is called {filled.partition('}')[0][1:]!r}",
+            f"there is no earlier step {filled.partition('}')[0][1:]!r}",
             where=f"step {step.label}: {word}",
             remedy=f"earlier steps: {', '.join(done) or 'none'}",
         )
@@ -168,9 +166,9 @@ def _fill(word: str, done: dict[str, Path], step: Step) -> str:
 
 
 def _finished(cfg: DictConfig, settings: CommandSettings, step: Step, name: str) -> Path | None:
-    """The latest finished run of this stage that had the same settings and inputs.
+    """The latest finished run of this stage with the same settings and inputs.
 
-    With resume=false only the one of this `name` counts: this pipeline's own, of a job that was requeued.
+    With resume=false only the run with this `name` counts: this pipeline's own, in a requeued job.
     """
     stage, home = load_stage(step.stage), home_of(settings)
     inputs = {one: home.require(one) for one in stage.needed(settings)}
@@ -183,19 +181,19 @@ def _finished(cfg: DictConfig, settings: CommandSettings, step: Step, name: str)
 
 
 def _launch(settings: CommandSettings, step: Step, overrides: list[str], name: str) -> Path:
-    """Run a stage under this run id; returns its directory."""
+    """Run a stage under this run id, and return its directory."""
     status = call(overrides, name)
     if status not in GOOD:
-        again = "the same command" if settings.resume else "the same command without resume=false"
+        again = "run the same command" if settings.resume else "run the same command without resume=false"
         raise UserError(
             f"stage {step.stage} stopped with exit status {status}",
             where=f"step {step.label}",
-            remedy=f"mend what it says above; {again} goes on from there",
+            remedy=f"fix the error above; then {again} to resume",
         )
     return (home_of(settings).folder / step.stage / name).absolute()
 
 
-# W&B's sweeps and `sweep=search` go by the figure of its last step.
+# W&B sweeps and `sweep=search` optimise a figure of the last step.
 STAGE = Stage(
     "pipeline",
     Settings,

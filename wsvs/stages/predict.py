@@ -1,4 +1,4 @@
-"""Stage predict: masks of images and videos of any kind, with tags given or predicted (section 3.4)."""
+"""Stage predict: segment any images and videos, with given or predicted tags (section 3.4)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from wsvs.core.files import files_below, write_jsonl, write_text
 from wsvs.core.reviews import Reviews
 from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
-from wsvs.data.inputs import FILMS, by_id, find_files, without_clash
+from wsvs.data.inputs import VIDEOS, by_id, find_files, without_clash
 from wsvs.data.tag_sources import read_image_tags
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
 
 log = logging.getLogger("wsvs")
 
-SOURCES = ("adapt", "decoder", "encoder")  # the last stage that is finished comes first
+SOURCES = ("adapt", "decoder", "encoder")  # in order of preference
 Item = dict[str, Any]
 
 
@@ -62,7 +62,7 @@ def run(run: Run[Settings]) -> None:
     listed = list_images(run.settings, classes)
     if not settings.tags:
         listed = retagged(listed, run.reviews, classes)
-    items = [item | {"size": _frames(item["film"])} if "film" in item else item for item in listed]
+    items = [item | {"size": _frames(item["video"])} if "video" in item else item for item in listed]
     module = PredictorModule(
         net,
         method=settings.method,
@@ -83,10 +83,10 @@ def run(run: Run[Settings]) -> None:
     )
     write_jsonl(run.dir / runs.ITEMS, (_listed(item, classes.with_background) for item in written))
     write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in classes.with_background))
-    films = [item for item in written if "frames" in item]
-    counts = {"images": sum("film" not in item for item in items), "masks": len(written) - len(films)}
-    if any("film" in item for item in items):
-        counts |= {"films": len(films), "masks of films": sum(item["frames"] for item in films)}
+    videos = [item for item in written if "frames" in item]
+    counts = {"images": sum("video" not in item for item in items), "masks": len(written) - len(videos)}
+    if any("video" in item for item in items):
+        counts |= {"videos": len(videos), "masks of videos": sum(item["frames"] for item in videos)}
     if run.tracker:
         shown = predictions(written, run.dir, run.tracker.media)
         run.tracker.show("predict/masks", shown, classes.with_background)
@@ -101,7 +101,7 @@ def run(run: Run[Settings]) -> None:
 
 def retagged(items: list[Item], reviews: Reviews, classes: Classes) -> list[Item]:
     """Items with the classes that a person has given them, in place of those of a table and of predicted ones."""
-    files = {item["id"]: Path(item.get("film") or item["file"]) for item in items if "bad" not in item}
+    files = {item["id"]: Path(item.get("video") or item["file"]) for item in items if "bad" not in item}
     answers = reviews.of(files)
     corrected = {name: answer.tags for name, answer in answers.items() if answer.tags is not None}
     where = "tags of {!r} as they were corrected in stage review"
@@ -110,29 +110,29 @@ def retagged(items: list[Item], reviews: Reviews, classes: Classes) -> list[Item
 
 
 def _listed(item: Item, names: Sequence[str]) -> Item:
-    """An item as later stages read it: "file" is the image's name below the input, "confidence" {class: value}."""
-    name = Path(item.get("film") or item["file"]).name
+    """An item for later stages: "file" is the image's path below the input, "confidence" is {class: value}."""
+    name = Path(item.get("video") or item["file"]).name
     row = {"id": item["id"], "file": Path(item["id"]).with_name(name).as_posix()}
     if "confidence" in item:
         row["confidence"] = {names[int(label)]: value for label, value in item["confidence"].items()}
     return row | {"frames": item["frames"]} if "frames" in item else row
 
 
-def _frames(film: str) -> int:
-    """About how many there are; 1 of a film that cannot be read, which is passed over later."""
+def _frames(video: str) -> int:
+    """Approximate number of frames; 1 for a video that cannot be read, which is skipped later."""
     from wsvs.video.reader import glance
 
     try:
-        return glance(film).frames
+        return glance(video).frames
     except BadItem:
         return 1
 
 
 def list_images(settings: Settings, classes: Classes) -> list[Item]:
-    """Items {"id", "file", "classes"}, or "film" instead of "file"; what cannot be predicted comes with its reason.
+    """Items {"id", "file", "classes"}, or "video" instead of "file"; bad ones are {"id", "bad": reason}.
 
     Raises:
-        UserError: Nothing there to predict, a tag that is not a class, or tags from two places.
+        UserError: Nothing to predict, a tag that is not a class, or tags from two places.
     """
     predict, given, labels = settings.predict, settings.input, settings.labels
     if not given:
@@ -142,7 +142,7 @@ def list_images(settings: Settings, classes: Classes) -> list[Item]:
             remedy="give a folder of images, an image, a video or a pattern: input=DIR",
         )
     if predict.tags and labels:
-        raise UserError("tags are given twice", where="predict.tags and labels", remedy="give one of them")
+        raise UserError("tags are given twice", where="predict.tags and labels", remedy="give only one of the two")
     everywhere = None
     if predict.tags:
         everywhere = [classes.index(tag, where="predict.tags") for tag in predict.tags]
@@ -152,18 +152,19 @@ def list_images(settings: Settings, classes: Classes) -> list[Item]:
         table = read_image_tags(root, labels, classes.names)
         log.info("%s", table.summary(labels))
         tags = table.tags
-    rows = {root / name: name for name in tags or ()}  # of films, whose names may have their extension, too
+    rows = {root / name: name for name in tags or ()}  # videos may be named with their extension
     rows |= {found: name for name in tags or () if (found := find_image(root, name)) is not None}
     if files is None:
         files = _in_folder(root, read_ids(predict.ids) if predict.ids else None, tags)
     elif predict.ids:
-        raise UserError("predict.ids needs a folder", where=f"input={given}", remedy="give input=DIR, or no ids")
+        remedy = "give a folder, input=DIR, or leave out predict.ids"
+        raise UserError("predict.ids needs a folder", where=f"input={given}", remedy=remedy)
     items: list[Item] = []
     for name, found in files.items():
         if found is None:
             items.append({"id": name, "bad": f"no image file for id {name!r} in {root}"})
             continue
-        kind = "film" if found.suffix.lower() in FILMS else "file"
+        kind = "video" if found.suffix.lower() in VIDEOS else "file"
         if tags is None:
             items.append({"id": name, kind: str(found), "classes": everywhere})
         elif (row := rows.get(found, name)) not in tags:
@@ -175,26 +176,26 @@ def list_images(settings: Settings, classes: Classes) -> list[Item]:
 
 
 def _in_folder(root: Path, names: list[str] | None, tags: Tags | None) -> dict[str, Path | None]:
-    """{id: image} of a folder: of the ids that are asked for, else of all images and all rows of the table.
+    """{id: image} of a folder: for the given ids, else for all images and all rows of the table.
 
-    Ids may have an extension; what comes back has none. Beside a row's image another one of its name does not count.
+    Ids may have an extension; the result has none. An image with the same name as that of a row is ignored.
     """
-    told = without_clash(
+    listed = without_clash(
         (mask_name(root, name, found), found) if (found := find_image(root, name)) else (name, None)
         for name in (tags or () if names is None else names)
     )
     if names is not None:
-        return told
+        return listed
     every = list(files_below(root))
     below = [path for path in every if path.suffix.lower() in EXTENSIONS]
     if passed := unread(every):
-        log.warning("%s: convert to JPEG or PNG what shall be predicted", passed)
+        log.warning("%s: convert them to JPEG or PNG to predict them", passed)
     files: dict[str, Path | None] = {}
     if tags is None:
         files.update(by_id(root, below))
     else:
         files.update((str(path.relative_to(root).with_suffix("")), path) for path in below)
-    files.update(told)
+    files.update(listed)
     if not files:
         raise UserError(
             "no image in this folder",

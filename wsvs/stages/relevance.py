@@ -1,4 +1,4 @@
-"""Stage relevance: score every frame of every clip and keep runs of relevant frames as shots (section 3.2)."""
+"""Stage relevance: score every frame of every clip, and keep sequences of relevant frames as shots (section 3.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.ledger import Ledger
 from wsvs.core.processes import rank
-from wsvs.core.words import counted
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
 from wsvs.retrieve.manifest import iter_clips
@@ -68,8 +67,7 @@ def run(run: Run[Settings]) -> None:
     good = skip_failed(run, {clip["id"]: ledger.read(clip["id"]) for clip in clips if ledger.has(clip["id"])})
     for name, record in good.items():
         if record["broken"]:
-            used = counted(record["frames"], "frame|frames is|are")
-            run.skip(name, f"only its first {used} used: {record['broken']}")
+            run.skip(name, f"only the first frames are used ({record['frames']}): {record['broken']}")
     shots = write_jsonl(run.dir / "shots.jsonl", find_shots(run.dir, clips, settings.threshold, settings.min_frames))
     write_jsonl(run.dir / "clips.jsonl", clips)
     kept = list(read_jsonl(run.dir / "shots.jsonl"))
@@ -90,10 +88,10 @@ def run(run: Run[Settings]) -> None:
 def find_shots(
     folder: Path, clips: list[dict[str, Any]], threshold: float, min_frames: int
 ) -> Iterator[dict[str, Any]]:
-    """A record for each run of relevant frames, in the order of the clips. A run ends at a cut, not at an odd frame.
+    """A record for each sequence of relevant frames, in the order of the clips. It ends at a cut, not at an odd frame.
 
     {"shot": <clip>_<first frame>, "clip", "class", "file", "start", "stop", "score", ... of the clip}, and "odd" and
-    "blank", frames of the clip that do not count, if there are any.
+    "blank", frames of the clip that are ignored, if there are any.
     """
     ledger = Ledger(folder)
     for clip in clips:
@@ -103,7 +101,7 @@ def find_shots(
         found = ledger.read(clip["id"]) if ledger.has(clip["id"]) else {}
         odd, blank = found.get("odd", []), found.get("blank", [])
         scores = bridged(read_scores(path), {*odd, *blank})
-        for begin, end in clip.get("damaged", ()):  # no shot holds a damaged frame
+        for begin, end in clip.get("damaged", ()):  # no shot contains a damaged frame
             scores[max(0, begin - clip["start"]) : max(0, end - clip["start"])] = -1
         runs = [
             (begin + start, begin + stop)
@@ -123,13 +121,13 @@ def find_shots(
 
 
 def bridged(scores: np.ndarray, odd: Collection[int]) -> np.ndarray:
-    """Scores of a clip where those of odd frames are drawn from the frames beside them."""
+    """Scores of a clip, with those of odd frames interpolated from their neighbours."""
     sound = np.array([number for number in range(len(scores)) if number not in odd])
     return np.interp(np.arange(len(scores)), sound, scores[sound]) if odd and len(sound) else scores
 
 
 def read_scores(path: Path) -> np.ndarray:
-    """(T,) scores of the frames that belong to a clip, from its start on."""
+    """(T,) scores of the frames of a clip, from its start."""
     with path.open(encoding="utf-8") as stream:
         return np.array([float(row["score"]) for row in csv.DictReader(stream)])
 

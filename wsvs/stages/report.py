@@ -1,4 +1,4 @@
-"""Stage report: one page over all runs of a name, with thumbnails, that opens from disk."""
+"""Stage report: one self-contained page over all runs of a name, with thumbnails."""
 
 from __future__ import annotations
 

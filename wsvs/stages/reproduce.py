@@ -1,4 +1,4 @@
-"""Stage reproduce: run a row of a table over several seeds and hold the means against the committed ranges."""
+"""Stage reproduce: run a row of a table with several seeds, and check the means against the committed ranges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from wsvs.core import runs
 from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import write_json
-from wsvs.core.words import fitting
 from wsvs.engine.fork import GOOD, call
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage
@@ -34,7 +33,7 @@ def run(run: Run[Settings]) -> None:
     checks = {name: check for name, check in (run.settings.pipeline.checks or {}).items() if check is not None}
     if not checks:
         raise UserError(
-            "this row names no figures",
+            "there are no figures to check",
             where="pipeline.checks",
             remedy="choose a row, such as experiment=table2, or data=synthetic; docs/tables.md lists them",
         )
@@ -53,10 +52,9 @@ def run(run: Run[Settings]) -> None:
     failed = [name for name, result in results.items() if result["verdict"] == "FAIL"]
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(results)} figures {fitting(len(failed), 'is|are outside its|their')} range: "
-            f"{', '.join(failed)}",
+            f"figures outside their range: {len(failed)} of {len(results)} ({', '.join(failed)})",
             where=run.dir,
-            remedy="metrics.json has every seed; the runs lie beside it, under the same name",
+            remedy="metrics.json lists every seed; their runs are stored under the same name",
         )
 
 
@@ -79,7 +77,7 @@ def _seeds(run: Run[Settings]) -> list[int]:
 
 
 def _pipeline(run: Run[Settings], seed: int) -> Path:
-    """Run the pipeline with a seed; returns its directory. Figures of one seed may be out of range, all else stops."""
+    """Run the pipeline with a seed, and return its directory. Its figures may be out of range; other errors stop."""
     own = ("stage", "reproduce.seeds")
     shared = [word for word in run.overrides if word.partition("=")[0] not in own]
     name = f"{run.id}-seed{seed}"
@@ -90,13 +88,13 @@ def _pipeline(run: Run[Settings], seed: int) -> Path:
         raise UserError(
             f"the pipeline stopped with exit status {status}",
             where=f"seed {seed}",
-            remedy="mend what it says above; the same command goes on from there",
+            remedy="fix the error above; then run the same command to resume",
         )
     return found
 
 
 def held_against(values: Mapping[int, float], check: Check) -> dict[str, Any]:
-    """Mean over the seeds, its spread (standard deviation of a sample), and PASS or FAIL by low <= mean <= high."""
+    """Mean over the seeds, sample standard deviation, and PASS or FAIL for low <= mean <= high."""
     mean = statistics.fmean(values.values())
     return {
         "mean": mean,

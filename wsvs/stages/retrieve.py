@@ -1,4 +1,4 @@
-"""Stage retrieve: collect the clips of each class and the manifest that says where they came from (section 4)."""
+"""Stage retrieve: collect clips of each class, and a manifest of their sources (section 4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_json
 from wsvs.core.progress import follow
 from wsvs.core.runs import Home
-from wsvs.core.words import counted, fitting
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
 from wsvs.retrieve.closing import estimate, print_costs, print_tally, tell_failures
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsvs")
 
-_LOOK = "the manifest says of each video why it was left out; check data.classes and the settings of retrieve"
+_LOOK = "the manifest gives the reason for each video; check data.classes and the settings of retrieve"
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ class Settings:
 
 
 def needs(settings: Settings, home: Home) -> tuple[str, ...]:
-    """The encoder, which scores; not for whole videos of a folder, nor to merge what is there."""
+    """The encoder, which scores frames; not needed for whole videos of a folder, or to merge earlier results."""
     return () if settings.retrieve.merge or _is_whole(settings.retrieve) else ("encoder",)
 
 
 def _is_whole(retrieve: RetrieveSettings) -> TypeGuard[FolderRetrieve]:
-    """Is every video of a folder taken whole, without a score?"""
+    """Whether every video of a folder is used whole, without scores."""
     return isinstance(retrieve, FolderRetrieve) and not retrieve.score
 
 
@@ -68,14 +67,14 @@ def run(run: Run[Settings]) -> None:
 
 
 def _packer(run: Run[Settings]) -> Pack:
-    """Makes a video file out of a folder of numbered images."""
+    """A function that encodes a folder of numbered images as a video file."""
     from wsvs.video.pack import pack
 
     return partial(pack, rate=run.settings.frame_rate)
 
 
 def _whole(run: Run[Settings], settings: FolderRetrieve, classes: Classes) -> None:
-    """Every video of a folder as one clip."""
+    """Use every video of a folder as one clip."""
     source = folder_source(settings, run.settings.data)
     counts = retrieve_folder(
         source,
@@ -94,7 +93,7 @@ def _whole(run: Run[Settings], settings: FolderRetrieve, classes: Classes) -> No
 
 
 def _scored(run: Run[Settings], known: Classes, classes: Classes) -> None:
-    """Search, thumbnails, key frames: the paper's way."""
+    """Search, then score thumbnails and key frames, as in the paper."""
     from wsvs.retrieve.crawl import Budget, Crawl
     from wsvs.retrieve.examine import Choice, Tools
     from wsvs.video.convert import Converter
@@ -159,17 +158,17 @@ def _cuts(path: Path) -> Sequence[int]:
 
 
 def _dry(run: Run[Settings], crawl: Crawl) -> None:
-    """Search and thumbnails only. The run stays unfinished, so that nobody takes it for an input."""
+    """Search and thumbnails only. The run stays unfinished, so that no stage uses it as input."""
     wanted = crawl.look()
     found = sum(len(crawl.journal.candidates(name)) for name in crawl.classes)
     costs = {"found": found, "thumbnails passed": len(wanted), **estimate(run.settings.retrieve, wanted)}
     write_json(run.dir / "dry_run.json", costs)
     print_costs(costs)
-    log.info("WSVS_RUN_ID=%s and the same command without dry_run=true goes on from here", run.dir.name)
+    log.info("to continue: WSVS_RUN_ID=%s with the same command without dry_run=true", run.dir.name)
 
 
 def _close(run: Run[Settings], rows: Iterable[Row], classes: Classes) -> None:
-    """The closing table, by class, and the summary."""
+    """Print the closing table by class, and write the summary."""
     tallies = tally(rows, classes.names)
     print_tally(tallies)
     tell_failures(tallies["all"].failures)
@@ -182,18 +181,17 @@ def _close(run: Run[Settings], rows: Iterable[Row], classes: Classes) -> None:
 
 
 def _skip_failed(run: Run[Settings], rows: Iterable[Row]) -> None:
-    """What could not be had, and what is damaged, as passed over."""
+    """Record videos that could not be retrieved, and clips with damaged frames, as skipped."""
     for row in rows:
         for clip in row["clips"]:
             if "damaged" in clip:
                 lost = sum(stop - start for start, stop in clip["damaged"])
-                of = counted(clip.get("frames", row["frames"]), "frame|frames")
-                run.skip(clip["clip"], f"{lost} of {of} {fitting(lost, 'is|are')} damaged and not used")
+                run.skip(clip["clip"], f"damaged frames, not used: {lost} of {clip.get('frames', row['frames'])}")
         if row["status"].startswith(FAILED):
             run.skip(row["video"], row["status"])
 
 
-# Version 2: a run goes on with other budgets and other manners of asking.
+# Version 2: a run resumes with other budgets and request options.
 STAGE = Stage(
     "retrieve",
     Settings,

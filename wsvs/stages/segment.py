@@ -14,7 +14,6 @@ from wsvs.core.files import write_text
 from wsvs.core.ledger import Ledger
 from wsvs.core.processes import rank
 from wsvs.core.runs import Home
-from wsvs.core.words import counted
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
 
@@ -34,7 +33,7 @@ class Settings:
 
 
 def needs(settings: Settings, home: Home) -> tuple[str, ...]:
-    """Videos of one's own need no relevance run, and without attention no encoder either."""
+    """Your own videos need no relevance run, and without attention no encoder either."""
     segment, videos = settings.segment, settings.videos
     encoder = () if segment.checkpoint or (videos and not segment.lambda_a) else ("encoder",)
     return (*encoder, *(() if videos else ("relevance",)))
@@ -74,7 +73,7 @@ def run(run: Run[Settings]) -> None:
         source = RelevantShots(run.dir, manifest, classes, max_frames=settings.max_frames)
     energy = VideoSettings.of(settings, run.seed)
     cv2.setNumThreads(1)  # ranks and workers are the parallelism
-    describe_frames(np.zeros((2, 64, 96, 3), np.uint8), energy)  # compiled here once, not by every worker anew
+    describe_frames(np.zeros((2, 64, 96, 3), np.uint8), energy)  # compile once here, not in every worker
     ledger = Ledger(run.dir)
     guided = settings.lambda_a > 0
     needed = settings.frames or settings.overlay or settings.refine != "none"
@@ -105,23 +104,23 @@ def run(run: Run[Settings]) -> None:
         results = totals.results(seconds, {one["item"]: one["reason"] for one in run.skipped})
         if totals.uncertain:
             log.warning(
-                "no mask for %s of %s in %s: nothing seems to move by itself there (a still image, or only the camera "
-                "moves), nor is it attended to; segment.min_confidence=0 keeps every mask",
-                counted(totals.uncertain["frames"], "frame|frames"),
+                "frames without a mask: %d of %d (shots: %d): no object motion was found there (a still image, or only "
+                "the camera moves), and no attention; segment.min_confidence=0 keeps every mask",
+                totals.uncertain["frames"],
                 totals.frames,
-                counted(totals.uncertain["shots"], "shot|shots"),
+                totals.uncertain["shots"],
             )
         run.finish(counts=counts, results=results, wrote=run.dir / "masks", goes_on=totals.frames > 0)
 
 
 def _show(run: Run[Settings], module: SegmenterModule, names: Sequence[str]) -> None:
-    """Some frames with their masks and their attention, for W&B."""
+    """Log some frames with their masks and attention to W&B."""
     from wsvs.lit.shown import attention_of, middle_frames
 
     if run.tracker is None:
         return
     frames = list(middle_frames(run.dir, run.tracker.media, module.settings.longest_edge))
-    run.tracker.show("segment/masks", [picture for picture, _ in frames], names)
+    run.tracker.show("segment/masks", [image for image, _ in frames], names)
     if module.net is not None:
         run.tracker.show("segment/attention", attention_of(frames, module.attention), names)
 

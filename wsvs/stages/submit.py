@@ -1,4 +1,4 @@
-"""Stage submit: pack masks of the VOC test images as the evaluation server takes them (section 5, Table 3)."""
+"""Stage submit: pack masks of the VOC test images for the evaluation server (section 5, Table 3)."""
 
 from __future__ import annotations
 

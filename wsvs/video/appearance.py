@@ -8,8 +8,8 @@ import numpy as np
 
 from wsvs.video.jit import compiled
 
-_STEP = 4.0  # levels of RGB that share one sample; 64 steps a channel keep the fit and cost a fifth
-_RIDGE = _STEP**2 / 12  # added to variances: what merging hides; few samples do not become spikes
+_STEP = 4.0  # RGB levels that are merged to one sample; 64 steps per channel give the same fit at a fifth of the cost
+_RIDGE = _STEP**2 / 12  # added to variances: the variance lost by merging, and a regulariser for few samples
 _PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
@@ -58,10 +58,10 @@ def colour_log_ratio(
         colours: (N, 3) mean RGB, 0-255.
         foreground_weight, background_weight: (N,) sample weights, 0 for unused.
         components: Gaussians of the foreground and of the background.
-        seed: Of the mixtures' starting points.
+        seed: Seed of the initialisation.
 
     Returns:
-        (N,) float64; all 0, so that C = 0.5, where one side has fewer distinct colours than Gaussians.
+        (N,) float64; all 0, so that C = 0.5, if one side has fewer distinct colours than Gaussians.
     """
     models = [
         fit_mixture(colours, weight, count, seed=seed)
@@ -80,10 +80,10 @@ def fit_mixture(
 
     Args:
         colours: (n, 3) RGB, 0-255.
-        weights: (n,) sample weights; samples with 0 are left out.
-        components: Gaussians.
-        iterations: EM rounds.
-        seed: Of the start.
+        weights: (n,) sample weights; samples with 0 are ignored.
+        components: Number of Gaussians.
+        iterations: EM iterations.
+        seed: Seed of the initialisation.
 
     Returns:
         The mixture, or None if there are fewer distinct colours than Gaussians.
@@ -91,7 +91,7 @@ def fit_mixture(
     points, mass = merge_colours(colours[weights > 0], weights[weights > 0])
     if len(points) < components:
         return None
-    origin = np.einsum("n,nd->d", mass, points) / mass.sum()  # near the data, second moments lose no digits
+    origin = np.einsum("n,nd->d", mass, points) / mass.sum()  # close to the data, for the precision of second moments
     monomials = _monomials(points - origin)
     chosen = _start(points, mass, components, np.random.default_rng(seed))
     share = np.zeros((components, len(points)))
@@ -156,7 +156,7 @@ def _monomials(x: np.ndarray) -> np.ndarray:
 
 
 def _mixture(moment: np.ndarray, origin: np.ndarray) -> Mixture:
-    """M step: (k, 10) sums of monomials around `origin` -> mixture; no Gaussian vanishes altogether."""
+    """M step: (k, 10) sums of monomials around `origin` -> mixture; no Gaussian vanishes completely."""
     total = np.maximum(moment[:, 0], 1e-12)
     moment = moment / total[:, None]
     mean = moment[:, 1:4]

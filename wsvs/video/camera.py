@@ -1,4 +1,4 @@
-"""The camera's part of the optical flow, as a plane seen by a moving camera, and what is left without it."""
+"""Camera motion in the optical flow, modelled as a plane seen by a moving camera, and the residual motion."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
-_ROUNDS = 15  # of reweighting
-_RIM = 0.12  # of the half longer side: superpixels so close to the border are believed to be background at first
-_NOISE = 0.1  # px, least scale of the residuals: the flow is no better than that
+_ROUNDS = 15  # iterations of reweighting
+_RIM = 0.12  # of half the longer side: superpixels this close to the border are initially assumed to be background
+_NOISE = 0.1  # px, minimum scale of the residuals, the accuracy of the flow
 
 
 def residual_motion(motion: np.ndarray, centres: np.ndarray, offsets: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(N, 2) mean motion of superpixels, px, less the camera's, frame by frame.
+    """(N, 2) mean motion of superpixels, px, minus the camera's motion, frame by frame.
 
     Args:
         motion: (N, 2) px.
@@ -62,7 +62,7 @@ def camera_plane(motion: np.ndarray, centres: np.ndarray, shape: tuple[int, int]
     products = np.concatenate([squares, across * u[:, None] + down * v[:, None]], axis=1)
     plane, normal = np.zeros(8), np.empty((8, 8))
     for step in range(_ROUNDS):
-        sums = np.einsum("n,nk->k", weight, products)  # unlike a product of matrices the same on any number of threads
+        sums = np.einsum("n,nk->k", weight, products)  # unlike a matrix product, independent of the number of threads
         normal[upper] = normal.T[upper] = sums[:-8]
         plane = np.linalg.solve(normal + 1e-9 * np.eye(8), sums[-8:])
         apart = u - np.einsum("ni,i->n", across, plane), v - np.einsum("ni,i->n", down, plane)

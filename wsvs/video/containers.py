@@ -1,4 +1,4 @@
-"""Is a video file all there? Asked of the container's own lengths: a decoder just finds fewer frames."""
+"""Whether a video file is complete, by the lengths in its container: a decoder would only find fewer frames."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _ISO_FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"p
 
 
 def missing_bytes(path: str | Path) -> int:
-    """How many bytes the container promises beyond the end of the file; 0 if it is whole or does not tell.
+    """Number of bytes that the container declares beyond the end of the file; 0 if it is complete or has no length.
 
-    Known: MP4, MOV, 3GP (ISO/IEC 14496-12 boxes), Matroska and WebM (EBML, RFC 8794) and AVI (RIFF).
-    MPEG streams, FLV and files of live recordings carry no length.
+    Supported: MP4, MOV, 3GP (ISO/IEC 14496-12 boxes), Matroska and WebM (EBML, RFC 8794) and AVI (RIFF).
+    MPEG streams, FLV and live recordings have no length.
     """
     path = Path(path)
     size = path.stat().st_size
@@ -47,7 +47,7 @@ def _end_of_boxes(stream: BinaryIO, size: int) -> int:
 
 def _end_of_riff(stream: BinaryIO, size: int) -> int:
     position = 0
-    while position + 8 <= size:  # files over 1 GB are a row of RIFF chunks
+    while position + 8 <= size:  # files over 1 GB are a sequence of RIFF chunks
         stream.seek(position)
         head = stream.read(8)
         length = int.from_bytes(head[4:], "little")
@@ -73,7 +73,7 @@ def _ebml_length(stream: BinaryIO) -> int | None:
     first = stream.read(1)
     if not first or not first[0]:
         return None
-    width = 9 - first[0].bit_length()  # leading zero bits tell the bytes that follow
+    width = 9 - first[0].bit_length()  # leading zero bits give the number of bytes that follow
     rest = stream.read(width - 1)
     bits = 7 * width
     value = int.from_bytes(first + rest, "big") & ((1 << bits) - 1)
@@ -83,25 +83,25 @@ def _ebml_length(stream: BinaryIO) -> int | None:
 
 
 _START_CODES = frozenset({"mpeg1video", "mpeg2video", "mpeg4", "h263", "vc1"})
-_DENSE = frozenset({"vp8", "vp9", "av1", "libdav1d", "libaom-av1"})  # what an arithmetic coder writes looks like noise
+_DENSE = frozenset({"vp8", "vp9", "av1", "libdav1d", "libaom-av1"})  # output of arithmetic coders looks like noise
 _KNOWN = _START_CODES | _DENSE | {"h264", "hevc"}
 _IMPOSSIBLE = re.compile(rb"\0\0(?:\0+(?![\0\x01])|\x02)")
 _LONG_HOLE = re.compile(rb"\0{64}")
 
 
 def holes(codec: str, packet: bytes, header: bytes = b"") -> bool:
-    """Do a packet's bytes show that parts of it were lost, though a decoder may not notice?
+    """Whether a packet's bytes show that parts of it were lost, which a decoder may not notice.
 
-    H.264 and HEVC never write three zero bytes in a row inside a unit (ISO/IEC 14496-10, 7.4.1); where a part of a file
-    was lost there are many. In other streams, which are dense, a long run of zero bytes is none of the encoder's.
+    H.264 and HEVC never have three zero bytes in a row inside a unit (ISO/IEC 14496-10, 7.4.1), but lost parts of a
+    file do. In other, dense streams no encoder writes a long run of zero bytes.
 
     Args:
         codec: FFmpeg's name.
         packet: A coded image.
-        header: The codec's own (`extradata`): it says how the units of a packet are divided.
+        header: The codec's `extradata`, which defines how units are separated.
     """
     if codec == "mjpeg":
-        return b"\xff\xd8" not in packet  # the code that every image begins with
+        return b"\xff\xd8" not in packet  # the marker at the start of every image
     if b"\0\0" not in packet or codec not in _KNOWN:
         return False
     if not packet.strip(b"\0"):
@@ -119,7 +119,7 @@ def holes(codec: str, packet: bytes, header: bytes = b"") -> bool:
 
 
 def _length_width(codec: str, header: bytes) -> int:
-    """Bytes of the length before each unit (MP4, Matroska: ISO/IEC 14496-15); 0 where start codes divide them."""
+    """Bytes of the length field before each unit (MP4, Matroska: ISO/IEC 14496-15); 0 for start codes."""
     place = 4 if codec == "h264" else 21
     return (header[place] & 3) + 1 if header[:1] == b"\x01" and len(header) > place else 0
 

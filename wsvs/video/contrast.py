@@ -1,9 +1,9 @@
 """A stronger motion term M: contrast, in motion and in colour, to the regions connected with the border.
 
-The inside-outside map needs a closed curve of strong motion boundaries in a single frame. Here instead the superpixels
-themselves are compared: the camera's motion is taken off, the way from the frame's border to a superpixel is as long
-as the changes that it crosses (Wei et al., "Geodesic saliency", ECCV 2012; Wang et al., CVPR 2015), and superpixels
-that look alike and lie close in other frames vote together (Faktor & Irani, "Non-local consensus voting", BMVC 2014).
+The inside-outside map needs a closed curve of strong motion boundaries in a single frame. This term instead compares
+superpixels: the camera's motion is subtracted, the distance from the frame's border to a superpixel is the sum of the
+changes along the way (Wei et al., "Geodesic saliency", ECCV 2012; Wang et al., CVPR 2015), and similar, nearby
+superpixels in other frames vote together (Faktor & Irani, "Non-local consensus voting", BMVC 2014).
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from wsvs.core.otsu import otsu
 from wsvs.video.camera import residual_motion
 from wsvs.video.frame_graph import FrameGraph
 
-_SLOW = 0.15  # px of a frame 400 px long: less is no motion of a slow object
-_TOUCHES = 0.1  # share of the border's superpixels: where more of them move, the ground does
-_PART = 0.002  # share of a frame's area: less is no object of its own
-_SHARE = 1 / 3  # of its peak: the level of a slow object; a fast one that fills its frame gets about the same
-_RIM = 1e-4  # every step costs something, so that equal superpixels are ordered by their distance from the border
-_BLEND = 0.5  # weight that motion carried over from the neighbouring frame loses from frame to frame
-_LAB, _PLACE = 8.0, 60.0  # units in which superpixels are alike: of Lab, and px of a frame 400 px long
-_NEIGHBOURS = 2  # alike superpixels taken from each of the frames t -+ _REACH
+_SLOW = 0.15  # px for a frame of 400 px: minimum motion of a slow object
+_TOUCHES = 0.1  # fraction of the border's superpixels: if more of them move, it is the background that moves
+_PART = 0.002  # fraction of a frame's area: minimum area of a slow object
+_SHARE = 1 / 3  # level of a slow object relative to its peak; about the same as for a fast one that fills the frame
+_RIM = 1e-4  # minimum cost of a step, so that equal superpixels are ordered by their distance from the border
+_BLEND = 0.5  # decay per frame of the weight of motion carried over from neighbouring frames
+_LAB, _PLACE = 8.0, 60.0  # scales of similarity: in Lab, and in px for a frame of 400 px
+_NEIGHBOURS = 2  # nearest neighbours in each of the frames t -+ _REACH
 _REACH = (1, 4, 12)
-_TOP = 0.99  # quantile of the evidence that counts as "surely the object" ...
-_LEVEL = 0.65  # ... M = 0.5 at this share of it ...
+_TOP = 0.99  # quantile of the evidence that is surely the object ...
+_LEVEL = 0.65  # ... M = 0.5 at this fraction of it ...
 _SLOPE = 6  # ... and log(M / (1 - M)) grows with this power
-_NOTHING = 1e-9  # less at that quantile comes from likes that are hardly alike
+_NOTHING = 1e-9  # lower values at that quantile are from dissimilar neighbours
 
 
 def border_distance(
@@ -41,10 +41,10 @@ def border_distance(
     """Length of the shortest path from the border: the sum of the feature changes that it crosses.
 
     Args:
-        features: (K, d) of the superpixels of one frame.
-        edges: (E, 2) pairs of them that touch.
-        border: Numbers of those at the frame's border.
-        start: Length at which a path begins in each of these; None: 0.
+        features: (K, d) features of the superpixels of one frame.
+        edges: (E, 2) pairs of adjacent superpixels.
+        border: Numbers of the superpixels at the frame's border.
+        start: Initial length of paths at each of these; None for 0.
 
     Returns:
         (K,) float64 >= 0; at the border at most `start`.
@@ -52,10 +52,10 @@ def border_distance(
     change = np.linalg.norm(features[edges[:, 0]] - features[edges[:, 1]], axis=1) + _RIM
     if start is None:
         start = np.zeros(len(border))
-    outside = len(features)  # one node more, where all paths begin
+    outside = len(features)  # an additional node, where all paths start
     one = np.concatenate([edges[:, 0], np.full(len(border), outside)])
     other = np.concatenate([edges[:, 1], border])
-    length = np.concatenate([change, start + 1e-12])  # an edge of length 0 would be none
+    length = np.concatenate([change, start + 1e-12])  # edges of length 0 would be missing in the sparse matrix
     graph = csr_array((length, (one, other)), shape=(outside + 1, outside + 1))
     return dijkstra(graph, directed=False, indices=outside)[:-1]
 
@@ -65,11 +65,11 @@ def evidence(
 ) -> np.ndarray:
     """`border_distance` of the superpixels of one frame, d / (d + level): (K,) in [0, 1).
 
-    The level is Otsu's threshold; of motions (`moving`) that of `own_levels`.
+    The level is Otsu's threshold; for motions (`moving`) that of `own_levels`.
     """
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     start = None
-    if moving:  # an object may touch the border: a short piece of it that moves is no ground
+    if moving:  # an object may touch the border: a short moving part of the border is not background
         moves = np.linalg.norm(features[border], axis=1)
         if (moves > _SLOW * max(labels.shape) / 400).mean() <= _TOUCHES:
             start = moves
@@ -81,17 +81,17 @@ def evidence(
 
 
 def own_levels(distance: np.ndarray, edges: np.ndarray, sizes: np.ndarray, level: float, slowest: float) -> np.ndarray:
-    """Level of every superpixel of a frame: `level`, but that of a slower object is a third of its own peak.
+    """Level of every superpixel of a frame: `level`, or for slower objects a third of their peak.
 
-    One level for the whole frame splits the fastest object from all else, and a slow one beside it counts as ground. A
-    second threshold by Otsu, of what is below the first, finds the regions that move, too.
+    A single level for the frame separates the fastest object from everything else, so that slower objects count as
+    background. A second Otsu threshold, below the first, finds further moving regions.
 
     Args:
         distance: (K,) `border_distance` of the motions.
-        edges: (E, 2) pairs of superpixels that touch.
+        edges: (E, 2) pairs of adjacent superpixels.
         sizes: (K,) px.
         level: Threshold of the frame.
-        slowest: px; smaller distances are no motion.
+        slowest: Minimum distance that counts as motion, px.
     """
     levels = np.full(len(distance), level)
     below = distance < level
@@ -112,13 +112,13 @@ def own_levels(distance: np.ndarray, edges: np.ndarray, sizes: np.ndarray, level
 
 
 def carried(values: np.ndarray, edges: np.ndarray, counts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Average (N, d) values along the optical flow, both ways, older frames counting ever less.
+    """Average (N, d) values along the optical flow in both directions, with decaying weights of distant frames.
 
-    An object keeps its motion from frame to frame; the glitter of water and errors of the flow do not.
+    An object keeps its motion from frame to frame, while the glitter of water and flow errors do not.
 
     Args:
-        values: Of every superpixel of the video.
-        edges, counts: Temporal edges, ordered by frame, and the pixels that each connects.
+        values: Values of every superpixel of the video.
+        edges, counts: Temporal edges, ordered by frame, and the number of pixels that each connects.
         offsets: (T+1,) first superpixel of each frame.
     """
     forward, forward_weight = _swept(values, edges, counts, offsets, range(len(offsets) - 2))
@@ -130,7 +130,7 @@ def carried(values: np.ndarray, edges: np.ndarray, counts: np.ndarray, offsets: 
 def _swept(
     values: np.ndarray, edges: np.ndarray, counts: np.ndarray, offsets: np.ndarray, steps: range
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One way of `carried`: means, and (N, 1) how many frames' worth of evidence is in each."""
+    """One direction of `carried`: means, and (N, 1) their weights in units of frames."""
     values, weight = values.astype(np.float64), np.ones((len(values), 1))
     links = np.searchsorted(edges.min(axis=1), offsets)
     for t in steps:
@@ -152,11 +152,11 @@ def _swept(
 
 
 def consensus(values: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Weighted mean of each superpixel's value and those of its likes in the frames t -+ 1, 4 and 12.
+    """Weighted mean of each superpixel's value and those of its nearest neighbours in the frames t -+ 1, 4 and 12.
 
     Args:
         values: (N,).
-        features: (N, d) in units of a likeness of exp(-0.5).
+        features: (N, d), scaled so that a distance of 1 has the similarity exp(-0.5).
         offsets: (T+1,) first superpixel of each frame.
 
     Returns:
@@ -171,9 +171,9 @@ def consensus(values: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> 
                 continue
             start, stop = spans[other]
             distance, nearest = trees[other].query(features[first:end], k=range(1, min(_NEIGHBOURS, stop - start) + 1))
-            likeness = np.exp(-(distance**2) / 2)
-            total[first:end] += (likeness * values[start + nearest]).sum(axis=1)
-            weight[first:end] += likeness.sum(axis=1)
+            similarity = np.exp(-(distance**2) / 2)
+            total[first:end] += (similarity * values[start + nearest]).sum(axis=1)
+            weight[first:end] += similarity.sum(axis=1)
     return total / weight
 
 
@@ -181,12 +181,12 @@ def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.nda
     """M_i^t(l = 1), Eq. (4), from contrast instead of closed curves.
 
     Args:
-        graph: Made with `motion="contrast"`.
-        saliency: Power of the colours' evidence beside the motion's; 0 leaves colours out.
-        floor: M stays within [floor, 1 - floor].
+        graph: Computed with `motion="contrast"`.
+        saliency: Exponent of the colour evidence relative to motion; 0 ignores colours.
+        floor: M is within [floor, 1 - floor].
 
     Returns:
-        (N,) float64; 0.5 everywhere if nothing stands out. A video of one frame has its colours only.
+        (N,) float64; 0.5 everywhere if nothing stands out. For a single frame only colours are used.
 
     Raises:
         ValueError: The graph was made without the motions.
@@ -213,7 +213,7 @@ def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.nda
     power = saliency if motions else 1.0
     for t, (first, end) in enumerate(pairwise(graph.offsets)):
         edges, sizes = graph.spatial[bounds[t] : bounds[t + 1]] - first, graph.sizes[first:end]
-        # The flow to the next frame and the one from the last err at opposite sides of an object: the smaller counts.
+        # The flows to the next and from the previous frame have errors at opposite sides of an object: use the smaller.
         for motion in motions:
             moves = evidence(motion[first:end], edges, graph.labels[t], sizes, moving=True)
             np.minimum(found[first:end], moves, out=found[first:end])

@@ -8,8 +8,8 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-# Exact rounding and full chroma: without them 4:2:0 images come out about one grey level too dark, and
-# not the same on every processor.
+# Exact rounding and full chroma interpolation: otherwise 4:2:0 images are about one grey level too dark, and differ
+# between processors.
 _EXACT = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
@@ -22,11 +22,11 @@ def shrunk_size(width: int, height: int, longest_edge: int | None) -> tuple[int,
 
 
 class Converter:
-    """Decoded frames to RGB arrays: colours, shrinking, rotation.
+    """Convert decoded frames to RGB arrays: colours, size, rotation.
 
     Args:
-        longest_edge: Longest side in pixels, at most; None keeps the size.
-        size: (width, height) as stored that all frames are brought to before that; None keeps each frame's own.
+        longest_edge: Maximum longest side in pixels; None keeps the size.
+        size: (width, height) as stored to which all frames are resized first; None keeps each frame's own size.
     """
 
     def __init__(self, longest_edge: int | None, size: tuple[int, int] | None = None) -> None:
@@ -36,7 +36,7 @@ class Converter:
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         width, height = shrunk_size(*(self.size or (frame.width, frame.height)), self.longest_edge)
-        # Colours and shrinking in one pass over the image; most frames of web videos are large.
+        # Convert colours and size in one pass over the image; most frames of web videos are large.
         by = Interpolation.AREA if width < frame.width or height < frame.height else Interpolation.BILINEAR
         converted = self.reformatter.reformat(
             frame, width, height, format="rgb24", interpolation=by | _EXACT, threads=1
@@ -60,7 +60,7 @@ def _sideways(matrix: tuple[int, int, int, int]) -> bool:
 
 
 def _turn(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
-    """Quarter turns and mirror images, as players show them."""
+    """Quarter turns and mirroring, as in video players."""
     a, b, c, d = matrix
     if _sideways(matrix):
         image, right, down = image.swapaxes(0, 1), c, b
@@ -74,7 +74,7 @@ def _turn(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def rotation(frame: av.VideoFrame) -> int:
-    """Clockwise turn in degrees: 0, 90, 180 or 270; mirror images left out."""
+    """Clockwise rotation in degrees: 0, 90, 180 or 270, without mirroring."""
     a, _, c, d = matrix = _display_matrix(frame)
     if _sideways(matrix):
         return 90 if c < 0 else 270

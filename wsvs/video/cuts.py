@@ -1,8 +1,8 @@
-"""Where one shot of a video ends and the next begins, and which frames inside a shot are odd, from small frames alone.
+"""Shot detection: cuts, and odd frames within shots, from small frames only.
 
-Two frames of one shot look alike once the motion between them is taken off; those of two shots do not. What is compared
-is local structure, so light, fades and noise count for little. Frames are 64 px long there, and the flow is the fastest
-of dense inverse search: about a tenth of the flow that a mask needs.
+Two frames of one shot are similar after motion compensation; frames of two shots are not. Local structure is compared,
+so that light, fades and noise have little influence. Frames are 64 px long, and the flow is the fastest preset of dense
+inverse search: about a tenth of the cost of the flow for a mask.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ import numpy as np
 from wsvs.video.flow import DISFlow
 
 EDGE = 64  # px, longer side of the frames that are compared
-MOST_ODD = 4  # odd frames in a row that are bridged
+MOST_ODD = 4  # maximum number of consecutive odd frames within a shot
 
 _BOX = 7  # px, side of the windows whose structure is compared
 _FLOOR = 10.0  # squared grey levels: weaker structure is noise
-_BLANK = 4.0  # grey levels: a frame with a smaller standard deviation shows nothing
+_BLANK = 4.0  # grey levels: a frame with a smaller standard deviation is blank
 _CLEAR = 12.0  # and one with at least this is not faded
 # Chosen on one half of the sequences of benchmarks/cuts.py; docs/video.md has the figures of the other.
-_APART = 0.5  # least distance of the two frames of a cut
-_UNLIT = 0.4  # least distance with the light taken off, too
-_RISE = 0.2  # and how far it is above that of the pairs around it
-_ALIKE = 0.45  # largest distance of two frames of one shot, with odd frames between them
-_LAGS = (8, 16, 24)  # frames over which a dissolve is looked for
-_ENDS_APART = 0.5  # least distance of the frames before and after a dissolve
-_UNMIXED = 0.45  # largest share of the frames between that is no mixture of those
+_APART = 0.5  # minimum distance between the two frames of a cut
+_UNLIT = 0.4  # minimum distance without illumination changes
+_RISE = 0.2  # minimum excess over the distances of neighbouring pairs
+_ALIKE = 0.45  # maximum distance of two frames of one shot with odd frames between them
+_LAGS = (8, 16, 24)  # lengths of dissolves that are tested, in frames
+_ENDS_APART = 0.5  # minimum distance of the frames before and after a dissolve
+_UNMIXED = 0.45  # maximum residual of the frames of a dissolve as mixtures of its ends
 _COARSE = 24  # px, longer side of the frames whose mixture is tested
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """What was found in a video.
+    """Cuts in a video.
 
     Attributes:
-        frames: Number of its frames.
-        cuts: Numbers of the first frames of all shots but the first, ascending.
-        odd: Numbers of frames that do not look like the shot around them (flash, damage), ascending.
-        blank: Numbers of frames that show nothing, all of one colour, ascending.
+        frames: Number of frames.
+        cuts: Numbers of the first frames of all shots except the first, ascending.
+        odd: Numbers of frames that differ from the shot around them (flash, damage), ascending.
+        blank: Numbers of frames with a single colour, ascending.
     """
 
     frames: int
@@ -52,7 +52,7 @@ class Cuts:
 
 
 def find_cuts(frames: Iterable[np.ndarray]) -> Cuts:
-    """The cuts of a video of (H, W, 3) uint8 RGB frames, best read at `EDGE`. Some small frames are held at a time."""
+    """The cuts of a video of (H, W, 3) uint8 RGB frames, ideally read at `EDGE`. Only few frames are in memory."""
     finder = CutFinder()
     for frame in frames:
         finder.add(frame)
@@ -61,15 +61,15 @@ def find_cuts(frames: Iterable[np.ndarray]) -> Cuts:
 
 @dataclass
 class _Frame:
-    """A frame that shows something.
+    """A frame that is not blank.
 
     Attributes:
-        number: In the video.
+        number: Number in the video.
         grey: (h, w) uint8 at `EDGE`.
-        contrast: Its standard deviation.
-        coarse: Flat float32 at `_COARSE`.
-        after_blank: Blank frames are before it.
-        distance: To the frame before it.
+        contrast: Standard deviation of `grey`.
+        coarse: Flattened float32 at `_COARSE`.
+        after_blank: Whether it follows blank frames.
+        distance: Distance to the previous frame.
     """
 
     number: int
@@ -81,7 +81,7 @@ class _Frame:
 
 
 class CutFinder:
-    """Finds cuts while frames come by, one at a time."""
+    """Detects cuts in a stream of frames."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -89,14 +89,14 @@ class CutFinder:
         self.odd: list[int] = []
         self.blank: list[int] = []
         self._flow = DISFlow("ultrafast")
-        self._ahead: list[_Frame] = []  # not yet decided
-        self._past: deque[_Frame] = deque(maxlen=max(_LAGS) + 1)  # the last ones of this shot
+        self._ahead: list[_Frame] = []  # undecided frames
+        self._past: deque[_Frame] = deque(maxlen=max(_LAGS) + 1)  # the last frames of this shot
         self._recent: deque[float] = deque(maxlen=2)  # their distances
-        self._clear: _Frame | None = None  # the last clear one of them before a fade
-        self._dark: _Frame | None = None  # the first one behind a blank, or the faintest
+        self._clear: _Frame | None = None  # the last clear frame before a fade
+        self._dark: _Frame | None = None  # the first frame after a blank, or the faintest one
 
     def add(self, frame: np.ndarray) -> None:
-        """The next frame, (H, W, 3) uint8 RGB."""
+        """Add the next frame, (H, W, 3) uint8 RGB."""
         frame = _shrunk(frame, EDGE)
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         number, self.count = self.count, self.count + 1
@@ -114,13 +114,13 @@ class CutFinder:
             self._decide()
 
     def finish(self) -> Cuts:
-        """What was found, now that no frame follows."""
+        """The result, after the last frame."""
         while self._ahead:
             self._decide()
         return Cuts(self.count, tuple(self.cuts), tuple(self.odd), tuple(self.blank))
 
     def _decide(self) -> None:
-        """Is the first of the waiting frames odd, does a shot begin with it, or does the shot continue?"""
+        """Decide whether the first pending frame is odd, starts a shot, or continues the shot."""
         frame = self._ahead[0]
         if (
             self._dark is None
@@ -141,7 +141,7 @@ class CutFinder:
             self._end_fade(frame)
 
     def _watch_fade(self, frame: _Frame) -> None:
-        """Does a fade begin, or grow darker, with the next frame?"""
+        """Whether a fade starts, or gets darker, with the next frame."""
         if self._dark is not None:
             if frame.after_blank or (frame.contrast < self._dark.contrast and not self._dark.after_blank):
                 self._dark = frame
@@ -152,7 +152,7 @@ class CutFinder:
             self._dark = frame
 
     def _end_fade(self, frame: _Frame) -> None:
-        """Is what has faded in another shot?"""
+        """Whether the frame after a fade belongs to another shot."""
         assert self._clear is not None and self._dark is not None
         first, self._dark = self._dark.number, None
         if self._distance(self._clear, frame, contrast=False) >= _APART:
@@ -160,7 +160,7 @@ class CutFinder:
             self._past.append(frame)
 
     def _bridge(self) -> bool:
-        """Does the shot continue after a few odd frames, earlier or pending ones? Those are removed."""
+        """Whether the shot continues after a few odd frames, earlier or pending ones, which are then removed."""
         for odd in range(1, MOST_ODD + 1):
             for waiting in range(min(odd, len(self._ahead) - 1) + 1):
                 if odd - waiting >= len(self._past):
@@ -204,14 +204,14 @@ class CutFinder:
 
 
 def distance(one: np.ndarray, other: np.ndarray, flow: np.ndarray, contrast: bool = True) -> float:
-    """How far two frames are apart with the motion taken off: 0 alike, 1 nothing in common, up to 2 negatives.
+    """Distance of two frames after motion compensation: 0 equal, 1 unrelated, up to 2 for negatives.
 
-    One minus the mean of the contrast and structure part of SSIM (Wang et al., TIP 2004), blind to brightness.
+    One minus the mean of the contrast and structure terms of SSIM (Wang et al., TIP 2004), invariant to brightness.
 
     Args:
         one, other: (H, W) uint8.
-        flow: (H, W, 2) float32 px, from the one to the other.
-        contrast: False: of the structure part alone, so a faded frame is like the frame that it was.
+        flow: (H, W, 2) float32 px, from `one` to `other`.
+        contrast: False uses the structure term only, which is invariant to fading.
     """
     y, x = np.mgrid[: one.shape[0], : one.shape[1]].astype(np.float32)
     moved = cv2.remap(other, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -223,15 +223,14 @@ def distance(one: np.ndarray, other: np.ndarray, flow: np.ndarray, contrast: boo
 
 
 def unmixed(window: np.ndarray) -> tuple[float, int]:
-    """Are the frames between the first and the last mixtures of these two, as in a dissolve?
+    """Test whether the frames between the first and the last are mixtures of these two, as in a dissolve.
 
     Args:
         window: (T, P) float32, frames as vectors.
 
     Returns:
-        How far they are from their best mixtures, as a share of how far they are from the nearer end (squares): 0 for a
-        dissolve of still frames, near 1 for motion and for a hard cut. And which frame is the first to be more of the
-        last than of the first.
+        The squared distance from the best mixtures relative to that from the nearer end: 0 for a dissolve of still
+        frames, close to 1 for motion and for a hard cut. And the first frame that is closer to the last frame.
     """
     change = window[-1] - window[0]
     total = float(change @ change)

@@ -1,4 +1,4 @@
-"""An open video file, or images as a video: decoded frames, each with its packet."""
+"""An open video file: decoded frames with their packets."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ FALLBACK_FPS = 25.0
 AGAIN = "fetch it again, or take it out"
 _KIND = av.stream.Disposition
 _NO_FILM = _KIND.attached_pic | _KIND.timed_thumbnails | _KIND.still_image
-_SHARE = 0.1  # of the longest track's images: a track with fewer is an image or a slide show, not the video
+_SHARE = 0.1  # of the longest track's frames: tracks with fewer are cover images or slide shows
 _BARE = frozenset({"h264", "hevc", "mpegvideo", "m4v"})  # streams without a container
 _HDR = {16: "PQ", 18: "HLG"}  # transfer functions of ITU-T H.273
 
 
 @dataclass
 class Packets:
-    """What is known of the coded images, in the order of decoding, as far as they were read.
+    """Properties of the coded images read so far, in decoding order.
 
     Attributes:
-        pts: Times of showing, in units of the stream.
+        pts: Presentation times, in units of the stream.
         keys: Key frames.
         shown: Not hidden by an edit list.
-        alone: No other image builds on this one.
-        holes: Damaged for certain: they hold bytes that this codec does not write.
+        alone: No other image references this one.
+        holes: Definitely damaged: with bytes that this codec does not write.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -43,24 +43,24 @@ class Packets:
 
     @property
     def from_the_start(self) -> bool:
-        """Not a piece cut out of a longer stream, which may start before its first key frame."""
+        """Whether it starts with a key frame; a piece cut from a longer stream may not."""
         return self.keys[0] or self.holes[0]
 
 
 class OpenVideo:
-    """An open video file. One thread decodes: callers are many processes, and errors stay in their place.
+    """An open video file, decoded in one thread: callers run in many processes, and errors keep their position.
 
     Args:
         path: The file.
-        strict: Let the decoder give up an image where it would make do, as far as it can tell.
+        strict: Let the decoder reject images that it would otherwise conceal errors in.
 
     Attributes:
-        stream: The track that is read.
-        missing: Bytes that the container promises beyond the end of the file.
-        read: What is known of the packets so far.
-        holed: A packet so far was damaged for certain.
-        broken: Why the frames ended before their time.
-        notes: What is odd about the file, in words.
+        stream: The decoded track.
+        missing: Bytes that the container declares beyond the end of the file.
+        read: Properties of the packets so far.
+        holed: Whether a packet so far was definitely damaged.
+        broken: Why the frames ended early.
+        notes: Descriptions of irregularities of the file.
     """
 
     def __init__(self, path: str | Path, *, strict: bool = False) -> None:
@@ -74,7 +74,7 @@ class OpenVideo:
         except OSError as error:
             raise BadItem(f"the video cannot be read ({_reason(error)})", where=self.path) from error
         try:
-            # An absolute name: FFmpeg takes text before a colon for a protocol.
+            # An absolute path, because FFmpeg interprets text before a colon as a protocol.
             self.container = av.open(str(self.path.absolute()), options=dict(LOCAL_ONLY), metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:
             problem = "cut off before its index" if self.missing else f"not a video ({_reason(error)})"
@@ -89,14 +89,14 @@ class OpenVideo:
         self.context.thread_count = 1
         self.context.copy_opaque = True
         self.codec: str = self.context.name
-        if strict and self.codec == "mjpeg":  # other decoders mark such a frame
+        if strict and self.codec == "mjpeg":  # other decoders flag such frames
             self.context.options = {"err_detect": "explode"}
         self.broken: str | None = None
         self.holed = False
         self.read = Packets()
 
     def _choose(self) -> av.VideoStream:
-        """The main track: of those with more than a few images the largest, then the default, then the longest."""
+        """The main track: among those with more than a few frames the largest, then the default, then the longest."""
         if not is_video_format(self.container.format.name):
             name = self.container.format.name.partition(",")[0]
             raise BadItem(f"not a video (FFmpeg calls it {name})", where=self.path, remedy=AGAIN)
@@ -131,9 +131,9 @@ class OpenVideo:
         return BadItem(f"no frame can be decoded ({why})", where=self.path, remedy=AGAIN)
 
     def frames(self) -> Iterator[tuple[int, av.VideoFrame | None]]:
-        """(packet, frame) in the order of showing; None for an image that cannot be decoded.
+        """(packet, frame) in presentation order; None for an image that cannot be decoded.
 
-        Frames before the first key frame of a piece that was cut out of a longer stream are left out.
+        Frames before the first key frame of a piece cut from a longer stream are skipped.
         """
         started = False
         late = False  # the start could not be decoded
@@ -161,14 +161,14 @@ class OpenVideo:
             self.broken = _reason(error)
 
     def packets(self) -> Iterator[av.Packet[av.VideoStream]]:
-        """Coded images in the order of the file; sets `broken` where reading stops before the end."""
+        """Coded images in file order; sets `broken` if reading stops before the end."""
         read = self.read = Packets()
         header = bytes(self.context.extradata or b"")
         try:
             for packet in self.container.demux(self.stream):
-                if self.missing > 0 and packet.is_corrupt:  # the stump at the end of a truncated file
+                if self.missing > 0 and packet.is_corrupt:  # the partial packet at the end of a truncated file
                     break
-                if packet.size == 0:  # it would tell the decoder to finish
+                if packet.size == 0:  # it would flush the decoder
                     continue
                 read.pts.append(packet.pts)
                 read.keys.append(packet.is_keyframe)
@@ -186,7 +186,7 @@ class OpenVideo:
         return float(pts * self.stream.time_base) if self.stream.time_base is not None else float(pts)
 
     def fps(self, measured: float) -> float:
-        """The container's mean rate, unless the clock of the frames contradicts it (0: there is none)."""
+        """The container's mean rate, unless the time stamps contradict it; 0 if there is none."""
         stated = float(self.stream.average_rate or self.stream.guessed_rate or 0)
         if self.container.format.name in _BARE and self.stream.guessed_rate:  # where the other one is FFmpeg's own
             stated = float(self.stream.guessed_rate)
@@ -195,12 +195,12 @@ class OpenVideo:
         return measured or FALLBACK_FPS
 
     def aspect(self) -> float:
-        """Width of a stored pixel in units of its height."""
+        """Pixel aspect ratio (width / height) as stored."""
         ratio = self.stream.sample_aspect_ratio
         return float(ratio) if ratio else 1.0
 
     def stated(self) -> int:
-        """Number of frames that the container promises; 0 if it promises none."""
+        """Number of frames declared by the container; 0 if unknown."""
         return int(self.stream.frames)
 
 
@@ -218,7 +218,7 @@ def _describe(stream: av.VideoStream, images: dict[int, int]) -> str:
     return f"track {stream.index} ({stream.width}x{stream.height}, images: {count})"
 
 
-@lru_cache(maxsize=64)  # asked at every opening
+@lru_cache(maxsize=64)  # needed at every opening
 def _images_by_track(path: str, _changed: int, _size: int) -> dict[int, int]:
     """{track: number of its packets} of the video tracks."""
     found: dict[int, int] = {}

@@ -1,9 +1,9 @@
-"""How sure it is that something in a video moves by itself, and not only the camera, the light or the noise.
+"""Confidence that something in a video moves by itself, rather than only the camera, the light or noise.
 
-The motion of a pixel is measured twice: by the optical flow, and by the camera's motion alone. Where nothing moves by
-itself, both predict the next frame equally well; flow that merely follows noise, or is wrong where there is no texture,
-does not predict it better. So a superpixel counts by how much better its flow predicts the next frame (the log of the
-ratio of the two squared errors, with the noise added to both), and by how far its motion is from the camera's.
+Each superpixel has two motions: the optical flow, and that of the camera. Without object motion both predict the next
+frame equally well; flow that follows noise, or is wrong without texture, does not predict it better. The evidence of a
+superpixel is how much better its flow predicts the next frame (the log ratio of the two squared errors, with the noise
+added to both), times the distance of the two motions.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from wsvs.video.camera import camera_flow, camera_plane, plane_motion
 from wsvs.video.superpixels import superpixel_means
 
 _BLUR, _BAND = 1.0, 8.0  # px: finer detail is noise, coarser brightness is light
-_NOISE = 1.0  # grey levels, least standard deviation: coding errors below it are in every video
-_FEW = 8  # every eighth pixel tells the noise
-_FAR = 1.0  # px of a frame 400 px long: a motion farther from the camera's counts no more
-_SEEN = 0.5  # a superpixel counts if the frame shows this share of it before and after
+_NOISE = 1.0  # grey levels, minimum standard deviation: every video has coding errors of this size
+_FEW = 8  # the noise is estimated from every eighth pixel
+_FAR = 1.0  # px for a frame of 400 px: larger distances from the camera's motion are clipped
+_SEEN = 0.5  # superpixels with a smaller visible fraction before and after are ignored
 _OUTSIDE = 1e9  # value outside the frame, far from any grey level
-_AREA = 0.003  # share of a frame's area that must move: smaller objects are not found
-_MANY = 0.8  # quantile over frames: an object may rest for four fifths of a shot, and one odd frame is no motion
-_REACH = 12  # frames on each side that speak for a frame
-_FAINT = 0.02  # less evidence than this is all the same
-_OFFSET, _SLOPE = 1.32, 3.34  # of the logistic, from `python -m benchmarks.evidence`
+_AREA = 0.003  # minimum fraction of a frame's area that must move
+_MANY = 0.8  # quantile over frames: an object may rest for 80 % of a shot, and a single odd frame is ignored
+_REACH = 12  # neighbouring frames on each side that are used for a frame
+_FAINT = 0.02  # minimum evidence
+_OFFSET, _SLOPE = 1.32, 3.34  # of the logistic function, from `python -m benchmarks.evidence`
 
 
 def detail(frame: np.ndarray) -> np.ndarray:
-    """What is compared between frames: grey levels between 1 and 8 px in size, (H, W) float32.
+    """Band-pass filtered grey levels (1 to 8 px) for comparison between frames, (H, W) float32.
 
-    A change of brightness or a slow gradient of it is no detail.
+    Invariant to brightness changes and slow gradients.
     """
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     grey = cv2.GaussianBlur(grey, (0, 0), _BLUR)
@@ -42,17 +42,16 @@ def detail(frame: np.ndarray) -> np.ndarray:
 def own_motion(
     before: np.ndarray, after: np.ndarray, flow: np.ndarray, labels: np.ndarray, centres: np.ndarray
 ) -> np.ndarray:
-    """Evidence that a superpixel moves otherwise than the camera, (K,) float32 >= 0.
+    """Evidence that a superpixel moves differently from the camera, (K,) float32 >= 0.
 
     log((e_camera + s^2) / (e_flow + s^2)) times the distance of the two motions (at most 1 px): e are mean squared
-    errors of predicting `after`, s is the standard deviation of the noise. 0 where the frame does not show where it
-    went.
+    errors of predicting `after`, s is the standard deviation of the noise. 0 for superpixels that leave the frame.
 
     Args:
         before, after: `detail` of two frames.
         flow: (H, W, 2) float32 px from one to the other.
-        labels: (H, W) superpixels 0..K-1 of the first.
-        centres: (K, 2) of them, (row, column).
+        labels: (H, W) superpixels 0..K-1 of the first frame.
+        centres: (K, 2) their centres, (row, column).
     """
     shape, count = labels.shape, len(centres)
     motion = np.stack([superpixel_means(labels, flow[..., axis], count) for axis in (0, 1)], axis=1)
@@ -77,14 +76,14 @@ def own_motion(
 
 
 def frame_evidence(own: np.ndarray, sizes: np.ndarray, spatial: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Evidence of own motion in each frame, (T,) float64: what 0.3 % of its area exceeds, after averaging.
+    """Evidence of object motion in each frame, (T,) float64: the value that 0.3 % of its area exceed, after smoothing.
 
-    A superpixel is averaged with those that touch it: noise is in single ones, an object in several.
+    Superpixels are averaged with adjacent ones, since noise affects single superpixels, but objects have several.
 
     Args:
         own: (N,) `own_motion` of all superpixels.
         sizes: (N,) their pixels.
-        spatial: (E, 2) pairs that touch.
+        spatial: (E, 2) adjacent pairs.
         offsets: (T+1,) first superpixel of each frame.
     """
     weight = sizes.astype(np.float64)
@@ -103,9 +102,9 @@ def frame_evidence(own: np.ndarray, sizes: np.ndarray, spatial: np.ndarray, offs
 
 
 def confidence(evidence: np.ndarray) -> float:
-    """Probability that something moves by itself in a stretch of frames, from the `frame_evidence` of their pairs.
+    """Probability that something moves by itself in a sequence of frames, from the `frame_evidence` of their pairs.
 
-    A logistic function of the logarithm of the 0.8 quantile; 0 without any pair.
+    A logistic function of the logarithm of the 0.8 quantile; 0 without pairs.
     """
     if len(evidence) == 0:
         return 0.0

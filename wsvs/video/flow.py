@@ -16,11 +16,11 @@ _PRESETS = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-_SMALLEST = 16  # px; DIS refuses a frame without room for one 8 px patch and its neighbours
+_SMALLEST = 16  # px; DIS refuses frames smaller than one 8 px patch with its neighbours
 
 
 class Flow(Protocol):
-    """Anything that says where the pixels of one frame went in the next."""
+    """An optical flow: the motion of each pixel from one frame to the next."""
 
     def __call__(self, previous_rgb: np.ndarray, next_rgb: np.ndarray) -> np.ndarray:
         """Two (H, W, 3) uint8 frames -> (H, W, 2) float32 px, [..., 0] = u (right), [..., 1] = v (down)."""
@@ -43,21 +43,21 @@ class DISFlow:
         self._shape: tuple[int, ...] | None = None
 
     def __reduce__(self) -> tuple[type[DISFlow], tuple[DISPreset]]:
-        return DISFlow, (self.preset,)  # OpenCV's engine does not travel between processes
+        return DISFlow, (self.preset,)  # OpenCV's engine cannot be pickled
 
     def __call__(self, previous_rgb: np.ndarray, next_rgb: np.ndarray) -> np.ndarray:
         if previous_rgb.shape != next_rgb.shape:
             raise ValueError(f"frames of one video have one size, got {previous_rgb.shape} and {next_rgb.shape}")
         height, width = previous_rgb.shape[:2]
         pair = [_grey(frame) for frame in (previous_rgb, next_rgb)]
-        if pair[0].shape != self._shape:  # an engine keeps the scales that it chose for its first frame
+        if pair[0].shape != self._shape:  # an engine keeps the scales of its first frame
             self._shape, self._engine = pair[0].shape, cv2.DISOpticalFlow_create(_PRESETS[self.preset])
         flow = self._engine.calc(pair[0], pair[1], None)
         return np.ascontiguousarray(flow[:height, :width])
 
 
 FLOWS: dict[str, Callable[[], Flow]] = {f"dis_{preset}": partial(DISFlow, preset) for preset in _PRESETS}  # type: ignore[arg-type]
-"""What segment.flow may name. One is made for each chunk of a video, in the process that works on it."""
+"""Optical flows by name. One is created for each chunk of a video, in the process that segments it."""
 
 
 def _grey(frame: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from time import perf_counter
 import cv2
 import numpy as np
 
+from wsvs.core.errors import UserError
 from wsvs.video.evidence import detail, own_motion
 from wsvs.video.flow import FLOWS, Flow
 from wsvs.video.graph import flow_percentage, spatial_edges, temporal_links
@@ -19,7 +20,7 @@ from wsvs.video.layout import Area, active_area
 from wsvs.video.settings import SegmentSettings
 from wsvs.video.superpixels import Means, means, slic, superpixel_means
 
-_HEAD = 12  # frames in which bars are looked for
+_HEAD = 12  # first frames that are used to detect bars
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class FrameGraph:
         phi_t: (E_t,) float64, share of the pixels that the flow connects.
         links: (E_t,) int32, number of those pixels.
         inside: (N,) float32, ratio r of pixels inside motion boundaries; 0 in the last frame.
-        psi: (N,) float32, reliability of what the flow carries on; 1 in the last frame.
-        moves: (N, 2, 2) float32 px, mean motion to the next frame and from the last one, (right, down); empty
+        psi: (N,) float32, reliability of the flow; 1 in the last frame.
+        moves: (N, 2, 2) float32 px, mean motion to the next and from the previous frame, (right, down); empty
             unless `settings.motion` is "contrast".
-        own: (N,) float32, evidence of motion that is not the camera's (`wsvs.video.evidence`); 0 in the last frame.
+        own: (N,) float32, evidence of object motion (`wsvs.video.evidence`); 0 in the last frame.
         area: Rows and columns of the frames that `labels` covers (`wsvs.video.layout`).
         shape: (height, width) of the whole frames.
         seconds: Time of each step.
@@ -108,16 +109,16 @@ def describe_frames(
     flow: Flow | None = None,
     superpixels: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> FrameGraph:
-    """Everything about a video that needs its frames, but no network. At most 12 frames are held at a time.
+    """Compute everything that needs the frames of a video, but no network. At most 12 frames are in memory at a time.
 
     Args:
-        frames: (H, W, 3) uint8 RGB, all of one size; shrunk to `working_size` if they are larger.
+        frames: (H, W, 3) uint8 RGB, all of equal size; larger ones are shrunk to `working_size`.
         settings: Defaults if None.
-        flow: Replaces the flow that `settings` names.
-        superpixels: Replaces SLIC: frame -> (H, W) labels 0..K-1, all in use; bars are then not looked for.
+        flow: Replaces the flow of `settings`.
+        superpixels: Replaces SLIC: frame -> (H, W) labels 0..K-1, all in use; bars are then not detected.
 
     Returns:
-        Numpy arrays only, so that a worker process can hand it over.
+        NumPy arrays only, so that it can be sent between processes.
 
     Raises:
         ValueError: No frames, or frames of different sizes or not (H, W, 3) uint8.
@@ -169,7 +170,13 @@ def _fitted(frames: Iterable[np.ndarray], longest_edge: int) -> Iterator[np.ndar
 
 def _checked(flow: np.ndarray, frame: np.ndarray) -> np.ndarray:
     if flow.shape != (*frame.shape[:2], 2) or not np.isfinite(flow).all():
-        raise ValueError(f"flow must be finite and {(*frame.shape[:2], 2)}, got {flow.shape}")
+        bad = "it has nan or inf" if flow.shape == (*frame.shape[:2], 2) else f"got {flow.shape}"
+        raise UserError(
+            f"an optical flow must be finite and {(*frame.shape[:2], 2)}: {bad}",
+            where="the flow between two frames",
+            remedy="fix the plugin",
+            kind="flow",
+        )
     return flow
 
 
@@ -184,7 +191,7 @@ def _fit(frame: np.ndarray, longest_edge: int) -> np.ndarray:
 
 @dataclass
 class _Draft:
-    """Lists that grow with the frames; `finish` numbers the superpixels through the video."""
+    """Collects lists frame by frame; `finish` numbers the superpixels through the video."""
 
     labels: list[np.ndarray] = field(default_factory=list)
     statistics: list[Means] = field(default_factory=list)
@@ -207,7 +214,7 @@ class _Draft:
         self.seconds[step] = self.seconds.get(step, 0.0) + perf_counter() - start
 
     def add(self, frame: np.ndarray, labels: np.ndarray, moved: np.ndarray | None) -> None:
-        """Add a frame's superpixels, and what the flow from the last frame to it says about own motion."""
+        """Add a frame's superpixels, and the evidence of object motion from the previous frame to it."""
         with self.timed("statistics"):
             self.statistics.append(means(labels, frame))
         with self.timed("adjacency"):
@@ -224,7 +231,7 @@ class _Draft:
     def connect(
         self, before: np.ndarray, frame: np.ndarray, labels: np.ndarray, flow: Flow, settings: SegmentSettings
     ) -> np.ndarray:
-        """Add what the flow from the last frame added to this one says about the last frame's superpixels.
+        """Add the motion of the previous frame's superpixels, from the flow to this frame.
 
         Returns the flow.
         """
@@ -280,7 +287,7 @@ class _Draft:
         )
 
     def _moves(self, counts: list[int]) -> np.ndarray:
-        """`FrameGraph.moves`; the first frame came as it goes on, the last goes on as it came."""
+        """`FrameGraph.moves`; in the first and the last frame, the missing motion is that of the other direction."""
         if not self.moves:
             return np.zeros((0, 2, 2), np.float32)
         to, came = zip(*self.moves, strict=True)

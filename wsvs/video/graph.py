@@ -10,7 +10,7 @@ from wsvs.video.jit import compiled
 
 
 def spatial_edges(labels: np.ndarray) -> np.ndarray:
-    """Pairs of superpixels that touch, corners included: (E, 2) int32, i < j, each pair once, sorted.
+    """Pairs of adjacent superpixels (8 neighbours): (E, 2) int32, i < j, each pair once, sorted.
 
     Args:
         labels: (H, W) integers from 0.
@@ -40,7 +40,7 @@ def temporal_links(labels: np.ndarray, next_labels: np.ndarray, flow: np.ndarray
 
 @compiled
 def _touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Different labels of neighbouring pixels, (P,) twice, the smaller first; a pair may come again."""
+    """Different labels of neighbouring pixels, two (P,) arrays, the smaller first; pairs may be repeated."""
     height, width = labels.shape
     one, other = np.empty(4 * labels.size + 1, np.int32), np.empty(4 * labels.size + 1, np.int32)
     found = 0
@@ -49,13 +49,13 @@ def _touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for x in range(width):
             left, right = max(x - 1, 0), min(x + 1, width - 1)
             a, b, c, d = labels[y, x], labels[y, right], labels[below, x], labels[below, right]
-            # Always written, kept only if it is new: a branch would be guessed wrong too often. New is what the
-            # pixels before, along the border, did not show.
+            # Always written, but kept only if it is new, to avoid mispredicted branches. New means: not seen at the
+            # previous pixels along the border.
             one[found], other[found] = min(a, b), max(a, b)
             found += (a != b) & ((y == 0) | (labels[above, x] != a) | (labels[above, right] != b))
             one[found], other[found] = min(a, c), max(a, c)
             found += (a != c) & ((x == 0) | (labels[y, left] != a) | (labels[below, left] != c))
-            # diagonals matter where straight neighbours do not show the same pair
+            # diagonals are needed if straight neighbours do not give the same pair
             if (a != d) & (a != b) & (b != d) & (a != c) & (c != d):
                 one[found], other[found] = min(a, d), max(a, d)
                 found += 1
@@ -69,7 +69,7 @@ def _touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _landing(
     labels: np.ndarray, next_labels: np.ndarray, flow: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Label of each pixel that stays in the frame, label where it lands, and for how many pixels in a row."""
+    """Label of each pixel that stays in the frame, label at its target, and the length of the run of equal pairs."""
     height, width = labels.shape
     one, other = np.empty(labels.size + 1, np.int32), np.empty(labels.size + 1, np.int32)
     begin = np.empty(labels.size + 1, np.int32)
@@ -167,7 +167,7 @@ def _square_distance(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _contrast(square: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """phi_c. A video of one colour has no contrast to speak of: 1."""
+    """phi_c; 1 for a video of one colour, which has no contrast."""
     mean = float((square * phi).mean()) if len(square) else 0.0
     return np.exp(-0.5 / mean * square) if mean > 0 else np.ones(len(square))
 
@@ -188,7 +188,7 @@ def graph_cut(
     weights: np.ndarray,
     solver: Solver = "auto",
 ) -> np.ndarray:
-    """The labelling of least energy, Eq. (3); of several, the one with the smallest foreground.
+    """The labelling with minimum energy, Eq. (3); among several, the one with the smallest foreground.
 
     Args:
         cost_fg, cost_bg: (N,) unary cost of the labels 1 and 0; inf forbids a label, but not both.
@@ -205,12 +205,12 @@ def graph_cut(
         ModuleNotFoundError: solver="maxflow" and PyMaxflow is not installed.
     """
     if not (weights >= 0).all():
-        raise ValueError("edge weights must not be negative or NaN: no cut would find the least energy")
-    gain = np.asarray(cost_bg, np.float64) - cost_fg  # of calling a node foreground
+        raise ValueError("edge weights must not be negative or NaN: a cut would not minimise the energy")
+    gain = np.asarray(cost_bg, np.float64) - cost_fg  # of labelling a node as foreground
     if np.isnan(gain).any():
         raise ValueError("unary costs must not be NaN, nor both infinite")
-    # A node whose gain exceeds the weight of all its edges keeps its label whatever the others do. Without
-    # the excess the answer is the same, infinite costs become finite and the solver has less flow to push.
+    # A node whose gain exceeds the weight of all its edges has a fixed label. Clipping the excess does not change the
+    # result, makes infinite costs finite, and leaves less flow for the solver.
     reach = np.bincount(edges.ravel(), np.repeat(weights, 2), len(gain)) + 1.0
     gain = np.clip(gain, -reach, reach)
     gain, weights = _whole(gain, weights)
@@ -240,7 +240,7 @@ def _maxflow_cut(gain: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> np
     solver.add_grid_tedges(nodes, np.maximum(-gain, 0), np.maximum(gain, 0))
     solver.add_edges(edges[:, 0], edges[:, 1], weights, weights)
     solver.maxflow()
-    # True: in the sink's tree, which at the end holds exactly the nodes with a way to the sink; pays the source's arc
+    # True: in the sink's tree, which at the end has exactly the nodes with a path to the sink; cuts the source's arc
     return np.asarray(solver.get_grid_segments(nodes))
 
 

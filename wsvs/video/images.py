@@ -19,14 +19,14 @@ _MILLISECOND = Fraction(1, 1000)
 
 
 def is_images(path: Path) -> bool:
-    """Is it a folder or a WebP animation?"""
+    """Whether it is a folder or a WebP animation."""
     if path.suffix.lower() == ".webp":
         return path.is_file() and animated(read_head(path))
     return path.is_dir()
 
 
 class OpenImages:
-    """Images with the face of `wsvs.video.decode.OpenVideo`. Each is a key frame.
+    """Images with the interface of `wsvs.video.decode.OpenVideo`. Each is a key frame.
 
     Args:
         path: A folder of numbered images, or a WebP animation, which has its own times.
@@ -108,7 +108,7 @@ def decode_image(path: Path) -> av.VideoFrame | None:
         with av.open(str(path.absolute()), options=dict(LOCAL_ONLY)) as container:
             context = container.streams.video[0].codec_context
             context.thread_count = 1
-            context.options = {"err_detect": "explode"}  # half a JPEG is none
+            context.options = {"err_detect": "explode"}  # reject truncated JPEGs
             for frame in container.decode(video=0):
                 return None if frame.is_corrupt else frame
     except (av.FFmpegError, OSError, ValueError, IndexError):

@@ -17,10 +17,10 @@ from wsvs.video.motion_kernels import critical, flooded, gradient, moments, ray_
 _RATE = 0.7  # lambda_m of b_m = 1 - exp(-lambda_m m), m in px per px
 _MORE_RATES = tuple(0.71 + 0.1 * step for step in range(8))  # tried where the first finds no compact region
 _COMPACT = 0.2  # a region map below this quality starts the search
-_SURE, _BOUNDARY = 0.6, 0.5  # b_m above the first counts alone; b above the second is a boundary
+_SURE, _BOUNDARY = 0.6, 0.5  # b_m above the first is sufficient; b above the second is a boundary
 _STRIP = 0.05  # of the longer side: boundaries that reach this strip along the border are not closed curves
 _INSIDE_VOTES = 5  # of 8 rays
-_FADE = 2.0  # of psi: evidence that crosses a strong flow gradient is doubtful
+_FADE = 2.0  # of psi: evidence across a strong flow gradient is unreliable
 
 
 def gradient_magnitude(flow: np.ndarray, grad: Gradient = "full") -> np.ndarray:
@@ -153,7 +153,7 @@ def adaptive_gain(magnitude: np.ndarray) -> np.float32:
 
 
 def reliability(magnitude: np.ndarray) -> np.ndarray:
-    """psi = exp(-2 m), m (K,) the mean gradient magnitude: how far to trust what a superpixel passes on."""
+    """psi = exp(-2 m), m (K,) the mean gradient magnitude: reliability of the flow of a superpixel."""
     return np.exp(-_FADE * magnitude)
 
 
@@ -164,7 +164,7 @@ def accumulate(
 
     Args:
         inside: (N,) inside ratio r of every superpixel of the video.
-        psi: (N,) `reliability` of what a superpixel passes on.
+        psi: (N,) `reliability` of each superpixel.
         edges: (E, 2) temporal edges (i of frame t, j of frame t+1), ordered by i.
         counts: (E,) pixels of i that land in j.
         offsets: (T+1,) first superpixel of each frame.
@@ -208,7 +208,7 @@ def motion_term(rho: np.ndarray, offsets: np.ndarray, floor: float = 1e-3) -> np
     """M_i^t(l = 1), Eq. (4), from the accumulated inside ratio; M(0) = 1 - M(1).
 
     L = rho / (0.75 max rho) over the video, L > 0.95 counts as 0.999. In a frame with hardly anything inside,
-    L is at least 0.005. The last frame, and a video without any closed motion boundary, know nothing: 0.5.
+    L is at least 0.005. The last frame, and a video without any closed motion boundary, get 0.5.
 
     Args:
         rho: (N,) from `accumulate`.

@@ -1,8 +1,8 @@
-"""The part of a frame that shows the video: bars beside it, black, plain or a blurred copy of it, are no ground.
+"""The active area of a frame, without bars at its sides: black, plain, or a blurred copy of the video.
 
-Bars are drawn, so they end at a straight line through the whole frame, and they have no detail. The mean difference of
-neighbouring pixels along that line says both: it jumps from one column (row) to the next. A clear sky over a horizon
-looks alike, so a bar has its like at the other side, or is of one colour.
+Bars end at a straight line through the whole frame, and they have no detail. The mean difference of neighbouring pixels
+along that line shows both: it jumps from one column (row) to the next. A clear sky above a horizon is similar, so a bar
+must have a counterpart at the opposite side, or be of one colour.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import numpy as np
 
 Area = tuple[slice, slice]  # rows and columns
 
-_LEAST = 0.02  # share of a side: a narrower bar is left as it is
+_LEAST = 0.02  # fraction of a side: narrower bars are ignored
 _MOST = 0.45  # a bar on one side is narrower than this
-_BESIDE = 0.02  # share of a side: how far on both sides of the line the detail is compared
+_BESIDE = 0.02  # fraction of a side: width on both sides of the line where the detail is compared
 _JUMP = 3.0  # times more detail inside than in the bar
 _PLAIN = 0.35  # no column of a bar has more than this share of the detail inside
 _ALIKE = 0.25  # two bars differ in width by at most this share
 _ONE_COLOUR = 1.5  # grey levels: the standard deviation in a plain bar is lower
-_FAINT = 0.15  # grey levels: less is no detail, but coding errors
-_CLEAR = 0.6  # grey levels: what shows the video has at least this
+_FAINT = 0.15  # grey levels: less detail is due to coding errors
+_CLEAR = 0.6  # grey levels: minimum detail of the video
 
 
 def active_area(frames: Sequence[np.ndarray]) -> Area:

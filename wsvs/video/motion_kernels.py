@@ -1,4 +1,4 @@
-"""The loops over pixels of the inside-outside maps, compiled; `inside_outside` says what they are for."""
+"""Compiled loops over pixels for the inside-outside maps; see `inside_outside`."""
 
 from __future__ import annotations
 

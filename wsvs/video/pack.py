@@ -1,4 +1,4 @@
-"""A folder of numbered images, or an animation, as one video file that can be cut like any other."""
+"""Pack a folder of numbered images, or an animation, into one video file, so that it can be cut."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COPIED = (".jpg", ".jpeg")
 
 
 def pack(path: Path, target: Path, rate: float) -> None:
-    """Write the images as one Matroska file: JPEG files byte for byte, others without loss (FFV1).
+    """Write the images to one Matroska file: JPEG files unchanged, others lossless (FFV1).
 
     Raises:
         BadItem: An image that cannot be read, or images that cannot be put into one video.

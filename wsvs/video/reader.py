@@ -1,8 +1,8 @@
-"""Videos to RGB frames, one at a time, with exact frame numbers.
+"""Read videos as RGB frames, one at a time, with exact frame numbers.
 
-Frame i is the i-th image of the video in the order of showing. Masks, scores and shots are numbered that way, so the
-frame count and the time stamps of a container are used only where proven. A damaged image keeps its number
-(`wsvs.video.scan`). A folder of numbered images and an animation are videos too.
+Frame i is the i-th image of the video in presentation order. Masks, scores and shots are numbered this way, so the
+frame count and the time stamps of a container are used only if verified. A damaged image keeps its number
+(`wsvs.video.scan`). Folders of numbered images and animations are videos, too.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from wsvs.video.scan import Scan, Span, open_video, scan, spans, spoiled
 
 __all__ = ["VideoInfo", "check", "glance", "probe", "read_frames", "shrunk_size"]
 
-# Where the time stamps of frames are exact: containers that hold them and decoders that hand them on.
-# (AVI holds none; MPEG-4 part 2 with B-frames has been seen to give frames with each other's stamps.)
+# Containers and decoders with exact time stamps of frames.
+# (AVI has none; MPEG-4 part 2 with B-frames was observed to swap time stamps of frames.)
 _STAMPED = frozenset({"mov", "matroska"})
 _ORDERLY = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "libdav1d"})
-_SIZED = frozenset({"mov", "matroska", "avi"})  # containers that tell how long the file has to be
-_SHOWN = 5  # damaged spans that are named
-_SEEK_FROM = 32  # below this start a seek gains less than the look through the file that it needs
+_SIZED = frozenset({"mov", "matroska", "avi"})  # containers that declare the length of the file
+_SHOWN = 5  # damaged spans that are listed
+_SEEK_FROM = 32  # for an earlier start, a seek saves less than the index costs that it needs
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What `probe`, `glance` or `check` found out.
+    """Result of `probe`, `glance` or `check`.
 
     Attributes:
-        width, height: Size in pixels as `read_frames` gives it, after the rotation.
-        fps: Mean frames per second (25 where the file has no clock).
-        frames: Number of frames, counted by decoding; of the others the coded images.
-        rotation: Clockwise turn in degrees that the file asks for and `read_frames` applies.
-        codec: FFmpeg's name, such as h264; of images the suffix.
-        damaged: Spans [start, stop) of frames that could not be decoded whole, or build on such: not to be used.
-        times: Seconds of each frame from the first, where the rate is variable and every frame was decoded.
-        aspect: Width of a pixel in units of its height, after the rotation: 1 for square ones.
-        broken: Why the video ends before its time.
-        promised: Number of frames that the container names; 0 if it names none.
-        notes: What else is odd, in words.
+        width, height: Size in pixels of the frames of `read_frames`, after the rotation.
+        fps: Mean frames per second (25 without time stamps).
+        frames: Number of frames, counted by decoding (`probe`), else of the coded images.
+        rotation: Clockwise rotation in degrees from the metadata, which `read_frames` applies.
+        codec: FFmpeg's name, such as h264; for images the suffix.
+        damaged: Spans [start, stop) of frames that could not be decoded completely, or reference such frames.
+        times: Seconds of each frame from the first, if the rate is variable and every frame was decoded.
+        aspect: Pixel aspect ratio (width / height) after the rotation.
+        broken: Why the video ends early.
+        promised: Number of frames declared by the container; 0 if unknown.
+        notes: Descriptions of other irregularities.
     """
 
     width: int
@@ -88,7 +88,7 @@ def probe(path: str | Path, *, partial_ok: bool = False, rate: float = FALLBACK_
         rate: Frames per second of a folder of images.
 
     Raises:
-        BadItem: Missing, empty, not a video, without a sound image, or broken off (says after how many frames).
+        BadItem: Missing, empty, not a video, without an intact image, or truncated (with the number of frames).
     """
     found = scan(Path(path), rate)
     if sum(stop - start for start, stop in found.damaged) == found.total:
@@ -120,18 +120,18 @@ def _breaks_off(path: Path, count: int, why: str, promised: int) -> BadItem:
     return BadItem(
         f"the video breaks off, complete frames: {count}{of} ({why})",
         where=path,
-        remedy="fetch it again, or use the frames before the break",
+        remedy="download it again, or use the frames before the break",
     )
 
 
 def glance(path: str | Path, *, rate: float = FALLBACK_FPS) -> VideoInfo:
     """Describe a video by its first frame, its header and the number of its coded images, without decoding it.
 
-    Mostly there is a frame for each coded image; those that cannot be decoded, hidden ones and pairs of fields make a
-    difference, and only damage that the bytes show is seen. `probe` knows.
+    The number of frames can differ from that of coded images: some cannot be decoded, are hidden, or are pairs of
+    fields. Only damage visible in the bytes is found. `probe` is exact.
 
     Raises:
-        BadItem: As for `probe`, but not where the video breaks off after its first frame.
+        BadItem: As for `probe`, except for a video that breaks off after its first frame.
     """
     path = Path(path)
     with open_video(path, rate) as video:
@@ -167,7 +167,7 @@ def glance(path: str | Path, *, rate: float = FALLBACK_FPS) -> VideoInfo:
 
 
 def check(path: str | Path, *, rate: float = FALLBACK_FPS) -> VideoInfo:
-    """Describe a video that is all there: by a `glance` where its container tells, else by decoding it.
+    """Describe a complete video: by `glance` if its container declares its length, else by decoding it.
 
     Raises:
         BadItem: As for `probe`.
@@ -190,21 +190,20 @@ def read_frames(
 ) -> Iterator[np.ndarray]:
     """Yield frames start, start + 1, ..., stop - 1 (to the end without `stop`) as (H, W, 3) uint8 RGB.
 
-    Rotation metadata is applied; pixels are taken as square. Memory does not grow with the video's length.
+    Rotation metadata is applied; pixels are treated as square. Memory use does not grow with the video's length.
 
     Args:
         path: Video file in any container, codec and pixel format of FFmpeg.
         start: First frame number, from 0.
-        stop: Frame number to stop before. A stop beyond the end gives what there is.
+        stop: Frame number to stop before; it may be beyond the end.
         longest_edge: Shrink frames by area averaging so that the longer side is at most this. Never enlarges.
-        partial_ok: Of a broken file, give the frames before the break and stop quietly.
-        total: Number of frames, as `probe` counted it, if known. It makes a far start quick: the time stamps
-            in the file may number the frames, for a seek, only if there are exactly as many. The frames are
-            the same with and without it.
+        partial_ok: For a truncated file, yield the frames before the break and stop without an error.
+        total: Number of frames counted by `probe`, if known. It makes a late start fast: a seek can use the time stamps
+            of the file only if their number equals the number of frames. The frames are the same with and without it.
 
     Raises:
-        ValueError: Impossible arguments.
-        BadItem: On iteration, as for `probe`. Frames before a break are given first.
+        ValueError: Invalid arguments.
+        BadItem: On iteration, as for `probe`. Frames before a break are yielded first.
     """
     if start < 0 or (stop is not None and stop < start):
         raise ValueError(f"frames need 0 <= start <= stop, got start={start} stop={stop}")
@@ -231,9 +230,9 @@ def _frames(
             number += 1
             if number in (stop, total):
                 return
-    # From the first frame: the usual way, and the way on where a seek ended early.
+    # From the first frame: the normal case, and the fallback if a seek ended early.
     convert = Converter(longest_edge)
-    found: Scan | None = None  # asked for once something is damaged: what is lost has a number, too
+    found: Scan | None = None  # needed once something is damaged: lost frames have numbers, too
     before: av.VideoFrame | None = None
     count = 0
     with open_video(path) as video:
@@ -266,7 +265,7 @@ def _frames(
 
 
 def _from_seek(path: Path, start: int, total: int) -> Iterator[av.VideoFrame]:
-    """Frames from number `start` on, after a jump to the key frame before it. Ends at the first doubt."""
+    """Frames from number `start`, after a seek to the key frame before it. Ends at the first inconsistency."""
     with OpenVideo(path) as video:
         status = video.path.stat()
         index = _packet_index(str(path), status.st_mtime_ns, status.st_size)
@@ -300,9 +299,9 @@ class _Index(NamedTuple):
     keys: np.ndarray  # those of the key frames
 
 
-@lru_cache(maxsize=8)  # the chunks of a long video ask for the same index again and again
+@lru_cache(maxsize=8)  # the chunks of a long video need the same index
 def _packet_index(path: str, _changed: int, _size: int) -> _Index | None:
-    """Time stamps of the packets, read without decoding; None where they cannot number the frames."""
+    """Time stamps of the packets, read without decoding; None if they cannot be used to number frames."""
     times, keys = [], []
     with OpenVideo(path) as video:
         if not _STAMPED & set(video.container.format.name.split(",")) or video.codec not in _ORDERLY:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 _RADIUS = 8  # px of a frame 400 px long
-_EDGE = 20.0  # grey levels squared: weaker edges do not hold a border
+_EDGE = 20.0  # grey levels squared: weaker edges are smoothed over
 
 
 def enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

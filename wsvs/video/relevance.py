@@ -1,4 +1,4 @@
-"""Which frames of a clip show the class: section 3.2, second paragraph."""
+"""Select the relevant frames of a clip: section 3.2, second paragraph."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def relevant_runs(
     Args:
         scores: (T,) class score of every frame, y . f_enc(v).
         threshold: A frame is chosen when its score is larger than this; equal is not enough.
-        min_frames: Shortest run that is kept.
+        min_frames: Minimum length of a sequence.
 
     Returns:
-        Half-open intervals (first, end) of frame numbers, in order; runs are as long as they can be.
+        Half-open intervals (first, end) of frame numbers, in order and of maximal length.
 
     Raises:
-        ValueError: Scores are not a vector or hold NaN; a setting outside its range.
+        ValueError: Scores are not a vector or contain NaN; a setting outside its range.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or np.isnan(scores).any():

@@ -1,7 +1,7 @@
-"""A look at every frame of a video: which there are, which are damaged, and when each is shown.
+"""Scan all frames of a video: their number, damage, and presentation times.
 
-Frame i is the i-th image of the video in the order of showing, whether it can be decoded or not: what is damaged keeps
-its number. A damaged image spoils all that build on it, up to the next key frame.
+Frame i is the i-th image of the video in presentation order, whether it can be decoded or not: damaged images keep
+their number. A damaged image invalidates all images that reference it, up to the next key frame.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from wsvs.video.decode import FALLBACK_FPS, OpenVideo, Packets, hdr
 from wsvs.video.images import OpenImages, is_images
 
 Span = tuple[int, int]
-_B_FRAMES_ALONE = frozenset({"mpeg1video", "mpeg2video", "mpeg4"})  # nothing builds on B-frames there
-_UNEVEN = 0.5  # of a frame's time: more than this off the even beat and the rate is variable
+_B_FRAMES_ALONE = frozenset({"mpeg1video", "mpeg2video", "mpeg4"})  # codecs in which no image references B-frames
+_UNEVEN = 0.5  # of a frame's duration: a larger deviation from even spacing means a variable rate
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found.
+    """Result of a scan.
 
     Attributes:
-        width, height: As shown, of the first frame.
-        rotation: Clockwise turn in degrees.
+        width, height: Displayed size of the first frame.
+        rotation: Clockwise rotation in degrees.
         codec: FFmpeg's name.
         fps: Mean frames per second.
-        total: Number of frames, damaged ones among them.
+        total: Number of frames, including damaged ones.
         numbers: {packet: frame}.
-        damaged: Spans [start, stop) of frames that are not to be used.
-        times: Seconds of each frame from the first, where the rate is variable.
-        aspect: Width of a pixel in units of its height, as shown.
-        broken: Why the video ends before its time.
-        promised: Number of frames that the container names; 0 if it names none.
-        notes: What is odd, in words.
+        damaged: Spans [start, stop) of frames that must not be used.
+        times: Seconds of each frame from the first, if the rate is variable.
+        aspect: Displayed pixel aspect ratio (width / height).
+        broken: Why the video ends early.
+        promised: Number of frames declared by the container; 0 if unknown.
+        notes: Descriptions of irregularities.
     """
 
     width: int
@@ -59,7 +59,7 @@ class Scan:
 
 @dataclass
 class _Seen:
-    """Frames on their way through."""
+    """Collects properties of frames while they are decoded."""
 
     packets: list[int] = field(default_factory=list)
     pts: list[int | None] = field(default_factory=list)
@@ -89,16 +89,16 @@ def open_video(path: Path, rate: float = FALLBACK_FPS, *, strict: bool = False) 
 
 
 def scan(path: Path, rate: float = FALLBACK_FPS) -> Scan:
-    """Decode all of a video once, without colours. Nothing is raised for what breaks off: `broken` says why.
+    """Decode a video once, without colour conversion. For truncated videos `broken` is set instead of an error.
 
     Raises:
-        BadItem: No video, or not one frame can be decoded.
+        BadItem: Not a video, or no frame can be decoded.
     """
     status = path.stat() if path.exists() else None
     return _scan(path, rate, status.st_mtime_ns if status else 0, status.st_size if status else 0)
 
 
-@lru_cache(maxsize=4)  # the chunks of a damaged video ask for the same again and again
+@lru_cache(maxsize=4)  # the chunks of a damaged video need the same scan
 def _scan(path: Path, rate: float, _changed: int, _size: int) -> Scan:
     with open_video(path, rate, strict=True) as video:
         seen = _Seen()
@@ -136,9 +136,9 @@ def _scan(path: Path, rate: float, _changed: int, _size: int) -> Scan:
 
 
 def _without_frame(read: Packets, seen: _Seen, first: int, bad: Sequence[int]) -> list[int]:
-    """The packets whose images are lost: a frame less in a file where each sound packet gives one.
+    """The packets whose images are lost: in files with one frame per intact packet, those without a frame.
 
-    In others (hidden images of VP8, pairs of fields) only those that are damaged themselves.
+    In other files (hidden images of VP8, pairs of fields) only packets that are damaged themselves.
     """
     given = {*seen.packets}
     spoilt = {*bad}
@@ -149,15 +149,15 @@ def _without_frame(read: Packets, seen: _Seen, first: int, bad: Sequence[int]) -
 
 
 def spoiled(read: Packets, damaged: Iterable[int], alone: Iterable[int] = ()) -> list[int]:
-    """The damaged packets and all whose images build on theirs, in the order of decoding.
+    """The damaged packets and all that reference them, in decoding order.
 
-    An image builds on those that were decoded before it, back to the last key frame; the leading images of a key frame,
-    shown before it, also on those before that one.
+    An image references earlier decoded images, back to the last key frame; leading images of a key frame, which are
+    shown before it, also those before that key frame.
     """
     alone = {*alone, *(packet for packet, one in enumerate(read.alone) if one)}
     found = {*damaged}
-    spoilt = False  # something that others build on
-    carried = False  # the same, of the key frame before
+    spoilt = False  # a referenced image is damaged
+    carried = False  # the same for the previous key frame
     key_pts: int | None = None
     for packet, key in enumerate(read.keys):
         if key:
@@ -172,9 +172,9 @@ def spoiled(read: Packets, damaged: Iterable[int], alone: Iterable[int] = ()) ->
 
 
 def number_frames(packets: Sequence[int], lost: Sequence[int], pts: Sequence[int | None]) -> list[int]:
-    """All packets in the order of showing: those that gave frames, as the decoder put them, and the lost.
+    """All packets in presentation order: those with frames, in the order of the decoder, and lost ones.
 
-    A lost one comes where its time says, or, without times, where it was decoded.
+    Lost packets are placed by their time, or without times by their position in decoding order.
     """
     times = [pts[packet] for packet in (*packets, *lost)]
     if not lost:
@@ -190,7 +190,7 @@ def number_frames(packets: Sequence[int], lost: Sequence[int], pts: Sequence[int
 
 
 def spans(numbers: Iterable[int]) -> tuple[Span, ...]:
-    """Rising spans [start, stop) of numbers."""
+    """Ascending spans [start, stop) of numbers."""
     found: list[Span] = []
     for number in sorted(numbers):
         if found and found[-1][1] == number:
@@ -203,7 +203,7 @@ def spans(numbers: Iterable[int]) -> tuple[Span, ...]:
 def _times(
     order: Sequence[int], seen: _Seen, pts: Sequence[int | None], video: OpenVideo | OpenImages
 ) -> np.ndarray | None:
-    """Seconds of each frame from the first; None without a clock that rises."""
+    """Seconds of each frame from the first; None without ascending time stamps."""
     own = dict(zip(seen.packets, seen.pts, strict=True))
     stamps = [own.get(packet, pts[packet]) for packet in order]
     if any(stamp is None for stamp in stamps):

@@ -30,21 +30,21 @@ __all__ = [
 
 # Without attention the colour models start from the motion (Papazoglou & Ferrari, ICCV 2013, and their
 # release):
-_INSIDE, _OUTSIDE = 0.2, 0.05  # inside ratios that make a sample of the foreground and of the background
+_INSIDE, _OUTSIDE = 0.2, 0.05  # thresholds of the inside ratio for samples of the foreground and the background
 _ROUNDS = 4  # rounds in which the colour models are re-estimated from the labels
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The labels l_i^t of a video's superpixels and what spoke for them.
+    """The labels l_i^t of a video's superpixels, with their terms.
 
     labels (N,) bool; attention, motion, appearance (N,) float64: A, M, C of the label 1, before weights, A
     before clipping and 0 everywhere if there was none; energies: "attention", "motion", "appearance",
     "spatial", "temporal", "total"; rounds: graph cuts made; seconds: time of each step, those of `graph`
     included.
 
-    confidence: How sure it is that something moves by itself or is attended to, [0, 1] (`wsvs.video.evidence`);
-    confidences (T,) float64 the same of each frame and those around it. The labels do not depend on them.
+    confidence: Confidence that something moves by itself or has attention, [0, 1] (`wsvs.video.evidence`);
+    confidences (T,) float64 the same for each frame and its neighbours. The labels do not depend on them.
     """
 
     graph: FrameGraph
@@ -82,15 +82,14 @@ def segment(
     Args:
         graph: From `describe_frames`.
         attention: Multi-scale attention in [0, 1], (T, h, w) maps of any size or (N,) means over superpixels.
-            None: lambda_a counts as 0, and colours are learned as by Papazoglou & Ferrari, from what moves,
-            then again from the labels, at least 4 times; with motion="contrast" from M.
+            None: lambda_a counts as 0, and colour models are initialised from motion, as by Papazoglou & Ferrari, and
+            re-estimated from the labels at least 4 times; with motion="contrast" they are initialised from M.
         settings: Defaults if None.
-        attended: (T,) in [0, 1], how sure it is that what the attention looks for is in a frame: a reason for a mask
-            as motion is. None: 0.
+        attended: (T,) in [0, 1], confidence that a frame shows the class of the attention, which justifies a mask as
+            motion does. None for 0.
 
     Raises:
-        ValueError: Attention of a wrong shape or outside [0, 1], or neither attention nor motion nor colour
-            to go by.
+        ValueError: Attention with a wrong shape or outside [0, 1], or no term at all.
     """
     settings = settings or SegmentSettings()
     if attention is None:
@@ -162,7 +161,7 @@ def _first_samples(
 ) -> tuple[tuple[np.ndarray, np.ndarray], int]:
     """Weights of the colour samples, and the number of rounds that re-estimate the colours from the labels.
 
-    M makes the samples where it is made from contrast; otherwise attention, or, where there is none, what moves.
+    Samples come from M for motion="contrast", otherwise from attention, or without attention from motion.
     """
     again = settings.reestimate if settings.lambda_c else 0
     if settings.motion == "contrast":
@@ -188,7 +187,7 @@ def unary_costs(
 
     Args:
         a, m: (N,) A and M of the label 1.
-        log_ratio: (N,) log of C(1) / C(0); kept as such, for C itself rounds to 0 or 1 far from both models.
+        log_ratio: (N,) log of C(1) / C(0), since C itself rounds to 0 or 1 far from both models.
         settings: Weights, and the clip of A.
     """
     a = np.clip(a, max(settings.floor_a, settings.clip_a), 1 - settings.clip_a)

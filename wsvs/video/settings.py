@@ -14,7 +14,7 @@ from wsvs.video.flow import FLOWS
 
 
 class SegmentSettings(Energy):
-    """How a video is segmented: the energy's settings, as of stage segment, and a seed.
+    """Settings of video segmentation: the energy's settings, as in stage segment, and a seed.
 
     Raises:
         ValueError: A value outside its range (pydantic's `ValidationError`); the message names the setting.
@@ -25,7 +25,7 @@ class SegmentSettings(Energy):
 
     @classmethod
     def of(cls, section: Energy | Mapping[str, Any], seed: int) -> SegmentSettings:
-        """Those of a run: of its section `segment`, which has settings of the stage too, and its seed."""
+        """The settings of a run, from its section `segment`, which also has settings of the stage, and its seed."""
         given = section.model_dump() if isinstance(section, Energy) else section
         return cls(seed=seed, **{key: given[key] for key in Energy.model_fields if key in given})
 
@@ -35,7 +35,8 @@ class SegmentSettings(Energy):
         if flow not in FLOWS:
             raise UserError(
                 f"there is no optical flow {flow!r}",
-                where="segment.flow",
-                remedy=f"one of {', '.join(FLOWS)}; one of your own needs plugins=[its module]",
+                where=flow,
+                remedy=f"use one of {', '.join(FLOWS)}",
+                kind="unknown flow",
             )
         return flow

@@ -11,8 +11,8 @@ from typing import Any
 def pieces(start: int, stop: int, max_frames: int) -> list[tuple[int, int]]:
     """Cut [start, stop) into the fewest pieces of at most `max_frames`, of equal length up to one frame.
 
-    Accumulated motion support is divided by its maximum over the piece, so very long graphs would starve still
-    passages of it; and memory must not grow with a video's length.
+    Accumulated motion support is normalised by its maximum over the piece, so that in very long graphs slow passages
+    would get too little; and memory use must not grow with a video's length.
     """
     if max_frames < 1 or stop <= start:
         raise ValueError(f"need max_frames >= 1 and start < stop, got {max_frames}, [{start}, {stop})")
@@ -22,7 +22,7 @@ def pieces(start: int, stop: int, max_frames: int) -> list[tuple[int, int]]:
 
 
 def sound_spans(start: int, stop: int, damaged: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
-    """What is left of [start, stop) without the damaged spans, which rise."""
+    """The spans of [start, stop) without the damaged ones, which are ascending."""
     found, at = [], start
     for begin, end in [*damaged, (stop, stop)]:
         if min(begin, stop) > at:
@@ -32,7 +32,7 @@ def sound_spans(start: int, stop: int, damaged: Sequence[Sequence[int]]) -> list
 
 
 def middle(frames: int, damaged: Sequence[Sequence[int]] = ()) -> int:
-    """The middle frame of a video, or of its longest sound span where something is damaged."""
+    """The middle frame of a video, or of its longest undamaged span."""
     if not damaged:
         return frames // 2
     start, stop = max(sound_spans(0, frames, damaged), key=lambda span: span[1] - span[0], default=(0, frames))
@@ -45,12 +45,12 @@ def spans(frames: int, cuts: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def left_out(start: int, stop: int, odd: Sequence[int], blank: Sequence[int]) -> dict[str, Any]:
-    """{"odd": ..., "blank": ...}: which frames of [start, stop) are to be left out of a graph; empty keys are missing.
+    """{"odd": ..., "blank": ...}: the frames of [start, stop) to exclude from a graph, without empty keys.
 
-    At least one frame has to be left for a graph: where none is, all of them stay.
+    A graph needs at least one frame: if none would be left, all of them stay.
 
     Args:
-        start, stop: Of the piece.
+        start, stop: The piece.
         odd, blank: Numbers of the video's or the clip's odd and blank frames, ascending.
     """
     found = {"odd": _within(odd, start, stop), "blank": _within(blank, start, stop)}

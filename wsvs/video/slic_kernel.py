@@ -40,7 +40,7 @@ def slic_labels(lab: np.ndarray, rows: int, columns: int, weight: float, rounds:
         _move_centres(pixels, even, labels, centres)
         room = pixels.shape[2] if number == rounds - 1 else _whole(even.max())
         _assign(pixels, centres, columns, labels, np.float32(weight), room)
-    return _connected(_as_picture(labels, row_at, column_at), centres, smallest)
+    return _connected(_as_image(labels, row_at, column_at), centres, smallest)
 
 
 def _whole(pixels: int) -> int:
@@ -68,19 +68,19 @@ def _by_cell(lab: np.ndarray, row_at: np.ndarray, column_at: np.ndarray, room: i
 
 
 @compiled
-def _as_picture(labels: np.ndarray, row_at: np.ndarray, column_at: np.ndarray) -> np.ndarray:
+def _as_image(labels: np.ndarray, row_at: np.ndarray, column_at: np.ndarray) -> np.ndarray:
     """The way back of `_by_cell` for labels: (cells, room) -> (H, W)."""
     columns = len(column_at) - 1
-    picture = np.empty((row_at[-1], column_at[-1]), np.int32)
+    image = np.empty((row_at[-1], column_at[-1]), np.int32)
     for i in range(len(row_at) - 1):
         for j in range(columns):
             cell, k = i * columns + j, 0
             for odd in range(2):
                 for y in range(row_at[i] + odd, row_at[i + 1], 2):
                     for x in range(column_at[j], column_at[j + 1]):
-                        picture[y, x] = labels[cell, k]
+                        image[y, x] = labels[cell, k]
                         k += 1
-    return picture
+    return image
 
 
 @compiled
@@ -255,7 +255,7 @@ def _connected(labels: np.ndarray, centres: np.ndarray, smallest: int) -> np.nda
     _absorb(own[:pairs], other[:pairs], apart[:pairs], parent, size, stays)
     _absorb(own[:pairs], other[:pairs], apart[:pairs], parent, size, size >= smallest)
     number, count = np.full(len(first), -1, np.int32), 0
-    picture = np.empty(labels.shape, np.int32)
+    image = np.empty(labels.shape, np.int32)
     for y in range(labels.shape[0]):
         for i in range(row_at[y], row_at[y + 1]):
             root = _root(parent, i)
@@ -263,8 +263,8 @@ def _connected(labels: np.ndarray, centres: np.ndarray, smallest: int) -> np.nda
                 number[root] = count
                 count += 1
             for x in range(first[i], first[i] + length[i]):
-                picture[y, x] = number[root]
-    return picture
+                image[y, x] = number[root]
+    return image
 
 
 @compiled

@@ -12,7 +12,7 @@ from wsvs.video.refine import guided
 from wsvs.video.segmentation import segment
 from wsvs.video.settings import SegmentSettings
 
-# Chosen on development images; docs/animals.md has what the cut gives.
+# Chosen on development images; docs/animals.md has the effect of the cut.
 SETTINGS = SegmentSettings(
     superpixels=1000,
     longest_edge=320,
@@ -37,7 +37,7 @@ def cut_image(
     background: float = 0.5,
     settings: SegmentSettings = SETTINGS,
 ) -> np.ndarray:
-    """A label for every pixel: a binary cut a class, then the likeliest of the classes whose cut holds the pixel.
+    """A label for every pixel: a binary cut per class, then the most probable class whose cut contains the pixel.
 
     The probability of a class is used as its attention A; where another class is more likely it is 0. Colour models and
     the smoothness of Eq. (5) are those of videos, and borders follow the image's edges.
@@ -46,13 +46,13 @@ def cut_image(
         image: (H, W, 3) uint8 RGB.
         probabilities: (K, h, w) in [0, 1].
         labels: Label of each class, 1 to 255.
-        background: Probability that speaks neither for the object nor against it, in (0, 1).
+        background: Neutral probability between object and background, in (0, 1).
 
     Returns:
         (H, W) uint8, one of `labels`, or 0.
     """
     if len(probabilities) != len(labels):
-        raise ValueError(f"one label a probability map, got {len(labels)} and {len(probabilities)}")
+        raise ValueError(f"expected one label per probability map, got {len(labels)} and {len(probabilities)}")
     size = (image.shape[0], image.shape[1])
     graph = describe_frames([image], settings)
     height, width = graph.shape

@@ -14,9 +14,9 @@ from wsvs.video.jit import compiled, njit
 from wsvs.video.slic_kernel import slic_labels
 
 _DEFAULT = Energy()
-_SMALLEST_SIDE = 4  # px; below about 16 pixels a mean colour means little
-_ABSORB = 0.25  # pieces smaller than this share of a mean superpixel join a neighbour
-_ROUNDS = 3  # more bring little
+_SMALLEST_SIDE = 4  # px; the mean colour of fewer than about 16 pixels is unreliable
+_ABSORB = 0.25  # pieces smaller than this fraction of a mean superpixel join a neighbour
+_ROUNDS = 3  # further rounds hardly improve the result
 
 
 @checked
@@ -31,11 +31,11 @@ def slic(
 
     Args:
         frame_rgb: (H, W, 3) or grey (H, W) uint8.
-        count: Superpixels wanted; found is about that, with OpenCV, whose cells have whole-pixel sides, within
-            15 % for cells of 8 px. Sides are never below 4 px, so that small frames get fewer.
-        compactness: SLIC's m: how much a step of one cell side weighs against a colour difference.
-        method: "numba" (compiled here, 4 times faster and a little better), "opencv", or "auto": the first if numba
-            is installed.
+        count: Approximate number of superpixels; with OpenCV, whose cells have whole-pixel sides, within 15 % for cells
+            of 8 px. Sides are at least 4 px, so that small frames get fewer.
+        compactness: SLIC's m: the weight of a distance of one cell side relative to a colour difference.
+        method: "numba" (compiled, 4 times faster and slightly better), "opencv", or "auto": the first if numba is
+            installed.
 
     Returns:
         (H, W) int32 labels 0..K-1, all of them in use.
@@ -90,7 +90,7 @@ def _contiguous(labels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Means:
-    """What the graph needs to know of K superpixels.
+    """Statistics of K superpixels for the graph.
 
     size (K,) int32 pixels; colour (K, 3) float32 mean RGB, 0-255; centre (K, 2) float32 mean (row, column).
     """
@@ -128,7 +128,7 @@ def superpixel_means(labels: np.ndarray, values: np.ndarray, count: int) -> np.n
 
 
 def _plain(labels: np.ndarray) -> np.ndarray:
-    """In one form, so that each loop is compiled once."""
+    """Convert to one memory layout and type, so that each loop is compiled only once."""
     return np.ascontiguousarray(labels, np.int32)
 
 

@@ -1,4 +1,4 @@
-"""A video written frame by frame: memory does not grow with its length."""
+"""Write a video frame by frame: memory use does not grow with its length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLOWEST, _FASTEST = 1.0, 240.0  # frames per second that players show
 
 
 @contextmanager
-def open_film(
+def open_writer(
     path: Path, fps: float, *, joinable: bool = False, times: Sequence[float] | None = None
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that adds an (H, W, 3) uint8 RGB image to an H.264 video; the first sets the size.
@@ -44,12 +44,12 @@ def open_film(
         if times is not None:
             stream.codec_context.time_base = _TICK
 
-        def add(picture: np.ndarray) -> None:
-            odd = [(0, side % 2) for side in picture.shape[:2]]
-            picture = np.pad(picture, (*odd, (0, 0)), constant_values=255)
+        def add(image: np.ndarray) -> None:
+            odd = [(0, side % 2) for side in image.shape[:2]]
+            image = np.pad(image, (*odd, (0, 0)), constant_values=255)
             if not stream.width:
-                stream.height, stream.width = picture.shape[:2]
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                stream.height, stream.width = image.shape[:2]
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if ticks is not None:
                 frame.pts, frame.time_base = next(ticks), _TICK
                 frame.duration = round(1 / rate / _TICK)

@@ -6,13 +6,13 @@ import av
 import numpy as np
 import pytest
 
-from wsvs.lit.film import open_film
+from wsvs.lit.video_writer import open_writer
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (47, 33), (1, 1)])
 def test_pictures_come_back_with_their_times(tmp_path, height, width):
     pictures = [np.full((height, width, 3), 40 * k, np.uint8) for k in range(4)]
-    with open_film(tmp_path / "deep" / "f.mp4", 10.0) as add:
+    with open_writer(tmp_path / "deep" / "f.mp4", 10.0) as add:
         for one in pictures:
             add(one)
     with av.open(str(tmp_path / "deep" / "f.mp4")) as film:
@@ -26,7 +26,7 @@ def test_pictures_come_back_with_their_times(tmp_path, height, width):
 
 def test_nothing_is_left_of_a_film_that_fails(tmp_path):
     def write():
-        with open_film(tmp_path / "f.mp4", 10.0) as add:
+        with open_writer(tmp_path / "f.mp4", 10.0) as add:
             add(np.zeros((16, 16, 3), np.uint8))
             raise OSError(28, "full")
 

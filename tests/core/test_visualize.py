@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsvs.core.pictures import heat, over, row, shrunk, stack
+from wsvs.core.visualize import heat, over, row, shrunk, stack
 
 
 def grey(height: int, width: int, value: int = 100) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pictures for people: heat maps, masks over images, rows of tiles with captions."""
+"""Images for human viewers: heat maps, mask overlays, rows of tiles with captions."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
 
 
 def row(tiles: Sequence[tuple[str, np.ndarray]], *, width: int = 212, title: str = "") -> Image.Image:
-    """Pictures beside one another, each with its caption below.
+    """Images side by side, each with its caption below.
 
     Args:
         tiles: (caption, which may hold line breaks, and (H, W, 3) uint8).
@@ -93,7 +93,7 @@ def row(tiles: Sequence[tuple[str, np.ndarray]], *, width: int = 212, title: str
 
 
 def stack(rows: Sequence[Image.Image]) -> Image.Image:
-    """Pictures below one another, as wide as the widest."""
+    """Images stacked vertically, as wide as the widest one."""
     if not rows:
         raise ValueError("a stack needs an image, got none")
     canvas = Image.new("RGB", (max(one.width for one in rows), sum(one.height for one in rows)), _PAPER)
@@ -104,8 +104,8 @@ def stack(rows: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
-def _scale(picture: np.ndarray, width: int) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(picture))
+def _scale(pixels: np.ndarray, width: int) -> Image.Image:
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     height = max(1, round(image.height * width / image.width))
     smaller = width < image.width
     return image.resize((width, height), Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
