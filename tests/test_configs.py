@@ -196,7 +196,7 @@ def test_every_section_belongs_to_a_stage():
 def test_inputs_can_be_named_for_every_stage_that_is_read():
     """Stages whose runs others read, and no others."""
     read = {"adapt"}  # predict reads the last of encoder, decoder and adapt
-    for stage in PIPELINE:
+    for stage in stage_names():
         words = ("evaluate.kind=video",) if stage == "evaluate" else ()
         read |= {*load_stage(stage).needed(check(composed(f"stage={stage}", "data.root=x", *words)))}
     assert set(DEFAULTS.inputs) == read

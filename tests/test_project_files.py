@@ -40,6 +40,12 @@ def test_named_files_and_links_exist(page):
     assert missing == []
 
 
+def test_tests_named_in_their_readme_exist():
+    named = re.findall(r"`([\w/]+\.py)`", (ROOT / "tests" / "README.md").read_text())
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / "tests" / path).is_file()] == []
+
+
 def test_named_make_targets_exist():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make (\w+)|`make (\w+)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
