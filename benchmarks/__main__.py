@@ -36,7 +36,9 @@ def main() -> None:
         "--only", type=parts, default=PARTS, metavar="PART,...", help=f"of {', '.join(PARTS)} (default all)"
     )
     parser.add_argument("--frames", type=int, default=40, help="length of the clips (default %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="the median of so many runs (default %(default)s)")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="number of runs whose median is reported (default %(default)s)"
+    )
     parser.add_argument(
         "--real",
         type=Path,

@@ -53,7 +53,7 @@ ROWS = (
     Row("- motion carried over", {}, without="carried"),
     Row("- consensus", {}, without="consensus"),
     Row("- colour models (C)", {"lambda_c": 0.0}),
-    Row("- colours learned anew", {"reestimate": 0}),
+    Row("- re-estimated colours", {"reestimate": 0}),
     Row("- spatial smoothness", {"alpha_s": 0.0}),
     Row("- temporal smoothness", {"alpha_t": 0.0}),
     Row("- weak smoothness: 500, 400", {"alpha_s": 500.0, "alpha_t": 400.0}),

@@ -1,4 +1,4 @@
-"""What is segmented in the benchmark: real videos with masks, or an ellipse that crosses a picture."""
+"""The videos of the benchmark: real videos with masks, or a moving ellipse."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Clip:
 def clips(real: Path | None, frames: int, place: Path) -> list[Clip]:
     """Real clips of a folder, or one synthetic clip, written to `place`."""
     if real is None:
-        film, truth = moving_ellipse(frames, HEIGHT, WIDTH)
-        write_video(place / "ellipse.mp4", film)
+        video, truth = moving_ellipse(frames, HEIGHT, WIDTH)
+        write_video(place / "ellipse.mp4", video)
         return [Clip(place / "ellipse.mp4", truth)]
     files = sorted(file for file in real.glob("*.mp4") if (real / "masks" / file.stem).is_dir())
     if not files:
@@ -63,14 +63,14 @@ def real_clip(file: Path, frames: int | None) -> Clip:
     return Clip(file, np.stack([read_mask(mask) > 0 for mask in masks]))
 
 
-def write_video(path: Path, film: np.ndarray) -> None:
+def write_video(path: Path, video: np.ndarray) -> None:
     """(T, H, W, 3) uint8 RGB with even sides as H.264, compressed as web videos are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=25, options={"crf": "23", "threads": "1"})
         assert isinstance(stream, av.VideoStream)
-        stream.height, stream.width, stream.pix_fmt = film.shape[1], film.shape[2], "yuv420p"
-        for frame in film:
+        stream.height, stream.width, stream.pix_fmt = video.shape[1], video.shape[2], "yuv420p"
+        for frame in video:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(stream.encode(None))
 

@@ -54,7 +54,7 @@ def wsvs(stage: str, run_id: str, words: Sequence[str], more: Sequence[str]) -> 
 
 
 def score(out: Path, name: str, count: int, seed: int, words: Sequence[str], folder: Path) -> float:
-    """mIoU on the images that are no set's, after an adaptation with so many corrected masks; kept in its run."""
+    """mIoU on the images that are no set's, after an adaptation with a number of corrected masks; stored in its run."""
     run_id, home = f"corrected-{count}-{seed}", out / name
     result = home / "evaluate" / run_id / "metrics.json"
     if not result.is_file():

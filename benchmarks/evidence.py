@@ -74,9 +74,9 @@ def placed(image: np.ndarray, size: tuple[int, int], scale: float, turn: float, 
     return cv2.warpAffine(image, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def finished(film: list[np.ndarray], noise: float, quality: int, rng: np.random.Generator) -> np.ndarray:
+def finished(video: list[np.ndarray], noise: float, quality: int, rng: np.random.Generator) -> np.ndarray:
     """(T, H, W, 3) uint8 with sensor noise, through H.264 where a quality is given."""
-    clip = np.stack([np.clip(np.rint(f + (rng.normal(0, noise, f.shape) if noise else 0)), 0, 255) for f in film])
+    clip = np.stack([np.clip(np.rint(f + (rng.normal(0, noise, f.shape) if noise else 0)), 0, 255) for f in video])
     clip = clip.astype(np.uint8)
     if not quality:
         return clip
@@ -97,13 +97,13 @@ def still_clip(image: np.ndarray, kind: Sequence[Any], rng: np.random.Generator,
     _, noise, quality, pan, zoom, turn, shake, light = kind
     size = (int(0.8 * image.shape[0]) // 2 * 2, int(0.8 * image.shape[1]) // 2 * 2)
     unit, angle = max(size) / WIDTH, rng.uniform(0, 2 * np.pi)
-    way, film = np.array([np.cos(angle), np.sin(angle)]), []
+    way, video = np.array([np.cos(angle), np.sin(angle)]), []
     for t in np.arange(frames) - frames / 2:
         shift = unit * (pan * t * way + shake * rng.normal(size=2))
         turned = turn * (rng.normal() if shake else t)
         frame = placed(image, size, 1 - zoom * t, turned, shift).astype(np.float32)
-        film.append(frame * (1 + light * rng.normal()) + 50 * light * rng.normal())
-    return finished(film, noise, quality, rng)
+        video.append(frame * (1 + light * rng.normal()) + 50 * light * rng.normal())
+    return finished(video, noise, quality, rng)
 
 
 def moving_clip(
@@ -120,15 +120,15 @@ def moving_clip(
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     centre = np.array([columns.mean(), rows.mean()]) - np.array(mask.shape[::-1]) / 2
     scale = np.sqrt(mask.mean() / rng.uniform(0.01, 0.06))
-    unit, angles, film, truth = max(size) / WIDTH, rng.uniform(0, 2 * np.pi, 2), [], []
+    unit, angles, video, truth = max(size) / WIDTH, rng.uniform(0, 2 * np.pi, 2), [], []
     at = rng.uniform(-0.15, 0.15, 2) * size[::-1]
     for t in np.arange(frames) - frames / 2:
         ground = placed(image, size, 1, 0, unit * pan * t * np.array([np.cos(angles[0]), np.sin(angles[0])]))
         shift = centre - scale * (at + unit * speed * t * np.array([np.cos(angles[1]), np.sin(angles[1])]))
         alpha = placed_alpha(mask, size, scale, shift)
-        film.append(ground * (1 - alpha) + placed(thing, size, scale, 0, shift) * alpha)
+        video.append(ground * (1 - alpha) + placed(thing, size, scale, 0, shift) * alpha)
         truth.append(alpha[..., 0] > 0.5)
-    return finished(film, noise, quality, rng), np.stack(truth)
+    return finished(video, noise, quality, rng), np.stack(truth)
 
 
 def placed_alpha(mask: np.ndarray, size: tuple[int, int], scale: float, shift: np.ndarray) -> np.ndarray:
@@ -199,10 +199,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     parser.add_argument("--processes", type=int, default=2, help="default %(default)s")
     arguments = parser.parse_args()
-    films = sorted(arguments.real.glob("*.mp4"))
+    videos = sorted(arguments.real.glob("*.mp4"))
     photos = sorted(arguments.photos.glob("*.jpg")) if arguments.photos else []
     most = arguments.sources
-    files = [file for all_ in (films, photos) for file in all_[:: max(1, len(all_) // most)][:most]]
+    files = [file for all_ in (videos, photos) for file in all_[:: max(1, len(all_) // most)][:most]]
     work = partial(rows_of, files=files, real=arguments.real, seed=arguments.seed)
     with ProcessPoolExecutor(arguments.processes) as pool:
         found = [(number, *row) for number, rows in enumerate(pool.map(work, range(len(files)))) for row in rows]

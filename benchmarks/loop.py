@@ -55,10 +55,10 @@ def bench(options: Options) -> dict[str, float]:
         folder = Path(place)
         for name, frames in (("short", SHORT), ("long", LONG)):
             (folder / name).mkdir()
-            make_film(folder / name / "film.mp4", frames)
+            make_video(folder / name / "video.mp4", frames)
         (folder / "four").mkdir()
         for number in range(4):
-            shutil.copy(folder / "short" / "film.mp4", folder / "four" / f"{number}.mp4")
+            shutil.copy(folder / "short" / "video.mp4", folder / "four" / f"{number}.mp4")
         clips = {name: run(folder, name, *ONE_RANK, "segment.workers=1") for name in ("short", "long")}
         speed = ("segment.workers=0", f"segment.max_frames={PIECE}")
         pairs = [
@@ -148,8 +148,8 @@ def memory(session: int) -> float:
     return kib / 1024
 
 
-def make_film(path: Path, frames: int, seed: int = 0) -> None:
-    """H.264 film of a textured ellipse that goes round on a textured background, which itself pans to and fro."""
+def make_video(path: Path, frames: int, seed: int = 0) -> None:
+    """H.264 video of a textured ellipse that moves in a circle on a textured background, which pans back and forth."""
     rng = np.random.default_rng(seed)
     ground = _texture(rng, HEIGHT + 200, WIDTH + 200, (90, 120, 70))
     height, width = HEIGHT // 2, WIDTH // 3

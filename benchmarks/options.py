@@ -1,4 +1,4 @@
-"""What every part of the benchmark is told."""
+"""Options shared by all parts of the benchmark."""
 
 from __future__ import annotations
 

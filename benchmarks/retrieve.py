@@ -46,7 +46,7 @@ def cpu(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def synthetic_pictures() -> Iterator[np.ndarray]:
+def synthetic_images() -> Iterator[np.ndarray]:
     """A camera that sways over a texture, with a sensor's noise, without end.
 
     Without the noise nearly every block would be a copy of the last frame's, which costs a decoder next to nothing.
@@ -60,22 +60,22 @@ def synthetic_pictures() -> Iterator[np.ndarray]:
         yield np.clip(ground[y : y + height, x : x + width] + noise[number % 9], 0, 255).astype(np.uint8)
 
 
-def real_pictures(folder: Path) -> Iterator[np.ndarray]:
+def real_images(folder: Path) -> Iterator[np.ndarray]:
     """The videos of a folder one after the other, again and again, enlarged to 720p."""
     for path in itertools.cycle(sorted(folder.glob("*.mp4"))):
         for frame in read_frames(path):
             yield cv2.resize(frame, SIZE, interpolation=cv2.INTER_CUBIC)
 
 
-def make_film(path: Path, real: Path | None, seconds: int = SECONDS) -> Path:
-    """H.264 with a key frame every five seconds and wherever the picture changes altogether."""
-    pictures = real_pictures(real) if real is not None else synthetic_pictures()
+def make_video(path: Path, real: Path | None, seconds: int = SECONDS) -> Path:
+    """H.264 with a key frame every five seconds and at every cut."""
+    images = real_images(real) if real is not None else synthetic_images()
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=RATE)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = *SIZE, "yuv420p", GOP
         stream.options = {"preset": "veryfast", "crf": "26", "threads": "1"}
-        for number, image in enumerate(itertools.islice(pictures, RATE * seconds)):
+        for number, image in enumerate(itertools.islice(images, RATE * seconds)):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             out.mux(stream.encode(frame))
@@ -84,7 +84,7 @@ def make_film(path: Path, real: Path | None, seconds: int = SECONDS) -> Path:
 
 
 def encode_all(path: Path, target: Path, pieces: list[Cut]) -> None:
-    """What cutting would cost otherwise: decode each window and encode it anew, at a fast setting."""
+    """The cost of the alternative to copying: decode and re-encode each window, with a fast preset."""
     for piece in pieces:
         encode(path, target, piece.offset + piece.start, piece.offset + piece.stop)
 
@@ -120,15 +120,15 @@ class Still:
 
 
 def bench(options: Options) -> dict[str, float]:
-    """Figures by name. A film of 60 s of 720p is made for them, of real videos if there are any."""
+    """Figures by name. They are measured on a video of 60 s at 720p, made of real videos if given."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        figures = _video(make_film(folder / "film.mp4", options.real), folder, options.repeats)
+        figures = _video(make_video(folder / "video.mp4", options.real), folder, options.repeats)
         figures |= _scores(options.repeats)
-        figures |= _overhead(make_film(folder / "short.mp4", options.real, 1), folder)
+        figures |= _overhead(make_video(folder / "short.mp4", options.real, 1), folder)
     kind = "synthetic" if options.real is None else "real"
-    table = Table("figure", "", title=f"retrieval, one thread, CPU time, {kind} film")
+    table = Table("figure", "", title=f"retrieval, one thread, CPU time, {kind} video")
     for name, value in figures.items():
         table.add_row(name.removeprefix("retrieve."), f"{value:.4g}")
     show(table)

@@ -80,26 +80,26 @@ def segment_clip(
     return found, {"decode": decode, **found.seconds, "masks": timed(write)[1]}
 
 
-def measure(films: list[Clip], settings: SegmentSettings, repeats: int, out: Path) -> Timing:
+def measure(videos: list[Clip], settings: SegmentSettings, repeats: int, out: Path) -> Timing:
     """The median of `repeats` runs, each of all clips, flow and segmentation in turn."""
-    attentions = [film.attention(settings.longest_edge) for film in films]
-    segment_clip(films[0], attentions[0], settings, out)  # the first call loads libraries
-    frames, pairs = sum(len(film.truth) for film in films), sum(len(film.truth) - 1 for film in films)
+    attentions = [video.attention(settings.longest_edge) for video in videos]
+    segment_clip(videos[0], attentions[0], settings, out)  # the first call loads libraries
+    frames, pairs = sum(len(video.truth) for video in videos), sum(len(video.truth) - 1 for video in videos)
     runs: list[tuple[float, float, Counter[str]]] = []
     inside = either = nodes = 0
     for _ in range(repeats):
         total = floor = 0.0
         steps: Counter[str] = Counter()
-        for film, attention in zip(films, attentions, strict=True):
-            greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in film.frames(settings.longest_edge)]
+        for video, attention in zip(videos, attentions, strict=True):
+            greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in video.frames(settings.longest_edge)]
             floor += timed(lambda greys=greys: flow_alone(greys))[1]  # type: ignore[misc]
             (found, seconds), cpu, _ = timed(
-                lambda film=film, attention=attention: segment_clip(film, attention, settings, out)  # type: ignore[misc]
+                lambda video=video, attention=attention: segment_clip(video, attention, settings, out)  # type: ignore[misc]
             )
             total += cpu
             steps.update(seconds)
-            mask = found.masks((film.truth.shape[1], film.truth.shape[2]))
-            inside, either = inside + (mask & film.truth).sum(), either + (mask | film.truth).sum()
+            mask = found.masks((video.truth.shape[1], video.truth.shape[2]))
+            inside, either = inside + (mask & video.truth).sum(), either + (mask | video.truth).sum()
             nodes += found.graph.nodes
         runs.append((1e3 * total / frames, 1e3 * floor / pairs, steps))
     runs.sort(key=lambda run: run[0] / run[1])
@@ -127,19 +127,19 @@ def bench(options: Options) -> dict[str, float]:
     paper = {size: SegmentSettings(longest_edge=edge) for size, edge in SIZES.items()}
     with TemporaryDirectory() as folder:
         place = Path(folder)
-        films = {"480p": clips(options.real, options.frames, place)}
-        films["400"] = [film.shrunk(SIZES["400"], place / "400") for film in films["480p"]]
+        videos = {"480p": clips(options.real, options.frames, place)}
+        videos["400"] = [video.shrunk(SIZES["400"], place / "400") for video in videos["480p"]]
         for size, settings in paper.items():
-            timing = timings[size] = measure(films[size], settings, options.repeats, place)
+            timing = timings[size] = measure(videos[size], settings, options.repeats, place)
             figures[f"segment.ms_per_frame_{size}"] = timing.total
             figures[f"segment.flow_ratio_{size}"] = timing.ratio
             figures[f"flow.dis_medium_ms_per_frame_{size}"] = timing.flow
             for step, value in timing.steps.items():
                 figures[f"segment.step.{step}_ms_per_frame_{size}"] = value
-        timings["480p at 400"] = measure(films["480p"], paper["400"], options.repeats, place)
-        timings["400, strongest"] = measure(films["400"], experiment("full"), options.repeats, place)
+        timings["480p at 400"] = measure(videos["480p"], paper["400"], options.repeats, place)
+        timings["400, strongest"] = measure(videos["400"], experiment("full"), options.repeats, place)
         figures["segment.strong_ms_per_frame_400"] = timings["400, strongest"].total
-    source = ", ".join(film.file.stem for film in films["480p"])
+    source = ", ".join(video.file.stem for video in videos["480p"])
     print_table(timings, f"Segmentation, ms per frame on one thread, of {source} ({options.frames} frames each)")
     return figures
 

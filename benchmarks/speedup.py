@@ -75,7 +75,7 @@ def bench(options: Options) -> dict[str, float]:
 
 
 def cpu_seconds(which: str, stage: str, world: str, steps: int) -> float:
-    """Of so many steps, in a process of their own."""
+    """CPU seconds of a number of steps, in a separate process."""
     command = [sys.executable, "-m", "benchmarks.speedup", which, stage, world, str(steps)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(

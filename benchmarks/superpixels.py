@@ -48,7 +48,7 @@ def undersegmentation_error(labels: np.ndarray, truth: np.ndarray) -> float:
     return float(2 * np.minimum(inside, size - inside).sum() / labels.size)
 
 
-def pictures(real: Path, longest_edge: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def images(real: Path, longest_edge: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every 20th frame of each video, (H, W, 3) uint8 RGB, and its mask, (H, W) bool."""
     for file in sorted(real.glob("*.mp4")):
         if (real / "masks" / file.stem).is_dir():
@@ -67,7 +67,7 @@ def bench(options: Options) -> dict[str, float]:
     figures: dict[str, float] = {}
     table = Table("", "size", "boundary recall", "undersegmentation", "superpixels", "ms")
     for size, edge in SIZES.items():
-        shown = list(pictures(options.real, edge))
+        shown = list(images(options.real, edge))
         opencv = compare(shown, "opencv", COUNT)
         # once as called by default, once with as many superpixels as OpenCV's whole-pixel cells come to
         rows = {"opencv": opencv, "numba": compare(shown, "numba", COUNT)}

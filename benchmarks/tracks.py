@@ -166,7 +166,7 @@ def main() -> None:
     scoring.add_argument("--classes", required=True, help="names to average over, background among them")
     scoring.add_argument("--zooms", default="1", help="average over these multiples of the network's size")
     scoring.add_argument("--flip", action="store_true", help="average with the mirrored image")
-    scoring.add_argument("--limit", type=int, help="score so many images only")
+    scoring.add_argument("--limit", type=int, help="largest number of images to score")
     scoring.add_argument("--cut", nargs="*", default=[], help="rows whose graph cut is scored too")
     scoring.add_argument("checkpoints", nargs="+", metavar="NAME=CHECKPOINT")
     scoring.set_defaults(run=score)

@@ -42,12 +42,12 @@ TURN = 10  # steps of each before the other takes over; one line of the log
 TURNS = 4  # of each, for one repeat
 WARM = 5  # steps before the first turn
 CLASSES = ("cat", "dog", "bus")
-# What the toy world trains on a CPU, and the paper's network: backbone, side in px, batch, precision
+# The network of the toy data set on a CPU, and the paper's network: backbone, side in px, batch, precision
 SIZES = {"cpu": ("vgg_small", 128, 8, "32-true"), "cuda": ("vgg16", 320, 14, "16-mixed")}
 
 
-class Pictures(Dataset[dict[str, Tensor]]):
-    """Random pictures with tags and masks, in memory: loading is not what is measured."""
+class RandomImages(Dataset[dict[str, Tensor]]):
+    """Random images with tags and masks, in memory: loading is not measured."""
 
     def __init__(self, size: int) -> None:
         rng = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def decoder_loss(module: Any, batch: dict[str, Any]) -> Tensor:
 
 
 class Turns(pl.Callback):
-    """After so many steps of ours, stops the clock and lets the bare loop do as many."""
+    """After a turn of steps, stop the clock and let the bare loop do the same number."""
 
     def __init__(self, bare: Callable[[int], None], clock: Callable[[], float]) -> None:
         self.bare = bare
@@ -144,7 +144,7 @@ def measure(make: Any, loss: Callable[..., Tensor], repeats: int, device: str) -
     half = precision == "16-mixed"
     net = NetConfig(backbone=backbone, classes=CLASSES, image_size=size, scales=(0.5, 1.0, 1.5), hidden=96).asdict()
     steps = WARM + repeats * TURNS * TURN
-    data = TrainingData(Pictures(size), Pictures(size), batch_size=batch_size, workers=0, seed=0)
+    data = TrainingData(RandomImages(size), RandomImages(size), batch_size=batch_size, workers=0, seed=0)
     module, other = make(net, lr=1e-4), make(net, lr=1e-4).to(device)
     batches = chain.from_iterable(repeat(DataLoader(data.train_set, batch_size=batch_size, shuffle=True)))
     scaler = torch.amp.GradScaler(enabled=half)

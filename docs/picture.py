@@ -1,7 +1,7 @@
-"""Draw the picture of the README from a finished pipeline: python docs/picture.py outputs/toy docs/toy.png
+"""Draw the figure in the README from a finished pipeline: python docs/picture.py outputs/toy docs/toy.png
 
-The video, the frame and the image shown are those of median score, so nobody picks them: the video by its J among
-the evaluated ones, the frame by its J among the video's, the image by its mean IoU over the classes that stand in its
+The video, the frame and the image shown are those of median score, not selected by hand: the video by its J among
+the evaluated ones, the frame by its J among the video's, the image by its mean IoU over the classes that are in its
 truth or in its mask.
 """
 
@@ -41,10 +41,10 @@ def main(runs: Path, out: Path) -> None:
     decoder = Path(read_summary(adapt)["inputs"]["decoder"])
     read = read_summary(decoder)["inputs"]  # what taught the decoder, whatever was run since
     net = load_net(Path(read["encoder"], "checkpoints", "best.ckpt"))
-    picture = stack([video_row(runs, Path(read["segment"]), net), image_row(runs, adapt, decoder, net)])
+    figure = stack([video_row(runs, Path(read["segment"]), net), image_row(runs, adapt, decoder, net)])
     with atomic_path(out) as temporary:
-        picture.quantize(256).save(temporary, optimize=True)  # a third of the bytes
-    print(f"{out}: {picture.width} x {picture.height} px, {out.stat().st_size / 1000:.0f} kB")
+        figure.quantize(256).save(temporary, optimize=True)  # a third of the bytes
+    print(f"{out}: {figure.width} x {figure.height} px, {out.stat().st_size / 1000:.0f} kB")
 
 
 def video_row(runs: Path, run: Path, net: SegmentationNet) -> Image.Image:

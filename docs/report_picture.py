@@ -1,7 +1,7 @@
-"""Draw the picture of docs/report.md from a report: python docs/report_picture.py outputs/toy docs/report.png
+"""Draw the figure in docs/report.md from a report: python docs/report_picture.py outputs/toy docs/report.png
 
-Headless Chromium (Debian's package) shows the last report of these runs: its top, and beside it the first image at full
-size, the true mask on its left half.
+Headless Chromium (Debian's package) shows the last report of these runs: its top, and next to it the first image at
+full size, with the true mask on its left half.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import atomic_path
 from wsvs.core.runs import require_run
 
-SIZE = (760, 860)  # of a part, px; a headless window is less high than one says
-WIDTH = 1200  # of the picture, px
+SIZE = (760, 860)  # of a part, px; a headless window is less high than requested
+WIDTH = 1200  # of the figure, px
 SCRIPTS = (  # of the left and of the right side
     "",
     "addEventListener('load', () => { view(0); $('left').selectedIndex = $('left').options.length - 1; "
@@ -65,8 +65,8 @@ def shown(page: Path, script: str) -> Image.Image:
             check=True,
             capture_output=True,
         )
-        with Image.open(target) as picture:
-            return picture.convert("RGB").crop((0, 0, *SIZE))
+        with Image.open(target) as image:
+            return image.convert("RGB").crop((0, 0, *SIZE))
 
 
 if __name__ == "__main__":

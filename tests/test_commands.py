@@ -138,7 +138,7 @@ def _videos(toy: Path, folder: Path) -> None:
         (folder / "video_truth" / masks.name).symlink_to(masks)
     (folder / "video_masks").symlink_to("video_truth")  # of any other tool
     (folder / "classes.tsv").write_text("\n".join(table) + "\n")
-    shutil.copy(video, folder / "film.mp4")
+    shutil.copy(video, folder / "video.mp4")
 
 
 def arguments(line: str) -> list[str]:

@@ -1,7 +1,7 @@
 #!/bin/bash
-# One stage on all devices of several nodes by torchrun, of which srun starts one on each node:
+# One stage on all devices of several nodes; srun starts one torchrun per node:
 #     sbatch --nodes=2 --gpus-per-node=4 docs/slurm/torchrun.sh stage=decoder name=voc
-# Requeued as ddp.sh is.
+# Requeued like ddp.sh.
 #SBATCH --job-name=wsvs
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16
@@ -11,7 +11,7 @@
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 
-# Two minutes before the time is up. It stays until SLURM has ended what it started, which no other life may meet.
+# Two minutes before the time limit. The script waits until SLURM has ended its processes, so that they end before the next start.
 trap 'scontrol requeue "$SLURM_JOB_ID"; wait' USR1
 
 devices=${SLURM_GPUS_ON_NODE:-1}

@@ -107,7 +107,7 @@ def test_a_line_that_is_no_answer_is_told_with_its_number(path, line):
         journal.answer(SHOT, YES)
     with path.open("a") as stream:
         stream.write(line + "\n")
-    with pytest.raises(UserError, match="line 2 is no answer") as caught:
+    with pytest.raises(UserError, match="line 2 is not a valid answer") as caught:
         read_history(path)
     assert "review.use=false" in str(caught.value.remedy)
 
@@ -167,8 +167,8 @@ def test_each_stage_reads_what_concerns_it(said):
 def test_what_a_run_keeps_of_it(said):
     found = reviews(said, ["shots", "images", "tags"], accepted=True)
     assert Reviews.read(json.loads(json.dumps(found.asdict()))) == found
-    assert Reviews().asdict() == {} and Reviews().told() == []
-    assert found.told() == [
+    assert Reviews().asdict() == {} and Reviews().summary() == []
+    assert found.summary() == [
         "reviewed by a person: shots 2 (1 accepted, 1 rejected)",
         "reviewed by a person: images 2 (1 rejected, 2 with other tags)",
     ]

@@ -136,7 +136,7 @@ def test_answers_and_undo(client):
         ({"item": 9}, "no item 9"),
         ({"item": -1}, "no item -1"),
         ({"item": True}, "no item True"),
-        ({"item": 3, "verdict": "reject"}, "is gone"),
+        ({"item": 3, "verdict": "reject"}, "no longer exists"),
         ({"item": 0, "verdict": "perhaps"}, "not 'perhaps'"),
         ({"item": 0, "tags": ["cow"]}, "ones of the classes"),
         ({"item": 0, "tags": ["cat", "cat"]}, "different"),

@@ -49,7 +49,7 @@ def test_corrected_masks_are_taken_once_and_told_again(tmp_path):
             wait_for=lambda path, seconds: read_json(path),
         )
         assert _corrected(run, data) == {"a": [1], "b": [1]}
-        assert list(skipped) == ["c"] and "nothing to learn" in skipped["c"]
+        assert list(skipped) == ["c"] and "empty corrected mask" in skipped["c"]
         assert np.array_equal(read_mask(tmp_path / "run/corrected/a.png"), made["a"])
         shutil.rmtree(tmp_path / "made", ignore_errors=True)  # the run has its own
     run.settings = SimpleNamespace(adapt=AdaptSettings())

@@ -107,7 +107,7 @@ def test_a_run_keeps_the_answers_that_it_began_with(make_run):
     relaunched = make_run(*words)
     relaunched.inputs = relaunched._resolve_inputs()
     say((SHOT, Answer("accept")))
-    with pytest.raises(UserError, match="has said or corrected has changed") as caught, make_run(*words).opened():
+    with pytest.raises(UserError, match="corrected masks have changed") as caught, make_run(*words).opened():
         pass
     assert "resume=false" in caught.value.remedy
     with make_run(*words, run_id="other").opened() as run:

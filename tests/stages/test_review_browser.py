@@ -96,7 +96,7 @@ def test_reviewed_killed_reviewed_on_and_trained(cli, browser, toy, home):
     browser.press("n", "n")
     browser.press("u", "u")
     browser.wait(SAVED)
-    assert browser.ask("document.getElementById('review-said').textContent") == "taken back"
+    assert browser.ask("document.getElementById('review-said').textContent") == "undone"
     browser.press("Escape")
     choose(browser, "review-filter", "reject")
     rejected = [name for (kind, name), one in said.items() if kind == "shot" and one.verdict == "reject"]
@@ -122,7 +122,7 @@ def test_reviewed_killed_reviewed_on_and_trained(cli, browser, toy, home):
     kept = FrameSet.select(toy.run("segment"), reviewed(shots, answers), 0.005, 0.9, 0.5)
     counts = summary(run)["counts"]
     assert counts["shots"] + counts["held-out shots"] == len(kept.shots)
-    assert summary(run)["person"] == Reviews(answers).told()
+    assert summary(run)["person"] == Reviews(answers).summary()
 
 
 def test_answers_wait_for_a_server_that_does_not_answer(cli, browser, home):

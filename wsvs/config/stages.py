@@ -203,7 +203,7 @@ class AdaptSettings(Training):
     accepted_weight: Above0 = option(1.0, _ACCEPTED.format("images"))
     corrected: Text | None = option(
         None,
-        "masks of images of data.root that a person has corrected: they train in place of pseudo-labels",
+        "manually corrected masks of images of data.root, which replace pseudo-labels in training",
         path=OnDisk("corrected masks", "any"),
     )
     corrected_format: Literal["masks", "voc", "coco", "yolo", "davis"] = option(

@@ -1,4 +1,4 @@
-"""Packages that only some settings need: what is missing is named with the command that installs it."""
+"""Packages that only some settings need, and errors for missing ones with the command that installs them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from wsvs.core.errors import UserError
 
-EXTRAS = {  # {module: (its name for pip, the extra of pyproject.toml that brings it)}
+EXTRAS = {  # {module: (its name for pip, the extra of pyproject.toml that installs it)}
     "maxflow": ("PyMaxflow", "maxflow"),
     "yt_dlp": ("yt-dlp", "web"),
     "wandb": ("wandb", "wandb"),
@@ -18,14 +18,14 @@ EXTRAS = {  # {module: (its name for pip, the extra of pyproject.toml that bring
 
 
 def require(module: str, where: object) -> None:
-    """Raises `UserError` where a module of an extra is not installed. It is not imported: that can take seconds."""
+    """Raises `UserError` if a module of an extra is not installed. It is not imported: that can take seconds."""
     if (sys.modules[module] if module in sys.modules else find_spec(module)) is None:
         package, extra = EXTRAS[module]
         raise missing(package, extra, where)
 
 
 def missing(package: str, extra: str, where: object, error: ImportError | None = None) -> UserError:
-    """What to raise where a package of an extra of ours cannot be imported."""
+    """The error for a package of one of the extras that cannot be imported."""
     broken = error is not None and not (isinstance(error, ModuleNotFoundError) and error.name == package)
     problem = f"{package} cannot be imported: {error}" if broken else f"{package} is not installed"
     return UserError(problem, where=where, remedy=f"pip install 'wsvs[{extra}]'")

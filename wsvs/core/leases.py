@@ -36,10 +36,10 @@ def take(names: Sequence[str], candidates: Sequence[int], count: int, held: Exit
     """
     with ExitStack() as queue, ExitStack() as taken:
         mine: list[int] = []
-        told = False
+        logged = False
         if wait and not _try(FOLDER / "queue.lock", queue, block=False):
             _say(names, candidates, mine)
-            told = True
+            logged = True
             _try(FOLDER / "queue.lock", queue, block=True)
         while True:
             for number in candidates:
@@ -50,9 +50,9 @@ def take(names: Sequence[str], candidates: Sequence[int], count: int, held: Exit
                 return sorted(mine)
             if not wait:
                 break
-            if not told:
+            if not logged:
                 _say(names, candidates, mine)
-                told = True
+                logged = True
             time.sleep(EVERY)
     first = list(candidates[:count])
     log.warning(

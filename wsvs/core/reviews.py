@@ -1,4 +1,4 @@
-"""What a person says of images, videos and shots: review.jsonl, a line for each answer, of which the last counts."""
+"""Reviews of images, videos and shots: review.jsonl has a line for each answer; the last answer on an item counts."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ ACCEPT, REJECT = "accept", "reject"
 VERDICTS = (None, ACCEPT, REJECT)
 KINDS = ("image", "video", "shot")
 Part = Literal["shots", "images", "tags"]
-_EDGE = 1 << 20  # bytes of a file's beginning and of its end that tell it from others
+_EDGE = 1 << 20  # bytes at the start and the end of a file that identify it
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What an answer is about.
+    """The item of an answer.
 
     Attributes:
         kind: "image", "video" or "shot".
-        name: As the page shows it.
-        key: What it is found by later: a shot by its name, an image or a video by its content, wherever it lies.
-        size: Bytes of the file; of a shot 0.
+        name: Its name on the page.
+        key: Its identity: the name of a shot, the content of an image or a video, which may be moved.
+        size: Size of the file in bytes; 0 for a shot.
     """
 
     kind: str
@@ -49,11 +49,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person has said.
+    """An answer of the reviewer.
 
     Attributes:
         verdict: "accept", "reject", or None.
-        tags: Its classes, where they were corrected; None where they were not.
+        tags: The corrected classes; None if they were not corrected.
     """
 
     verdict: str | None = None
@@ -64,7 +64,7 @@ class Answer:
 
 
 def subject_of(kind: str, name: str, file: Path | None) -> Subject | None:
-    """What an answer about an item of the report is kept under; None of a file that is not there."""
+    """The subject of an item of the report; None if its file does not exist."""
     if kind == "shot":
         return Subject(kind, name, name)
     try:
@@ -74,7 +74,7 @@ def subject_of(kind: str, name: str, file: Path | None) -> Subject | None:
 
 
 def identity(file: Path) -> str:
-    """Digest of a file's size and its content; of a large one of its first and its last MiB."""
+    """Digest of a file's size and content; for a large file, of its first and last MiB."""
     with file.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         digest = hashlib.sha256(f"{size} ".encode() + stream.read(_EDGE))
@@ -92,14 +92,14 @@ def content_of(path: Path) -> str:
 
 
 class History:
-    """The answers so far, and what each of them replaced."""
+    """The answers so far, and the previous ones for undo."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[Subject, Answer]] = {}  # by the subject's key
         self.before: list[tuple[Subject, Answer]] = []
 
     def now(self, subject: Subject) -> Answer:
-        """What was said of it; an empty answer where nothing was."""
+        """The current answer, or an empty one."""
         return self.answers[subject.key][1] if subject.key in self.answers else Answer()
 
     def add(self, subject: Subject, answer: Answer, *, undo: bool = False) -> None:
@@ -111,12 +111,12 @@ class History:
 
 
 def read_history(path: Path) -> History:
-    """The answers of a file; none where there is no file.
+    """The answers in a file; empty if there is no file.
 
-    A last line that was cut short by a full disk or a lost machine was told to nobody as saved: it does not count.
+    An incomplete last line, left by a full disk or a crash, was never reported as saved: it is ignored.
 
     Raises:
-        UserError: Another line is no answer.
+        UserError: Any other line is not a valid answer.
     """
     try:
         return _history(path.read_bytes(), path) if path.is_file() else History()
@@ -132,7 +132,7 @@ def _history(data: bytes, path: Path) -> History:
                 found.add(*_parsed(json.loads(line)), undo="undo" in json.loads(line))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise UserError(
-                    f"line {number} is no answer of a review: {type(error).__name__} {error}",
+                    f"line {number} is not a valid answer of a review: {type(error).__name__} {error}",
                     where=path,
                     remedy="remove this line, or give review.use=false to train without the review",
                 ) from error
@@ -150,10 +150,10 @@ def _parsed(row: Mapping[str, Any]) -> tuple[Subject, Answer]:
 
 
 class Journal(History):
-    """review.jsonl, to which one process adds. An answer is on the disk when `answer` returns.
+    """review.jsonl, written by one process. An answer is on the disk when `answer` returns.
 
     Raises:
-        UserError: Another process has it, or it cannot be written.
+        UserError: Another process has locked it, or it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -163,14 +163,14 @@ class Journal(History):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = path.open("a+", encoding="utf-8")
             self._take()
-            number = self._stream.fileno()  # another handle of the file would give up the lock when it is closed
+            number = self._stream.fileno()  # closing another handle of the file would release the lock
             os.lseek(number, 0, os.SEEK_SET)
             data = os.read(number, os.fstat(number).st_size)
         except OSError as error:
             raise explain_os_error(error, path) from error
         found = _history(data, path)
         self.answers, self.before = found.answers, found.before
-        os.ftruncate(number, data.rfind(b"\n") + 1)  # a line that was cut short
+        os.ftruncate(number, data.rfind(b"\n") + 1)  # remove an incomplete line
 
     def _take(self) -> None:
         try:
@@ -183,7 +183,7 @@ class Journal(History):
             raise UserError(
                 "another process reviews this name",
                 where=self.path,
-                remedy="go on in the page that it has opened, or stop it with Ctrl-C",
+                remedy="continue on its page, or stop it with Ctrl-C",
             )
 
     def __enter__(self) -> Self:
@@ -193,12 +193,12 @@ class Journal(History):
         self._stream.close()
 
     def answer(self, subject: Subject, answer: Answer, **more: str) -> None:
-        """Add an answer. Raises `UserError` where the disk is full; it is not kept then."""
+        """Add an answer. Raises `UserError` if it cannot be stored, as on a full disk."""
         self._write(subject, answer, more)
         self.add(subject, answer)
 
     def undo(self, **more: str) -> Subject | None:
-        """Take the last answer back that was not taken back yet; what it was about, None where there is none."""
+        """Undo the last answer that has not been undone; returns its subject, or None without such an answer."""
         if not self.before:
             return None
         subject, answer = self.before[-1]
@@ -233,10 +233,10 @@ class Reviews:
     """The answers that a run reads.
 
     Attributes:
-        shots: By the names of the shots.
-        files: By the content of images and videos.
-        sizes: Of these files: others need not be read to know that nobody has said anything of them.
-        corrected: Digest of the masks that a person has corrected; empty where there are none.
+        shots: By name of the shot.
+        files: By content of the image or video.
+        sizes: The sizes of these files; files of other sizes have no answers and need not be read.
+        corrected: Digest of the manually corrected masks; empty without any.
     """
 
     shots: Mapping[str, Answer] = field(default_factory=dict)
@@ -245,19 +245,19 @@ class Reviews:
     corrected: str = ""
 
     def of(self, files: Mapping[str, Path]) -> dict[str, Answer]:
-        """{name: answer} of those files that were reviewed. Copies of a file share its answer."""
+        """{name: answer} of the reviewed files. Copies of a file share its answer."""
         found = {}
         for name, file in files.items():
             try:
                 key = identity(file) if self.sizes and file.stat().st_size in self.sizes else ""
-            except OSError:  # who reads it says so
+            except OSError:  # reported when the file is read
                 continue
             if key in self.files:
                 found[name] = self.files[key]
         return found
 
-    def told(self) -> list[str]:
-        """Of a person's work, what a model that is made with it owes to it."""
+    def summary(self) -> list[str]:
+        """The manual work behind a model, one sentence for each kind of item."""
         lines = []
         for answers, unit in ((self.shots, "shots"), (self.files, "images")):
             verdicts = Counter(answer.verdict for answer in answers.values())
@@ -269,7 +269,7 @@ class Reviews:
         return lines
 
     def asdict(self) -> dict[str, Any]:
-        """Primitives for JSON, in a fixed order; nothing of what nobody has said anything of."""
+        """Primitives for JSON, in a fixed order, without empty parts."""
         kept = {"shots": self.shots, "files": self.files}
         found: dict[str, Any] = {
             part: {
@@ -283,7 +283,7 @@ class Reviews:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Reviews:
-        """From what `asdict` gives."""
+        """The inverse of `asdict`."""
         parts = [
             {key: Answer(verdict, None if tags is None else tuple(tags)) for key, (verdict, tags) in found.items()}
             for found in (content.get("shots", {}), content.get("files", {}))
@@ -292,11 +292,11 @@ class Reviews:
 
 
 def reviews(history: History, parts: Sequence[Part], *, accepted: bool) -> Reviews:
-    """What of the answers changes the result of a stage.
+    """The answers that change the result of a stage.
 
     Args:
-        parts: What it reads: "shots", verdicts on "images", corrected "tags" of images and videos.
-        accepted: Do accepted ones count otherwise than those that nobody has looked at?
+        parts: The parts that it reads: "shots", verdicts on "images", corrected "tags" of images and videos.
+        accepted: Whether accepted items are treated differently from items without a verdict.
     """
     counting = (REJECT, ACCEPT) if accepted else (REJECT,)
     shots: dict[str, Answer] = {}

@@ -1,4 +1,4 @@
-"""Masks of tagged images that a person has corrected, from a folder or from the files of another tool."""
+"""Manually corrected masks of tagged images, from a folder or from the files of another tool."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MASKS = "masks"  # a folder of <id>.png
 def read_corrected(
     data: TaggedImages, source: Path, form: str, skip: Callable[[str, str], None]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(id of an image, its mask). What belongs to no tagged image, or has another size, is told to `skip`.
+    """(id of an image, its mask). Masks without a tagged image, or of another size, are passed to `skip`.
 
     Args:
-        source, form: What is read: a folder of masks, or what an export format of that name is read from.
+        source, form: A folder of masks, or the files of an export format and its name.
 
     Raises:
-        UserError: It is not of this form, or a mask has a label that is no class.
+        UserError: The source does not have this format, or a mask has a label that is not a class.
     """
     root = Path(data.root)
     ids = {name: name for name in data.tags}
@@ -54,5 +54,5 @@ def read_corrected(
 
 
 def repeats(others: int, corrected: int, share: float) -> int:
-    """How often each corrected image has to come up for all of them to be at least this share of a pass."""
+    """Repetitions of each corrected image, so that together they are at least this fraction of a pass."""
     return max(1, int(np.ceil(share * others / ((1 - share) * corrected)))) if corrected else 0

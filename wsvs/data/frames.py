@@ -33,9 +33,9 @@ _DEFAULT = DecoderSettings()
 
 
 def reviewed(shots: Sequence[dict[str, Any]], answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
-    """Shots of a segment run without those that a person has rejected; others under the class that they were given.
+    """Shots of a segment run without rejected ones, with corrected classes.
 
-    A shot trains one class: one that was given none, or several, is left out.
+    A shot trains one class: a shot that was given no class, or several, is left out.
     """
     kept = []
     for shot in shots:

@@ -26,7 +26,7 @@ def build_data(run: Run[Any]) -> TaggedImages:
 
 
 def answers_of(run: Run[Any], data: TaggedImages) -> dict[str, Answer]:
-    """{id: what a person has said of the image} of those images that were reviewed."""
+    """{id: the reviewer's answer} for the reviewed images."""
     if not run.reviews.files:
         return {}
     return run.reviews.of({name: file for name in data.tags if (file := find_image(Path(data.root), name))})

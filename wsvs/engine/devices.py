@@ -14,7 +14,7 @@ from wsvs.core.leases import can_lock, share, take
 from wsvs.core.processes import rank, world_size
 from wsvs.engine.job import waits
 
-LEASED = "WSVS_GPUS"  # tells the ranks of a job which GPUs it has
+LEASED = "WSVS_GPUS"  # the GPUs of a job, for its ranks
 
 
 def visible(cfg: DictConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""Are the packages installed that the settings of a command ask for? Asked before anything that takes seconds."""
+"""Check early that the packages which the settings of a command need are installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wsvs.engine.stage import Stage
 
 
 def check_extras(settings: Settings, stage: Stage[Any]) -> None:
-    """Raises `UserError` for the first package that is missing; of settings that the stage does not read, none is."""
+    """Raises `UserError` for the first missing package; settings that the stage does not read are ignored."""
     read = {key.partition(".")[0] for key in stage.keys} | {"logger"}
     for section, module, where in _asked(settings):
         if section in read or stage.ranks == "one":  # it runs the other stages
@@ -20,7 +20,7 @@ def check_extras(settings: Settings, stage: Stage[Any]) -> None:
 
 
 def _asked(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """(section, module, setting that asks for it)."""
+    """(section, module, setting that needs it)."""
     if "wandb" in settings.logger:
         yield "logger", "wandb", "logger=wandb"
     if isinstance(settings.retrieve, WebRetrieve):

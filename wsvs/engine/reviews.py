@@ -1,4 +1,4 @@
-"""What a stage reads of the review of its name."""
+"""The parts of a review that a stage reads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from wsvs.core.runs import Home
 
 
 def reviews_for(home: Home, stage: str, parts: Sequence[Part], cfg: DictConfig) -> Reviews:
-    """Nothing where the stage reads none, where there is no review, and with review.use=false; and what was corrected.
+    """The answers that a stage reads, and the digest of corrected masks.
 
-    Accepted items change the result only where they weigh more or less than others.
+    There are no answers without a review, with review.use=false, and for stages that do not read any. Accepted items
+    change the result only if their weight differs from that of other items.
     """
     masks = OmegaConf.select(cfg, f"{stage}.corrected", default=None)
     corrected = content_of(Path(masks)) if masks else ""

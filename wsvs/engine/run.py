@@ -175,19 +175,19 @@ class Run(Generic[S]):
         return found
 
     def _take_reviews(self, *, begun: bool) -> None:
-        """Keep the answers that count, for all ranks and starts of this run. Raises `UserError` if there are others."""
+        """Store the answers for all ranks and starts of this run. Raises `UserError` if they have changed since."""
         self.reviews = reviews_for(self.home, self.stage, self.review_parts, self.cfg)
         path, now = self.dir / SNAPSHOT, self.reviews.asdict()
         if begun and now != (read_json(path) if path.is_file() else {}):
             raise UserError(
-                "what a person has said or corrected has changed since this run was begun",
+                "the review or the corrected masks have changed since this run was started",
                 where=self.dir,
-                remedy="give resume=false to begin a new run with the new answers (where WSVS_RUN_ID is set, another "
-                "one), or remove the directory",
+                remedy="give resume=false to start a new run with the new answers (or another WSVS_RUN_ID, if it is "
+                "set), or remove the directory",
             )
         if now:
             write_json(path, now)
-            for line in self.reviews.told():
+            for line in self.reviews.summary():
                 log.info("%s", line)
 
     def _forget_inputs(self) -> None:
@@ -237,10 +237,10 @@ class Run(Generic[S]):
         self.skipped.append({"item": item, "reason": reason})
 
     def by_a_person(self, *own: str) -> list[str]:
-        """What a person has done for this run, and for the runs that it reads: one sentence each."""
+        """Manual work for this run and for its input runs: one sentence each."""
         there = [path for path in self.inputs.values() if (path / runs.SUMMARY).is_file()]
         read = [line for path in there for line in runs.read_summary(path).get("person", ())]
-        return list(dict.fromkeys([*read, *own, *self.reviews.told()]))
+        return list(dict.fromkeys([*read, *own, *self.reviews.summary()]))
 
     def finish(
         self,

@@ -66,10 +66,10 @@ class Throughput(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self.ranks = 1  # whose images are not counted here
+        self.ranks = 1  # their images are not counted here
         self.images = self._images = 0
         self.seconds = self.waited = self._seconds = self._waited = 0.0
-        self._mark: float | None = None  # up to here time is counted; None: the next batch says when it goes on
+        self._mark: float | None = None  # time is counted up to here; None: the clock starts at the next batch
         self._logged = 0
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -51,7 +51,7 @@ def labels_of(
     require_folders(predictions, truth)
     names, source = (list(names), "evaluate.names") if names else _true_names(truth, of_data)
     own = list(prediction_names) if prediction_names else None
-    told = own or _listed(predictions)
+    listed = own or _listed(predictions)
     wanted = resolve_ids(truth, ids)
     found = survey(mask_file(truth, name) for name in follow(wanted, "true masks"))
     reading, labels = decide(found, names, offset=offset, source=source, where=truth)
@@ -60,18 +60,18 @@ def labels_of(
         predicted = survey(path for name in wanted if (path := predictions / f"{name}.png").is_file())
         highest = max([*labels, *(predicted.values - {IGNORE})], default=0)
         names = [BACKGROUND, *(str(label) for label in range(1, highest + 1))]
-        if told and own is None:
-            _check_named(told, truth)
-    elif told is None:
+        if listed and own is None:
+            _check_named(listed, truth)
+    elif listed is None:
         notes.append(f"the predictions have no {LABELS}: their labels are those of {source}: {_shown(names)}")
-    if told is not None:
-        _check_same(told, names, own is not None, predictions, source)
+    if listed is not None:
+        _check_same(listed, names, own is not None, predictions, source)
     if len(names) == 2:
         masks = (predictions / f"{name}.png" for name in wanted)
         if binary_prediction(survey(path for path in masks if path.is_file()), names):
             reading = as_binary(reading)
             notes.append(reading.notes[-1])
-    return Labels(names, None if told == names else told, reading, notes)
+    return Labels(names, None if listed == names else listed, reading, notes)
 
 
 def _true_names(truth: Path, of_data: Callable[[], Sequence[str] | None]) -> tuple[list[str] | None, str]:
@@ -90,18 +90,18 @@ def _listed(folder: Path) -> list[str] | None:
     return [line.strip() for line in read_text(file).splitlines() if line.strip()] if file else None
 
 
-def _check_named(told: Sequence[str], truth: Path) -> None:
+def _check_named(listed: Sequence[str], truth: Path) -> None:
     raise UserError(
         "the labels of the predictions have names, those of the true masks have none: their numbers may differ",
         where=truth,
         remedy=f"name the true labels in their order; if it is the predictions' order: "
-        f"'evaluate.names=[{','.join(told)}]'",
+        f"'evaluate.names=[{','.join(listed)}]'",
     )
 
 
-def _check_same(told: Sequence[str], names: Sequence[str], given: bool, predictions: Path, source: str) -> None:
+def _check_same(listed: Sequence[str], names: Sequence[str], given: bool, predictions: Path, source: str) -> None:
     """Raises `UserError` for a predicted class that the true masks do not have."""
-    strange = [name for name in told if name not in names]
+    strange = [name for name in listed if name not in names]
     if strange:
         near = [f"{one!r} for {name!r}" for name in strange for one in names if plainly(one) == plainly(name)]
         hint = f" (did you mean {', '.join(near)}?)" if near else ""

@@ -1,4 +1,4 @@
-"""All of a report, from the finished runs of a name."""
+"""Build a report from the finished runs of a name."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ log = logging.getLogger("wsvs")
 def build(
     home: runs.Home, stages: Sequence[str], settings: ReportSettings, address: Address
 ) -> tuple[Report, dict[str, Path]]:
-    """The report, and the runs that it is about, by their stages.
+    """The report, and its runs by stage.
 
     Args:
-        stages: All of them, in the order of the pipeline.
-        address: Gives the address of a file.
+        stages: All stages, in the order of the pipeline.
+        address: Returns the URL of a file.
 
     Raises:
         UserError: There is no finished run.

@@ -84,7 +84,7 @@ def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
 
 
 def _answers(run: Path) -> Mapping[str, Answer]:
-    """What a person has said of shots, as a run has read it."""
+    """The reviewer's verdicts on shots, as stored in a run."""
     path = run / SNAPSHOT
     return Reviews.read(read_json(path)).shots if path.is_file() else {}
 

@@ -16,7 +16,7 @@ from wsvs.report.records import Item, Report
 _WIDTH, _HEIGHT, _LEFT, _EDGE = 320, 150, 34, 18  # of a curve, in its own units
 _SHARES = ("iou", "j", "precision", "recall")
 _THUMBNAILS = ("thumbnail", "attention", "motion")
-_LEFT_OUT = (*_THUMBNAILS, "tags", "run")  # of what the script reads: a review's server says the last two
+_LEFT_OUT = (*_THUMBNAILS, "tags", "run")  # not in the data of the script; a review's server sends the last two
 
 
 def page(report: Report, *, review: bool = False) -> str:

@@ -96,7 +96,7 @@ class Item:
         cuts: Seconds at which a new shot starts.
         uncertain: No object motion or attention was found, so it has no mask.
         thumbnail: The mask over the image.
-        tags: The classes that it was said to have, or that were looked for.
+        tags: The classes given for it, or searched for.
         run: <stage>/<run id> of its mask.
     """
 

@@ -1,4 +1,4 @@
-"""The report's page from a server on this machine; what a person answers goes into a journal."""
+"""Serve the report's page on this machine, and write the reviewer's answers to a journal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("wsvs")
 
 LOOPBACK = "127.0.0.1"
-MOST_BYTES = 1 << 16  # of a request's body
+MOST_BYTES = 1 << 16  # largest body of a request
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; media-src 'self'; connect-src 'self'; "
@@ -33,7 +33,7 @@ HEADERS = {
 
 
 class Served:
-    """The files that the page may show: an `Address` that numbers them. No other file can be asked for."""
+    """The files that the page may show: an `Address` that numbers them. Other files cannot be requested."""
 
     def __init__(self) -> None:
         self.files: list[Path] = []
@@ -45,19 +45,19 @@ class Served:
         return f"files/{len(self.files) - 1}"
 
     def file(self, address: str | None) -> Path | None:
-        """The file of an address that it has given."""
+        """The file of an address that it has returned."""
         return None if address is None else self.files[int(address.rpartition("/")[2])]
 
 
 class Review:
-    """What is reviewed, and what was said of it.
+    """The items of a review and their answers.
 
     Args:
-        journal: Where answers go.
-        subjects: Of the page's items, in their order; None of one whose file is gone, of which nothing can be said.
-        own: The classes of each item as they were before any correction.
-        classes: All that an item may have.
-        runs: The run that each item is of, as <stage>/<run id>.
+        journal: The journal for answers.
+        subjects: The subjects of the page's items, in order; None for an item whose file no longer exists.
+        own: The classes of each item before corrections.
+        classes: All classes.
+        runs: The run of each item, as <stage>/<run id>.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Review:
         self.ended = False
 
     def state(self) -> dict[str, Any]:
-        """What the page begins with."""
+        """The initial data of the page."""
         found = {number: self.of(number) for key in self.journal.answers for number in self.numbers.get(key, ())}
         return {
             "answers": found,
@@ -87,24 +87,24 @@ class Review:
         }
 
     def of(self, number: int) -> dict[str, Any]:
-        """The answer about an item, as the page has it."""
+        """The answer about an item, in the form of the page."""
         subject = self.subjects[number]
         answer = Answer() if subject is None else self.journal.now(subject)
         return {"verdict": answer.verdict, "tags": answer.tags}
 
     def answer(self, said: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep an answer {"item", "verdict", "tags"}. Raises `ValueError` for one that makes no sense."""
+        """Store an answer {"item", "verdict", "tags"}. Raises `ValueError` if it is invalid."""
         number, verdict, tags = said.get("item"), said.get("verdict"), said.get("tags")
         if type(number) is not int or not 0 <= number < len(self.subjects):
             raise ValueError(f"there is no item {number!r}")
         subject = self.subjects[number]
         if subject is None:
-            raise ValueError("the file of this item is gone")
+            raise ValueError("the file of this item no longer exists")
         if verdict not in VERDICTS:
             raise ValueError(f"a verdict is {ACCEPT}, {REJECT} or null, not {verdict!r}")
         if tags is not None:
             if not isinstance(tags, list) or any(tag not in self.classes for tag in tags) or len(set(tags)) < len(tags):
-                raise ValueError(f"tags are different ones of the classes, not {tags!r}")
+                raise ValueError(f"tags must be distinct classes, not {tags!r}")
             if subject.kind == "shot" and len(tags) != 1:
                 raise ValueError("a shot has one class")
             tags = None if set(tags) == set(self.own[number]) else tuple(tags)
@@ -112,7 +112,7 @@ class Review:
         return self.changed(subject)
 
     def undo(self) -> dict[str, Any]:
-        """Take the last answer back: also one of an earlier start, and of an item that is not on this page."""
+        """Undo the last answer, even of an earlier start or of an item that is not on this page."""
         subject = self.journal.undo()
         return {"items": {}} if subject is None else self.changed(subject)
 
@@ -121,9 +121,9 @@ class Review:
 
 
 class Guard:
-    """Lets in who knows the token and asks by this machine's own name; nobody else learns that anything is here.
+    """Accepts requests with the token and this machine's own host name; all others get 404.
 
-    A page of another site that has its name lead to this machine is told by the name (DNS rebinding).
+    The host name protects against pages of other sites whose names resolve to this machine (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, token: str, port: int) -> None:
@@ -148,7 +148,7 @@ class Guard:
 
 
 def build_app(review: Review, page: Path, files: Sequence[Path], token: str, port: int, stop: Any) -> ASGIApp:
-    """The application. `stop` is called when the page says that the review is done."""
+    """The application. `stop` is called when the reviewer ends the review."""
     from starlette.applications import Starlette
     from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
     from starlette.routing import Route
@@ -188,7 +188,7 @@ def build_app(review: Review, page: Path, files: Sequence[Path], token: str, por
 
 
 async def _body(request: Request) -> Mapping[str, Any]:
-    """The object that a request says. Raises `ValueError` if it says something else."""
+    """The JSON object in a request. Raises `ValueError` if it is something else."""
     data = b""
     async for part in request.stream():
         data += part
@@ -201,7 +201,7 @@ async def _body(request: Request) -> Mapping[str, Any]:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket of this machine alone. Raises `UserError` where the port is taken."""
+    """A socket that only this machine can reach. Raises `UserError` if the port is in use."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -218,7 +218,7 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(review: Review, page: Path, files: Sequence[Path], token: str, listener: socket.socket) -> None:
-    """Until the page says that the review is done, or a signal comes, which is passed on."""
+    """Run until the reviewer ends the review or a signal arrives, which is forwarded."""
     import uvicorn
 
     def stop() -> None:

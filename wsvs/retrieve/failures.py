@@ -101,8 +101,8 @@ def _sort(chain: Sequence[BaseException], text: str, promised: bool) -> tuple[Ki
     if code is None and (found := re.search(r"HTTP Error (\d{3})", text)):  # all information that a downloader keeps
         code = int(found[1])
     said = next((one for one in chain if isinstance(one, ExtractorError)), None)
-    told = said is None or (said.expected and (said.cause is None or code is None))  # the site's own message
-    if told and "HTTP Error" not in text:
+    by_site = said is None or (said.expected and (said.cause is None or code is None))  # the site's own message
+    if by_site and "HTTP Error" not in text:
         by_words = _by_words(text)
         if by_words is not None:
             return by_words

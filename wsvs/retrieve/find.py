@@ -137,8 +137,8 @@ def _in_folder(root: Path) -> Found:
 
 
 def _sort_in(found: Found, path: Path, kind: str | None = None) -> None:
-    told = why_not_video(path)
-    if told is None:
+    reason = why_not_video(path)
+    if reason is None:
         found.videos.append(path)
     else:
-        found.unread[path] = kind or told
+        found.unread[path] = kind or reason

@@ -143,9 +143,9 @@ def sample(names: list[str], most: int | None, seed: int) -> list[str]:
 
 
 def _corrected(run: Run[Settings], data: TaggedImages) -> dict[str, list[int]]:
-    """{image whose mask a person has corrected: classes that it shows}; the masks are kept in corrected/ of the run.
+    """{image with a corrected mask: its classes}; the masks are stored in corrected/ of the run.
 
-    An image of background alone has the classes of its tags: what it shows is none of them.
+    An image with background only has the classes of its tags, as a negative example of them.
     """
     from wsvs.data.corrected import read_corrected
 
@@ -163,7 +163,7 @@ def _corrected(run: Run[Settings], data: TaggedImages) -> dict[str, list[int]]:
                 write_mask(run.dir / "corrected" / f"{name}.png", mask)
                 shown[name] = classes
             else:
-                bad[name] = "a corrected mask without an object, of an image without a tag: nothing to learn"
+                bad[name] = "an empty corrected mask of an image without tags cannot be used for training"
         write_json(record, {"corrected": shown, "bad": bad})
     found = run.wait_for(record, seconds=DDP_TIMEOUT.total_seconds())
     for name, reason in found["bad"].items():

@@ -100,11 +100,11 @@ def run(run: Run[Settings]) -> None:
 
 
 def retagged(items: list[Item], reviews: Reviews, classes: Classes) -> list[Item]:
-    """Items with the classes that a person has given them, in place of those of a table and of predicted ones."""
+    """Items with the tags corrected in a review, which replace those of a table and predicted ones."""
     files = {item["id"]: Path(item.get("video") or item["file"]) for item in items if "bad" not in item}
     answers = reviews.of(files)
     corrected = {name: answer.tags for name, answer in answers.items() if answer.tags is not None}
-    where = "tags of {!r} as they were corrected in stage review"
+    where = "tags of {!r}, corrected in stage review"
     numbers = {name: [classes.index(tag, where=where.format(name)) for tag in tags] for name, tags in corrected.items()}
     return [item | {"classes": numbers[item["id"]]} if item["id"] in numbers else item for item in items]
 

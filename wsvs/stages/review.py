@@ -1,4 +1,4 @@
-"""Stage review: the report's page from a small server on this machine, where a person accepts, rejects and corrects."""
+"""Stage review: the report's page on a local server, to accept, reject and correct items."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def run(run: Run[Settings]) -> None:
             raise UserError(
                 "nothing to review",
                 where=run.home.folder,
-                remedy="stage predict makes masks of images and videos, stage segment of crawled videos: run one first",
+                remedy="run stage predict (for images and videos) or stage segment (for crawled videos) first",
             )
         subjects = [subject_of(item.kind, item.name, served.file(item.file)) for item in report.items]
         classes = dict.fromkeys([*report.colours, *(tag for item in report.items for tag in item.tags)])
         own, runs = [item.tags for item in report.items], [item.run for item in report.items]
         write_text(run.dir / "review.html", page(report, review=True))
         token = secrets.token_urlsafe(16)
-        # Not to the log, which others may read: who knows the address can answer.
+        # Not in the log, which others may read: the address is all that is needed to answer.
         print(f"review at http://{LOOPBACK}:{listener.getsockname()[1]}/{token}/  (Ctrl-C ends it)", flush=True)
         review = Review(journal, subjects, own, list(classes), runs)
         serve(review, run.dir / "review.html", served.files, token, listener)

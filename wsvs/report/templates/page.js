@@ -13,7 +13,7 @@ function element(kind, content, properties) {
   for (const child of [].concat(content)) if (child !== null) made.append(child);
   return made;
 }
-function broken(name) {  // a line of it ends after a slash if it can
+function broken(name) {  // allow a line break after a slash
   return name.split(/(?<=[/])/).flatMap(part => [part, element("wbr", [])]);
 }
 function link(address, content) {
@@ -34,10 +34,10 @@ function links(item) {
     item.url ? link(item.url, "source") : null].filter(one => one !== null);
 }
 
-// What the script of a review adds.
+// Hooks for the script of a review.
 const added = {card: () => null, keep: () => true, show: () => {}, view: () => {}, keys: {}};
 
-// Thumbnails stand behind this script, so those of the first page may not be there yet.
+// Thumbnails come after this script, so those of the first page may not be loaded yet.
 function thumbnail(number, line) {
   const found = $("t" + number);
   return found && found.textContent.split("\n")[line];
@@ -162,9 +162,9 @@ function view(number) {
   const image = $("layer-image");
   image.alt = item.name;
   image.onload = () => image.parentNode.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
-  image.onerror = () => {  // a format that the browser does not show, or a file that is gone
+  image.onerror = () => {  // a format that the browser cannot show, or a deleted file
     sources.shift();
-    $("viewer").classList.add("drawn");  // the mask is in the other ones
+    $("viewer").classList.add("drawn");  // overlays contain the mask
     if (sources.length) image.src = sources[0];
   };
   $("viewer").classList.toggle("drawn", !item.file);
@@ -184,7 +184,7 @@ function view(number) {
   added.view(item);
   if (!$("viewer").open) $("viewer").showModal();
 }
-function play(item, time) {  // from a time of its own on: with its mask the overlay, without it the clip
+function play(item, time) {  // from the given time: the overlay with the mask, or the clip without it
   const video = $("viewer-video"), own = item.overlay && $("show-mask").checked;
   const address = own ? item.overlay : item.file;
   if (!address) {
@@ -194,7 +194,7 @@ function play(item, time) {  // from a time of its own on: with its mask the ove
   }
   const [start, end] = own || !item.span ? [0, ""] : [item.span[0], "," + item.span[1]];
   video.src = address + "#t=" + (start + time) + end;
-  video.play().catch(() => {});  // a browser may want to be asked; a file may be gone
+  video.play().catch(() => {});  // the browser may require a click, or the file may be deleted
 }
 function layers() {
   const item = rows[place], left = $("left").value, line = left || $("line").value > 0 ? +$("line").value : 0;

@@ -1,6 +1,6 @@
-// A review: answers go one after the other to the server of this page, which keeps each before the next is sent.
+// A review: answers are sent to the server one at a time, each after the previous one was saved.
 let answers = {}, own = [], classes = [], gone = new Set(), waiting_answers = [], sending = false;
-const SHOWN_TAGS = 9;  // as many as there are digits
+const SHOWN_TAGS = 9;  // one for each digit
 
 function answerOf(item) {
   return answers[item.number] || {verdict: null, tags: null};
@@ -8,7 +8,7 @@ function answerOf(item) {
 function tagsOf(item) {
   return answerOf(item).tags || own[item.number] || [];
 }
-function shownTags(item) {  // to be had by a digit: its own first, the others in the order of the classes
+function shownTags(item) {  // selected by a digit: its own tags first, then the others in the order of the classes
   return [...new Set([...(own[item.number] || []), ...tagsOf(item), ...classes])].slice(0, SHOWN_TAGS);
 }
 function wordsOf(item) {
@@ -35,7 +35,7 @@ async function send() {
     try {
       answer = await fetch(to, {method: "POST", body: JSON.stringify(said)});
     } catch {
-      tell("not saved, the server does not answer: " + waiting_answers.length);
+      notify("not saved, the server does not respond: " + waiting_answers.length);
       await new Promise(done => setTimeout(done, 1000));
       continue;
     }
@@ -46,11 +46,11 @@ async function send() {
       refresh();
       const numbers = Object.keys(items).map(Number);
       if (to === "undo") jump(numbers);
-      tell(to === "undo" ? (numbers.length ? "taken back" : "nothing on this page to take back") : "saved");
+      notify(to === "undo" ? (numbers.length ? "undone" : "nothing to undo on this page") : "saved");
     } else {
       waiting_answers = [];
       await begin();
-      tell("not saved: " + await answer.text());
+      notify("not saved: " + await answer.text());
     }
   }
   sending = false;
@@ -59,7 +59,7 @@ function jump(numbers) {
   const next = rows.findIndex(item => numbers.includes(item.number));
   if (next >= 0 && $("viewer").open) go(next - place);
 }
-function tell(words) {
+function notify(words) {
   $("review-said").textContent = words;
 }
 function refresh() {
@@ -87,7 +87,7 @@ function bar(item) {
     return made;
   }));
   $("review-other").disabled = lost;
-  if (lost) tell("its file is gone");
+  if (lost) notify("the file no longer exists");
 }
 function toggle(item, name) {  // a shot has one class
   const tags = tagsOf(item);
@@ -97,10 +97,10 @@ function toggle(item, name) {  // a shot has one class
 function judge(verdict) {
   const item = rows[place];
   if (answerOf(item).verdict !== verdict) say(item, {verdict});
-  if (place < rows.length - 1) go(1); else tell("this was the last one");
+  if (place < rows.length - 1) go(1); else notify("this was the last item");
 }
 function showReview(item) {
-  tell("");
+  notify("");
   bar(item);
   const next = rows[place + 1];
   if (next && next.kind === "image" && next.file) new Image().src = next.file;
@@ -134,11 +134,11 @@ $("review-other").addEventListener("keydown", event => {
   const typed = event.target.value.trim();
   const name = classes.find(one => one === typed) || classes.find(one => one.startsWith(typed) && typed);
   if (event.key === "Enter" && name) toggle(rows[place], name);
-  else if (event.key === "Enter" && typed) tell("there is no class " + typed);
+  else if (event.key === "Enter" && typed) notify("there is no class " + typed);
   event.target.value = "";
   $("viewer-on").focus();
 });
-document.addEventListener("keydown", event => {  // in the viewer its own keys
+document.addEventListener("keydown", event => {  // the viewer has keys of its own
   if (event.key === "u" && !$("viewer").open && !event.ctrlKey && !event.metaKey && !event.target.matches("input,select")) undo();
 });
 $("review-filter").addEventListener("change", choose);
@@ -147,7 +147,7 @@ $("review-start").addEventListener("click", () => {
   if (rows.length) { view(Math.max(open, 0)); refresh(); }
 });
 $("review-done").addEventListener("click", async () => {
-  if (sending) return tell("answers are being saved");
+  if (sending) return notify("answers are being saved");
   await fetch("done", {method: "POST", body: "{}"});
   document.querySelector("main").replaceChildren(element("p", "The review is saved. This page can be closed."));
 });
