@@ -34,6 +34,8 @@ EVALUATE = (
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch, tmp_path):
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()  # what the test before has left: the environment is read once for a process
     for key, value in {
         "WANDB_MODE": "offline",
         "WANDB_SILENT": "true",
