@@ -11,6 +11,7 @@ from PIL import Image
 
 from wsvs.core.errors import UserError
 from wsvs.core.export import READ, WRITE, read_coco, read_yolo, write_coco, write_davis, write_voc, write_yolo
+from wsvs.core.export_objects import How
 from wsvs.core.files import write_json
 
 NAMES = ["background", "cat", "dog, big", "ünit"]
@@ -70,7 +71,7 @@ def test_hostile_masks_and_names(tmp_path, kind):
 
 def test_coco_names_the_files_of_the_images(tmp_path):
     files = {"deep/f.v1": "deep/f.v1.gif", "z": "z.Jpg", "video/00007": "video/00007"}  # the last: an id with its end
-    write_coco(tmp_path, masks().items(), NAMES, files)
+    write_coco(tmp_path, masks().items(), NAMES, How(files=files))
     images = json.loads((tmp_path / "annotations.json").read_text())["images"]
     assert {image["file_name"] for image in images} == {
         "deep/f.v1.gif",
@@ -85,7 +86,7 @@ def test_coco_names_the_files_of_the_images(tmp_path):
 
 def test_coco_keeps_an_id_that_the_file_name_does_not_tell(tmp_path):
     expected = {"a.jpg": np.eye(2, dtype=np.uint8), "a": np.ones((1, 2), np.uint8)}
-    write_coco(tmp_path, expected.items(), NAMES, {"a.jpg": "a.jpg", "a": "a.png"})
+    write_coco(tmp_path, expected.items(), NAMES, How(files={"a.jpg": "a.jpg", "a": "a.png"}))
     same(read_coco(tmp_path), expected)
 
 

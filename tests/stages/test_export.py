@@ -34,7 +34,10 @@ def predict(tmp_path):
     return run
 
 
-@pytest.mark.parametrize(("kind", "count"), [("coco", 3), ("voc", 3), ("yolo", 3), ("davis", 2)])
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [("coco", 3), ("voc", 3), ("yolo", 3), ("davis", 2), ("labelme", 3), ("label_studio", 3), ("cvat", 3)],
+)
 def test_there_and_back(wsvs, words, predict, tmp_path, caplog, kind, count):
     words.append(f"export.format={kind}")
     caplog.set_level("INFO")
@@ -75,7 +78,7 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["export.format=png"], "export.format must be voc, coco, yolo or davis"),
+        (["export.format=png"], "export.format must be voc, coco, yolo, davis, labelme, label_studio or cvat"),
         (["predictions=nowhere"], "predicted masks not found"),
         ([], "no finished run of stage predict"),
         (["predictions=.", "export.names=[background]"], "no mask in this folder"),
@@ -121,6 +124,30 @@ def test_import_knows_how_much_there_is(wsvs, words, predict, tmp_path, monkeypa
     caplog.clear()
     assert wsvs(*words, "predictions=coco", "export.reverse=true", "export.out=back")[0] == 0
     assert "1 of 3 masks" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "problem", "advice"),
+    [
+        (["export.format=yolo", "export.shapes=masks"], "yolo files have no masks", "export.shapes=polygons"),
+        (["export.tolerance=1.0"], "no polygons to simplify", "export.shapes=polygons"),
+        (["export.format=voc", "export.tolerance=1.0"], "no polygons to simplify", "export.tolerance=0"),
+        (["export.format=voc", "export.objects=part"], "no objects of the kind 'part'", "export.objects=class"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused(wsvs, words, predict, more, problem, advice):
+    status, _, err = wsvs(*words, *more, "export.names=[background,cat,dog]")
+    assert status == 2 and problem in err and advice in err
+
+
+def test_the_error_of_simplified_polygons_is_printed(wsvs, words, predict, tmp_path):
+    words += ["export.shapes=polygons", "export.tolerance=1.0", "export.min_area=2", "export.objects=part"]
+    status, out, err = wsvs(*words, run_id="rough")
+    assert status == 0, err
+    results = read_json(tmp_path / "out/n/export/rough/summary.json")["results"]
+    assert results["parts left out"] == 6 and results["pixels left out"] == 6
+    assert 0 <= results["boundary error, mean (px)"] <= results["boundary error, max (px)"] <= 1
+    assert "area error" in out
 
 
 def test_nothing_is_written_outside_the_folder(wsvs, words, tmp_path):

@@ -206,7 +206,7 @@ class AdaptSettings(Training):
         "manually corrected masks of images of data.root, which replace pseudo-labels in training",
         path=OnDisk("corrected masks", "any"),
     )
-    corrected_format: Literal["masks", "voc", "coco", "yolo", "davis"] = option(
+    corrected_format: Literal["masks", "voc", "coco", "yolo", "davis", "labelme", "label_studio", "cvat"] = option(
         "masks", "what `corrected` is: a folder of masks <id>.png, or a format of stage export"
     )
     corrected_share: BelowOne = option(
@@ -325,10 +325,18 @@ class ReviewSettings(Section):
 class ExportSettings(Section):
     """Stage export."""
 
-    format: Literal["voc", "coco", "yolo", "davis"] = option("coco", "file format")
+    format: Literal["voc", "coco", "yolo", "davis", "labelme", "label_studio", "cvat"] = option("coco", "file format")
     out: Text | None = option(None, "folder to write to; null = the run directory")
     names: SomeTexts | None = option(None, "names of the labels 0, 1, ...; null = those of the masks' model")
     reverse: bool = option(False, "read files of this format from `predictions` and write masks")
+    objects: Literal["class", "part"] = option(
+        "class", "one object: all pixels of a class in an image, or each connected part"
+    )
+    shapes: Literal["auto", "polygons", "masks"] = option(
+        "auto", "how coco and cvat store objects; auto: masks for coco, polygons for cvat"
+    )
+    tolerance: AtLeast0 = option(0.0, "maximum error of simplified polygons; 0 = exact outlines", unit="px")
+    min_area: Natural = option(0, "connected parts with fewer pixels are not exported", unit="px")
 
 
 class ReproduceSettings(Section):

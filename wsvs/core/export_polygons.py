@@ -1,6 +1,8 @@
-"""Exact conversion between masks and polygons: the polygons follow the pixel borders."""
+"""Convert masks to polygons and back: exactly, along the pixel borders, unless they are simplified."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,19 +15,63 @@ _TURNS = {
 }  # right, straight on, left
 
 
-def outlines(mask: np.ndarray) -> list[np.ndarray]:
+def parts(mask: np.ndarray, least: int = 1) -> list[Part]:
+    """The 4-connected parts of an (H, W) mask that have at least `least` pixels."""
+    count, found, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    kept = []
+    for number in range(1, count):
+        left, top, width, height, area = boxes[number].tolist()
+        if area >= least:
+            kept.append(Part(left, top, found[top : top + height, left : left + width] == number, area))
+    return kept
+
+
+@dataclass(frozen=True)
+class Part:
+    """A connected part of a mask: its bounding box, its pixels in it and their number."""
+
+    left: int
+    top: int
+    inside: np.ndarray  # (h, w) bool
+    area: int
+
+    def loops(self) -> list[np.ndarray]:
+        """Its outline, then that of each hole: (N, 2) int64 corners (x, y) of pixels, 0..W and 0..H."""
+        found = sorted((_corners(loop) for loop in _loops(self.inside)), key=lambda loop: tuple(loop[_first(loop)]))
+        return [loop + np.array([self.left, self.top]) for loop in found]
+
+
+def outlines(mask: np.ndarray, tolerance: float = 0.0) -> list[np.ndarray]:
     """A polygon for each 4-connected part of an (H, W) mask; holes are connected by slits of zero width.
 
     Returns:
-        (N, 2) int64 pixel corners (x, y), 0..W and 0..H; `fill` restores the part.
+        (N, 2) corners (x, y), int64 px for tolerance 0; then `fill` restores the part.
     """
-    count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    return [joined(simplified(part.loops(), tolerance)) for part in parts(mask)]
+
+
+def simplified(loops: list[np.ndarray], tolerance: float) -> list[np.ndarray]:
+    """Loops with fewer corners, none of the left out ones farther than `tolerance` px from the new sides.
+
+    The rule of Douglas and Peucker (1973). A loop that would vanish stays as it is.
+    """
+    if not tolerance:
+        return loops
     found = []
-    for part in range(1, count):
-        left, top, width, height = boxes[part, :4]
-        inside = parts[top : top + height, left : left + width] == part
-        found.append(_corners(_joined(_loops(inside))) + np.array([left, top]))
+    for loop in loops:
+        fewer = cv2.approxPolyDP(loop.astype(np.int32)[:, None], tolerance, True)[:, 0].astype(np.int64)
+        found.append(fewer if len(fewer) > 2 and cv2.contourArea(fewer.astype(np.int32)) > 0 else loop)
     return found
+
+
+def distances(points: np.ndarray, loop: np.ndarray) -> np.ndarray:
+    """Distance in px of each of (N, 2) points to the nearest side of a loop, (N,) float64."""
+    best = np.full(len(points), np.inf)
+    for start, end in zip(loop, np.roll(loop, -1, axis=0), strict=True):
+        side = (end - start).astype(np.float64)
+        share = np.clip((points - start) @ side / max(side @ side, 1e-12), 0, 1)
+        np.minimum(best, np.hypot(*(points - start - share[:, None] * side).T), out=best)
+    return best
 
 
 def fill(mask: np.ndarray, points: np.ndarray, value: int) -> None:
@@ -95,37 +141,35 @@ def _walk(steps: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[int,
     return points
 
 
-def _joined(loops: list[np.ndarray]) -> np.ndarray:
-    """Join the loops of a part's border and its holes.
+def joined(loops: list[np.ndarray]) -> np.ndarray:
+    """Join the loops of a part's outline, which is the first, and of its holes.
 
-    From the leftmost point of each hole a slit goes left through the part to the next border, and back.
+    From the leftmost point of each hole a slit goes left through the part to the next side, and back.
     """
+    ring = loops[0]
+    for hole in sorted(loops[1:], key=lambda loop: tuple(loop[_first(loop)])):  # a slit ends on a loop before
+        hole = np.roll(hole, -_first(hole), axis=0)
+        x, y = hole[0]
+        (x0, y0), (x1, y1) = ring.T, np.roll(ring, -1, axis=0).T
+        steep = np.where(y0 == y1, 1, y1 - y0)
+        crossing = np.where(y0 == y1, x0, x0 + (y - y0) * (x1 - x0) / steep)
+        meets = (np.minimum(y0, y1) <= y) & (y <= np.maximum(y0, y1)) & (crossing <= x)
+        side = int(np.where(meets, crossing, -np.inf).argmax())
+        end = np.array([[np.round(crossing[side] if meets[side] else x0[side], 2), y]])
+        ring = np.concatenate([ring[: side + 1], end, hole, hole[:1], end, ring[side + 1 :]])
     if len(loops) == 1:
-        return loops[0]
-    first = [np.lexsort((loop[:, 1], loop[:, 0]))[0] for loop in loops]
-    turned = [np.roll(loop, -at, axis=0) for loop, at in zip(loops, first, strict=True)]
-    turned.sort(key=lambda loop: (loop[0, 0], loop[0, 1]))  # a slit's end is on a loop before: the border is the first
-    points = np.concatenate(turned)
-    stops = np.cumsum([len(loop) for loop in turned])
-    starts = stops - [len(loop) for loop in turned]
-    places = points[:, 1] * (points[:, 0].max() + 1) + points[:, 0]
-    order = np.argsort(places)
-    ends = order[np.searchsorted(places[order], places[starts[1:]]) - 1]
-    after = np.arange(1, len(points) + 1)
-    after[stops - 1] = starts
-    following, which = after.tolist(), list(range(len(points)))
-    for start, stop, end in zip(starts[1:].tolist(), stops[1:].tolist(), ends.tolist(), strict=True):
-        following[stop - 1] = len(which)  # the start again, then the slit's end again, and then its successor
-        following += [len(which) + 1, following[end]]
-        which += [start, end]
-        following[end] = start
-    walk = [0]
-    while following[walk[-1]] != 0:
-        walk.append(following[walk[-1]])
-    return points[np.array(which)[walk]]
+        return ring
+    whole = np.rint(ring).astype(np.int64)
+    return _corners(whole if (whole == ring).all() else ring)
+
+
+def _first(loop: np.ndarray) -> int:
+    """Place of its leftmost point, of several of the upper one."""
+    return int(np.lexsort((loop[:, 1], loop[:, 0]))[0])
 
 
 def _corners(loop: np.ndarray) -> np.ndarray:
-    """The loop without collinear points."""
-    steps = np.sign(np.roll(loop, -1, axis=0) - loop)
-    return loop[(steps != np.roll(steps, 1, axis=0)).any(1)]
+    """The loop without repeated and collinear points."""
+    loop = loop[(loop != np.roll(loop, 1, axis=0)).any(1)]
+    (x0, y0), (x1, y1) = (np.roll(loop, -1, axis=0) - loop).T, (loop - np.roll(loop, 1, axis=0)).T
+    return loop[(x0 * y1 != y0 * x1) | (x0 * x1 + y0 * y1 < 0)]

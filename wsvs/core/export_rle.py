@@ -12,10 +12,7 @@ def encode(mask: np.ndarray) -> str:
 
     From the third run on, the difference to the run before the previous one is stored (COCO API: rleToString).
     """
-    flat = mask.astype(bool).ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    ends = [0, *edges.tolist(), flat.size] if not flat[:1].any() else [0, 0, *edges.tolist(), flat.size]
-    counts = [stop - start for start, stop in pairwise(ends)]
+    counts = runs_of(mask.ravel(order="F"))
     letters = bytearray()
     for number, count in enumerate(counts):
         rest, more = count - counts[number - 2] if number > 2 else count, True
@@ -25,6 +22,14 @@ def encode(mask: np.ndarray) -> str:
             more = rest != (-1 if bits & 16 else 0)
             letters.append(48 + bits + (32 if more else 0))
     return letters.decode()
+
+
+def runs_of(flat: np.ndarray) -> list[int]:
+    """The runs of 0 and 1 in turn, beginning with 0, of a flat mask."""
+    flat = flat.astype(bool)
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    ends = [0, *edges.tolist(), flat.size] if not flat[:1].any() else [0, 0, *edges.tolist(), flat.size]
+    return [stop - start for start, stop in pairwise(ends)]
 
 
 def decode(counts: str | list[int], height: int, width: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.export import READ, read_folder
+from wsvs.core.export import NAMED, READ, read_folder
 from wsvs.data.images import find_image, mask_name, read_image
 from wsvs.data.tagged import TaggedImages
 
@@ -30,7 +30,8 @@ def read_corrected(
     root = Path(data.root)
     ids = {name: name for name in data.tags}
     ids |= {mask_name(root, name, file): name for name in data.tags if (file := find_image(root, name))}
-    for given, mask in read_folder(source) if form == MASKS else READ[form](source):
+    names = data.class_list.with_background if form in NAMED else None
+    for given, mask in read_folder(source) if form == MASKS else READ[form](source, names=names):
         highest = int(mask[mask != IGNORE].max(initial=0))
         if highest > len(data.class_list):
             raise UserError(

@@ -1,4 +1,4 @@
-"""Stage export: convert masks to the formats of other tools (VOC, COCO, YOLO, DAVIS), and back."""
+"""Stage export: convert masks to the formats of other tools, and back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +23,13 @@ from wsvs.data.images import find_image
 from wsvs.engine.run import INPUTS, Run
 from wsvs.engine.stage import Stage
 
+if TYPE_CHECKING:
+    from wsvs.core.export import How
+
 log = logging.getLogger("wsvs")
 
 MASKS = partial(follow, unit="masks")
+WITH_FILES = ("coco", "labelme", "label_studio", "cvat")  # formats that say which file the image is
 
 
 @dataclass(frozen=True)
@@ -35,29 +40,55 @@ class Settings:
 
 
 def run(run: Run[Settings]) -> None:
-    from wsvs.core.export import READ, WRITE, require_lines, write_coco
+    from wsvs.core.export import READ, WRITE, require_lines
 
     settings, predictions = run.settings.export, run.settings.predictions
     out = Path(settings.out or run.dir)
+    results: dict[str, Any] = {}
     if settings.reverse:
         if not predictions:
             raise UserError("nothing to read", where="predictions", remedy="give the exported files: predictions=PATH")
         make_writable(out, "export.out" if settings.out else "out")
         count = 0
-        for count, (name, mask) in enumerate(READ[settings.format](Path(predictions), MASKS), 1):  # noqa: B007
+        names = list(settings.names) if settings.names else None
+        for count, (name, mask) in enumerate(READ[settings.format](Path(predictions), MASKS, names), 1):  # noqa: B007
             write_mask(out / f"{name}.png", mask)
     else:
+        how = how_of(settings)
         folder = source_of(run.settings, run.home)
         labels = list(settings.names) if settings.names else label_names(folder)
-        root, names = masks_of(folder)
-        require_lines(settings.format, names, root)
+        root, files = masks_of(folder)
+        require_lines(settings.format, files, root)
         make_writable(out, "export.out" if settings.out else "out")
-        masks = read_masks(run, root, list(names), len(labels))
-        if settings.format == "coco":
-            count = write_coco(out, masks, labels, image_files(names, run.settings.input))
-        else:
-            count = WRITE[settings.format](out, masks, labels)
-    run.finish(counts={"masks": count, "format": settings.format}, wrote=out)
+        if settings.format in WITH_FILES:
+            how.files = image_files(files, run.settings.input)
+        count = WRITE[settings.format](out, read_masks(run, root, list(files), len(labels)), labels, how)
+        results = how.errors.results()
+    run.finish(counts={"masks": count, "format": settings.format}, results=results, wrote=out)
+
+
+def how_of(settings: ExportSettings) -> How:
+    """How masks become objects. Raises `UserError` for what the format cannot hold."""
+    from wsvs.core.export import OBJECTS_OF, SHAPES, How
+
+    kind, shapes = settings.format, SHAPES.get(settings.format, ("polygons",))
+    chosen = shapes[0] if settings.shapes == "auto" else settings.shapes
+    if chosen not in shapes:
+        raise UserError(f"{kind} files have no {chosen}", where="export.shapes", remedy=f"export.shapes={shapes[0]}")
+    if settings.tolerance and chosen != "polygons":
+        raise UserError(
+            f"there are no polygons to simplify: {kind} is written as masks",
+            where="export.tolerance",
+            remedy="export.shapes=polygons" if "polygons" in shapes else "export.tolerance=0, or another export.format",
+        )
+    possible = OBJECTS_OF.get(kind, (settings.objects,))
+    if settings.objects not in possible:
+        raise UserError(
+            f"{kind} files have no objects of the kind {settings.objects!r}",
+            where="export.objects",
+            remedy=f"export.objects={possible[-1]}, or another export.format, such as coco",
+        )
+    return How(settings.objects, chosen, settings.tolerance, settings.min_area)
 
 
 def make_writable(out: Path, key: str) -> None:
