@@ -20,7 +20,7 @@ from wsvs.core.export_common import Masks, Progress, Read, checked, require_line
 from wsvs.core.export_cvat import read_cvat, write_cvat
 from wsvs.core.export_label_studio import read_label_studio, write_label_studio
 from wsvs.core.export_labelme import read_labelme, write_labelme
-from wsvs.core.export_objects import How
+from wsvs.core.export_objects import How, Shapes
 from wsvs.core.export_yolo import read_yolo, write_yolo
 from wsvs.core.files import read_json, read_text, write_json, write_text
 from wsvs.core.masks import read_mask, write_mask
@@ -155,7 +155,12 @@ def _labels_of_objects(file: Path) -> dict[str, dict[int, int]] | None:
         ) from error
 
 
-SHAPES = {"voc": ("masks",), "davis": ("masks",), "coco": ("masks", "polygons"), "cvat": ("polygons", "masks")}
+SHAPES: dict[str, tuple[Shapes, ...]] = {
+    "voc": ("masks",),
+    "davis": ("masks",),
+    "coco": ("masks", "polygons"),
+    "cvat": ("polygons", "masks"),
+}
 """How a format can write objects, its default first; all others have polygons."""
 OBJECTS_OF = {"voc": ("class",), "davis": ("class", "track")}
 """What one object can be; in all others class, part or track."""

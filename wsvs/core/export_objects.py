@@ -13,6 +13,7 @@ from wsvs.core.classes import IGNORE
 from wsvs.core.export_polygons import Part, distances, fill, joined, parts, simplified
 
 Objects = Literal["class", "part", "track"]
+Shapes = Literal["polygons", "masks"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class How:
     """
 
     objects: Objects = "class"
-    shapes: Literal["polygons", "masks"] | None = None
+    shapes: Shapes | None = None
     tolerance: float = 0.0
     min_area: int = 0
     tracks: Callable[[str], np.ndarray | None] | None = None
