@@ -299,7 +299,7 @@ def test_bad_files_are_told(tmp_path):
         (tmp_path / "annotations.json").write_text(json.dumps(content))
         with pytest.raises(UserError, match="not a file of COCO masks"):
             list(read_coco(tmp_path))
-    with pytest.raises(UserError, match="how large an image is"):
+    with pytest.raises(UserError, match="give the size of an image"):
         list(read_yolo(tmp_path))
     (tmp_path / "sizes.tsv").write_text("id\theight\twidth\na\t3\t4\nb 3 4\n")
     with pytest.raises(UserError, match="not 'id, height, width', separated by tabs: 'b 3 4'") as caught:
