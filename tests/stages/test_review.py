@@ -128,10 +128,11 @@ def test_other_ranks_read_what_the_first_has_kept(make_run, monkeypatch):
         Path(stage, "summary.json").write_text("{}")
     with make_run(*words).opened() as run:
         say((SHOT, Answer("accept")))  # meanwhile
-        monkeypatch.setenv("LOCAL_RANK", "1")
-        monkeypatch.setenv("WSVS_RUN_DIR", str(run.dir))
-        other = make_run(*words)
-        other.inputs = other._resolve_inputs()
+        with monkeypatch.context() as second:
+            second.setenv("LOCAL_RANK", "1")
+            second.setenv("WSVS_RUN_DIR", str(run.dir))
+            other = make_run(*words)
+            other.inputs = other._resolve_inputs()
         assert other.reviews == run.reviews == Reviews({"cat/a": Answer("reject")})
 
 
