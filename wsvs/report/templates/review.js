@@ -153,4 +153,5 @@ $("review-done").addEventListener("click", async () => {
 });
 addEventListener("beforeunload", event => { if (waiting_answers.length) event.preventDefault(); });
 added.show = refresh;
-begin().then(choose);
+choose();  // the cards anew, with what is added to them
+begin().catch(() => { $("review-count").textContent = "the server does not answer"; });
