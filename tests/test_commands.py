@@ -44,6 +44,9 @@ NOT_RUN = {
     "model=timm": "an extra that the tests do without",
     "sbatch ": "a cluster: tests/test_slurm.py",
     "hydra/launcher=slurm": "a cluster: tests/test_slurm.py",
+    "logger=tensorboard": "tests/stages/test_loggers.py",
+    "logger=mlflow": "tests/stages/test_loggers.py",
+    "logger=[csv": "tests/stages/test_loggers.py",
     "logger=wandb": "an account, or its files: the tests of tracking",
 }
 CLASSES = ("tiger", "panda")

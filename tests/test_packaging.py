@@ -63,6 +63,7 @@ def test_wheel_holds_the_code_the_configuration_and_nothing_else(wheel):
         metadata = archive.read(f"wsvs-{wsvs.__version__}.dist-info/METADATA").decode()
     here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "wsvs").rglob("*.py")}
     here |= {f"wsvs/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
+    here.add("hydra_plugins/wsvs_search/__init__.py")
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "wsvs/report/templates").iterdir()}
     assert {"page.html.j2", "page.css", "page.js"} <= {Path(name).name for name in templates}
     here |= templates | {"wsvs/core/fonts/DejaVuSans.ttf", "wsvs/core/fonts/LICENSE", "wsvs/py.typed"}

@@ -46,7 +46,10 @@ def test_help_and_configuration_need_no_extra(words, tmp_path):
         (("stage=retrieve", "retrieve=youtube"), "web"),
         (("stage=retrieve", "retrieve=urls", "retrieve.yt_dlp.proxy=http://x"), "web"),
         (("stage=predict", "logger=wandb"), "wandb"),
+        (("stage=predict", "logger=[csv,tensorboard]"), "tensorboard"),
+        (("stage=predict", "logger=[mlflow]"), "mlflow"),
         (("stage=review", "name=n"), "review"),
+        (("-m", "stage=decoder", "sweep=search"), "sweeps"),
         (("stage=encoder", "model=timm", "model.backbone=timm/resnet18"), "timm"),
     ],
 )

@@ -30,10 +30,12 @@ def test_safetensors_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
         load_tensors(tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("file", ["hydra/launcher/joblib", "hydra/launcher/submitit_slurm", "hydra/sweeper/optuna"])
+@pytest.mark.parametrize("file", ["hydra/launcher/joblib", "hydra/launcher/submitit_slurm"])
 def test_plugins_of_hydra_are_asked_for(file):
     told = explain_config_error(MissingConfigException(f"Could not find '{file}'", file))
     assert told.problem == f"Hydra's plugin for {file} is not installed" and told.where == file
     assert told.remedy == "pip install 'wsvs[sweeps]'"
+    search = explain_config_error(MissingConfigException("Could not find 'hydra/sweeper/x'", "hydra/sweeper/x"))
+    assert "override /hydra/sweeper: search" in (search.remedy or "")
     other = explain_config_error(MissingConfigException("Could not find 'model/vgg17'", "model/vgg17"))
     assert "pip" not in (other.remedy or "")

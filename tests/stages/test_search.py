@@ -27,7 +27,7 @@ from wsvs.engine.registry import load_stage
 from wsvs.engine.run import LOCK
 from wsvs.engine.sweep import FIRST
 
-pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+pytest.importorskip("optuna", minversion="4")
 
 
 @pytest.fixture

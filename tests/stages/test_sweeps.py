@@ -112,7 +112,6 @@ def test_values_of_ones_own_stand_in_for_those_of_the_sweep(wsvs, tmp_path, word
 
 
 def test_a_search_without_m_is_refused(wsvs):
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     status, _, err = wsvs(*EVALUATE, "sweep=search")
     assert status == 2 and "sweep=search has no effect without -m" in err
 

@@ -18,7 +18,8 @@ from wsvs.core.masks import write_mask
 from wsvs.engine import wandb as engine_wandb
 from wsvs.engine.artifacts import build, describe, masks_below
 from wsvs.engine.registry import load_stage
-from wsvs.engine.wandb import Wandb, numbers, tracked
+from wsvs.engine.tracking import numbers, tracked
+from wsvs.engine.wandb import Wandb
 
 SWEEP = Path(__file__).parents[2] / "docs" / "wandb_sweep.yaml"
 EVALUATE = (

@@ -268,3 +268,20 @@ class WandbSettings(Section):
     masks: Literal["none", "manifest", "references", "files"] = option(
         "manifest", "mask sets as artifacts: none, manifest (lists), references (paths and hashes), files (upload)"
     )
+
+
+class TensorBoardSettings(Section):
+    """TensorBoard (docs/tracking.md)."""
+
+    target: Text = option("wsvs.engine.tensorboard.TensorBoard", "class", alias="_target_")
+    media: Natural = option(8, "images and videos to log of each kind; 0 = none")
+
+
+class MlflowSettings(Section):
+    """MLflow (docs/tracking.md)."""
+
+    target: Text = option("wsvs.engine.mlflow.Mlflow", "class", alias="_target_")
+    experiment: Text = option("${name}", "experiment")
+    tracking_uri: Text | None = option(None, "server, database or folder; null = MLFLOW_TRACKING_URI, or else `folder`")
+    folder: Text = option("${out}/mlruns", "local store, in files")
+    media: Natural = option(8, "images and videos to log of each kind; 0 = none")

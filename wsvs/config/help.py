@@ -24,14 +24,14 @@ class Row(NamedTuple):
 def rows(prefix: str) -> Iterator[Row]:
     """The settings of a section (`segment`), of all choices of a group (`retrieve`), or a single one (`seed`)."""
     name, _, choice = prefix.partition("/")
-    place = "logger.wandb" if name == "logger" else name
     found: dict[str, Row] = {}
-    if place in groups():
+    places = [place for place in groups() if place == name or (name == "logger" and place.startswith("logger."))]
+    for place in places:
         for key, section in groups()[place].items():
             if not choice or choice in (key, key.rpartition(".")[2]):
                 for row in _rows(section, place):
                     found.setdefault(row.key, row)
-    else:
+    if not places:
         for row in _rows(Settings, ""):
             if row.key == name or row.key.startswith(f"{name}."):
                 found[row.key] = row

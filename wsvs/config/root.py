@@ -10,10 +10,12 @@ from wsvs.config.base import OnDisk, Section, SomeTexts, Text, Texts, option
 from wsvs.config.groups import (
     DavisData,
     FolderRetrieve,
+    MlflowSettings,
     ModelSettings,
     RetrieveSettings,
     SyntheticData,
     TaggedData,
+    TensorBoardSettings,
     TrainerSettings,
     UrlsRetrieve,
     VocData,
@@ -50,7 +52,9 @@ NODES: dict[str, type[Section]] = {
     "retrieve_folder": FolderRetrieve,
     "retrieve_urls": UrlsRetrieve,
     "retrieve_youtube": YouTubeRetrieve,
-    "wandb_settings": WandbSettings,
+    "logger_wandb": WandbSettings,
+    "logger_tensorboard": TensorBoardSettings,
+    "logger_mlflow": MlflowSettings,
 }
 OUTSIDE: dict[str, type[Section]] = {}  # sections of stages from other packages
 OUTSIDE_INPUTS: dict[str, None] = {}  # these stages, and the stages whose runs they read
@@ -60,13 +64,18 @@ def _by(key: str, prefix: str) -> dict[str, type[Section]]:
     return {section.defaults()[key]: section for name, section in NODES.items() if name.startswith(prefix)}
 
 
-DATA, SOURCES, LOGGERS = _by("_target_", "data_"), _by("source", "retrieve_"), _by("_target_", "wandb_")
+DATA, SOURCES, LOGGERS = _by("_target_", "data_"), _by("source", "retrieve_"), _by("_target_", "logger_")
 
 
 def groups() -> dict[str, dict[str, type[Section]]]:
     """{key: {choice: section}} of the groups, and of stages from other packages."""
     outside = {key: {key: section} for key, section in OUTSIDE.items()}
-    return {"data": DATA, "retrieve": SOURCES, "logger.wandb": LOGGERS, **outside}
+    loggers = {
+        name.replace("_", ".", 1): {section.defaults()["_target_"]: section}
+        for name, section in NODES.items()
+        if name.startswith("logger_")
+    }
+    return {"data": DATA, "retrieve": SOURCES, **loggers, **outside}
 
 
 class Settings(Section):

@@ -33,7 +33,7 @@ from wsvs.engine.ranks import config_options
 from wsvs.engine.registry import load_stage, register_stages
 from wsvs.engine.resume import resolve_run_id
 from wsvs.engine.sweep import trial_number
-from wsvs.engine.wandb import tracked
+from wsvs.engine.tracking import tracked
 
 log = logging.getLogger("wsvs")
 

@@ -123,10 +123,16 @@ def explain_config_error(error: Exception) -> UserError:
     if override := getattr(error, "override", None):  # of Hydra's OverrideParseException
         return _unreadable_override(override)
     file = str(getattr(error, "missing_cfg_file", None) or "")  # of Hydra's MissingConfigException
-    if re.fullmatch(r"hydra/(launcher/(joblib|submitit_\w+|slurm)|sweeper/(optuna|sampler/\w+))", file):
+    if re.fullmatch(r"hydra/launcher/(joblib|submitit_\w+|slurm)", file):
         from wsvs.core.extras import missing
 
         return missing(f"Hydra's plugin for {file}", "sweeps", file)
+    if file.startswith("hydra/sweeper/"):
+        return UserError(
+            f"there is no {file}",
+            where="the defaults of a sweep file, or the command line",
+            remedy="a search has the line `override /hydra/sweeper: search`, and none for its sampler (docs/sweeps.md)",
+        )
     text, remedy = str(error), _CONFIG
     unknown = re.match(r"Could not override '([^']+)'\.\s+To append", text)
     if unknown:  # Hydra proposes to append, which works for mappings only

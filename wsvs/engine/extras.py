@@ -21,8 +21,9 @@ def check_extras(settings: Settings, stage: Stage[Any]) -> None:
 
 def _asked(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """(section, module, setting that needs it)."""
-    if "wandb" in settings.logger:
-        yield "logger", "wandb", "logger=wandb"
+    for name in ("wandb", "tensorboard", "mlflow"):
+        if name in settings.logger:
+            yield "logger", name, f"logger={name}"
     if isinstance(settings.retrieve, WebRetrieve):
         yield "retrieve", "yt_dlp", f"retrieve={settings.retrieve.source}"
     if settings.segment.solver == "maxflow":

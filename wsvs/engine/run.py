@@ -32,7 +32,17 @@ log = logging.getLogger("wsvs")
 
 INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
-_OWN = (INPUTS, FINGERPRINT, SNAPSHOT, LOCK, ".hydra", "wandb", "wandb.json")  # written before any work
+_OWN = (
+    INPUTS,
+    FINGERPRINT,
+    SNAPSHOT,
+    LOCK,
+    ".hydra",
+    "wandb",
+    "wandb.json",
+    "mlflow.json",
+    "tensorboard",
+)  # before any work
 _NO_WORK = ("hparams.yaml", "metrics.csv")  # left by a training that diverged early
 
 S = TypeVar("S")
@@ -52,7 +62,7 @@ class Run(Generic[S]):
         seed: Seed of every random draw.
         home: Where the runs of this name are stored.
         overrides: The command's overrides.
-        tracker: Writes to W&B; None without logger=wandb, and on every rank but the first.
+        tracker: Writes to W&B and the like; None without such a logger, and on every rank but the first.
         cfg: The whole configuration, for objects that Hydra builds (trainer, callbacks, loggers, data) and for further
             commands.
         steps: Label -> run directory of a pipeline's steps.

@@ -128,11 +128,20 @@ class Sweep(Callback):
 
     def _resume(self, config: Any) -> None:
         """Queue stopped trials first, and subtract the trials that earlier commands finished from `n_trials`."""
+        require("optuna", f"sweep={config.hydra.runtime.choices.get('sweep')}")
         import optuna
 
         sweeper, folder = config.hydra.sweeper, Path(config.hydra.sweep.dir)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = optuna.storages.get_storage(sweeper.storage)
+        try:
+            storage = optuna.storages.get_storage(sweeper.storage)
+        except RuntimeError as error:  # because of the tables of its database
+            raise UserError(
+                "this study was started by an earlier version of Optuna",
+                where=f"{folder}, study {sweeper.study_name}",
+                remedy=f"optuna storage upgrade --storage {sweeper.storage}   or start another study: "
+                "hydra.sweeper.study_name=...",
+            ) from error
         try:
             trials = storage.get_all_trials(storage.get_study_id_from_name(sweeper.study_name))
         except KeyError:
@@ -146,7 +155,7 @@ class Sweep(Callback):
             )
         for trial in trials:
             if not trial.state.is_finished():
-                storage.set_trial_state(trial._trial_id, optuna.trial.TrialState.WAITING)
+                storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.WAITING)
         with read_write(config.hydra):
             sweeper.n_trials -= finished
             if sweeper.sampler.get("seed") is not None:
@@ -241,10 +250,10 @@ def trial_number(job: int) -> int:
 
 
 def explain(error: ValueError) -> UserError | None:
-    """A ValueError of Optuna or its sweeper, such as changed choices for a study; None for one raised elsewhere."""
+    """A ValueError of Optuna, such as changed choices for a study; None for one raised elsewhere."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     package = str(frame.f_globals.get("__name__", ""))
-    if type(error) is not ValueError or not package.startswith(("optuna.", "hydra_plugins.hydra_optuna_sweeper")):
+    if type(error) is not ValueError or not package.startswith("optuna."):
         return None
     return UserError(
         str(error),

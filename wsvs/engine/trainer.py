@@ -32,6 +32,7 @@ from wsvs.engine.explain import build
 from wsvs.engine.launcher import check_launcher, devices_of
 from wsvs.engine.optimisation import learning_rates
 from wsvs.engine.run import Run
+from wsvs.engine.tracking import is_tracker
 from wsvs.lit.finite import StopOnDivergence
 from wsvs.lit.logger import Metrics
 from wsvs.lit.steps import Newest, StepSeed, Throughput, ValidateLast
@@ -84,11 +85,11 @@ def build_trainer(
         given["devices"] = leased
     if rank() == 0:
         keep_metrics(run.dir)
-    loggers = [build(item) for name, item in cfg.logger.items() if item and name != "wandb"]
+    loggers = [build(item) for item in cfg.logger.values() if item and not is_tracker(item)]
     # Writers come before the callbacks that count finished items.
     callbacks: list[pl.Callback] = [StopOnTerm(), *extra.pop("callbacks", [])]
-    if cfg.logger.get("wandb"):
-        loggers.append(Metrics(run.tracker.logger if run.tracker else None, str(run.dir)))
+    if any(map(is_tracker, cfg.logger.values())):
+        loggers.append(Metrics(run.tracker.log if run.tracker else None))
     if monitor and run.tracker and run.tracker.media:
         from wsvs.lit.media import ShowValidation
 

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
-from wsvs.core.processes import rank
 from wsvs.engine.artifacts import Masks, build, describe, inputs_of
-from wsvs.engine.explain import build as build_section
 from wsvs.engine.job import swept
 from wsvs.engine.run import Run
-from wsvs.engine.stage import Kind, Stage
+from wsvs.engine.stage import Kind
+from wsvs.engine.tracking import LONGEST, harmless, outcome, overlays, read_csv
 
 if TYPE_CHECKING:
     from wsvs.lit.media import LoggedImage
 
-log = logging.getLogger("wsvs")
-
 RECORD = "wandb.json"  # in the run directory: the W&B run it belongs to, and the artifacts made of it
 STEP = "trainer/global_step"
-LONGEST = 640  # px of the longer side of a logged image
 
 
 @dataclass(frozen=True)
@@ -59,46 +50,8 @@ class Wandb:
     models: bool = True
     masks: Masks = "manifest"
 
-
-@contextmanager
-def tracked(run: Run[Any], stage: Stage[Any]) -> Iterator[None]:
-    """Open the job's W&B run for the block; does nothing without logger=wandb, or on other ranks.
-
-    For a stage that forks its jobs, the run opens after they have finished.
-
-    Raises:
-        UserError: W&B cannot open the run: no login, no network.
-    """
-    section = run.cfg.logger.get("wandb")
-    if section is None or rank() != 0:
-        yield
-        return
-
-    tracker = run.tracker = WandbTracker(run, stage.makes, build_section(section))
-    if stage.ranks != "one":
-        tracker.open()
-    code = 1
-    try:
-        yield
-        code = 0
-    finally:
-        tracker.close(code)
-
-
-P = ParamSpec("P")
-
-
-def _harmless(method: Callable[P, None]) -> Callable[P, None]:
-    """Turn logging errors into warnings: the results are on disk, and a training must not fail because of them."""
-
-    @wraps(method)
-    def quietly(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            method(*args, **kwargs)
-        except Exception as error:  # W&B raises many types
-            log.warning("not logged to W&B (%s): %s: %s", method.__name__, type(error).__name__, error)
-
-    return quietly
+    def tracker(self, run: Run[Any], makes: Sequence[Kind]) -> WandbTracker:
+        return WandbTracker(run, makes, self)
 
 
 class WandbTracker:
@@ -159,11 +112,11 @@ class WandbTracker:
         self.wandb.define_metric("*", step_metric=STEP, step_sync=True)
         self._use_inputs()
 
-    @property
-    def logger(self) -> Any:
-        return self.wandb
+    @harmless("W&B")
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        self.wandb.log({**metrics, STEP: step})
 
-    @_harmless
+    @harmless("W&B")
     def close(self, code: int) -> None:
         """End the run; when this returns, all of it is written (or sent)."""
         if self.wandb is not None:
@@ -172,7 +125,7 @@ class WandbTracker:
             self.wandb.finish(exit_code=code)
             wandb.teardown()  # its helper process keeps writing for a while, and a forked job would inherit it
 
-    @_harmless
+    @harmless("W&B")
     def show(self, key: str, images: Iterable[LoggedImage], names: Sequence[str], step: int | None = None) -> None:
         """Log images with their masks; `names` are those of the labels 0, 1, ..."""
         import wandb
@@ -189,16 +142,18 @@ class WandbTracker:
         if converted:
             self.wandb.log({key: converted, **({} if step is None else {STEP: step})})
 
-    @_harmless
+    @harmless("W&B")
     def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
         """Log the content of summary.json, the scores of an evaluation, and the artifacts."""
         if self.wandb is None:
             self.open()
+        import wandb
+
+        self.wandb.summary.update(outcome(self.run, counts, results))
         if self.run.stage == "evaluate":
-            results = {}
-            self.wandb.summary.update(numbers(read_json(self.run.dir / "metrics.json"), "eval"))
             self._tables()
-        self.wandb.summary.update({**numbers(counts, "counts"), **numbers(results, "results")})
+        if videos := [wandb.Video(str(path), format="mp4") for path in overlays(self.run, self.media)]:
+            self.wandb.log({f"{self.run.stage}/overlay": videos})
         self._make_artifacts()
 
     def _id(self) -> str:
@@ -214,7 +169,7 @@ class WandbTracker:
     def _remember(self, **values: Any) -> None:
         write_json(self.run.dir / RECORD, {**self._record(), **values})
 
-    @_harmless
+    @harmless("W&B")
     def _use_inputs(self) -> None:
         for folder, artifact in inputs_of(self.run, RECORD):
             draft = build(folder, artifact)
@@ -262,23 +217,6 @@ def _refused(error: ValueError) -> UserError:
     return UserError(
         f"W&B refuses a setting: {found['msg']}, got {found['input']!r}", where=name, remedy="fix it, or unset it"
     )
-
-
-def numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """{"<prefix>/<key>": number} of nested dicts; texts are kept at the first level only."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}/{key}"
-        if isinstance(value, Mapping):
-            found |= {place: one for place, one in numbers(value, name).items() if not isinstance(one, str)}
-        elif isinstance(value, int | float | str):
-            found[name] = value
-    return found
-
-
-def read_csv(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.reader(stream))
 
 
 def _value(cell: str) -> float | str | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from wsvs.core.classes import BACKGROUND, IGNORE
@@ -104,6 +107,20 @@ def alike(images: Iterable[LoggedImage], longest: int) -> list[LoggedImage]:
     small = [logged.within(longest) for logged in images]
     height, width = (max((one.image.shape[axis] for one in small), default=0) for axis in (0, 1))
     return [logged.padded(height, width) for logged in small]
+
+
+def animated(path: str | Path, longest: int = 320, frames: int = 40) -> bytes:
+    """A video as a GIF of its own speed: none of its sides longer than `longest` px, some frames spread over it."""
+    from wsvs.video.reader import probe, read_frames
+
+    facts = probe(path)
+    kept = {*spread(frames, facts.frames)}
+    all_frames = enumerate(read_frames(path, longest_edge=longest))
+    images = [Image.fromarray(frame) for number, frame in all_frames if number in kept]
+    stream = io.BytesIO()
+    pause = max(20, round(1000 * facts.frames / facts.fps / len(images)))  # ms
+    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=pause, loop=0)
+    return stream.getvalue()
 
 
 def spread(number: int, total: int) -> list[int]:
