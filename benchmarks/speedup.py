@@ -25,7 +25,7 @@ from benchmarks.options import Options
 from wsvs.core.classes import IGNORE
 from wsvs.core.console import show
 from wsvs.core.memory import keep_freed_memory
-from wsvs.data.loading import pixels
+from wsvs.data.loading import Batch, pixels
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
 from wsvs.nets.attention import attention, resize
@@ -84,7 +84,7 @@ def cpu_seconds(which: str, stage: str, world: str, steps: int) -> float:
     return float(done.stdout)
 
 
-def made(world: str) -> dict[str, Any]:
+def made(world: str) -> Batch:
     """A batch of random images, targets and tags."""
     generator, side = torch.Generator().manual_seed(0), WORLDS[world][1]
     return {
@@ -96,7 +96,7 @@ def made(world: str) -> dict[str, Any]:
     }
 
 
-def reference_score(module: DecoderModule, batch: dict[str, Any]) -> Tensor:
+def reference_score(module: DecoderModule, batch: Batch) -> Tensor:
     """f_dec(alpha) of a batch as it was: unpooling scatters to the switches."""
     images, encoder, decoder = pixels(batch), module.net.encoder, module.decoder
     with torch.no_grad():
@@ -122,7 +122,7 @@ def reference_score(module: DecoderModule, batch: dict[str, Any]) -> Tensor:
     return resize(decoder.score(x), (images.shape[-2], images.shape[-1]))
 
 
-def loss_of(which: str, module: Any, batch: dict[str, Any]) -> Tensor:
+def loss_of(which: str, module: Any, batch: Batch) -> Tensor:
     if isinstance(module, EncoderModule):  # its graph is what it was
         return F.binary_cross_entropy_with_logits(module.net.encoder(pixels(batch)), batch["y"])
     score = reference_score(module, batch) if which == "old" else module.score(batch)

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.options import Options
 from wsvs.core.classes import IGNORE
 from wsvs.core.console import show
-from wsvs.data.loading import pixels
+from wsvs.data.loading import Batch, Sample, pixels
 from wsvs.data.training import TrainingData
 from wsvs.data.visits import Visit, visited
 from wsvs.lit.decoder import DecoderModule
@@ -46,7 +46,7 @@ CLASSES = ("cat", "dog", "bus")
 SIZES = {"cpu": ("vgg_small", 128, 8, "32-true"), "cuda": ("vgg16", 320, 14, "16-mixed")}
 
 
-class RandomImages(Dataset[dict[str, Tensor]]):
+class RandomImages(Dataset[Sample]):
     """Random images with tags and masks, in memory: loading is not measured."""
 
     def __init__(self, size: int) -> None:
@@ -58,7 +58,7 @@ class RandomImages(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
+    def __getitem__(self, visit: Visit | int) -> Sample:
         number, rng = visited(visit)
         return {
             "id": str(number),
@@ -70,11 +70,11 @@ class RandomImages(Dataset[dict[str, Tensor]]):
         }
 
 
-def encoder_loss(module: Any, batch: dict[str, Any]) -> Tensor:
+def encoder_loss(module: Any, batch: Batch) -> Tensor:
     return F.binary_cross_entropy_with_logits(module.net.encoder(pixels(batch)), batch["y"])
 
 
-def decoder_loss(module: Any, batch: dict[str, Any]) -> Tensor:
+def decoder_loss(module: Any, batch: Batch) -> Tensor:
     return F.cross_entropy(module.score(batch), batch["target"], ignore_index=IGNORE)
 
 

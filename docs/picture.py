@@ -30,6 +30,7 @@ from wsvs.data.tagged import to_tensor
 from wsvs.lit.segmenter import SegmenterModule
 from wsvs.metrics import ConfusionMatrix
 from wsvs.nets.model import SegmentationNet, load_net
+from wsvs.records.predicted import Wanted
 from wsvs.stages.predict import list_images
 from wsvs.video.reader import read_frames
 from wsvs.video.segmentation import Segmentation, describe_frames, segment
@@ -92,10 +93,11 @@ def image_row(runs: Path, adapt: Path, decoder: Path, net: SegmentationNet) -> I
     scores = latest(runs, "evaluate", lambda cfg, _: cfg.evaluate.kind == "image" and same(cfg.predictions, adapted))
     truth = Path(config(scores).truth)
     names = Classes(net.classes).with_background
-    items = {item["id"]: item for item in list_images(config(adapted), Classes(net.classes)) if item.get("classes")}
+    listed = list_images(config(adapted), Classes(net.classes))
+    items = {item.id: item for item in listed if isinstance(item, Wanted) and item.classes}
     ious = [(iou(read_mask(adapted / f"{name}.png"), read_mask(truth / f"{name}.png"), names), name) for name in items]
     score, name = median(ious)
-    image, numbers = read_image(items[name]["file"]), items[name]["classes"]
+    image, numbers = read_image(items[name].file), items[name].classes
     _, alpha, _ = net.probabilities(scaled(to_tensor(image)), numbers, method="attention")
     tags = ", ".join(net.classes[number] for number in numbers)
     return row(

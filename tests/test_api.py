@@ -15,7 +15,7 @@ from PIL import Image
 import wsvs
 from wsvs.core.errors import UserError
 from wsvs.core.masks import read_mask
-from wsvs.lit.predictor import PredictorModule
+from wsvs.lit.image_segmenter import ImageSegmenter
 from wsvs.nets.model import NetConfig, SegmentationNet, label_map
 
 CONFIG = NetConfig(backbone="vgg_small", classes=("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
@@ -51,6 +51,15 @@ def test_documentation_holds(place):
     assert read_mask(place / "photo.png").shape == (20, 30)
     with Image.open(place / "photo.overlay.jpg") as picture:
         assert picture.width == 30 and picture.height > 20  # the legend is below
+
+
+def test_a_model_is_loaded_without_lightning_and_hydra(place):
+    code = (
+        "import sys, wsvs; model = wsvs.load('best.ckpt'); print(model.predict('photo.png').mask.shape, "
+        "*[name for name in ('lightning', 'pytorch_lightning', 'hydra') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "(20, 30)\n", done.stdout + done.stderr
 
 
 def test_every_kind_of_image_gives_the_networks_own_answer(place, net):
@@ -142,7 +151,7 @@ def test_a_mask_is_not_saved_as_what_loses_labels(place, name):
 def test_the_device_is_chosen_by_what_is_there(place, monkeypatch, there):
     asked = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    monkeypatch.setattr(PredictorModule, "to", lambda module, device: asked.append(str(device)) or module)
+    monkeypatch.setattr(ImageSegmenter, "to", lambda module, device: asked.append(str(device)) or module)
     wsvs.load("best.ckpt", device="auto")
     assert asked == ["cuda" if there else "cpu"]
 

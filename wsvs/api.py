@@ -18,7 +18,7 @@ from wsvs.core.masks import write_mask
 from wsvs.core.visualize import over
 from wsvs.data.images import as_rgb, read_image
 from wsvs.data.tagged import to_tensor
-from wsvs.lit.predictor import PredictorModule
+from wsvs.lit.image_segmenter import ImageSegmenter
 from wsvs.nets.model import load_net
 
 _DEFAULT = PredictSettings()
@@ -71,7 +71,7 @@ class Model:
         classes: Names of the labels 1, 2, ... of its masks.
     """
 
-    def __init__(self, module: PredictorModule) -> None:
+    def __init__(self, module: ImageSegmenter) -> None:
         self._module = module.eval()
         self.classes: tuple[str, ...] = module.net.classes
 
@@ -95,7 +95,7 @@ class Model:
             if not listed or not all(isinstance(tag, str) for tag in tags):
                 raise ValueError(f"tags are a list of names, such as {[self.classes[0]]}, got {tags!r}")
             numbers = [Classes(self.classes).index(tag, where="tags") for tag in dict.fromkeys(tags)]
-        found = self._module.segment(to_tensor(pixels).to(self._module.device), numbers)
+        found = self._module.segment(to_tensor(pixels), numbers)
         scores = dict(zip(self.classes, found.scores.tolist(), strict=True))
         return Prediction(pixels, found.mask, tuple(self.classes[k] for k in found.classes), scores, self.classes)
 
@@ -113,7 +113,7 @@ def load(
 ) -> Model:
     """See `wsvs.load`."""
     net = load_net(checkpoint, need_decoder=method != "attention")
-    module = PredictorModule(
+    module = ImageSegmenter(
         net,
         method=method,
         class_threshold=class_threshold,

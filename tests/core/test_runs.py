@@ -16,12 +16,12 @@ from wsvs.core.runs import (
     check_folder_name,
     check_out,
     find_run,
-    masks_of,
     read_summary,
     require_run,
     run_id,
     write_summary,
 )
+from wsvs.records.predicted import masks_of
 
 VARIABLES = ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
 

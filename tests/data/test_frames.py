@@ -16,24 +16,25 @@ from wsvs.core.masks import write_mask
 from wsvs.data.frames import FrameCrop, FrameDataset, FrameSet, PseudoLabelDataset, same_videos
 from wsvs.data.transforms import FILL, ImageAugmentation
 from wsvs.data.visits import Visit, visited
+from wsvs.records.shots import Shot
 
 
-def shot(name, video, areas, start=0, kind="cat"):
-    return {"shot": name, "class": kind, "video": video, "start": start, "areas": areas}
+def shot(name, video, areas, start=0, kind="cat", **more):
+    return Shot(name, video, kind, start, start + len(areas), areas=areas, **more)
 
 
 def test_select_keeps_frames_with_masks_of_a_sensible_size(tmp_path):
     shots = [shot("x", "v", [0.0, 0.1, 0.5, 0.95, 0.09], start=7), shot("y", "v", [0.99, 0.0])]
     frames = FrameSet.select(tmp_path, shots, 0.1, 0.9)
-    assert [(s["shot"], s["numbers"]) for s in frames.shots] == [("x", [8, 9])] and len(frames) == 2
-    assert FrameSet.select(tmp_path, shots, 0, 1).shots[0]["numbers"] == [8, 9, 10, 11]  # never an empty mask
+    assert [(s.shot, s.numbers) for s in frames.shots] == [("x", [8, 9])] and len(frames) == 2
+    assert FrameSet.select(tmp_path, shots, 0, 1).shots[0].numbers == [8, 9, 10, 11]  # never an empty mask
 
 
 def test_select_leaves_uncertain_frames_out(tmp_path):
     """A shot of a run that knew no confidence counts as certain."""
-    shots = [shot("x", "v", [0.2] * 3) | {"confidences": [0.4, 0.5, 0.9]}, shot("y", "v", [0.2])]
+    shots = [shot("x", "v", [0.2] * 3, confidences=[0.4, 0.5, 0.9]), shot("y", "v", [0.2])]
     chosen = {least: FrameSet.select(tmp_path, shots, 0.1, 0.9, least).shots for least in (0, 0.5, 1)}
-    assert {least: [s["numbers"] for s in found] for least, found in chosen.items()} == {
+    assert {least: [s.numbers for s in found] for least, found in chosen.items()} == {
         0: [[0, 1, 2], [0]],
         0.5: [[1, 2], [0]],
         1: [[0]],
@@ -51,7 +52,7 @@ def test_split_puts_no_video_on_both_sides(tmp_path, share):
     ]
     frames = FrameSet.select(tmp_path, shots, 0, 1)
     train, held = frames.split(share)
-    videos = [{(s["class"], s["video"]) for s in part.shots} for part in (train, held)]
+    videos = [{(s.class_name, s.video) for s in part.shots} for part in (train, held)]
     assert not videos[0] & videos[1] and len(videos[0]) + len(videos[1]) == 24
     assert len(train) + len(held) == len(frames) == 144
     by_class = Counter(kind for kind, _ in videos[1])
@@ -68,8 +69,8 @@ def test_split_takes_a_video_of_two_classes_whole(tmp_path):
         for video in videos
     ]
     train, held = FrameSet.select(tmp_path, shots[:-1], 0, 1).split(0.25)
-    assert {s["video"] for s in held.shots} == {"a"} and {s["class"] for s in held.shots} == {"x", "y"}
-    assert {s["video"] for s in train.shots} == set("bcdef")
+    assert {s.video for s in held.shots} == {"a"} and {s.class_name for s in held.shots} == {"x", "y"}
+    assert {s.video for s in train.shots} == set("bcdef")
     train, held = FrameSet.select(tmp_path, shots, 0, 1).split(0.25)
     assert not held.shots and len(train.shots) == 9  # z would have no video to learn from
 
@@ -77,7 +78,7 @@ def test_split_takes_a_video_of_two_classes_whole(tmp_path):
 def test_split_never_parts_copies_of_a_video(tmp_path):
     """The same content, or the same site and id, under other names; of old manifests nothing is known."""
     shots = [
-        {**shot(f"{video}_0", video, [0.5], kind=kind), "sha256": sha, "identity": identity}
+        shot(f"{video}_0", video, [0.5], kind=kind, sha256=sha, identity=identity)
         for video, kind, sha, identity in (
             ("a", "x", "1", None),
             ("b", "x", "1", None),
@@ -96,7 +97,7 @@ def test_split_never_parts_copies_of_a_video(tmp_path):
     assert same == {**{v: v for v in "fghi"}, "a": "a", "b": "a", "c": "c", "d": "c", "e": "c"}
     for share in (0.2, 0.3, 0.5, 0.7):
         train, held = frames.split(share)
-        assert not {same[s["video"]] for s in train.shots} & {same[s["video"]] for s in held.shots}
+        assert not {same[s.video] for s in train.shots} & {same[s.video] for s in held.shots}
         assert held.shots and len(train.shots) + len(held.shots) == len(shots)
 
 
@@ -207,7 +208,7 @@ def frames(tmp_path):
         shot("dog/c_0", "c", [0.3], start=4, kind="dog"),
     ]
     for record in shots:
-        write_frames(tmp_path, record["shot"], range(record["start"], record["start"] + len(record["areas"])))
+        write_frames(tmp_path, record.shot, range(record.start, record.stop))
     return FrameSet.select(tmp_path, shots, 0, 1)
 
 
@@ -226,7 +227,7 @@ def test_classes_are_drawn_alike_then_clips_then_frames(frames):
     expected = {("cat/a_0", k): 1 / 4 / 9 for k in range(9)}
     expected |= {("cat/b_0", 10): 1 / 12, ("cat/b_1", 11): 1 / 12, ("cat/b_1", 12): 1 / 12, ("dog/c_0", 4): 1 / 2}
     draws = [dataset._draw(visited(Visit(k % 13, k // 13, 0))[1]) for k in range(6500)]
-    names = [(shot["shot"], number) for shot, number in draws]
+    names = [(shot.shot, number) for shot, number in draws]
     counts = Counter(names)
     assert set(counts) == set(expected)
     assert chisquare([counts[name] for name in expected], [6500 * p for p in expected.values()]).pvalue > 0.01
@@ -237,12 +238,12 @@ def test_classes_are_drawn_alike_then_clips_then_frames(frames):
 def test_a_clip_counts_once_into_however_many_shots_it_was_cut(tmp_path):
     """Of one video two clips, one of them cut in three: `clip` counts where shots have one."""
     shots = [
-        {**shot(f"v_{clip}_{k}", "v", [0.5] * 2, start=2 * k), "clip": f"v_{clip}"}
+        shot(f"v_{clip}_{k}", "v", [0.5] * 2, start=2 * k, clip=f"v_{clip}")
         for clip, count in ((0, 3), (1, 1))
         for k in range(count)
     ]
     dataset = FrameDataset(FrameSet.select(tmp_path, shots, 0, 1), ["cat"], FrameCrop(16))
-    drawn = Counter(dataset._draw(np.random.default_rng(k))[0]["shot"] for k in range(2000))
+    drawn = Counter(dataset._draw(np.random.default_rng(k))[0].shot for k in range(2000))
     assert (
         chisquare([drawn[f"v_0_{k}"] for k in range(3)] + [drawn["v_1_0"]], [2000 / 6, 2000 / 6, 2000 / 6, 1000]).pvalue
         > 0.01
@@ -344,5 +345,5 @@ def test_bad_pseudo_label(tmp_path):
 
 
 def test_odd_and_blank_frames_do_not_teach(tmp_path):
-    shots = [{**shot("x", "v", [0.5] * 5, start=7), "odd": [8], "blank": [10]}]
-    assert FrameSet.select(tmp_path, shots, 0.1, 0.9).shots[0]["numbers"] == [7, 9, 11]
+    shots = [shot("x", "v", [0.5] * 5, start=7, odd=[8], blank=[10])]
+    assert FrameSet.select(tmp_path, shots, 0.1, 0.9).shots[0].numbers == [7, 9, 11]

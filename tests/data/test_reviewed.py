@@ -48,7 +48,7 @@ def test_loader_has_exactly_what_the_review_left(shots, tmp_path):
     assert drawn(tmp_path, reviewed(shots, answers)) == {"cat/b": 1, "dog/c": 0, "dog/d": 1}
     for tags in ((), ("cat", "dog")):  # no class to learn, or no telling which
         assert "cat/a" not in drawn(tmp_path, reviewed(shots, {"cat/a": Answer(None, tags)}))
-    assert shots[2]["class"] == "dog"  # what was given is as it was
+    assert shots[2].class_name == "dog"  # what was given is as it was
 
 
 def test_items_carry_weights_only_where_some_differ(shots, tmp_path):

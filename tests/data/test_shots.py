@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from wsvs.core.errors import BadItem
 from wsvs.data.shots import ShotDataset
+from wsvs.data.work import Bad
+from wsvs.records.shots import Piece
 
-ITEM = {"file": "v.mp4", "start": 3, "stop": 6, "id": "v_3", "total": 9}
+PIECE = Piece("v_3", "v", "v.mp4", 3, 6, 9, 2, 4, 25.0, (), 1, "v.mp4")
 
 
 def pictures(*numbers):
@@ -26,13 +30,13 @@ def test_item_is_read_described_and_timed():
         asked.append((arguments, more))
         return pictures(3, 4, 5)
 
-    dataset = ShotDataset([ITEM], describe=describe, read=read)
+    dataset = ShotDataset([PIECE], describe=describe, read=read)
     assert len(dataset) == 1
     found = dataset[0]
     assert asked == [(("v.mp4", 3, 6), {"total": 9})]
-    assert found["item"] is ITEM and found["graph"] == [3, 4, 5] and "broken" not in found
-    assert found["frames"].shape == (3, 2, 4, 3) and found["frames"].dtype == np.uint8
-    assert found["frames"][:, 0, 0, 0].tolist() == [3, 4, 5] and 0 <= found["decode"] < 5
+    assert found.piece is PIECE and found.graph == [3, 4, 5]
+    assert found.frames.shape == (3, 2, 4, 3) and found.frames.dtype == np.uint8
+    assert found.frames[:, 0, 0, 0].tolist() == [3, 4, 5] and 0 <= found.decode < 5
 
 
 def test_frames_nobody_needs_go_one_by_one():
@@ -50,12 +54,12 @@ def test_frames_nobody_needs_go_one_by_one():
     seen = []
     keep = {"v_3": False}
     dataset = ShotDataset(
-        [ITEM],
+        [PIECE],
         describe=lambda frames: [seen.append(len(alive)) for _ in frames],
         read=read,
-        keep=lambda item: keep[item["id"]],
+        keep=lambda item: keep[item.id],
     )
-    assert dataset[0]["frames"] is None and max(seen) <= 2
+    assert dataset[0].frames is None and max(seen) <= 2
 
 
 def torn(*numbers):
@@ -67,31 +71,23 @@ def torn(*numbers):
 
 
 def test_unreadable_shot_is_an_item_with_its_reason():
-    found = ShotDataset([ITEM], describe=describe, read=torn(3))[0]
-    assert found["item"] is ITEM and set(found) == {"item", "bad"} and "v.mp4" in found["bad"]
+    found = ShotDataset([PIECE], describe=describe, read=torn(3))[0]
+    assert isinstance(found, Bad) and found.id == "v_3" and "v.mp4" in found.reason
     for left in ((), (3, 4)):  # less than was there once
-        found = ShotDataset([ITEM], describe=describe, read=lambda *_, left=left, **__: pictures(*left))[0]
-        assert f"only {len(left)} of the 3 frames" in found["bad"]
-
-
-def test_a_video_to_its_end_is_used_up_to_where_it_breaks():
-    item = {**ITEM, "start": 0, "stop": None}
-    found = ShotDataset([item], describe=describe, read=torn(0, 1))[0]
-    assert found["graph"] == [0, 1] and len(found["frames"]) == 2 and "cannot be decoded" in found["broken"]
-    assert "bad" in ShotDataset([item], describe=describe, read=torn())[0]
-    assert "bad" in ShotDataset([item], describe=describe, read=lambda *_, **__: pictures())[0]
+        found = ShotDataset([PIECE], describe=describe, read=lambda *_, left=left, **__: pictures(*left))[0]
+        assert f"only {len(left)} of its 3 frames" in found.reason
 
 
 def test_mistakes_of_ours_are_not_hidden_as_bad_items():
     def wrong(frames):
         raise ValueError("a rule of the graph")
 
-    dataset = ShotDataset([ITEM], describe=wrong, read=lambda *_, **__: pictures(1))
+    dataset = ShotDataset([PIECE], describe=wrong, read=lambda *_, **__: pictures(1))
     with pytest.raises(ValueError, match="a rule of the graph"):
         _ = dataset[0]
 
 
 def test_odd_and_blank_frames_are_kept_but_not_described():
-    item = {**ITEM, "stop": 8, "odd": [4], "blank": [6]}
+    item = replace(PIECE, stop=8, odd=[4], blank=[6])
     found = ShotDataset([item], describe=describe, read=lambda *_, **__: pictures(3, 4, 5, 6, 7))[0]
-    assert found["graph"] == [3, 5, 7] and found["frames"][:, 0, 0, 0].tolist() == [3, 4, 5, 6, 7]
+    assert found.graph == [3, 5, 7] and found.frames[:, 0, 0, 0].tolist() == [3, 4, 5, 6, 7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from torch.utils.data import Dataset
 from wsvs.data.work import ItemDataset, WorkModule
 from wsvs.data.work import deal as deal_out
 
-ITEMS = [{"id": f"i{k:02d}", "length": (k * 7) % 5} for k in range(23)]
+
+class Item(NamedTuple):
+    id: str
+    length: int = 0
+    array: np.ndarray | None = None
+
+
+ITEMS = [Item(f"i{k:02d}", (k * 7) % 5) for k in range(23)]
 
 
 def deal(world: int, items=ITEMS, done=(), workers=0):
@@ -23,10 +31,10 @@ def deal(world: int, items=ITEMS, done=(), workers=0):
 
         def finished(item, rank=rank):
             asked[rank] += 1
-            return item["id"] in done
+            return item.id in done
 
         module = WorkModule(
-            items, finished=finished, dataset=ItemDataset, workers=workers, size=lambda item: item["length"]
+            items, finished=finished, dataset=ItemDataset, workers=workers, size=lambda item: item.length
         )
         strategy = SimpleNamespace(broadcast=lambda value: sent.append(value) or sent[0])  # rank 0 comes first
         module.trainer = SimpleNamespace(
@@ -42,14 +50,14 @@ def deal(world: int, items=ITEMS, done=(), workers=0):
 @pytest.mark.parametrize("world", [1, 2, 3, 8, 23, 30])
 def test_everything_exactly_once_and_the_longest_first(world):
     shares = [module.mine for module in deal(world)]
-    assert sorted(item["id"] for share in shares for item in share) == [item["id"] for item in ITEMS]
-    loads = [sum(item["length"] for item in share) for share in shares]
-    assert max(loads) - min(loads) <= max(item["length"] for item in ITEMS)
+    assert sorted(item.id for share in shares for item in share) == [item.id for item in ITEMS]
+    loads = [sum(item.length for item in share) for share in shares]
+    assert max(loads) - min(loads) <= max(item.length for item in ITEMS)
     for share in shares:
-        lengths = [item["length"] for item in share]
+        lengths = [item.length for item in share]
         assert lengths == sorted(lengths, reverse=True)
-    firsts = sorted((share[0]["length"] for share in shares if share), reverse=True)
-    assert firsts == sorted((item["length"] for item in ITEMS), reverse=True)[: len(firsts)]
+    firsts = sorted((share[0].length for share in shares if share), reverse=True)
+    assert firsts == sorted((item.length for item in ITEMS), reverse=True)[: len(firsts)]
 
 
 def test_order_does_not_depend_on_the_order_of_the_manifest():
@@ -57,14 +65,14 @@ def test_order_does_not_depend_on_the_order_of_the_manifest():
 
 
 def test_finished_items_are_left_out_before_dealing():
-    done = {item["id"] for item in ITEMS if item["length"] == 4} | {"i00"}
+    done = {item.id for item in ITEMS if item.length == 4} | {"i00"}
     shares = [module.mine for module in deal(3, done=done)]
-    assert sorted(item["id"] for share in shares for item in share) == sorted(
-        item["id"] for item in ITEMS if item["id"] not in done
+    assert sorted(item.id for share in shares for item in share) == sorted(
+        item.id for item in ITEMS if item.id not in done
     )
-    loads = [sum(item["length"] for item in share) for share in shares]
+    loads = [sum(item.length for item in share) for share in shares]
     assert max(loads) - min(loads) <= 3
-    assert [module.mine for module in deal(2, done={item["id"] for item in ITEMS})] == [[], []]
+    assert [module.mine for module in deal(2, done={item.id for item in ITEMS})] == [[], []]
 
 
 def test_loader_hands_items_over_one_by_one_and_as_they_are():
@@ -72,8 +80,8 @@ def test_loader_hands_items_over_one_by_one_and_as_they_are():
         module = deal(1, items=ITEMS[:3], workers=workers)[0]
         module.dataset = Loaded
         items = list(module.predict_dataloader())
-        assert [item["id"] for item in items] == [item["id"] for item in module.mine]
-        assert all(isinstance(item["array"], np.ndarray) for item in items)
+        assert [item.id for item in items] == [item.id for item in module.mine]
+        assert all(isinstance(item.array, np.ndarray) for item in items)
     with pytest.raises(ValueError, match="workers must be a whole number >= 0"):
         WorkModule(ITEMS, finished=bool, dataset=ItemDataset, workers=-1)
 
@@ -81,9 +89,9 @@ def test_loader_hands_items_over_one_by_one_and_as_they_are():
 def test_shares_are_balanced():
     """By hand: in turn, each rank taking the next, the first would have 7 + 4 + 3 of 22."""
     sizes = {"a": 7, "b": 4, "c": 4, "d": 4, "e": 3}
-    shares = deal_out([{"id": name} for name in "edcba"], lambda item: sizes[item["id"]], 2)
-    assert [[item["id"] for item in share] for share in shares] == [["a", "d"], ["b", "c", "e"]]
-    equal = deal_out([{"id": f"{k}"} for k in range(7)], lambda _: 0, 3)  # nothing to tell them apart
+    shares = deal_out([Item(name) for name in "edcba"], lambda item: sizes[item.id], 2)
+    assert [[item.id for item in share] for share in shares] == [["a", "d"], ["b", "c", "e"]]
+    equal = deal_out([Item(f"{k}") for k in range(7)], lambda _: 0, 3)  # nothing to tell them apart
     assert [len(share) for share in equal] == [3, 2, 2]
 
 
@@ -96,7 +104,7 @@ def test_items_may_be_found_by_the_ranks_together():
 
     modules = deal(2, items=find)
     assert asked == [0, 1] and sum(len(module.mine) for module in modules) == 4
-    assert [module.amounts for module in modules] == [[item["length"] for item in m.mine] for m in modules]
+    assert [module.amounts for module in modules] == [[item.length for item in m.mine] for m in modules]
 
 
 def test_fewer_items_than_ranks_are_told(caplog):
@@ -114,9 +122,9 @@ class Loaded(Dataset):
         return len(self.items)
 
     def __getitem__(self, index):
-        return {**self.items[index], "array": np.zeros(2)}
+        return self.items[index]._replace(array=np.zeros(2))
 
 
 def test_item_dataset():
     assert [ItemDataset(ITEMS)[k] for k in range(len(ItemDataset(ITEMS)))] == ITEMS
-    assert ItemDataset(ITEMS, lambda item: {"twice": 2 * item["length"]})[1] == {"twice": 4}
+    assert ItemDataset(ITEMS, lambda item: 2 * item.length)[1] == 4

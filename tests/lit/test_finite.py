@@ -17,15 +17,19 @@ import wsvs
 import wsvs.lit.scorer
 from tests.lit.test_steps import Items
 from wsvs.core.errors import BadItem, UserError
+from wsvs.data.shots import Described
 from wsvs.data.training import TrainingData
+from wsvs.data.work import Bad
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
 from wsvs.lit.finite import StopOnDivergence, WatchedModule
 from wsvs.lit.image_scorer import ImageScorer
-from wsvs.lit.predictor import PredictorModule
+from wsvs.lit.predictor import Loaded, PredictorModule
 from wsvs.lit.scorer import ScorerModule
 from wsvs.lit.segmenter import SegmenterModule
 from wsvs.nets.model import load_net, not_finite, require_finite
+from wsvs.records.predicted import Wanted
+from wsvs.records.shots import Clip, Piece
 from wsvs.video.settings import SegmentSettings
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -263,14 +267,15 @@ def test_what_networks_say_is_looked_at(huge, monkeypatch):
             module = PredictorModule(huge, method=method)
             with pytest.raises(BadItem, match="not finite"):
                 module.segment(pixels, classes)
-            told = module.predict_step({"id": "a", "image": pixels, "classes": classes}, 0)
-            assert set(told) == {"id", "bad"} and "not finite" in told["bad"]
+            told = module.predict_step(Loaded(Wanted("a", "a.png", classes), pixels), 0)
+            assert isinstance(told, Bad) and "not finite" in told.reason
     segmenter = SegmenterModule(huge, SegmentSettings(superpixels=30, flow="dis_ultrafast"))
-    told = segmenter.predict_step({"item": {"classes": ["cat"]}, "frames": IMAGE[None]}, 0)
-    assert "not finite" in told.bad and told.segmentation is None
+    piece = Piece("p", "v", "v.mp4", 0, 1, 1, 8, 8, 25.0, ["cat"], 1, "p.mp4")
+    told = segmenter.predict_step(Described(piece, None, 0.0, IMAGE[None]), 0)
+    assert isinstance(told, Bad) and "not finite" in told.reason
     monkeypatch.setattr(wsvs.lit.scorer, "read_frames", lambda *_, **__: iter([IMAGE]))
-    told = ScorerModule(huge).predict_step({"id": "c", "file": "f", "class": "dog", "start": 0, "stop": 1}, 0)
-    assert "not finite" in told["bad"]
+    told = ScorerModule(huge).predict_step(Clip("c", "v", "dog", 0, 1, file="f"), 0)
+    assert "not finite" in told.reason
     with pytest.raises(UserError, match="so no video can be scored") as raised:
         ImageScorer(huge, "cpu")([IMAGE], "dog")
     assert not isinstance(raised.value, BadItem)

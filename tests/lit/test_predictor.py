@@ -13,17 +13,26 @@ from PIL import Image
 
 from tests.films import make_film, make_sound
 from wsvs.core.errors import UserError
-from wsvs.core.ledger import Ledger
 from wsvs.core.masks import encode_mask, read_mask
-from wsvs.data.work import ItemDataset, WorkModule
-from wsvs.lit.predictor import OVERLAY_SIDE, PredictionWriter, PredictorModule, confidences, load_image
+from wsvs.data.work import Bad, ItemDataset, WorkModule
+from wsvs.lit.predictor import (
+    OVERLAY_SIDE,
+    Loaded,
+    PredictedImage,
+    PredictionWriter,
+    PredictorModule,
+    confidences,
+    load_image,
+)
 from wsvs.lit.video_writer import open_writer
 from wsvs.nets.model import SegmentationNet
+from wsvs.records.ledger import Ledger
+from wsvs.records.predicted import Wanted
 
 
 def image_item(height=20, width=30, classes=(1,)):
     pixels = np.random.default_rng(0).integers(0, 256, (3, height, width), dtype=np.uint8)
-    return {"id": "a", "image": torch.from_numpy(pixels), "classes": None if classes is None else list(classes)}
+    return Loaded(Wanted("a", "a.png", None if classes is None else list(classes)), torch.from_numpy(pixels))
 
 
 @pytest.mark.parametrize("method", ["decoder", "attention", "mean"])
@@ -32,16 +41,16 @@ def test_mask_has_the_size_and_the_classes_of_its_image(net, method):
     with torch.inference_mode():
         for height, width in ((20, 30), (47, 33), (16, 100)):
             found = module.predict_step(image_item(height, width, (0, 1)), 0)
-            assert found["mask"].shape == (height, width) and found["mask"].dtype == np.uint8
-            assert set(np.unique(found["mask"])) <= {0, 1, 2} and found["labels"] == [1, 2]
-            assert found["probabilities"].dtype == np.float16 and len(found["probabilities"]) == 2
+            assert found.mask.shape == (height, width) and found.mask.dtype == np.uint8
+            assert set(np.unique(found.mask)) <= {0, 1, 2} and found.labels == [1, 2]
+            assert found.probabilities.dtype == np.float16 and len(found.probabilities) == 2
 
 
 @pytest.mark.parametrize("method", ["decoder", "attention", "mean"])
 def test_image_without_classes_has_an_empty_mask(net, method):
     with torch.inference_mode():
         nothing = PredictorModule(net, method=method, background=0.0).predict_step(image_item(classes=()), 0)
-    assert not nothing["mask"].any() and nothing["mask"].shape == (20, 30) and nothing["labels"] == []
+    assert not nothing.mask.any() and nothing.mask.shape == (20, 30) and nothing.labels == []
 
 
 def test_thresholds(net, monkeypatch):
@@ -54,10 +63,10 @@ def test_thresholds(net, monkeypatch):
         return [0, 1], p, torch.zeros(2)
 
     monkeypatch.setattr(SegmentationNet, "probabilities", probabilities)
-    item = {"id": "a", "image": torch.full((3, 1, 3), 51, dtype=torch.uint8), "classes": [0, 1]}
+    item = Loaded(Wanted("a", "a.png", [0, 1]), torch.full((3, 1, 3), 51, dtype=torch.uint8))
 
     def mask(**settings):
-        return PredictorModule(net, **settings).predict_step(item, 0)["mask"].tolist()
+        return PredictorModule(net, **settings).predict_step(item, 0).mask.tolist()
 
     assert mask() == [[0, 2, 1]]
     assert mask(background=0.6) == [[0, 0, 1]]  # must be above it
@@ -74,9 +83,9 @@ def test_the_cut_refines_the_mask_at_the_image_size(net, monkeypatch):
     monkeypatch.setattr(SegmentationNet, "probabilities", lambda *_, **__: ([1], p, torch.zeros(2)))
     picture = np.full((3, 40, 60), 30, np.uint8)
     picture[0, 8:32, 12:40] = 220  # wider than the probabilities say
-    item = {"id": "a", "image": torch.from_numpy(picture), "classes": [1]}
-    found = PredictorModule(net, refine="cut").predict_step(item, 0)["mask"]
-    plain = PredictorModule(net).predict_step(item, 0)["mask"]
+    item = Loaded(Wanted("a", "a.png", [1]), torch.from_numpy(picture))
+    found = PredictorModule(net, refine="cut").predict_step(item, 0).mask
+    plain = PredictorModule(net).predict_step(item, 0).mask
     assert found.shape == (40, 60) and set(np.unique(found)) == {0, 2}
     truth = picture[0] > 100
     assert ((found == 2) == truth).mean() > 0.97 > ((plain == 2) == truth).mean()
@@ -85,15 +94,15 @@ def test_the_cut_refines_the_mask_at_the_image_size(net, monkeypatch):
 def test_classes_are_predicted_where_no_tags_are_given(net):
     item = image_item(classes=None)
     with torch.inference_mode():
-        *_, scores = net.probabilities(item["image"].float() / 255, [0])
+        *_, scores = net.probabilities(item.image.float() / 255, [0])
         low = PredictorModule(net, class_threshold=0.0).predict_step(item, 0)
         high = PredictorModule(net, class_threshold=1.0).predict_step(item, 0)
-    assert low["labels"] == [1, 2] and high["labels"] == [int(scores.argmax()) + 1]
+    assert low.labels == [1, 2] and high.labels == [int(scores.argmax()) + 1]
 
 
 def test_bad_item_goes_through(net):
-    bad = {"id": "a", "bad": "torn"}
-    assert PredictorModule(net).predict_step(bad, 0) == bad
+    bad = Bad("a", "torn")
+    assert PredictorModule(net).predict_step(bad, 0) is bad
 
 
 @pytest.mark.parametrize(
@@ -122,7 +131,7 @@ def write(writer, prediction):
 def test_writer(tmp_path):
     mask = np.array([[0, 2, 255]], np.uint8)
     probabilities = np.array([[[0.25, 0.5, 1]]], np.float16)
-    prediction = {"id": "deep/a.b", "mask": mask, "labels": [2], "probabilities": probabilities}
+    prediction = PredictedImage("deep/a.b", mask, [2], probabilities, None)
     ledger = Ledger(tmp_path)
     write(PredictionWriter(tmp_path, ledger), prediction)
     assert np.array_equal(read_mask(tmp_path / "deep/a.b.png"), mask)
@@ -136,7 +145,7 @@ def test_writer(tmp_path):
 
 def test_writer_records_failures(tmp_path):
     ledger = Ledger(tmp_path)
-    write(PredictionWriter(tmp_path, ledger), {"id": "deep/a", "bad": "torn"})
+    write(PredictionWriter(tmp_path, ledger), Bad("deep/a", "torn"))
     assert ledger.read("deep/a") == {"failed": "torn"} and not (tmp_path / "deep").exists()
 
 
@@ -152,7 +161,7 @@ def test_confidence_is_the_mean_probability_where_a_class_is():
 def test_a_mask_is_not_there_without_its_confidence(tmp_path, monkeypatch, broken):
     """A start that is killed between the two leaves an image that is predicted again."""
     monkeypatch.setattr(f"wsvs.lit.predictor.{broken}", lambda *_: (_ for _ in ()).throw(OSError("killed")))
-    prediction = {"id": "a", "mask": np.ones((1, 1), np.uint8), "labels": [1], "probabilities": np.ones((1, 1, 1))}
+    prediction = PredictedImage("a", np.ones((1, 1), np.uint8), [1], np.ones((1, 1, 1)), None)
     with pytest.raises(OSError, match="killed"):
         write(PredictionWriter(tmp_path, Ledger(tmp_path)), prediction)
     assert not (tmp_path / "a.png").exists()
@@ -161,7 +170,7 @@ def test_a_mask_is_not_there_without_its_confidence(tmp_path, monkeypatch, broke
 def test_mask_comes_after_its_scores(tmp_path, monkeypatch):
     """The mask says that an image is finished: it must not be there alone."""
     monkeypatch.setattr("wsvs.lit.predictor.write_bytes", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    prediction = {"id": "a", "mask": np.zeros((1, 1), np.uint8), "labels": [], "probabilities": np.zeros((0, 1, 1))}
+    prediction = PredictedImage("a", np.zeros((1, 1), np.uint8), [], np.zeros((0, 1, 1)), None)
     with pytest.raises(OSError, match="full"):
         write(PredictionWriter(tmp_path, Ledger(tmp_path), scores=True), prediction)
     assert not (tmp_path / "a.png").exists()
@@ -169,11 +178,11 @@ def test_mask_comes_after_its_scores(tmp_path, monkeypatch):
 
 def test_load_image(tmp_path):
     Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "a.png")
-    item = load_image({"id": "a", "file": str(tmp_path / "a.png"), "classes": None})
-    assert item["image"].shape == (3, 2, 3) and item["image"][:, 0, 0].tolist() == [1, 2, 3] and item["classes"] is None
-    missing = load_image({"id": "b", "file": str(tmp_path / "b.png"), "classes": [1]})
-    assert missing["id"] == "b" and str(tmp_path / "b.png") in missing["bad"] and set(missing) == {"id", "bad"}
-    assert load_image({"id": "c", "bad": "no file"}) == {"id": "c", "bad": "no file"}
+    item = load_image(wanted := Wanted("a", str(tmp_path / "a.png")))
+    assert item.image.shape == (3, 2, 3) and item.image[:, 0, 0].tolist() == [1, 2, 3] and item.item is wanted
+    missing = load_image(Wanted("b", str(tmp_path / "b.png"), [1]))
+    assert isinstance(missing, Bad) and missing.id == "b" and str(tmp_path / "b.png") in missing.reason
+    assert load_image(bad := Bad("c", "no file")) is bad
 
 
 def test_through_a_trainer(net, make_trainer, tmp_path):
@@ -181,9 +190,9 @@ def test_through_a_trainer(net, make_trainer, tmp_path):
     Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
     items = [
-        {"id": "a", "file": str(tmp_path / "a.png"), "classes": [1]},
-        {"id": "b", "file": str(tmp_path / "b.png"), "classes": None},
-        {"id": "c", "bad": "no file"},
+        Wanted("a", str(tmp_path / "a.png"), [1]),
+        Wanted("b", str(tmp_path / "b.png")),
+        Bad("c", "no file"),
     ]
     out = tmp_path / "out"
     ledger = Ledger(out)
@@ -198,7 +207,7 @@ def test_overlay_shows_the_mask_and_names_what_is_in_it(tmp_path):
     mask = np.zeros((40, 80), np.uint8)
     mask[:20] = 2
     image = torch.full((3, 40, 80), 128, dtype=torch.uint8)
-    prediction = {"id": "deep/a", "mask": mask, "labels": [1, 2], "probabilities": np.zeros((2, 1, 1)), "image": image}
+    prediction = PredictedImage("deep/a", mask, [1, 2], np.zeros((2, 1, 1)), image)
     write(PredictionWriter(tmp_path, Ledger(tmp_path), names=("background", "cat", "dog")), prediction)
     with Image.open(tmp_path / "overlay/deep/a.jpg") as opened:
         shown = np.asarray(opened).astype(int)
@@ -212,7 +221,7 @@ def test_overlay_shows_the_mask_and_names_what_is_in_it(tmp_path):
 def shown(height, width):
     image = torch.full((3, height, width), 128, dtype=torch.uint8)
     mask = np.ones((height, width), np.uint8)
-    return {"id": "a", "mask": mask, "labels": [1], "probabilities": np.zeros((1, 1, 1)), "image": image}
+    return PredictedImage("a", mask, [1], np.zeros((1, 1, 1)), image)
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 66000), (66000, 4)])  # a JPEG's sides end at 65,500
@@ -251,8 +260,8 @@ def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
     module = PredictorModule(net, background=0.0)
     writer = PredictionWriter(tmp_path / "out", ledger, names=("background", "cat", "dog"))
     with torch.inference_mode():
-        write(writer, module.predict_step({"id": "a/f", "video": str(film), "classes": [1]}, 0))
-        write(writer, module.predict_step({"id": "g", "video": str(film), "classes": None}, 0))
+        write(writer, module.predict_step(Wanted("a/f", str(film), [1], video=True), 0))
+        write(writer, module.predict_step(Wanted("g", str(film), video=True), 0))
     for name in ("a/f", "g"):
         masks = [read_mask(path) for path in sorted((tmp_path / "out" / name).glob("*.png"))]
         assert len(masks) == 20 and {mask.shape for mask in masks} == {(48, 64)}
@@ -284,7 +293,7 @@ def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch
 
     def run(folder):
         with torch.inference_mode():
-            prediction = module.predict_step({"id": "f", "video": str(film), "classes": None}, 0)
+            prediction = module.predict_step(Wanted("f", str(film), video=True), 0)
             write(PredictionWriter(folder, Ledger(folder), names=("background", "cat", "dog")), prediction)
 
     monkeypatch.setattr("wsvs.lit.predictor.open_writer", recorded)
@@ -336,7 +345,7 @@ def test_a_film_that_breaks_off_or_is_none(net, tmp_path):
     writer = PredictionWriter(tmp_path / "out", ledger, names=("background", "cat", "dog"))
     with torch.inference_mode():
         for name in ("torn.mkv", "sound.mp4", "text.mp4"):
-            item = {"id": name[:-4], "video": str(tmp_path / name), "classes": [0]}
+            item = Wanted(name[:-4], str(tmp_path / name), [0], video=True)
             write(writer, PredictorModule(net).predict_step(item, 0))
     torn = ledger.read("torn")
     assert 0 < torn["frames"] < 60 and len(list((tmp_path / "out/torn").iterdir())) == torn["frames"]
@@ -348,6 +357,6 @@ def test_a_film_that_breaks_off_or_is_none(net, tmp_path):
 def test_an_animation_is_told(tmp_path, caplog):
     first, second = (Image.new("RGB", (4, 3), colour) for colour in ("red", "blue"))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
-    item = load_image({"id": "a", "file": str(tmp_path / "a.gif"), "classes": None})
-    assert item["image"][:, 0, 0].tolist() == [255, 0, 0]
+    item = load_image(Wanted("a", str(tmp_path / "a.gif")))
+    assert item.image[:, 0, 0].tolist() == [255, 0, 0]
     assert f"{tmp_path / 'a.gif'} has 2 images: only the first is used" in caplog.text

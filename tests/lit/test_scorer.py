@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import wsvs.lit.scorer
 from wsvs.core.errors import BadItem
-from wsvs.core.ledger import Ledger
-from wsvs.lit.scorer import ScorerModule, ScoreWriter
+from wsvs.data.work import Bad
+from wsvs.lit.scorer import ScorerModule, Scores, ScoreWriter
+from wsvs.records.ledger import Ledger
+from wsvs.records.shots import Clip
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
-CLIP = {"id": "cat/v_0", "file": "v.mp4", "class": "dog", "start": 0, "stop": 11}
+CLIP = Clip("cat/v_0", "v", "dog", 0, 11, file="v.mp4")
 
 
 @pytest.fixture
@@ -40,31 +44,31 @@ def score(net, **settings):
 
 def test_score_is_the_probability_of_the_clips_class(net, frames):
     found = score(net, batch_size=4)
-    assert found["item"] is CLIP and set(found) == {"item", "scores", "broken"} and not found["broken"]
+    assert found.clip is CLIP and found.cuts is None and not found.broken
     with torch.inference_mode():
         expected = [
             net.encoder(torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255).sigmoid()[0, 1].item()
             for frame in FRAMES
         ]
-    assert found["scores"].shape == (11,) and np.ptp(expected) > 1e-3
-    assert np.allclose(found["scores"], expected, atol=1e-6)
-    assert np.allclose(score(net, batch_size=100)["scores"], expected, atol=1e-6)
+    assert found.scores.shape == (11,) and np.ptp(expected) > 1e-3
+    assert np.allclose(found.scores, expected, atol=1e-6)
+    assert np.allclose(score(net, batch_size=100).scores, expected, atol=1e-6)
 
 
 def test_part_before_a_break_counts(net, frames):
-    whole = score(net, batch_size=3)["scores"]
+    whole = score(net, batch_size=3).scores
     frames(break_after=7)
     found = score(net, batch_size=3)
-    assert "video breaks off" in found["broken"] and len(found["scores"]) == 7
-    assert np.allclose(found["scores"], whole[:7], atol=1e-6)
+    assert "video breaks off" in found.broken and len(found.scores) == 7
+    assert np.allclose(found.scores, whole[:7], atol=1e-6)
 
 
 def test_only_the_frames_of_the_window_count(net, frames, tmp_path):
-    whole = score(net)["scores"]
-    item = {**CLIP, "start": 4, "stop": 7}
+    whole = score(net).scores
+    item = replace(CLIP, start=4, stop=7)
     with torch.inference_mode():
         found = ScorerModule(net).predict_step(item, 0)
-    assert np.allclose(found["scores"], whole[4:7], atol=1e-6)
+    assert np.allclose(found.scores, whole[4:7], atol=1e-6)
     write(ScoreWriter(tmp_path), found)
     lines = (tmp_path / "scores" / "cat" / "v_0.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["frame", "4", "5", "6"]
@@ -73,9 +77,9 @@ def test_only_the_frames_of_the_window_count(net, frames, tmp_path):
 def test_clip_without_a_frame_is_bad(net, frames):
     frames(break_after=0)
     found = score(net)
-    assert found["item"] is CLIP and "video breaks off" in found["bad"] and "scores" not in found
+    assert found.id == "cat/v_0" and "video breaks off" in found.reason
     frames(count=0)
-    assert score(net) == {"item": CLIP, "bad": "the clip has no frames"}
+    assert score(net) == Bad("cat/v_0", "the clip has no frames")
 
 
 def test_settings_refused(net):
@@ -89,18 +93,18 @@ def write(writer, prediction):
 
 def test_writer(tmp_path):
     writer, ledger = ScoreWriter(tmp_path), Ledger(tmp_path)
-    write(writer, {"item": CLIP, "scores": np.array([0.5, 1, 1 / 3], np.float32)})
+    write(writer, Scores(CLIP, np.array([0.5, 1, 1 / 3], np.float32)))
     text = (tmp_path / "scores/cat/v_0.csv").read_text()
     assert text == "frame,score\n0,0.500000\n1,1.000000\n2,0.333333\n"
     assert ledger.read("cat/v_0") == {"frames": 3, "broken": None}
-    write(writer, {"item": {**CLIP, "id": "cat/w"}, "scores": np.zeros(1), "broken": "torn"})
+    write(writer, Scores(replace(CLIP, clip="cat/w"), np.zeros(1), "torn"))
     assert ledger.read("cat/w") == {"frames": 1, "broken": "torn"}
-    write(writer, {"item": {**CLIP, "id": "cat/x"}, "bad": "empty"})
+    write(writer, Bad("cat/x", "empty"))
     assert ledger.read("cat/x") == {"failed": "empty"} and not (tmp_path / "scores/cat/x.csv").exists()
 
 
 def test_ledger_comes_last(tmp_path, monkeypatch):
     monkeypatch.setattr(wsvs.lit.scorer, "write_text", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
-        write(ScoreWriter(tmp_path), {"item": CLIP, "scores": np.zeros(1)})
+        write(ScoreWriter(tmp_path), Scores(CLIP, np.zeros(1)))
     assert not Ledger(tmp_path).has("cat/v_0")

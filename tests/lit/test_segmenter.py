@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,31 +11,32 @@ import torch
 from PIL import Image
 
 import wsvs.lit.segmenter
-from wsvs.core.ledger import Ledger
 from wsvs.core.masks import read_mask
-from wsvs.data.shots import ShotDataset
-from wsvs.data.work import WorkModule
+from wsvs.data.shots import Described, ShotDataset
+from wsvs.data.work import Bad, WorkModule
 from wsvs.lit.segmenter import MaskWriter, Segmented, SegmenterModule, mask_sources
 from wsvs.nets.attention import attention, resize
+from wsvs.records.ledger import Ledger
+from wsvs.records.masks import MaskSet
+from wsvs.records.shots import Piece
 from wsvs.video.frame_graph import describe_frames
 from wsvs.video.settings import SegmentSettings
 
 SETTINGS = SegmentSettings(superpixels=30, flow="dis_ultrafast")
-ITEM = {
-    "id": "cat/v_000004",
-    "folder": "cat/v_000004",
-    "classes": ["dog"],
-    "label": 2,
-    "start": 4,
-    "stop": 7,
-    "height": 48,
-    "width": 64,
-    "file": "v.mp4",
-    "total": None,
-    "digits": 6,
-    "fps": 25.0,
-    "overlay": "overlay/cat/v_000004.mp4",
-}
+ITEM = Piece(
+    id="cat/v_000004",
+    name="cat/v_000004",
+    classes=["dog"],
+    label=2,
+    start=4,
+    stop=7,
+    height=48,
+    width=64,
+    file="v.mp4",
+    total=None,
+    fps=25.0,
+    overlay="overlay/cat/v_000004.mp4",
+)
 
 
 def frames(count=3):
@@ -64,7 +66,7 @@ def test_attention_does_not_depend_on_the_batch(net):
 
 def test_a_shot_without_a_class_is_segmented_without_attention(net):
     graph = describe_frames(frames(), SETTINGS)
-    batch = {"item": {**ITEM, "classes": []}, "graph": graph, "decode": 0.0, "frames": None}
+    batch = Described(replace(ITEM, classes=[]), graph, 0.0, None)
     found = SegmenterModule(net, SETTINGS).predict_step(batch, 0).segmentation
     alone = SegmenterModule(None, SETTINGS).predict_step(batch, 0).segmentation
     assert found.energies["attention"] == 0 and (found.labels == alone.labels).all()
@@ -74,30 +76,30 @@ def test_nothing_to_go_by_is_a_bad_shot_not_a_crash(net):
     """Attention alone, and a shot of no class that the encoder knows."""
     settings = SegmentSettings(superpixels=30, flow="dis_ultrafast", lambda_m=0.0, lambda_c=0.0)
     clip = frames()
-    batch = {"item": {**ITEM, "classes": []}, "frames": clip, "graph": describe_frames(clip, settings), "decode": 0.0}
-    assert "attention" in SegmenterModule(net, settings).predict_step(batch, 0).bad
+    batch = Described(replace(ITEM, classes=[]), describe_frames(clip, settings), 0.0, clip)
+    assert "attention" in SegmenterModule(net, settings).predict_step(batch, 0).reason
 
 
 def test_bad_shot_goes_through(net):
-    found = SegmenterModule(net, SETTINGS).predict_step({"item": ITEM, "bad": "torn"}, 0)
-    assert found == Segmented(ITEM, bad="torn")
+    bad = Bad(ITEM.id, "torn")
+    assert SegmenterModule(net, SETTINGS).predict_step(bad, 0) is bad
 
 
 def test_settings_refused(net):
     with pytest.raises(ValueError, match="batch_size must be a whole number >= 1, got 0"):
         SegmenterModule(net, SETTINGS, batch_size=0)
     with pytest.raises(ValueError, match=r"min_confidence must be a number in \[0, 1\], got 2"):
-        MaskWriter("x", frames=False, overlay=False, min_confidence=2)
+        MaskWriter(MaskSet("x", False), frames=False, overlay=False, min_confidence=2)
 
 
 def run(net, make_trainer, tmp_path, read, **more):
     work = WorkModule(
-        [ITEM, {**ITEM, "id": "dog/w", "folder": "dog/w"}],
+        [ITEM, replace(ITEM, id="dog/w", name="dog/w")],
         finished=lambda item: False,
         workers=0,
         dataset=lambda mine: ShotDataset(mine, describe=lambda f: describe_frames(f, SETTINGS), read=read),
     )
-    writer = MaskWriter(tmp_path, frames=True, overlay=False)
+    writer = MaskWriter(MaskSet(tmp_path, False), frames=True, overlay=False)
     trainer = make_trainer(callbacks=[writer], use_distributed_sampler=False)
     trainer.predict(SegmenterModule(net, SETTINGS, **more), work, return_predictions=False)
 
@@ -138,12 +140,12 @@ def result(shot="cat/v_000004", **more):
     terms = {"attention": np.zeros(24), "motion": np.arange(24) / 23}
     terms |= {"confidence": 0.6, "confidences": np.array([0.4, 0.6, 0.8])}
     segmentation = SimpleNamespace(masks=lambda: masks, energies={"total": np.float64(1.5)}, graph=graph, **terms)
-    item = {**ITEM, "id": shot, "folder": shot, "height": 2, "width": 4, **more}
+    item = replace(ITEM, **{"id": shot, "name": shot, "height": 2, "width": 4, **more})
     return Segmented(item, segmentation, np.zeros((3, 2, 4, 3), np.uint8), {"cut": 0.12345})
 
 
 def test_writer_without_frames(tmp_path):
-    writer = MaskWriter(tmp_path, frames=False, overlay=False)
+    writer = MaskWriter(MaskSet(tmp_path, False), frames=False, overlay=False)
     writer.write(result())
     assert Ledger(tmp_path).read("cat/v_000004")["areas"] == [0.125, 0.25, 0.375]
     assert read_mask(tmp_path / "masks/cat/v_000004/000005.png").tolist() == [[2, 2, 0, 0], [0] * 4]
@@ -152,7 +154,7 @@ def test_writer_without_frames(tmp_path):
 
 @pytest.mark.parametrize(("least", "kept"), [(0, True), (0.6, True), (0.61, False)])
 def test_an_uncertain_shot_gets_empty_masks(tmp_path, least, kept):
-    MaskWriter(tmp_path, frames=False, overlay=False, min_confidence=least).write(result())
+    MaskWriter(MaskSet(tmp_path, False), frames=False, overlay=False, min_confidence=least).write(result())
     record = Ledger(tmp_path).read("cat/v_000004")
     assert record["areas"] == ([0.125, 0.25, 0.375] if kept else [0, 0, 0])
     assert read_mask(tmp_path / "masks/cat/v_000004/000006.png").any() == kept
@@ -169,13 +171,13 @@ def test_the_confidence_of_a_classifier_is_a_reason(net):
         scores = net.encoder(x).sigmoid().numpy()
         assert np.allclose(module.attend(many, ["dog"])[1], scores[:, 1], atol=1e-4)
         assert np.allclose(module.attend(many, ["cat", "dog"])[1], scores[:, :2].max(1), atol=1e-4)
-        batch = {"item": ITEM, "frames": many, "graph": describe_frames(many, SETTINGS), "decode": 0.0}
+        batch = Described(ITEM, describe_frames(many, SETTINGS), 0.0, many)
         found = module.predict_step(batch, 0).segmentation
     assert found.confidence >= scores[:, 1].mean() - 1e-4 and (found.confidences >= scores[:, 1] - 1e-4).all()
 
 
 def test_pictures_of_the_terms_are_of_the_middle_frame(tmp_path):
-    writer = MaskWriter(tmp_path, frames=False, overlay=False)
+    writer = MaskWriter(MaskSet(tmp_path, False), frames=False, overlay=False)
     writer.write(result())
     [path] = (tmp_path / "terms/cat/v_000004").iterdir()  # attention is 0 everywhere: there was none
     with Image.open(path) as picture:
@@ -184,23 +186,21 @@ def test_pictures_of_the_terms_are_of_the_middle_frame(tmp_path):
 
 
 def test_masks_of_a_video_piece_keep_its_numbers_and_size(tmp_path):
-    """The second piece of a video: nearest neighbour, five digits, the reason of a break kept."""
-    masks = result(start=100, folder="a/b", digits=5, height=4, width=8)
-    masks.broken = "breaks off"
-    MaskWriter(tmp_path, frames=False, overlay=False).write(masks)
+    """The second piece of a video: nearest neighbour, five digits."""
+    masks = result(start=100, name="a/b", height=4, width=8)
+    MaskWriter(MaskSet(tmp_path, True), frames=False, overlay=False).write(masks)
     assert sorted(path.name for path in (tmp_path / "masks/a/b").iterdir()) == ["00100.png", "00101.png", "00102.png"]
     assert read_mask(tmp_path / "masks/a/b/00101.png").tolist() == [[2] * 4 + [0] * 4] * 2 + [[0] * 8] * 2
-    assert Ledger(tmp_path).read("cat/v_000004")["broken"] == "breaks off"
 
 
 def test_writer_records_failures(tmp_path):
-    writer = MaskWriter(tmp_path, frames=True, overlay=False)
-    writer.write(Segmented(ITEM, bad="torn"))
+    writer = MaskWriter(MaskSet(tmp_path, False), frames=True, overlay=False)
+    writer.write(Bad(ITEM.id, "torn"))
     assert Ledger(tmp_path).read("cat/v_000004") == {"failed": "torn"} and not (tmp_path / "masks").exists()
 
 
 def test_ledger_comes_after_the_last_file(tmp_path, monkeypatch):
-    writer = MaskWriter(tmp_path, frames=True, overlay=False)
+    writer = MaskWriter(MaskSet(tmp_path, False), frames=True, overlay=False)
     there = []
     monkeypatch.setattr(
         Ledger, "write", lambda self, *_: there.extend(path.suffix for path in tmp_path.rglob("*.*") if path.is_file())
@@ -217,7 +217,7 @@ def test_failing_write_propagates(tmp_path, monkeypatch, shots):
         raise OSError("no space left")
 
     monkeypatch.setattr(wsvs.lit.segmenter, "write_bytes", full)
-    writer = MaskWriter(tmp_path, frames=True, overlay=False)
+    writer = MaskWriter(MaskSet(tmp_path, False), frames=True, overlay=False)
     with pytest.raises(OSError, match="no space left"):
         for k in range(shots):
             writer.write_on_batch_end(None, None, result(f"cat/{k}"), None, None, k, 0)
@@ -226,7 +226,7 @@ def test_failing_write_propagates(tmp_path, monkeypatch, shots):
 
 
 def test_all_shots_are_written_when_the_loop_ends(tmp_path):
-    writer = MaskWriter(tmp_path, frames=False, overlay=False)
+    writer = MaskWriter(MaskSet(tmp_path, False), frames=False, overlay=False)
     for k in range(7):
         writer.write_on_batch_end(None, None, result(f"cat/{k}"), None, None, k, 0)
     writer.on_predict_end(None, None)
@@ -235,14 +235,14 @@ def test_all_shots_are_written_when_the_loop_ends(tmp_path):
 
 def test_odd_frames_take_the_nearest_mask_and_blank_ones_none():
     """Frames 4 to 9: 5 is odd, 7 and 8 are blank; masks are of 4, 6 and 9."""
-    item = {"start": 4, "stop": 10, "odd": [5], "blank": [7, 8]}
+    item = replace(ITEM, start=4, stop=10, odd=[5], blank=[7, 8])
     assert mask_sources(item, 3) == [(0, 0), (0, 0), (1, 2), None, None, (2, 5)]
-    assert mask_sources({"start": 4, "stop": 7}, 3) == [(0, 0), (1, 1), (2, 2)]
+    assert mask_sources(ITEM, 3) == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_every_odd_and_blank_frame_has_a_mask_file(tmp_path):
     shot = result(start=4, stop=10, odd=[5], blank=[7, 8])
-    MaskWriter(tmp_path, frames=False, overlay=False).write(shot)
+    MaskWriter(MaskSet(tmp_path, False), frames=False, overlay=False).write(shot)
     record = Ledger(tmp_path).read("cat/v_000004")
     assert record["frames"] == 6 and record["areas"] == [0.125, 0.125, 0.25, 0, 0, 0.375]
     assert len(list((tmp_path / "masks/cat/v_000004").iterdir())) == 6

@@ -79,8 +79,8 @@ def test_every_candidate_has_its_line(retrieval: Retrieval, site: Site, red_film
     assert tallies["all"]["found"] == 6 and tallies["all"]["clips"] == 6
 
     for clip in iter_clips(retrieval.out / "manifest.jsonl"):
-        frames = list(read_frames(retrieval.out / clip["path"], clip["start"], clip["stop"]))
-        assert len(frames) == clip["stop"] - clip["start"]
+        frames = list(read_frames(clip.file, clip.start, clip.stop))
+        assert len(frames) == clip.stop - clip.start
     files = {path.relative_to(retrieval.out).parts[0] for path in retrieval.out.rglob("*") if path.is_file()}
     assert files == {"manifest.jsonl", "journal.jsonl", "clips"}  # no video, nothing half done
 

@@ -180,13 +180,13 @@ def test_images_become_a_clip_with_the_same_frames(tmp_path: Path, suffix: str) 
         assert counts["retrieved"] == 1
     assert packed == [source]  # the second call takes over what has not changed
     [clip] = iter_clips(out / "manifest.jsonl")
-    assert clip["path"].endswith(".mkv") and clip["video"] == f"cat/{'x' if suffix == 'webp' else 'x.v1'}"
-    both = zip(read_frames(source), read_frames(out / clip["path"]), strict=True)
+    assert clip.path.endswith(".mkv") and clip.video == f"cat/{'x' if suffix == 'webp' else 'x.v1'}"
+    both = zip(read_frames(source), read_frames(clip.file), strict=True)
     assert all(np.array_equal(one, two) for one, two in both)
     if suffix == "webp":
-        assert probe(out / clip["path"]).times == pytest.approx((0.0, 0.04, 0.08, 0.12, 0.32), abs=1e-3)
+        assert probe(clip.file).times == pytest.approx((0.0, 0.04, 0.08, 0.12, 0.32), abs=1e-3)
     else:
-        assert clip["fps"] == 10
+        assert clip.line["fps"] == 10
         shutil.copy(source / f"00005.{suffix}", source / f"00006.{suffix}")
         retrieve_folder(FolderSource(tmp_path / "in"), Classes(["cat"]), out, probe=probe, pack=packer)
         assert len(packed) == 2

@@ -113,13 +113,13 @@ def test_real_videos_become_clips(tmp_path: Path) -> None:
         (row["video"], row["clips"]) for row in rows_of(out) if row["status"].startswith("failed: not a video")
     ] == [("dog/bad", [])]
     clips = list(iter_clips(out / "manifest.jsonl"))
-    assert [(clip["clip"], clip["video"], clip["frames"]) for clip in clips] == [
+    assert [(clip.clip, clip.video, clip.frames) for clip in clips] == [
         ("cat/tom_0", "cat/tom", 8),
         ("dog/rex_0", "dog/rex", 5),
     ]
     for clip in clips:
-        frames = list(read_frames(out / clip["path"], clip["start"], clip["stop"], total=clip["frames"]))
-        assert len(frames) == clip["stop"]
+        frames = list(read_frames(clip.file, clip.start, clip.stop, total=clip.frames))
+        assert len(frames) == clip.stop
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == [
         "clips/cat/tom_0.mp4",
         "clips/dog/rex_0.mkv",
@@ -201,8 +201,8 @@ def test_foreign_videos_dealt_to_the_classes_in_turn(tmp_path: Path) -> None:
         "loose": ("dog", True),
     }
     clips = list(iter_clips(tmp_path / "out/manifest.jsonl"))
-    assert {clip["video"]: clip["distractor"] for clip in clips} == {r["video"]: r["distractor"] for r in rows}
-    assert len({clip["clip"] for clip in clips}) == 5
+    assert {clip.video: clip.line["distractor"] for clip in clips} == {r["video"]: r["distractor"] for r in rows}
+    assert len({clip.clip for clip in clips}) == 5
     assert (counts["distractors"], counts["retrieved_by_class"]) == (4, {"cat": 3, "dog": 2})
     assert counts["classes_without_video"] == ["dog"]  # wrong videos alone
 
@@ -222,14 +222,14 @@ def test_names_are_safe_and_never_shared(tmp_path: Path) -> None:
     source, classes = FolderSource(tmp_path / "in"), Classes(["cat"])
     retrieve_folder(source, classes, tmp_path / "out", probe=fake_probe, foreign="assign")
     clips = list(iter_clips(tmp_path / "out/manifest.jsonl"))
-    assert len(clips) == len({clip["clip"] for clip in clips}) == len(names) + 2
+    assert len(clips) == len({clip.clip for clip in clips}) == len(names) + 2
     for clip in clips:
-        name = clip["clip"].removeprefix("cat/")
+        name = clip.clip.removeprefix("cat/")
         assert name.isascii() and all(c.isalnum() or c in "._-" for c in name) and len(name) < 130
-        assert clip["path"] == f"clips/{clip['clip']}{Path(clip['url']).suffix}"
-        video = tmp_path / "in" / clip["video"]
+        assert clip.path == f"clips/{clip.clip}{Path(clip.line['url']).suffix}"
+        video = tmp_path / "in" / clip.video
         found = [path for path in video.parent.iterdir() if path.name.startswith(video.name)]
-        assert (tmp_path / "out" / clip["path"]).read_bytes() in [path.read_bytes() for path in found]
+        assert Path(clip.file).read_bytes() in [path.read_bytes() for path in found]
 
 
 def dies_at(last: str | None, seen: list[str]):
@@ -311,7 +311,7 @@ def test_a_second_call_redoes_only_what_has_changed(tmp_path: Path) -> None:
     assert seen == ["a", "b", "c", "f"]
     assert (counts["retrieved"], counts["failed"], counts["frames"]) == (6, 0, 77 + 4 * 10 + 4)
     for clip in iter_clips(out / "manifest.jsonl"):
-        assert (out / clip["path"]).read_text().split()[0] == str(clip["stop"])
+        assert Path(clip.file).read_text().split()[0] == str(clip.stop)
 
 
 def test_a_class_without_video_is_named(tmp_path: Path) -> None:

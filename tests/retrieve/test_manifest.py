@@ -48,8 +48,10 @@ def test_iter_clips_gives_only_what_was_retrieved(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(r) + "\n" for r in rows))
     found = list(iter_clips(manifest))
-    assert [clip["clip"] for clip in found] == ["cat/v_0", "cat/v_1"]
-    assert found[1] == {
+    assert [clip.clip for clip in found] == ["cat/v_0", "cat/v_1"]
+    assert found[1].to_json() == {
+        "id": "cat/v_1",
+        "file": str(tmp_path / "clips/cat/v_1.mp4"),
         **clips[1],
         "video": "v",
         "title": "v",
@@ -64,7 +66,7 @@ def test_iter_clips_gives_only_what_was_retrieved(tmp_path: Path) -> None:
     }
     cut = [{**clips[0], "frames": 7, "offset": 21}]  # a file of its own: what it says of itself comes first
     manifest.write_text(json.dumps({**row, "status": "retrieved", "clips": cut}) + "\n")
-    assert [(clip["frames"], clip["offset"]) for clip in iter_clips(manifest)] == [(7, 21)]
+    assert [(clip.frames, clip.offset) for clip in iter_clips(manifest)] == [(7, 21)]
 
 
 def test_iter_clips_says_what_is_wrong(tmp_path: Path) -> None:

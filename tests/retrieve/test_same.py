@@ -52,7 +52,9 @@ def test_site_and_id_tell_before_any_download(
     assert fetched == ["/a.mp4"]
     assert tally([first, second, third], ["cat", "dog"])["all"].size == len(red_film)
     clips = list(iter_clips(retrieval.out / "manifest.jsonl"))
-    assert {clip["identity"] for clip in clips} == {"toysite a"} and len({clip["sha256"] for clip in clips}) == 1
+    assert {clip.line["identity"] for clip in clips} == {"toysite a"} and len(
+        {clip.line["sha256"] for clip in clips}
+    ) == 1
 
 
 def test_pages_with_the_same_file_are_one_video(

@@ -15,6 +15,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import write_json, write_jsonl
 from wsvs.core.masks import write_mask
 from wsvs.metrics.mask_files import resolve_ids
+from wsvs.records.shots import Clip, Shot, Video
 from wsvs.stages import evaluate
 
 
@@ -90,11 +91,16 @@ def test_true_masks_of_videos_lead_to_their_kind(tmp_path):
     assert "<image id>" in str(images.value) and "<image id>" not in str(videos.value)
 
 
+def whole(video, kind):
+    """A line of videos.jsonl."""
+    return Video(video, f"{video}.mp4", kind, [], 1, 1, 4, 4, 25.0, 1.0, 0).to_json()
+
+
 def test_relevance_counts_frames_by_hand(masks):
     """Clip of 6 frames, 2 to 5 show the class; the shot has frames 3 to 5: precision 3/3, recall 3/4."""
     folder = masks / "predictions"
-    write_jsonl(folder / "clips.jsonl", [{"video": "v", "start": 0, "stop": 6, "offset": 0}])
-    write_jsonl(folder / "shots.jsonl", [{"video": "v", "start": 3, "stop": 6, "clip_start": 0}])
+    write_jsonl(folder / "clips.jsonl", [Clip("c", "v", "cat", 0, 6).to_json()])
+    write_jsonl(folder / "shots.jsonl", [Shot("s", "v", "cat", 3, 6).to_json()])
     table = masks / "truth.tsv"
     rows = [f"v\t{t}\t{int(t >= 2)}" for t in range(6)]
     table.write_text("\n".join(["video\tframe\trelevant", *rows]) + "\n")
@@ -109,7 +115,7 @@ def test_skipped_shots_are_reported_and_not_averaged(tmp_path):
     for shot in ("cat/a", "cat/b"):
         write_mask(tmp_path / "truth" / shot / "00000.png", np.ones((4, 4), np.uint8))
     write_mask(tmp_path / "predictions" / "masks" / "cat" / "a" / "00000.png", np.ones((4, 4), np.uint8))
-    write_jsonl(tmp_path / "predictions" / "videos.jsonl", [{"video": "cat/a", "class": "cat"}])
+    write_jsonl(tmp_path / "predictions" / "videos.jsonl", [whole("cat/a", "cat")])
     skipped = [{"item": name, "reason": "a reason"} for name in ("cat/a", "cat/b", "dog/c")]
     write_json(tmp_path / "predictions" / "skipped.json", skipped)  # the first is only shorter, the last has no truth
     run = run_on(tmp_path, kind="video")
@@ -134,7 +140,7 @@ def test_boundary_f_of_videos_on_request(tmp_path, kind):
         write_jsonl(predictions / "shots.jsonl", [shot])
         where, digits = predictions / "masks" / "a_0", 6
     elif kind == "whole videos":
-        write_jsonl(predictions / "videos.jsonl", [{"video": "a", "class": ""}])
+        write_jsonl(predictions / "videos.jsonl", [whole("a", "")])
         where = predictions / "masks" / "a"
     for number, mask in enumerate((first, second)):
         write_mask(where / f"{number:0{digits}d}.png", mask)

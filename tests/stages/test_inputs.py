@@ -50,5 +50,5 @@ def test_linked_folders_are_looked_into(tmp_path):
     (tmp_path / "lnk" / "1").symlink_to("../real")
     cfg = {"input": str(tmp_path / "lnk"), "labels": None, "predict": {"ids": None, "tags": None}}
     [item] = list_images(OmegaConf.create(cfg), Classes(["cat"]))
-    assert item["id"] == "1/a"
+    assert item.id == "1/a"
     assert read_image_tags(tmp_path / "lnk", "folders").tags == {"1/a": ("1",)}

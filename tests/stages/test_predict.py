@@ -16,7 +16,9 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, read_jsonl
 from wsvs.core.masks import read_mask
+from wsvs.data.work import Bad
 from wsvs.nets.model import NetConfig, SegmentationNet
+from wsvs.records.predicted import Wanted
 from wsvs.stages.predict import list_images
 
 CLASSES = Classes(["cat", "dog"])
@@ -213,14 +215,14 @@ def listed(root, tmp_path, table=None, ids=None, tags=None):
 
 def test_every_image_below_the_folder(root, tmp_path):
     items = listed(root, tmp_path)
-    assert [(item["id"], item["classes"]) for item in items] == [
+    assert [(item.id, item.classes) for item in items] == [
         ("a", None),
         ("b", None),
         ("deep/c", None),
         ("deep/d", None),
         ("f.v1", None),
     ]  # sorted, no text, nothing hidden
-    assert [Path(item["file"]).relative_to(root).as_posix() for item in items] == [
+    assert [Path(item.file).relative_to(root).as_posix() for item in items] == [
         "a.jpg",
         "b.png",
         "deep/c.JPEG",
@@ -240,21 +242,21 @@ def test_two_images_of_one_stem(root, tmp_path):
 def test_tags(root, tmp_path):
     table = {"a": "dog", "b": "dog,cat", "deep/c": "", "deep/d": "cat", "f.v1": "cat", "z": "cat"}
     items = listed(root, tmp_path, table)
-    assert [item.get("classes") for item in items] == [[1], [1, 0], [], [0], [0], None]
-    assert items[-1] == {"id": "z", "bad": f"no image file for id 'z' in {root}"}
+    assert [item.classes for item in items[:-1]] == [[1], [1, 0], [], [0], [0]]
+    assert items[-1] == Bad("z", f"no image file for id 'z' in {root}")
 
 
 def test_image_without_tags_is_passed_over(root, tmp_path):
     items = listed(root, tmp_path, {"a": "dog"})
-    assert items[0]["classes"] == [1]
-    assert {item["id"] for item in items if "bad" in item} == {"b", "deep/c", "deep/d", "f.v1"}
-    assert items[1]["bad"] == f"no tags for image 'b' in {tmp_path / 'labels.tsv'}"
+    assert items[0].classes == [1]
+    assert {item.id for item in items if isinstance(item, Bad)} == {"b", "deep/c", "deep/d", "f.v1"}
+    assert items[1].reason == f"no tags for image 'b' in {tmp_path / 'labels.tsv'}"
 
 
 def test_ids_with_their_extension(root, tmp_path):
     table = {"a.jpg": "dog", "b.png": "cat", "deep/c.JPEG": "", "deep/d.Jpg": "", "f.v1.png": ""}
     items = listed(root, tmp_path, table)
-    assert [(item["id"], item["classes"]) for item in items] == [
+    assert [(item.id, item.classes) for item in items] == [
         ("a", [1]),
         ("b", [0]),
         ("deep/c", []),
@@ -270,9 +272,9 @@ def test_an_image_beside_that_of_the_table_gives_way(root, tmp_path):
     for name in ("a.png", "deep/d.webp", "x.jpg", "x.png"):
         Image.new("RGB", (2, 2)).save(root / name)
     items = listed(root, tmp_path, {"a.png": "dog", "b": "cat", "deep/c": "cat", "deep/d": "cat", "f.v1": ""})
-    found = {item["id"]: Path(item["file"]).name for item in items if "file" in item}
+    found = {item.id: Path(item.file).name for item in items if isinstance(item, Wanted)}
     assert found == {"a": "a.png", "b": "b.png", "deep/c": "c.JPEG", "deep/d": "d.webp", "f.v1": "f.v1.png"}
-    assert [item["id"] for item in items if "bad" in item] == ["x"]  # in no row
+    assert [item.id for item in items if isinstance(item, Bad)] == ["x"]  # in no row
 
 
 def test_a_pattern_and_a_table_of_ids_with_their_extension(root, tmp_path):
@@ -280,20 +282,21 @@ def test_a_pattern_and_a_table_of_ids_with_their_extension(root, tmp_path):
     table.write_text("id\ttags\na.jpg\tcat\nb\tdog\n")
     cfg = {"input": str(root / "*.*"), "labels": str(table), "predict": {"ids": None, "tags": None}}
     items = list_images(OmegaConf.create(cfg), CLASSES)
-    assert {item["id"]: item.get("classes") for item in items} == {"a": [0], "b": [1], "f.v1": None}
+    assert [(item.id, item.classes) for item in items[:2]] == [("a", [0]), ("b", [1])]
+    assert isinstance(items[2], Bad) and items[2].id == "f.v1"
 
 
 @pytest.mark.parametrize("row", ["clip", "clip.mp4"])
 def test_tags_of_a_film(root, tmp_path, row):
     (root / "clip.mp4").touch()
-    assert [item["classes"] for item in listed(root / "clip.mp4", tmp_path, {row: "dog"})] == [[1]]
+    assert [item.classes for item in listed(root / "clip.mp4", tmp_path, {row: "dog"})] == [[1]]
 
 
 def test_given_ids_in_their_order(root, tmp_path):
     items = listed(root, tmp_path, ids=["f.v1", "missing", "a"])
-    assert [item["id"] for item in items] == ["f.v1", "missing", "a"]
-    assert "no image file for id 'missing'" in items[1]["bad"]
-    assert [item["id"] for item in listed(root, tmp_path, {"a": "cat", "b": "dog"}, ids=["b"])] == ["b"]
+    assert [item.id for item in items] == ["f.v1", "missing", "a"]
+    assert "no image file for id 'missing'" in items[1].reason
+    assert [item.id for item in listed(root, tmp_path, {"a": "cat", "b": "dog"}, ids=["b"])] == ["b"]
 
 
 def test_unknown_tag_stops_at_once(root, tmp_path):
@@ -306,7 +309,7 @@ def test_pictures_that_nobody_reads_are_told_of(root, tmp_path, caplog):
     for name in ("new.HEIC", "deep/new.jxl", ".hidden.heic"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
-    assert not any("new" in item["id"] for item in listed(root, tmp_path))
+    assert not any("new" in item.id for item in listed(root, tmp_path))
     assert "files in formats that are not supported: 2 (.heic, .jxl): convert to JPEG or PNG" in caplog.text
 
 
@@ -328,9 +331,7 @@ def test_nothing_to_predict(tmp_path):
 
 def names_of(given, **more):
     cfg = {"input": str(given), "labels": None, "predict": {"ids": None, "tags": None}} | more
-    return {
-        item["id"]: Path(item.get("file") or item["video"]).name for item in list_images(OmegaConf.create(cfg), CLASSES)
-    }
+    return {item.id: Path(item.file).name for item in list_images(OmegaConf.create(cfg), CLASSES)}
 
 
 def test_one_image_one_video_and_patterns(root):
@@ -348,7 +349,7 @@ def test_one_image_one_video_and_patterns(root):
         OmegaConf.create({"input": str(root / "clip.*"), "labels": None, "predict": {"ids": None, "tags": ["dog"]}}),
         CLASSES,
     )
-    assert items == [{"id": "clip", "video": str(root / "clip.mp4"), "classes": [1]}]
+    assert items == [Wanted("clip", str(root / "clip.mp4"), [1], video=True)]
 
 
 @pytest.mark.parametrize(
@@ -378,7 +379,7 @@ def test_masks_of_a_video_do_not_mix_with_those_of_a_folder(root):
 
 def test_tags_for_all(root, tmp_path):
     items = listed(root, tmp_path, tags=["dog", "cat"])
-    assert len(items) == 5 and all(item["classes"] == [1, 0] for item in items)
+    assert len(items) == 5 and all(item.classes == [1, 0] for item in items)
     with pytest.raises(UserError, match="'dogs' is not a class"):
         listed(root, tmp_path, tags=["dogs"])
     with pytest.raises(UserError, match="tags are given twice"):

@@ -15,10 +15,12 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_json
 from wsvs.core.reviews import Answer, Journal, Reviews, Subject, identity, subject_of
 from wsvs.core.runs import Home, read_summary
+from wsvs.data.work import Bad
 from wsvs.engine.data import answers_of, build_data
 from wsvs.engine.registry import load_stage
 from wsvs.engine.resume import LATER, fingerprint
 from wsvs.engine.reviews import reviews_for
+from wsvs.records.predicted import Wanted
 from wsvs.stages.predict import retagged
 
 SHOT = Subject("shot", "cat/a", "cat/a")
@@ -166,12 +168,12 @@ def test_corrected_tags_reach_predict(images):
     classes, key = Classes(["cat", "dog"]), identity(images / "a.png")
     answers = Reviews(files={key: Answer(None, ("dog",))}, sizes={(images / "a.png").stat().st_size})
     items = [
-        {"id": "a", "file": str(images / "a.png"), "classes": None},
-        {"id": "b", "file": str(images / "b.png"), "classes": [0]},
-        {"id": "c", "bad": "no image file"},
+        Wanted("a", str(images / "a.png")),
+        Wanted("b", str(images / "b.png"), [0]),
+        Bad("c", "no image file"),
     ]
     found = retagged(items, answers, classes)
-    assert [item.get("classes") for item in found] == [[1], [0], None] and found[1:] == items[1:]
+    assert [item.classes for item in found[:2]] == [[1], [0]] and found[1:] == items[1:]
     assert retagged(items, Reviews(), classes) == items
     with pytest.raises(UserError, match="cow"):
         retagged(items, Reviews(files={key: Answer(None, ("cow",))}, sizes=answers.sizes), classes)

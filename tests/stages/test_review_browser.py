@@ -16,9 +16,9 @@ import pytest
 
 from tests.browser import Browser
 from tests.processes import TINY, Cli, Process, quoted, summary
-from wsvs.core.files import read_jsonl
 from wsvs.core.reviews import Answer, Reviews, read_history
 from wsvs.data.frames import FrameSet, reviewed
+from wsvs.records.shots import Shot
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("starlette")
@@ -81,7 +81,7 @@ def test_reviewed_killed_reviewed_on_and_trained(cli, browser, toy, home):
     browser.open(address)
     browser.wait(f"{COUNT}.startsWith('12 of ')")
     choose(browser, "kind", "shot")
-    shots = list(read_jsonl(toy.run("segment") / "shots.jsonl"))
+    shots = list(Shot.read(toy.run("segment") / "shots.jsonl"))
     browser.click("#review-start")
     assert browser.ask("rows.length") == len(shots) >= 4
     retagged = browser.ask(NAME)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.films import make_film, pictures
 from wsvs.lit.overlay import join, stretched, write_overlay
+from wsvs.records.spans import middle, sound_spans
 from wsvs.video.reader import glance, probe, read_frames
-from wsvs.video.shots import middle, sound_spans
 
 
 def tracks(path: Path, *kinds: tuple[tuple[int, int], int]) -> Path:

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from wsvs.records.spans import left_out, pieces, spans
 from wsvs.video.cuts import MOST_ODD, Cuts, distance, find_cuts, unmixed
 from wsvs.video.flow import DISFlow
-from wsvs.video.shots import left_out, pieces, spans
 
 HEIGHT, WIDTH = 72, 128
 

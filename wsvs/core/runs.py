@@ -21,13 +21,13 @@ from typing import Any
 
 from wsvs import __version__
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, read_jsonl, write_json
+from wsvs.core.files import read_json, write_json
 
 SUMMARY = "summary.json"
 LOG = "wsvs.log"
 SKIPPED = "skipped items"  # key of the counts in a summary; skipped.json has the reasons
 VIDEOS = "videos.jsonl"  # of a segment run on whole videos: one line per video with masks
-ITEMS = "items.jsonl"  # masks of a predict run: {"id", "file"}, with "frames" for videos, "confidence" for images
+ITEMS = "items.jsonl"  # masks of a predict run
 
 
 @dataclass(frozen=True)
@@ -174,30 +174,6 @@ def read_summary(run: str | Path) -> dict[str, Any]:
     if "passed over" in counts:  # the key that versions before 0.1.0 wrote
         counts[SKIPPED] = counts.pop("passed over")
     return summary
-
-
-def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:
-    """The masks of a run or of any folder, without hidden files.
-
-    A run of stage predict lists its items, since input folders may have the names of its own folders. Other runs have
-    their masks in masks/.
-
-    Returns:
-        The folder, and {id: file name of the image, None if unknown} of its masks <id>.png, sorted.
-    """
-    folder = Path(folder)
-    found: dict[str, str | None] = {}
-    if (folder / ITEMS).is_file():
-        for row in read_jsonl(folder / ITEMS):
-            if "frames" in row:
-                found |= {f"{row['id']}/{number:05d}": None for number in range(row["frames"])}
-            else:
-                found[row["id"]] = row["file"]
-        return folder, dict(sorted(found.items()))
-    root = folder / "masks" if (folder / "masks").is_dir() else folder
-    unlisted = root == folder and (folder / LOG).is_file()  # a run that did not finish
-    found |= {name: None for name in mask_ids(root) if not (unlisted and name.startswith("wandb/"))}
-    return root, found
 
 
 def mask_ids(root: Path) -> Iterator[str]:

@@ -21,6 +21,7 @@ from wsvs.core.frame_folders import write_video
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.data.image_files import inspect_image
 from wsvs.data.report import Progress, Report
+from wsvs.records.masks import frame_name
 
 PREPARED = "prepared.json"
 _JPEG_FOREGROUND = 128  # compression blurs the two values 0 and 255
@@ -81,7 +82,7 @@ def make_videos(
         if not (root / shot.file).is_file():
             write_video(root / shot.file, list(shot.frames.values()), size, rate)
         for number, path in shot.masks.items():
-            target = masks / shot.video / f"{numbers.get(number, 0):05d}.png"
+            target = masks / f"{frame_name(shot.video, numbers.get(number, 0))}.png"
             if number in numbers and not target.is_file():
                 try:
                     mask = _read(path)

@@ -1,16 +1,11 @@
-"""Training data of the decoder: video frames with the masks of the segment stage, or images with pseudo-labels.
-
-An item is {"id", "image" (3, S, S) uint8, "target" (S, S) int64 in {0, 1, 255}, "class" int64, and with colour jitter
-"jitter" (3) float32, with item weights "weight" float32}.
-"""
+"""Training data of the decoder: video frames with the masks of the segment stage, or images with pseudo-labels."""
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,42 +20,47 @@ from wsvs.core.errors import BadItem
 from wsvs.core.masks import read_mask
 from wsvs.core.reviews import REJECT, Answer
 from wsvs.data.images import read_image
+from wsvs.data.loading import Sample
 from wsvs.data.tagged import jitter_of, to_tensor
 from wsvs.data.transforms import FILL, ImageAugmentation, crop_or_pad, resize_image
 from wsvs.data.visits import Visit, visited
+from wsvs.records.masks import MaskSet
+from wsvs.records.shots import Shot
 
 _DEFAULT = DecoderSettings()
 
 
-def reviewed(shots: Sequence[dict[str, Any]], answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
+def reviewed(shots: Iterable[Shot], answers: Mapping[str, Answer]) -> list[Shot]:
     """Shots of a segment run without rejected ones, with corrected classes.
 
     A shot trains one class: a shot that was given no class, or several, is left out.
     """
     kept = []
     for shot in shots:
-        answer = answers.get(shot["shot"], Answer())
+        answer = answers.get(shot.shot, Answer())
         if answer.verdict != REJECT and (answer.tags is None or len(answer.tags) == 1):
-            kept.append(shot if answer.tags is None else {**shot, "class": answer.tags[0]})
+            kept.append(shot if answer.tags is None else replace(shot, class_name=answer.tags[0]))
     return kept
 
 
 @dataclass(frozen=True)
+class UsableShot(Shot):
+    """A shot with the numbers of its usable frames, which are on no disk."""
+
+    numbers: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
 class FrameSet:
-    """Usable frames of a segment run: with sufficient confidence and a mask of reasonable area.
+    """Usable frames of a segment run: with sufficient confidence and a mask of reasonable area."""
 
-    Attributes:
-        run: The segment run.
-        shots: Records with "shot", "class", "start", and "numbers": the usable frame numbers.
-    """
-
-    run: Path
-    shots: list[dict[str, Any]]
+    masks: MaskSet
+    shots: list[UsableShot]
 
     @classmethod
     @checked
     def select(
-        cls, run: Path, shots: Sequence[dict[str, Any]], min_area: Share, max_area: Share, min_confidence: Share = 0.0
+        cls, run: Path, shots: Iterable[Shot], min_area: Share, max_area: Share, min_confidence: Share = 0.0
     ) -> FrameSet:
         """Frames with min_area <= area of the mask <= max_area; empty masks are of no use for training.
 
@@ -69,16 +69,16 @@ class FrameSet:
         """
         chosen = []
         for shot in shots:
-            known = shot.get("confidences", [1.0] * len(shot["areas"]))  # not in runs of earlier versions
-            odd = {*shot.get("odd", ()), *shot.get("blank", ())}
+            known = shot.confidences or [1.0] * len(shot.areas)  # not in runs of earlier versions
+            odd = {*shot.odd, *shot.blank}
             numbers = [
                 number
-                for number, (area, confidence) in enumerate(zip(shot["areas"], known, strict=True), shot["start"])
+                for number, (area, confidence) in enumerate(zip(shot.areas, known, strict=True), shot.start)
                 if area > 0 and min_area <= area <= max_area and confidence >= min_confidence and number not in odd
             ]
             if numbers:
-                chosen.append({**shot, "numbers": numbers})
-        return cls(run, chosen)
+                chosen.append(UsableShot(**vars(shot), numbers=numbers))
+        return cls(MaskSet(run, whole=False), chosen)
 
     @checked
     def split(self, share: BelowOne) -> tuple[FrameSet, FrameSet]:
@@ -88,9 +88,9 @@ class FrameSet:
         last training video of one of them.
         """
         same = same_videos(self.shots)
-        classes = sorted({shot["class"] for shot in self.shots})
+        classes = sorted({shot.class_name for shot in self.shots})
         videos = {
-            name: sorted({same[shot["video"]] for shot in self.shots if shot["class"] == name}) for name in classes
+            name: sorted({same[shot.video] for shot in self.shots if shot.class_name == name}) for name in classes
         }
         held: set[str] = set()
         for name in classes:
@@ -99,23 +99,23 @@ class FrameSet:
                 video = videos[name][k * len(videos[name]) // count]
                 if all({*theirs} - held - {video} for theirs in videos.values() if video in theirs):
                     held.add(video)
-        inside = [shot for shot in self.shots if same[shot["video"]] in held]
-        outside = [shot for shot in self.shots if same[shot["video"]] not in held]
-        return FrameSet(self.run, outside), FrameSet(self.run, inside)
+        inside = [shot for shot in self.shots if same[shot.video] in held]
+        outside = [shot for shot in self.shots if same[shot.video] not in held]
+        return FrameSet(self.masks, outside), FrameSet(self.masks, inside)
 
     def __len__(self) -> int:
-        return sum(len(shot["numbers"]) for shot in self.shots)
+        return sum(len(shot.numbers) for shot in self.shots)
 
-    def load(self, shot: dict[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, shot: Shot, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Frame (h, w, 3) uint8 and mask (h, w) uint8 in {0, 1} at the frame's size. Raises `BadItem`."""
-        image = read_image(self.run / "frames" / shot["shot"] / f"{number:06d}.jpg")
-        mask = (read_mask(self.run / "masks" / shot["shot"] / f"{number:06d}.png") > 0).astype(np.uint8)
+        image = read_image(self.masks.frame(shot.name, number))
+        mask = (read_mask(self.masks.mask(shot.name, number)) > 0).astype(np.uint8)
         if mask.shape != image.shape[:2]:
             mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return image, mask
 
 
-def same_videos(shots: Sequence[dict[str, Any]]) -> dict[str, str]:
+def same_videos(shots: Sequence[Shot]) -> dict[str, str]:
     """{video: its representative}: videos that share a file's content (sha256) or its identity on a site."""
     parent: dict[str, str] = {}
 
@@ -125,14 +125,14 @@ def same_videos(shots: Sequence[dict[str, Any]]) -> dict[str, str]:
         return name
 
     for shot in shots:
-        first = find(f"video {shot['video']}")
-        for key in ("sha256", "identity"):  # not in manifests of earlier versions
-            if shot.get(key):
-                other = find(f"{key} {shot[key]}")
+        first = find(f"video {shot.video}")
+        for key, value in (("sha256", shot.sha256), ("identity", shot.identity)):
+            if value:
+                other = find(f"{key} {value}")
                 parent[max(first, other)] = first = min(first, other)
     by_root: dict[str, str] = {}
     found = {}
-    for video in sorted({shot["video"] for shot in shots}):
+    for video in sorted({shot.video for shot in shots}):
         found[video] = by_root.setdefault(find(f"video {video}"), video)
     return found
 
@@ -190,7 +190,7 @@ class FrameCrop:
         return int(rng.integers(first, last + 1))
 
 
-class FrameDataset(Dataset[dict[str, Any]]):
+class FrameDataset(Dataset[Sample]):
     """Crops of frames of a `FrameSet`: drawn at random (class, then clip, then frame, each uniformly), or fixed.
 
     Classes are drawn first because the number and length of clips vary widely; a clip counts once, regardless of the
@@ -219,40 +219,41 @@ class FrameDataset(Dataset[dict[str, Any]]):
         self.crop = crop
         self.fixed = fixed
         self.weights = weights or {}
-        clips: dict[str, dict[str, list[tuple[dict[str, Any], int]]]] = {}
+        clips: dict[str, dict[str, list[tuple[UsableShot, int]]]] = {}
         for shot in frames.shots:
-            clip = clips.setdefault(shot["class"], {}).setdefault(shot.get("clip", shot["video"]), [])
-            clip.extend((shot, number) for number in shot["numbers"])
+            clip = clips.setdefault(shot.class_name, {}).setdefault(shot.clip or shot.video, [])
+            clip.extend((shot, number) for number in shot.numbers)
         self.by_class = [list(clips[name].values()) for name in sorted(clips)]
-        self.ends = np.cumsum([len(shot["numbers"]) for shot in frames.shots]).tolist()
+        self.ends = np.cumsum([len(shot.numbers) for shot in frames.shots]).tolist()
 
     def __len__(self) -> int:
         return len(self.frames) if self.fixed is None else self.fixed
 
-    def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
+    def __getitem__(self, visit: Visit | int) -> Sample:
         index, rng = visited(visit)
         shot, number = self._draw(rng) if self.fixed is None else self._spread(index, self.fixed)
         try:
             image, mask = self.frames.load(shot, number)
         except BadItem as error:
-            return {"id": f"{shot['shot']}/{number:06d}", "bad": error.message}
+            return {"id": self.frames.masks.frame_name(shot.name, number), "bad": error.message}
         image, target = self.crop(image, mask, rng)
-        item = as_item(f"{shot['shot']}/{number:06d}", image, target, self.classes.index(shot["class"]))
-        return {**item, **jitter_of(self.crop.jitter, rng), **weight_of(shot["shot"], self.weights)}
+        name, label = self.frames.masks.frame_name(shot.name, number), self.classes.index(shot.class_name)
+        item = as_item(name, image, target, label)
+        return {**item, **jitter_of(self.crop.jitter, rng), **weight_of(shot.shot, self.weights)}
 
-    def _draw(self, rng: np.random.Generator) -> tuple[dict[str, Any], int]:
+    def _draw(self, rng: np.random.Generator) -> tuple[UsableShot, int]:
         clips = self.by_class[rng.integers(len(self.by_class))]
         clip = clips[rng.integers(len(clips))]
         return clip[rng.integers(len(clip))]
 
-    def _spread(self, index: int, count: int) -> tuple[dict[str, Any], int]:
+    def _spread(self, index: int, count: int) -> tuple[UsableShot, int]:
         place = index * self.ends[-1] // count
         which = bisect.bisect_right(self.ends, place)
         shot = self.frames.shots[which]
-        return shot, shot["numbers"][place - (self.ends[which] - len(shot["numbers"]))]
+        return shot, shot.numbers[place - (self.ends[which] - len(shot.numbers))]
 
 
-class PseudoLabelDataset(Dataset[dict[str, Any]]):
+class PseudoLabelDataset(Dataset[Sample]):
     """Tagged images with pseudo-labels: one random class of the image against everything else (section 5.2.1).
 
     Pixels of the image's other classes count as background, which adds context between classes.
@@ -286,7 +287,7 @@ class PseudoLabelDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
+    def __getitem__(self, visit: Visit | int) -> Sample:
         index, rng = visited(visit)
         name = self.ids[index]
         try:
@@ -300,12 +301,12 @@ class PseudoLabelDataset(Dataset[dict[str, Any]]):
         return {**item, **jitter_of(self.augmentation.jitter, rng), **weight_of(name, self.weights)}
 
 
-def weight_of(name: str, weights: Mapping[str, float]) -> dict[str, torch.Tensor]:
+def weight_of(name: str, weights: Mapping[str, float]) -> Sample:
     """What an item carries of its weight in the loss; nothing where all weigh the same."""
     return {"weight": torch.tensor(weights.get(name, 1.0))} if weights else {}
 
 
-def as_item(name: str, image: np.ndarray, target: np.ndarray, number: int) -> dict[str, Any]:
+def as_item(name: str, image: np.ndarray, target: np.ndarray, number: int) -> Sample:
     return {
         "id": name,
         "image": to_tensor(image),

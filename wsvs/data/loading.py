@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import cv2
 import torch
@@ -16,15 +16,49 @@ from wsvs.core.processes import end_with
 
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 
+Sample = TypedDict(
+    "Sample",
+    {
+        "id": str,
+        "bad": str,
+        "image": Tensor,
+        "y": Tensor,
+        "target": Tensor,
+        "class": Tensor,
+        "jitter": Tensor,
+        "weight": Tensor,
+    },
+    total=False,
+)
+"""An item of a training set: "image" (3, H, W) uint8 with its label vector "y" (C) float32, or with "target" (H, W)
+int64 in {0, 1, 255} of "class" int64; with colour jitter "jitter" (3) float32, with item weights "weight" float32. Or
+"bad", why it cannot be read."""
 
-def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+Batch = TypedDict(
+    "Batch",
+    {
+        "id": list[str],
+        "bad": list[tuple[str, str]],
+        "image": Tensor,
+        "y": Tensor,
+        "target": Tensor,
+        "class": Tensor,
+        "jitter": Tensor,
+        "weight": Tensor,
+    },
+    total=False,
+)
+"""`Sample`s, stacked; "bad" are (id, reason) of those that could not be read."""
+
+
+def collate(items: Sequence[Sample]) -> Batch:
     """Collate items to a batch, stacking tensors; bad items are removed and listed as (id, reason) in batch["bad"]."""
     good = [item for item in items if "bad" not in item]
     batch: dict[str, Any] = {"bad": [(item["id"], item["bad"]) for item in items if "bad" in item]}
     for key in good[0] if good else ():
-        values = [item[key] for item in good]
+        values: list[Any] = [cast(dict[str, Any], item)[key] for item in good]
         batch[key] = torch.stack(values) if isinstance(values[0], Tensor) else values
-    return batch
+    return cast(Batch, batch)
 
 
 class TimedLoader(DataLoader[Any]):
@@ -84,7 +118,7 @@ def scaled(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return images.to(dtype).div_(255)
 
 
-def pixels(batch: dict[str, Any], dtype: torch.dtype = torch.float32) -> Tensor:
+def pixels(batch: Batch, dtype: torch.dtype = torch.float32) -> Tensor:
     """Images of a batch in [0, 1], (B, 3, H, W), with the colour jitter of their items."""
     images = scaled(batch["image"], dtype)
     return jittered(images, batch["jitter"]) if "jitter" in batch else images

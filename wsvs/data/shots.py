@@ -1,82 +1,93 @@
-"""Shots for the segmenter: loader workers decode them and do all work that needs no network."""
+"""Pieces of videos for the segmenter: loader workers decode them and do all work that needs no network."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from wsvs.core.errors import BadItem
-from wsvs.data.work import Item
+from wsvs.data.work import Bad
+from wsvs.records.shots import Piece
+
+G = TypeVar("G")
 
 
-class ShotDataset(Dataset[dict[str, Any]]):
-    """Graphs of shots, with the frames if they are needed.
+class Read(Protocol):
+    """`wsvs.video.reader.read_frames` with the working size."""
 
-    An item is {"item", "graph", "decode" seconds, "frames" (T, h, w, 3) uint8 RGB at working size, or None}, and
-    "broken", a reason, if a file that was to be read to its end breaks off; or {"item", "bad": reason}. Frames listed
-    as "odd" or "blank" are not in the graph.
+    def __call__(self, path: str, start: int, stop: int, *, total: int | None) -> Iterator[np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Described(Generic[G]):
+    """A piece with its graph, the seconds of decoding, and (T, h, w, 3) uint8 RGB frames at working size, if kept."""
+
+    piece: Piece
+    graph: G
+    decode: float
+    frames: np.ndarray | None
+
+
+class ShotDataset(Dataset["Described[G] | Bad"]):
+    """Graphs of pieces, with the frames if they are needed. Odd and blank frames are not in a graph.
 
     Args:
-        items: Shots with "file", "start", "stop" (None: to the end of the file), "total" (number of frames in the file,
-            or None if unknown), and optionally "odd" and "blank", numbers of frames.
+        pieces: What to describe.
         describe: Frames -> graph (`wsvs.video.frame_graph.describe_frames` with its settings).
-        read: (file, start, stop, total=...) -> frames (`wsvs.video.reader.read_frames` with the working size).
-        keep: Whether the frames of a shot are needed later; otherwise they are released one by one.
+        read: Reads the frames.
+        keep: Whether the frames of a piece are needed later; otherwise they are released one by one.
     """
 
     def __init__(
-        self, items: Sequence[Item], *, describe: Any, read: Any, keep: Callable[[Item], bool] | None = None
+        self,
+        pieces: Sequence[Piece],
+        *,
+        describe: Callable[[Iterable[np.ndarray]], G],
+        read: Read,
+        keep: Callable[[Piece], bool] | None = None,
     ) -> None:
-        self.items = items
+        self.pieces = pieces
         self.describe = describe
         self.read = read
         self.keep = keep
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.pieces)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        item = self.items[index]
-        frames = _Frames(item, self.read(item["file"], item["start"], item["stop"], total=item["total"]))
-        kept: list[np.ndarray] | None = [] if self.keep is None or self.keep(item) else None
-        sound = None if is_whole(item) else set(sound_frames(item))
+    def __getitem__(self, index: int) -> Described[G] | Bad:
+        piece = self.pieces[index]
+        frames = _Frames(piece, self.read(piece.file, piece.start, piece.stop, total=piece.total))
+        kept: list[np.ndarray] | None = [] if self.keep is None or self.keep(piece) else None
+        sound = None if piece.whole else set(piece.sound)
         try:
-            graph = self.describe(_sound(frames if kept is None else _kept(frames, kept), item["start"], sound))
+            graph = self.describe(_sound(frames if kept is None else _kept(frames, kept), piece.start, sound))
         except BadItem as error:
-            return {"item": item, "bad": error.message}
-        made = {
-            "item": item,
-            "graph": graph,
-            "decode": frames.seconds,
-            "frames": None if kept is None else np.stack(kept),
-        }
-        return made if frames.broken is None else {**made, "broken": frames.broken}
+            return Bad(piece.id, error.message)
+        return Described(piece, graph, frames.seconds, None if kept is None else np.stack(kept))
 
 
 class _Frames:
-    """Passes on the frames of a shot, with count and time. Raises `BadItem` if there are too few."""
+    """Passes on the frames of a piece, with count and time. Raises `BadItem` if there are too few."""
 
-    def __init__(self, item: Item, source: Iterator[np.ndarray]) -> None:
-        self.item = item
+    def __init__(self, piece: Piece, source: Iterator[np.ndarray]) -> None:
+        self.piece = piece
         self.source = source
         self.count = 0
         self.seconds = 0.0
-        self.broken: str | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         while (frame := self._next()) is not None:
             self.count += 1
             yield frame
-        whole = self.item["stop"] is None
-        expected = 1 if whole else self.item["stop"] - self.item["start"]
-        if self.count < expected:
+        if self.count < self.piece.size:
             raise BadItem(
-                f"this shot has only {self.count} of its {expected} frames",
-                where=self.item["file"],
+                f"this shot has only {self.count} of its {self.piece.size} frames",
+                where=self.piece.file,
                 remedy="the file has changed: start a new run",
             )
 
@@ -84,24 +95,8 @@ class _Frames:
         begun = time.perf_counter()
         try:
             return next(self.source, None)
-        except BadItem as error:
-            if self.item["stop"] is not None or not self.count:
-                raise
-            self.broken = error.message  # the frames before the break are usable
-            return None
         finally:
             self.seconds += time.perf_counter() - begun
-
-
-def is_whole(item: Item) -> bool:
-    """Whether every frame of a shot is in its graph."""
-    return not (item.get("odd") or item.get("blank"))
-
-
-def sound_frames(item: Item) -> list[int]:
-    """Numbers of the frames in the graph of a shot with a known end: neither odd nor blank."""
-    left_out = {*item.get("odd", ()), *item.get("blank", ())}
-    return [number for number in range(item["start"], item["stop"]) if number not in left_out]
 
 
 def _sound(frames: Iterable[np.ndarray], start: int, sound: set[int] | None) -> Iterator[np.ndarray]:

@@ -30,6 +30,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.masks import write_mask
 from wsvs.data.scenes import Kind, Video, make_video, paint_image
+from wsvs.records.masks import frame_name
 
 __all__ = ["WorldSettings", "make_world"]
 
@@ -137,7 +138,7 @@ def _build(root: Path, settings: WorldSettings) -> None:
     for name, label, video in _make_videos(settings):
         _write_video(root / "videos" / f"{name}.mp4", video)
         for number, (mask, head) in enumerate(zip(video.masks, video.heads, strict=True)):
-            write_mask(root / "video_masks" / name / f"{number:05d}.png", mask.astype(np.uint8))
+            write_mask(root / "video_masks" / f"{frame_name(name, number)}.png", mask.astype(np.uint8))
             frames.append((name, number, int(mask.any()), f"{mask.mean():.4f}", f"{head.mean():.4f}"))
         videos[name] = {"class": label, "kind": video.kind, "frames": len(video.frames), "fps": video.rate}
     write_text(root / "videos.tsv", _table(("video", "tags"), [(name, v["class"]) for name, v in videos.items()]))

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.tables import Tags, TagTable, read_ids
 from wsvs.data.images import find_image, read_image
+from wsvs.data.loading import Sample
 from wsvs.data.tag_sources import FOLDERS, read_image_tags
 from wsvs.data.transforms import ImageAugmentation, jitter_factors
 from wsvs.data.visits import Visit, visited
@@ -152,11 +153,8 @@ def _held_out(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[0] % 10 == 0
 
 
-class TaggedDataset(Dataset[dict[str, Any]]):
+class TaggedDataset(Dataset[Sample]):
     """Images with their label vectors y.
-
-    An item is {"id", "image" (3, H, W) uint8, "y" (C) float32, "jitter" (3) float32 with colour jitter}, or
-    {"id", "bad": reason} for an unreadable file.
 
     Args:
         source: The images.
@@ -172,20 +170,20 @@ class TaggedDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
+    def __getitem__(self, visit: Visit | int) -> Sample:
         index, rng = visited(visit)
         name = self.ids[index]
         try:
             image = read_image(self.source.path(name))
         except BadItem as error:
             return {"id": name, "bad": error.message}
-        item = {"id": name, "y": torch.from_numpy(self.source.class_list.encode(self.source.tags[name]))}
+        item: Sample = {"id": name, "y": torch.from_numpy(self.source.class_list.encode(self.source.tags[name]))}
         if self.augmentation is None:
             return {**item, "image": to_tensor(image)}
         return {**item, "image": to_tensor(self.augmentation(image, rng)), **jitter_of(self.augmentation.jitter, rng)}
 
 
-def jitter_of(strength: float, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+def jitter_of(strength: float, rng: np.random.Generator) -> Sample:
     """The entry of an item for its colour jitter; empty without jitter."""
     return {"jitter": torch.from_numpy(jitter_factors(strength, rng))} if strength else {}
 

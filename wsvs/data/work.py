@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset
@@ -17,19 +18,35 @@ from wsvs.data.loading import one_thread
 
 log = logging.getLogger("wsvs")
 
-Item = dict[str, Any]
+
+class Work(Protocol):
+    """An item of a predict loop. Its id is unique."""
+
+    @property
+    def id(self) -> str: ...
 
 
-class WorkModule(pl.LightningDataModule):
-    """Distributes the unfinished items over the ranks, the longest first, one item per batch.
+W = TypeVar("W", bound=Work)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """An item of which nothing can be made, and why."""
+
+    id: str
+    reason: str
+
+
+class WorkModule(pl.LightningDataModule, Generic[W]):
+    """Deals the unfinished items to the ranks, the longest first, one item a batch.
 
     The ranks of a run start at different times, so only rank 0 determines the unfinished items and broadcasts them.
 
     Args:
-        items: All items, each with a unique 'id'; or a function of the trainer that returns them. Every rank calls it,
-            and the result on rank 0 is used.
-        finished: Whether an item is finished.
-        dataset: Creates the dataset of a rank's items.
+        items: All items; or a function that finds them, which every rank calls with the
+            trainer and whose answer on rank 0 counts.
+        finished: Says of an item that nothing is left to do.
+        dataset: Makes the dataset of a rank's items.
         workers: Loader processes.
         size: Amount of work of an item, for order and balance.
         unit: Unit of `size`, for the progress.
@@ -43,12 +60,12 @@ class WorkModule(pl.LightningDataModule):
     @checked
     def __init__(
         self,
-        items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]],
+        items: Sequence[W] | Callable[[pl.Trainer], Sequence[W]],
         *,
-        finished: Callable[[Item], bool],
-        dataset: Callable[[Sequence[Item]], Dataset[Any]],
+        finished: Callable[[W], bool],
+        dataset: Callable[[Sequence[W]], Dataset[Any]],
         workers: Natural,
-        size: Callable[[Item], float] = lambda _: 1,
+        size: Callable[[W], float] = lambda _: 1,
         unit: str = "items",
     ) -> None:
         super().__init__()
@@ -58,7 +75,7 @@ class WorkModule(pl.LightningDataModule):
         self.workers = workers
         self.size = size
         self.unit = unit
-        self.mine: list[Item] = []
+        self.mine: list[W] = []
         self.amounts: list[float] = []
         self.begun = 0.0
         self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer items than ranks: some have none
@@ -67,7 +84,7 @@ class WorkModule(pl.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         items = self.items(trainer) if callable(self.items) else self.items
-        shares: list[list[Item]] | None = None
+        shares: list[list[W]] | None = None
         if trainer.is_global_zero:
             left = [item for item in items if not self.finished(item)]
             shares = deal(left, self.size, trainer.world_size)
@@ -89,15 +106,15 @@ class WorkModule(pl.LightningDataModule):
         return hand_over(self.dataset(self.mine), min(self.workers, len(self.mine)))
 
 
-def deal(items: Sequence[Item], size: Callable[[Item], float], ranks: int) -> list[list[Item]]:
+def deal(items: Sequence[W], size: Callable[[W], float], ranks: int) -> list[list[W]]:
     """A share for each rank: the longest items first, each to the rank with the least work so far.
 
     Longest processing time first (Graham, "Bounds on multiprocessing timing anomalies", 1969): the longest share takes
     at most 4/3 of the optimum.
     """
-    shares: list[list[Item]] = [[] for _ in range(ranks)]
+    shares: list[list[W]] = [[] for _ in range(ranks)]
     loads: list[tuple[float, int, int]] = [(0.0, 0, rank) for rank in range(ranks)]
-    for item in sorted(items, key=lambda item: (-size(item), item["id"])):
+    for item in sorted(items, key=lambda item: (-size(item), item.id)):
         load, count, rank = loads[0]
         shares[rank].append(item)
         heapq.heapreplace(loads, (load + size(item), count + 1, rank))
@@ -123,12 +140,12 @@ def _as_it_is(item: Any) -> Any:
 class ItemDataset(Dataset[Any]):
     """Items, optionally mapped by a function in the loader's workers."""
 
-    def __init__(self, items: Sequence[Item], load: Callable[[Item], Item] | None = None) -> None:
+    def __init__(self, items: Sequence[Any], load: Callable[[Any], Any] | None = None) -> None:
         self.items = items
         self.load = load
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> Any:
         return self.load(self.items[index]) if self.load else self.items[index]

@@ -14,6 +14,7 @@ from wsvs.core.files import read_json
 from wsvs.engine.registry import load_stage
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Kind
+from wsvs.records.predicted import masks_of
 
 Masks = Literal["none", "manifest", "references", "files"]
 FILES = {  # kind of artifact: files that it may contain, at the paths where the stage writes them
@@ -64,7 +65,7 @@ def build(folder: Path, artifact: dict[str, str]) -> Any:
 
 
 def masks_below(folder: Path) -> Iterator[Path]:
-    root, names = runs.masks_of(folder)
+    root, names = masks_of(folder)
     for name in names:
         yield root / f"{name}.png"
 

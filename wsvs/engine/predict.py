@@ -7,38 +7,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wsvs.core.ledger import Ledger
-from wsvs.data.work import Item, ItemDataset
+from wsvs.data.work import Bad, ItemDataset
 from wsvs.engine.run import Run
 from wsvs.engine.work import work_through
 from wsvs.lit.predictor import PredictionWriter, PredictorModule, load_image
+from wsvs.records.ledger import Ledger
+from wsvs.records.predicted import PredictedFile, Wanted
 
 
 def predict_all(
     run: Run[Any],
-    items: Sequence[Item],
+    items: Sequence[Wanted | Bad],
     module: PredictorModule,
     folder: Path,
     *,
     workers: int,
     scores: bool = False,
     names: Sequence[str] | None = None,
-) -> list[Item]:
-    """Write the mask of every item that has none yet, and return the items with a mask.
-
-    Videos have "frames" then, images "confidence", {label: value}, unless an older version wrote them.
+) -> list[tuple[Wanted, PredictedFile]]:
+    """Write the mask of every item that has none yet, and return the items with a mask and their records in done/.
 
     Args:
-        items: {"id", "file", "classes"}, {"id", "video", "classes", "size": frames}, or {"id", "bad": reason}.
+        items: What to predict; what cannot be comes with its reason.
         folder: Where the masks go.
         scores, names: See `PredictionWriter`.
     """
     ledger = Ledger(run.dir)
 
-    def finished(item: Item) -> bool:
-        if (folder / f"{item['id']}.png").is_file():
+    def finished(item: Wanted | Bad) -> bool:
+        if (folder / f"{item.id}.png").is_file():
             return True
-        known = ledger.read(item["id"]) if ledger.has(item["id"]) else {}
+        known = ledger.read(item.id) if ledger.has(item.id) else {}
         return "failed" in known or "frames" in known
 
     work_through(
@@ -49,20 +48,16 @@ def predict_all(
         finished=finished,
         dataset=partial(ItemDataset, load=load_image),
         workers=workers,
-        size=lambda item: item.get("size", 1),
-        unit="frames" if any("video" in item for item in items) else "images",
+        size=lambda item: item.size if isinstance(item, Wanted) else 1,
+        unit="frames" if any(isinstance(item, Wanted) and item.video for item in items) else "images",
     )
-    written: list[Item] = []
+    written: list[tuple[Wanted, PredictedFile]] = []
     for item in items:
-        record = ledger.read(item["id"]) if ledger.has(item["id"]) else {}
-        if "failed" in record:
-            run.skip(item["id"], record["failed"])
-        if "unshown" in record:
-            run.skip(item["id"], record["unshown"])
-        if "broken" in record:
-            run.skip(item["id"], f"only the first frames are used ({record['frames']}): {record['broken']}")
-        if "frames" in record:
-            written.append({**item, "frames": record["frames"]})
-        elif (folder / f"{item['id']}.png").is_file():
-            written.append({**item, **{key: record[key] for key in ("confidence",) if key in record}})
+        record = ledger.get(item.id, PredictedFile, run.skip) or PredictedFile()
+        if record.unshown is not None:
+            run.skip(item.id, record.unshown)
+        if record.broken is not None:
+            run.skip(item.id, f"only the first frames are used ({record.frames}): {record.broken}")
+        if isinstance(item, Wanted) and (record.frames is not None or (folder / f"{item.id}.png").is_file()):
+            written.append((item, record))
     return written

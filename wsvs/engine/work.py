@@ -12,21 +12,21 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import Dataset
 
 from wsvs.core.processes import rank
-from wsvs.data.work import Item, WorkModule
+from wsvs.data.work import W, WorkModule
 from wsvs.engine.run import Run
 from wsvs.engine.trainer import build_trainer, explained
 
 
 def work_through(
     run: Run[Any],
-    items: Sequence[Item] | Callable[[pl.Trainer], Sequence[Item]],
+    items: Sequence[W] | Callable[[pl.Trainer], Sequence[W]],
     *,
     module: pl.LightningModule,
     writer: BasePredictionWriter,
-    finished: Callable[[Item], bool],
-    dataset: Callable[[Sequence[Item]], Dataset[Any]],
+    finished: Callable[[W], bool],
+    dataset: Callable[[Sequence[W]], Dataset[Any]],
     workers: int,
-    size: Callable[[Item], float] = lambda _: 1,
+    size: Callable[[W], float] = lambda _: 1,
     unit: str = "items",
 ) -> float:
     """Process all remaining items; those that an earlier start finished are kept. Returns when all ranks are done.
@@ -48,14 +48,3 @@ def remove_partial_files(folder: Path) -> None:
     """Delete the partial files of a killed start. Call it before the ranks start, whose files have the same names."""
     for partial in folder.rglob(".tmp-*"):
         partial.unlink(missing_ok=True)
-
-
-def skip_failed(run: Run[Any], records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Record the failed ones among {item: ledger record} as skipped; return the others."""
-    good = {}
-    for item, record in records.items():
-        if "failed" in record:
-            run.skip(item, record["failed"])
-        else:
-            good[item] = record
-    return good

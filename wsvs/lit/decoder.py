@@ -13,7 +13,7 @@ from wsvs.config.base import AtLeast0, Natural
 from wsvs.config.checked import checked
 from wsvs.config.stages import DecoderSettings, Schedule
 from wsvs.core.classes import IGNORE
-from wsvs.data.loading import pixels
+from wsvs.data.loading import Batch, pixels
 from wsvs.lit.finite import WatchedModule
 from wsvs.lit.optim import configure, no_loss
 from wsvs.nets.attention import attention
@@ -75,7 +75,7 @@ class DecoderModule(WatchedModule):
         groups = [(self.decoder.parameters(), self.hparams["lr"])]
         return configure(groups, self.hparams["schedule"], steps, self.hparams["warmup"])
 
-    def score(self, batch: dict[str, Any]) -> Tensor:
+    def score(self, batch: Batch) -> Tensor:
         """f_dec(alpha) of a batch, (B, 2, S, S)."""
         images = pixels(batch, self.net.encoder.mean.dtype)
         encoder, config = self.net.encoder, self.net.config
@@ -84,7 +84,7 @@ class DecoderModule(WatchedModule):
             alpha = attention(encoder, images, batch["class"], config.scales, features=features)
         return self.decoder(alpha, features, (images.shape[-2], images.shape[-1]))
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         if "image" not in batch or (batch["target"] == IGNORE).all():
             return no_loss(self)
         score = self.score(batch)
@@ -92,7 +92,7 @@ class DecoderModule(WatchedModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(score))
         return self.watched(loss)
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         if "image" not in batch:
             return None
         score = self.score(batch)

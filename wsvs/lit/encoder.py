@@ -14,7 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 from wsvs.config.base import AtLeast0, Natural
 from wsvs.config.checked import checked
 from wsvs.config.stages import EncoderSettings, Schedule
-from wsvs.data.loading import pixels
+from wsvs.data.loading import Batch, pixels
 from wsvs.lit.finite import WatchedModule
 from wsvs.lit.optim import configure, no_loss
 from wsvs.metrics.presence import presence_thresholds
@@ -72,7 +72,7 @@ class EncoderModule(WatchedModule):
         steps = self.trainer.estimated_stepping_batches
         return configure(groups, self.hparams["schedule"], steps, self.hparams["warmup"])
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor | None:
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor | None:
         if "image" not in batch:  # every image of the batch was bad
             return no_loss(self)
         logits = self.net.encoder(pixels(batch, self.net.encoder.mean.dtype))
@@ -80,7 +80,7 @@ class EncoderModule(WatchedModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(logits))
         return self.watched(loss)
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         if "image" not in batch:
             none = torch.zeros(0, len(self.net.classes), device=self.device)
             self.tag_scores.update(none, none)  # a rank without a good image must take part in the reduction

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.visualize import heat
-from wsvs.data.loading import scaled
+from wsvs.data.loading import Batch, scaled
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
 from wsvs.nets.decoder import foreground
@@ -136,7 +136,7 @@ def glow(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.rint(0.4 * image + 0.6 * heat(alpha)).astype(np.uint8)
 
 
-def attended(module: EncoderModule, batch: dict[str, Any], item: int) -> LoggedImage:
+def attended(module: EncoderModule, batch: Batch, item: int) -> LoggedImage:
     """One image under the attention of its tags (their maximum), or of the predicted classes without tags."""
     tags = torch.nonzero(batch["y"][item])[:, 0].tolist()
     image = batch["image"][item]
@@ -146,9 +146,10 @@ def attended(module: EncoderModule, batch: dict[str, Any], item: int) -> LoggedI
 
 
 @torch.no_grad()
-def crops(module: DecoderModule, batch: dict[str, Any], items: Sequence[int]) -> Iterator[LoggedImage]:
+def crops(module: DecoderModule, batch: Batch, items: Sequence[int]) -> Iterator[LoggedImage]:
     """Validation crops with target and prediction, in the label of the crop's class."""
-    chosen = {key: batch[key][list(items)] for key in ("image", "target", "class")}
+    here = list(items)
+    chosen: Batch = {"image": batch["image"][here], "target": batch["target"][here], "class": batch["class"][here]}
     predicted = foreground(module.score(chosen)) > 0.5
     for image, target, found, number in zip(
         chosen["image"], chosen["target"], predicted, chosen["class"].tolist(), strict=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,33 @@ from wsvs.config.checked import checked
 from wsvs.config.stages import RelevanceSettings
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_text
-from wsvs.core.ledger import Ledger
 from wsvs.data.loading import scaled
 from wsvs.data.prefetch import batched, prefetch
+from wsvs.data.work import Bad
 from wsvs.nets.attention import resize
 from wsvs.nets.model import SegmentationNet, require_finite
-from wsvs.video.cuts import CutFinder
+from wsvs.records.ledger import Ledger
+from wsvs.records.shots import Clip, ScoredClip
+from wsvs.video.cuts import CutFinder, Cuts
 from wsvs.video.reader import read_frames
 
 _DEFAULT = RelevanceSettings()
 
 
+@dataclass(frozen=True)
+class Scores:
+    """(T,) scores in [0, 1] of a clip, why it ended before its time, and its cuts from its start on, if wanted."""
+
+    clip: Clip
+    scores: np.ndarray
+    broken: str | None = None
+    cuts: Cuts | None = None
+
+
 class ScorerModule(pl.LightningModule):
     """Scores whole clips, with frames prefetched in a thread; memory use does not grow with a clip's length.
 
-    A batch is one clip: {"id", "file", "class", "start", "stop"}. The result has "scores" (T,) in [0, 1], and
-    optionally "cuts", numbered from the clip's start; or "bad".
+    A batch is one clip.
 
     Args:
         net: Networks; only the encoder is used.
@@ -46,24 +58,26 @@ class ScorerModule(pl.LightningModule):
         self.batch_size = batch_size
         self.cuts = cuts
 
-    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        number = self.net.classes.index(batch["class"])
+    def transfer_batch_to_device(self, batch: Clip, device: torch.device, dataloader_idx: int) -> Clip:
+        return batch  # its frames go there, a few at a time
+
+    def predict_step(self, batch: Clip, batch_idx: int) -> Scores | Bad:
+        number = self.net.classes.index(batch.class_name)
         scores: list[np.ndarray] = []
         finder = CutFinder() if self.cuts else None
         broken = None
         try:
-            frames = read_frames(batch["file"], batch["start"], batch["stop"], longest_edge=self.net.config.image_size)
+            frames = read_frames(batch.file, batch.start, batch.stop, longest_edge=self.net.config.image_size)
             frames = frames if finder is None else _watched(frames, finder)
             for group in batched(prefetch(frames, 2 * self.batch_size), self.batch_size):
                 scores.append(self._score(group)[:, number])
         except BadItem as error:
             if not scores:
-                return {"item": batch, "bad": error.message}
-            broken = error.message  # the part before the break is usable
+                return Bad(batch.id, error.message)
+            broken = error.message  # the part before the break is as good as any other clip
         if not scores:
-            return {"item": batch, "bad": "the clip has no frames"}
-        result = {"item": batch, "scores": np.concatenate(scores), "broken": broken}
-        return result if finder is None else {**result, "cuts": finder.finish()}
+            return Bad(batch.id, "the clip has no frames")
+        return Scores(batch, np.concatenate(scores), broken, None if finder is None else finder.finish())
 
     def _score(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         x = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(self.device)
@@ -85,24 +99,21 @@ class ScoreWriter(BasePredictionWriter):
         self,
         trainer: pl.Trainer,
         module: pl.LightningModule,
-        prediction: dict[str, Any],
+        prediction: Scores | Bad,
         batch_indices: Sequence[int] | None,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        clip = prediction["item"]["id"]
-        if "bad" in prediction:
-            self.ledger.fail(clip, prediction["bad"])
+        if isinstance(prediction, Bad):
+            self.ledger.fail(prediction.id, prediction.reason)
             return
-        numbered = enumerate(prediction["scores"], prediction["item"]["start"])
+        clip, found = prediction.clip, prediction.cuts
+        numbered = enumerate(prediction.scores, clip.start)
         lines = ["frame,score", *(f"{t},{score:.6f}" for t, score in numbered)]
-        write_text(self.run / "scores" / f"{clip}.csv", "\n".join(lines) + "\n")
-        record = {"frames": len(prediction["scores"]), "broken": prediction.get("broken")}
-        if "cuts" in prediction:
-            found = prediction["cuts"]
-            record |= {"cuts": list(found.cuts), "odd": list(found.odd), "blank": list(found.blank)}
-        self.ledger.write(clip, record)
+        write_text(self.run / "scores" / f"{clip.id}.csv", "\n".join(lines) + "\n")
+        looked = () if found is None else (found.cuts, found.odd, found.blank)
+        self.ledger.write(clip.id, ScoredClip(len(prediction.scores), prediction.broken, *looked))
 
 
 def _watched(frames: Iterator[np.ndarray], finder: CutFinder) -> Iterator[np.ndarray]:

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -22,15 +21,17 @@ from wsvs.config.checked import checked
 from wsvs.config.stages import Guided, SegmentLoop
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_bytes
-from wsvs.core.ledger import Ledger
 from wsvs.core.masks import write_mask
 from wsvs.data.loading import scaled
-from wsvs.data.shots import ShotDataset, is_whole, sound_frames
-from wsvs.data.work import Item
+from wsvs.data.shots import Described, ShotDataset
+from wsvs.data.work import Bad
 from wsvs.lit.overlay import write_overlay
 from wsvs.nets.attention import activations, merge_scales, resize
 from wsvs.nets.model import SegmentationNet, require_finite
-from wsvs.video.frame_graph import describe_frames
+from wsvs.records.ledger import Ledger
+from wsvs.records.masks import MaskSet
+from wsvs.records.shots import Piece, SegmentedPiece
+from wsvs.video.frame_graph import FrameGraph, describe_frames
 from wsvs.video.reader import read_frames
 from wsvs.video.refine import enlarged, guided
 from wsvs.video.segmentation import Segmentation, segment
@@ -41,24 +42,21 @@ _DEFAULT = SegmentLoop()
 TERM_WIDTH = 240  # px, maximum size of the images of A and M
 
 
-@dataclass
+@dataclass(frozen=True)
 class Segmented:
-    """Result of a shot, passed to the writer.
+    """Result of a piece on its way to the writer.
 
-    `frames` (T, h, w, 3) uint8 are set if they were kept, including odd and blank ones, which are not segmented;
-    `broken` is the reason why a video ended early.
+    `frames` are there if they were kept, (T, h, w, 3) uint8, odd and blank ones too, which the segmentation leaves out.
     """
 
-    item: dict[str, Any]
-    segmentation: Segmentation | None = None
-    frames: np.ndarray | None = None
-    seconds: dict[str, float] | None = None
-    bad: str | None = None
-    broken: str | None = None
+    piece: Piece
+    segmentation: Segmentation
+    frames: np.ndarray | None
+    seconds: dict[str, float]
 
 
 class SegmenterModule(pl.LightningModule):
-    """Segments the shots of `wsvs.data.shots.ShotDataset`.
+    """Segments the pieces that `wsvs.data.shots.ShotDataset` hands over.
 
     Args:
         net: Encoder for the attention; None if lambda_a is 0, or no shot has a class.
@@ -82,29 +80,30 @@ class SegmenterModule(pl.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch  # NumPy arrays: only frames are moved to the device, a few at a time
 
-    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Segmented:
-        if "bad" in batch:
-            return Segmented(batch["item"], bad=batch["bad"])
+    def predict_step(self, batch: Described[FrameGraph] | Bad, batch_idx: int) -> Segmented | Bad:
+        if isinstance(batch, Bad):
+            return batch
         begun = time.perf_counter()
         try:
             guide, attended = self.guide(batch)
         except BadItem as error:
-            return Segmented(batch["item"], bad=error.message)
+            return Bad(batch.piece.id, error.message)
         spent = time.perf_counter() - begun
         if guide is None and self.settings.lambda_m == self.settings.lambda_c == 0:
-            return Segmented(batch["item"], bad="no class that the encoder knows, and attention is the only term")
-        result = segment(batch["graph"], guide, self.settings, attended=attended)
-        seconds = {"decode": batch["decode"], "attention": spent, **result.seconds}
-        return Segmented(batch["item"], result, batch["frames"], seconds, broken=batch.get("broken"))
+            return Bad(batch.piece.id, "no class that the encoder knows, and attention is the only term")
+        result = segment(batch.graph, guide, self.settings, attended=attended)
+        seconds = {"decode": batch.decode, "attention": spent, **result.seconds}
+        return Segmented(batch.piece, result, batch.frames, seconds)
 
-    def guide(self, batch: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-        """The attention of a shot: `attend` for its classes, or None if it has none."""
-        if self.net is None or not batch["item"]["classes"]:
+    def guide(self, batch: Described[FrameGraph]) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+        """What tells the object from the rest: `attend` to the shot's classes, or nothing where it has none."""
+        piece, frames = batch.piece, batch.frames
+        if self.net is None or not piece.classes:
             return None, None
-        item, frames = batch["item"], batch["frames"]
-        if not is_whole(item):
-            frames = frames[[number - item["start"] for number in sound_frames(item)]]
-        return self.attend(frames, item["classes"])
+        assert frames is not None
+        if not piece.whole:
+            frames = frames[[number - piece.start for number in piece.sound]]
+        return self.attend(frames, piece.classes)
 
     @torch.inference_mode()
     def attention(self, frames: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -133,55 +132,56 @@ class SegmenterModule(pl.LightningModule):
         return found, scores
 
 
-def shots(items: Sequence[Item], settings: SegmentSettings, *, needed: bool, guided: bool) -> ShotDataset:
-    """The work of loader processes: frames and superpixel graph of each shot.
+def shots(pieces: Sequence[Piece], settings: SegmentSettings, *, needed: bool, guided: bool) -> ShotDataset[FrameGraph]:
+    """The work of loader processes: frames and superpixel graph of each piece.
 
     Args:
         needed: The writer needs the frames.
         guided: Frames of shots with a class are needed for their attention.
     """
     return ShotDataset(
-        items,
+        pieces,
         describe=partial(describe_frames, settings=settings),
         read=partial(read_frames, longest_edge=settings.longest_edge),
         keep=partial(_keeps, needed=needed, guided=guided),
     )
 
 
-def _keeps(item: Item, *, needed: bool, guided: bool) -> bool:
-    return needed or (guided and bool(item["classes"]))
+def _keeps(piece: Piece, *, needed: bool, guided: bool) -> bool:
+    return needed or (guided and bool(piece.classes))
 
 
 class MaskWriter(BasePredictionWriter):
-    """Writes the files of a shot, then done/<id>.json, which marks them as complete.
+    """Writes the files of a piece, then done/<id>.json, which marks them as complete.
 
-    masks/<folder>/<number>.png at the size of the original frame; frames/<folder>/<number>.jpg and <overlay> at working
-    size; terms/<id>/attention.jpg and motion.jpg, A and M of the middle frame from 0 (black) to 1, for inspection. An
-    odd frame gets the mask of the nearest frame that is not odd, a blank frame an empty one. PNGs are encoded in a
-    thread during the next shot's attention, with at most one shot waiting.
+    Masks (`MaskSet`) at the frame's own size; frames and overlay at working size; terms/<id>/attention.jpg and
+    motion.jpg, A and M of the middle frame from 0 (black) to 1, for people. An odd frame has the mask of the nearest
+    frame that is not odd, a blank one has none. PNG encoding runs in a thread beside the next shot's attention; one
+    shot waits for it.
 
     A shot with a confidence below `min_confidence` gets empty masks, and its record has "uncertain". Every record has
     the "confidence" of the shot and the "confidences" of its frames.
 
     Args:
-        run: Run directory.
-        frames: Also write the frames.
+        masks: Of the run.
+        frames: Write the frames too.
         overlay: Write overlay videos, the mask drawn over the frames.
-        refine: Align mask borders with edges in the frames.
-        min_confidence: Minimum confidence that something moves or has attention, in [0, 1]; 0 keeps every mask.
+        refine: Let the masks' borders follow the frames' edges.
+        min_confidence: That something moves by itself or is attended to, in [0, 1]; 0 keeps every mask.
     """
 
     @checked
     def __init__(
-        self, run: Path, *, frames: bool, overlay: bool, refine: Guided = "none", min_confidence: Share = 0.0
+        self, masks: MaskSet, *, frames: bool, overlay: bool, refine: Guided = "none", min_confidence: Share = 0.0
     ) -> None:
         super().__init__(write_interval="batch")
         self.min_confidence = min_confidence
-        self.run = run
+        self.run = masks.folder
+        self.masks = masks
         self.frames = frames
         self.overlay = overlay
         self.refine = refine
-        self.ledger = Ledger(run)
+        self.ledger = Ledger(self.run)
         self._pool = ThreadPoolExecutor(1)
         self._waiting: Future[None] | None = None
 
@@ -189,7 +189,7 @@ class MaskWriter(BasePredictionWriter):
         self,
         trainer: pl.Trainer,
         module: pl.LightningModule,
-        prediction: Segmented,
+        prediction: Segmented | Bad,
         batch_indices: Sequence[int] | None,
         batch: Any,
         batch_idx: int,
@@ -206,59 +206,56 @@ class MaskWriter(BasePredictionWriter):
         if waiting is not None:
             waiting.result()
 
-    def write(self, result: Segmented) -> None:
-        """Write all files of a shot, its ledger record last."""
-        item = result.item
-        if result.bad is not None:
-            self.ledger.fail(item["id"], result.bad)
+    def write(self, result: Segmented | Bad) -> None:
+        """All files of a piece, its ledger line last."""
+        if isinstance(result, Bad):
+            self.ledger.fail(result.id, result.reason)
             return
-        assert result.segmentation is not None and result.seconds is not None
+        piece = result.piece
         begun = time.perf_counter()
         masks = result.segmentation.masks()
-        sources = mask_sources(item, len(masks))
+        sources = mask_sources(piece, len(masks))
         uncertain = result.segmentation.confidence < self.min_confidence
         if uncertain:
             masks = np.zeros_like(masks)
-        size, label = (item["height"], item["width"]), np.uint8(item["label"])
+        size, label = (piece.height, piece.width), np.uint8(piece.label)
         areas = []
-        for t, source in enumerate(sources):  # one at a time: at full size they can be many times larger
-            name = f"{item['folder']}/{item['start'] + t:0{item['digits']}d}"
+        for t, source in enumerate(sources):  # one at a time: at their own size they can be many times as large
+            place = piece.name, piece.start + t
             full = self._enlarged(masks, result.frames, source, size)
             areas.append(round(np.count_nonzero(full) / full.size, 5))
-            write_mask(self.run / "masks" / f"{name}.png", full * label)
+            write_mask(self.masks.mask(*place), full * label)
             if self.frames:
                 assert result.frames is not None
-                write_bytes(self.run / "frames" / f"{name}.jpg", _jpeg(Image.fromarray(result.frames[t])))
+                write_bytes(self.masks.frame(*place), _jpeg(Image.fromarray(result.frames[t])))
         if self.overlay:
             assert result.frames is not None
             shown = np.stack([self._enlarged(masks, result.frames, source, masks.shape[1:]) for source in sources])
             write_overlay(
-                self.run / item["overlay"],
+                self.run / piece.overlay,
                 result.frames,
                 shown,
                 int(label),
-                item["fps"],
-                aspect=item.get("aspect", 1.0),
-                times=item.get("times"),
-                mark=item.get("mark", ""),
+                piece.fps,
+                aspect=piece.aspect,
+                times=piece.times,
+                mark=piece.mark,
             )
-        self._write_terms(item["id"], result.segmentation)
+        self._write_terms(piece.id, result.segmentation)
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
         confidences = [
             0.0 if source is None else round(float(result.segmentation.confidences[source[0]]), 4) for source in sources
         ]
-        record = {
-            "frames": len(sources),
-            "areas": areas,
-            "confidence": round(result.segmentation.confidence, 4),
-            "confidences": confidences,
-            "energy": {key: float(value) for key, value in result.segmentation.energies.items()},
-            "seconds": {key: round(value, 4) for key, value in seconds.items()},
-        }
-        notes: dict[str, Any] = {"uncertain": True} if uncertain else {}
-        if result.broken is not None:
-            notes["broken"] = result.broken
-        self.ledger.write(item["id"], {**record, **notes})
+        record = SegmentedPiece(
+            len(sources),
+            areas,
+            round(result.segmentation.confidence, 4),
+            confidences,
+            energy={key: float(value) for key, value in result.segmentation.energies.items()},
+            seconds={key: round(value, 4) for key, value in seconds.items()},
+            uncertain=uncertain,
+        )
+        self.ledger.write(piece.id, record)
 
     def _write_terms(self, name: str, found: Segmentation) -> None:
         graph = found.graph
@@ -282,16 +279,16 @@ class MaskWriter(BasePredictionWriter):
         return guided(masks[mask], frames[frame], size)
 
 
-def mask_sources(item: dict[str, Any], count: int) -> list[tuple[int, int] | None]:
-    """For each frame of a shot: the index of its mask among `count`, and the index of the frame that the mask is of.
+def mask_sources(piece: Piece, count: int) -> list[tuple[int, int] | None]:
+    """Which of `count` masks each frame of a shot takes, and the place in the shot of the frame that it belongs to.
 
     None for a blank frame. An odd frame gets the mask of the nearest frame that has one (the earlier of two).
     """
-    if is_whole(item):
+    if piece.whole:
         return [(t, t) for t in range(count)]
-    sound = np.array(sound_frames(item)) - item["start"]
-    blank = {number - item["start"] for number in item.get("blank", ())}
-    nearest = [int(np.abs(sound - t).argmin()) for t in range(item["stop"] - item["start"])]
+    sound = np.array(piece.sound) - piece.start
+    blank = {number - piece.start for number in piece.blank}
+    nearest = [int(np.abs(sound - t).argmin()) for t in range(piece.size)]
     return [None if t in blank else (mask, int(sound[mask])) for t, mask in enumerate(nearest)]
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from wsvs.core.ledger import Ledger
+from wsvs.records.ledger import Ledger
+from wsvs.records.shots import SegmentedPiece
 
 
 class Totals:
@@ -25,19 +26,15 @@ class Totals:
         self.seconds: Counter[str] = Counter()
         self.energies: Counter[str] = Counter()
 
-    def take(self, item: str) -> dict[str, Any] | None:
-        """Record of an item; None if it failed, which is reported to the run, or was not processed (debug runs)."""
-        if not self.ledger.has(item):
-            return None
-        record = self.ledger.read(item)
-        if "failed" in record:
-            self.skip(item, record["failed"])
-            return None
-        self.frames += record["frames"]
-        if record.get("uncertain"):
-            self.uncertain.update(shots=1, frames=record["frames"])
-        self.seconds.update(record["seconds"])
-        self.energies.update(record["energy"])
+    def take(self, item: str) -> SegmentedPiece | None:
+        """Record of an item; None if it failed, which is passed on to the run, or was never tried (debug runs)."""
+        record = self.ledger.get(item, SegmentedPiece, self.skip)
+        if record is not None:
+            self.frames += record.frames
+            if record.uncertain:
+                self.uncertain.update(shots=1, frames=record.frames)
+            self.seconds.update(record.seconds)
+            self.energies.update(record.energy)
         return record
 
     @property

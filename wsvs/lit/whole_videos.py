@@ -5,27 +5,27 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 
 from wsvs.config.stages import SegmentSettings
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import write_jsonl
-from wsvs.core.ledger import Ledger
 from wsvs.core.processes import rank
 from wsvs.core.progress import follow
-from wsvs.core.runs import VIDEOS
-from wsvs.data.work import Item, ItemDataset, deal, hand_over
+from wsvs.data.work import ItemDataset, deal, hand_over
 from wsvs.lit.overlay import join
 from wsvs.lit.totals import Totals
+from wsvs.records.ledger import Ledger
+from wsvs.records.masks import MaskSet
+from wsvs.records.row import write_rows
+from wsvs.records.shots import Piece, SeenVideo, SegmentedPiece, Video
+from wsvs.records.spans import left_out, pieces, sound_spans, spans
 from wsvs.retrieve.folder import FolderSource
 from wsvs.video.cuts import EDGE, find_cuts
 from wsvs.video.reader import probe, read_frames
-from wsvs.video.shots import left_out, pieces, sound_spans, spans
 
 log = logging.getLogger("wsvs")
 
@@ -34,21 +34,32 @@ UNKNOWN = "object"  # name of that label if no class is known
 _PIECES = "overlay/.pieces"  # no video's name begins with a dot
 
 
-class VideoFolder:
-    """The videos of `videos=`; their masks are masks/<video>/%05d.png, numbered from 0 in the video.
+@dataclass(frozen=True)
+class Given:
+    """A video of `videos=`; see `Video` for its fields."""
 
-    The ranks share the probing of the videos (size, length, damage, times, shots); then the videos are cut into items
-    of at most `max_frames` frames of one shot, without damaged frames.
+    id: str
+    file: str
+    class_name: str
+    classes: Sequence[str]
+    label: int
+
+
+class VideoFolder:
+    """The videos of `videos=`.
+
+    The ranks decode the videos together and remember what they found (size, length, damage, times, shots); then the
+    videos are cut into pieces of at most `max_frames` frames of one shot, none of which holds a damaged frame.
 
     Args:
         folder: The segment run.
-        videos, labels: Folder, file, pattern or list, and the table of classes. Without a table the first folder is the
-            class.
-        frame_rate: Frame rate of folders of numbered images.
-        classes: The encoder's classes; empty without attention.
-        settings: Settings of stage segment: `max_frames` of an item, the `workers` of each rank that probe videos,
-            `cuts` (detect shots; else every video is one shot), `overlay`.
-        skip: Called with a bad video and the reason.
+        videos, labels: Folder, file, pattern or list, and the table of classes. Without a table the first folder names
+            the class.
+        frame_rate: Of folders of numbered images, per second.
+        classes: Those that the encoder knows; empty: no attention is wanted.
+        settings: Of stage segment: `max_frames` of a piece, the `workers` of each rank that look at videos, `cuts`
+            (find the shots; else every video is one), `overlay`.
+        skip: Is told of a bad video, and why it is bad.
 
     Raises:
         UserError: No video, a table that lists none of them, or attention without any class.
@@ -70,25 +81,20 @@ class VideoFolder:
             log.info("%s", source.not_read)
         root = source.root
         self.folder = folder
+        self.masks = MaskSet(folder, whole=True)
         self.rate = frame_rate
         self.settings = settings
         self.skip = skip
         self.seen = Ledger(folder / "seen")
-        self.videos: list[Item] = []
+        self.videos: list[Given] = []
         for video in source.videos:
             if video.path is None:  # the table may list videos that are not in this folder
                 continue
             known = [name for name in video.tags if name in classes]
-            self.videos.append(
-                {
-                    "id": video.id,
-                    "file": str(video.path),
-                    "classes": known,
-                    "class": known[0] if known else video.tags[0] if video.tags else "",
-                    "label": classes.index(known[0]) + 1 if known else UNKNOWN_LABEL,
-                }
-            )
-        if classes and not labels and not any(video["classes"] for video in self.videos):
+            name = known[0] if known else video.tags[0] if video.tags else ""
+            label = classes.index(known[0]) + 1 if known else UNKNOWN_LABEL
+            self.videos.append(Given(video.id, str(video.path), name, known, label))
+        if classes and not labels and not any(video.classes for video in self.videos):
             raise UserError(
                 "attention needs the classes of the videos",
                 where=root,
@@ -96,143 +102,135 @@ class VideoFolder:
                 "use experiment=motion, which needs no classes",
             )
 
-    def items(self, trainer: pl.Trainer) -> list[Item]:
-        """Probe the videos, each rank its share; return all items on rank 0."""
-        share = deal(self.videos, lambda video: _bytes(video["file"]), trainer.world_size)[trainer.global_rank]
-        todo = [video for video in share if not self.seen.has(video["id"])]
-        dataset = ItemDataset(todo, partial(look_at, rate=self.rate, cuts=self.settings.cuts))
-        probed: Iterable[Item] = hand_over(dataset, min(self.settings.workers, len(todo)))
-        for found in follow(probed, "videos", len(todo)) if trainer.is_global_zero else probed:
-            self.seen.write(found.pop("id"), found)
+    def items(self, trainer: pl.Trainer) -> list[Piece]:
+        """Look at the videos, each rank at its share; then all pieces, on rank 0."""
+        share = deal(self.videos, lambda video: _bytes(video.file), trainer.world_size)[trainer.global_rank]
+        todo = [video for video in share if not self.seen.has(video.id)]
+        look = ItemDataset(todo, partial(look_at, rate=self.rate, cuts=self.settings.cuts))
+        looked: Iterable[tuple[str, SeenVideo | str]] = hand_over(look, min(self.settings.workers, len(todo)))
+        for video, found in follow(looked, "videos", len(todo)) if trainer.is_global_zero else looked:
+            if isinstance(found, SeenVideo):
+                self.seen.write(video, found)
+            else:
+                self.seen.fail(video, found)
         trainer.strategy.barrier()
         return list(self._items()) if trainer.is_global_zero else []
 
-    def _items(self) -> Iterator[Item]:
+    def _items(self) -> Iterator[Piece]:
         for video in self.videos:
-            found = self.seen.read(video["id"])
-            if "failed" not in found:
+            if found := self.seen.get(video.id, SeenVideo):
                 yield from _cut(video, found, self.settings.max_frames)
 
-    def close(self, totals: Totals) -> dict[str, Any]:
-        """Write videos.jsonl with the videos that have masks, join their overlays, and return the counts."""
+    def close(self, totals: Totals) -> dict[str, int]:
+        """Write videos.jsonl, those that have masks, and join their overlays; returns the counts."""
         counts = {"videos": len(self.videos), "segmented": 0, **({"shots": 0} if self.settings.cuts else {})}
-        write_jsonl(self.folder / VIDEOS, self._rows(totals, counts))
+        write_rows(self.masks.listing, self._rows(totals, counts))
         shutil.rmtree(self.folder / _PIECES, ignore_errors=True)
         counts |= {"frames": totals.frames, **totals.without_motion}
         if self.settings.lambda_a:
-            counts["without a known class"] = sum(not video["classes"] for video in self.videos)
+            counts["without a known class"] = sum(not video.classes for video in self.videos)
         return counts
 
-    def _rows(self, totals: Totals, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
+    def _rows(self, totals: Totals, counts: dict[str, int]) -> Iterator[Video]:
         for video in self.videos:
-            found = self.seen.read(video["id"])
-            if "failed" in found:
-                self.skip(video["id"], found["failed"])
+            found = self.seen.get(video.id, SeenVideo, self.skip)
+            if found is None:
                 continue
-            items = list(_cut(video, found, self.settings.max_frames))
-            records = [totals.take(item["id"]) for item in items]
-            good = [record for record in records if record is not None]
-            frames = found["frames"]
-            unsure = sum(record["frames"] for record in good if record.get("uncertain"))
-            if found["broken"]:
-                of = f" of {found['promised']}" if found["promised"] > frames else ""
-                self.skip(video["id"], f"only the first frames are used ({frames}{of}): {found['broken']}")
-            if found["damage"]:
-                self.skip(video["id"], f"{found['damage']}: they have no mask")
-            for note in found["notes"]:
-                log.info("%s: %s", video["id"], note)
+            taken = [(piece, totals.take(piece.id)) for piece in _cut(video, found, self.settings.max_frames)]
+            good: list[tuple[Piece, SegmentedPiece]] = [(piece, one) for piece, one in taken if one is not None]
+            if found.broken:
+                of = f" of {found.promised}" if found.promised > found.frames else ""
+                self.skip(video.id, f"only the first frames are used ({found.frames}{of}): {found.broken}")
+            if found.damage:
+                self.skip(video.id, f"{found.damage}: they have no mask")
+            for note in found.notes:
+                log.info("%s: %s", video.id, note)
             if not good:
                 continue
             counts["segmented"] += 1
             if self.settings.cuts:
-                counts["shots"] += 1 + len(found["cuts"])
-            self._join(video["id"], [item for item, record in zip(items, records, strict=True) if record is not None])
-            odd = {key: found[key] for key in ("damaged", "times", "notes") if found[key]}
-            aspect = {"aspect": found["aspect"]} if found["aspect"] != 1 else {}
-            found_in = ("cuts", "cut_seconds", "odd", "blank")
-            shots: dict[str, Any] = {key: found[key] for key in found_in if key in found}
-            yield {
-                "video": video["id"],
-                "file": video["file"],
-                "class": video["class"],
-                "classes": video["classes"],
-                "label": video["label"],
-                "frames": frames,
-                "height": found["height"],
-                "width": found["width"],
-                "fps": found["fps"],
-                "confidence": max(record["confidence"] for record in good),
-                "uncertain_frames": unsure,
-                **aspect,
-                **odd,
-                **shots,
-            }
+                counts["shots"] += 1 + len(found.cuts or ())
+            self._join(video.id, [piece for piece, _ in good])
+            yield Video(
+                video.id,
+                video.file,
+                video.class_name,
+                video.classes,
+                video.label,
+                found.frames,
+                found.height,
+                found.width,
+                found.fps,
+                confidence=max(one.confidence or 0.0 for _, one in good),
+                uncertain_frames=sum(one.frames for _, one in good if one.uncertain),
+                aspect=found.aspect,
+                damaged=found.damaged or (),
+                times=found.times or None,
+                notes=found.notes or (),
+                cuts=found.cuts,
+                cut_seconds=found.cut_seconds,
+                odd=found.odd,
+                blank=found.blank,
+            )
 
-    def _join(self, video: str, items: Sequence[Item]) -> None:
-        """Join the pieces of overlay/<video>.mp4. If it exists, it is complete: the pieces are removed afterwards."""
+    def _join(self, video: str, pieces: Sequence[Piece]) -> None:
+        """overlay/<video>.mp4 of its pieces. They go afterwards, so where it is there already it is whole."""
         path = self.folder / "overlay" / f"{video}.mp4"
         if self.settings.overlay and not path.is_file():
-            starts = [item["times"][0] for item in items if "times" in item]
-            join([self.folder / item["overlay"] for item in items], path, starts or None)
+            starts = [piece.times[0] for piece in pieces if piece.times is not None]
+            join([self.folder / piece.overlay for piece in pieces], path, starts or None)
 
 
-def look_at(video: Item, rate: float, cuts: bool) -> Item:
-    """Probe a video before it is cut: {"id", "frames", "damaged", ...} or {"id", "failed": reason}.
+def look_at(video: Given, rate: float, cuts: bool) -> tuple[str, SeenVideo | str]:
+    """What has to be known of a video before it is cut: (id, record), or (id, reason) where it cannot be read.
 
-    A video that breaks off is used up to that point. With `cuts` also "cuts", "odd" and "blank", numbers of frames, and
-    "cut_seconds".
+    One that breaks off is used up to there. `cuts` asks for the cuts, and the odd and the blank frames, too.
     """
     try:
-        info = probe(video["file"], partial_ok=True, rate=rate)
+        info = probe(video.file, partial_ok=True, rate=rate)
     except BadItem as error:
-        return {"id": video["id"], "failed": error.message}
-    known = {"id": video["id"], "damage": info.damage, **asdict(info)}
-    if not cuts:
-        return known
-    found = find_cuts(read_frames(video["file"], 0, info.frames, longest_edge=EDGE, partial_ok=True))
-    seconds = [round(info.times[number] if info.times else number / info.fps, 3) for number in found.cuts]
-    return {
-        **known,
-        "cuts": list(found.cuts),
-        "cut_seconds": seconds,
-        "odd": list(found.odd),
-        "blank": list(found.blank),
-    }
+        return video.id, error.message
+    known = {"damage": info.damage, **asdict(info)}
+    if cuts:
+        found = find_cuts(read_frames(video.file, 0, info.frames, longest_edge=EDGE, partial_ok=True))
+        seconds = [round(info.times[number] if info.times else number / info.fps, 3) for number in found.cuts]
+        known |= {"cuts": found.cuts, "cut_seconds": seconds, "odd": found.odd, "blank": found.blank}
+    return video.id, SeenVideo.from_json(known)
 
 
-def _cut(video: Item, found: dict[str, Any], max_frames: int) -> Iterator[Item]:
-    times = found["times"]
-    if times is None and found["damaged"]:  # the frame before the damage is shown for its duration
-        times = [number / found["fps"] for number in range(found["frames"])]
-    shots = spans(found["frames"], found.get("cuts", ()))
+def _cut(video: Given, found: SeenVideo, max_frames: int) -> Iterator[Piece]:
+    times = found.times
+    if times is None and found.damaged:  # what stands where the damage is, stands as long
+        times = [number / found.fps for number in range(found.frames)]
+    shots = spans(found.frames, found.cuts or ())
     numbered = (
         (number, *piece)
         for number, shot in enumerate(shots, 1)
-        for span in sound_spans(*shot, found["damaged"])
+        for span in sound_spans(*shot, found.damaged)
         for piece in pieces(*span, max_frames)
     )
     for number, start, stop in numbered:
-        name = f"{video['id']}_{start:06d}"
-        yield {
-            "id": name,
-            "file": video["file"],
-            "start": start,
-            "stop": stop,
-            "size": stop - start,
-            "total": found["frames"],
-            "height": found["height"],
-            "width": found["width"],
-            "fps": found["fps"],
-            "classes": video["classes"],
-            "label": video["label"],
-            "folder": video["id"],
-            "digits": 5,
-            "overlay": f"{_PIECES}/{name}.mp4",
-            "aspect": found["aspect"],
-            **({"times": list(times[start:stop])} if times is not None else {}),
-            "mark": f"shot {number} of {len(shots)}" if len(shots) > 1 else "",
-            **left_out(start, stop, found.get("odd", ()), found.get("blank", ())),
-        }
+        name = f"{video.id}_{start:06d}"
+        gone = left_out(start, stop, found.odd or (), found.blank or ())
+        yield Piece(
+            id=name,
+            name=video.id,
+            file=video.file,
+            start=start,
+            stop=stop,
+            total=found.frames,
+            height=found.height,
+            width=found.width,
+            fps=found.fps,
+            classes=video.classes,
+            label=video.label,
+            overlay=f"{_PIECES}/{name}.mp4",
+            aspect=found.aspect,
+            times=None if times is None else list(times[start:stop]),
+            mark=f"shot {number} of {len(shots)}" if len(shots) > 1 else "",
+            odd=gone.get("odd", ()),
+            blank=gone.get("blank", ()),
+        )
 
 
 def _bytes(path: str) -> int:

@@ -12,11 +12,12 @@ from wsvs.config.stages import ReportSettings
 from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.sweeps import sweeps_below
+from wsvs.records.masks import MaskSet
 from wsvs.report.flow import curves, data_flow, evaluation
 from wsvs.report.found import Address, class_colours, finished_runs, stage_run
 from wsvs.report.images import predicted_items, rounds
 from wsvs.report.records import Report
-from wsvs.report.shots import shot_items, shot_rows
+from wsvs.report.shots import shot_items
 
 log = logging.getLogger("wsvs")
 
@@ -41,9 +42,11 @@ def build(
     evaluations = list(runs.finished_runs(folder.parent, folder.name, "evaluate", debug=debug))
     predicted = list(rounds(folder, evaluations, debug=debug))
     items, missing = predicted_items(predicted, settings.images, settings.width, address)
-    rows = shot_rows(found["segment"]) if "segment" in found else []
-    items += shot_items(found["segment"], rows[: settings.shots], settings.width, address) if rows else []
-    kinds = ("video" if "frames" in row else "image" for one in predicted for row in one.rows)
+    masks = MaskSet.find(found["segment"]) if "segment" in found else None
+    shots, count = shot_items(masks, settings.shots, settings.width, address) if masks else ([], 0)
+    items += shots
+    in_all = Counter("image" if row.frames is None else "video" for one in predicted for row in one.rows)
+    in_all["video" if masks and masks.whole else "shot"] += count
     notes += missing
     for note in notes:
         log.warning("%s", note)
@@ -52,8 +55,8 @@ def build(
         time.strftime("%Y-%m-%d"),
         notes,
         items,
-        Counter(kinds) + Counter("shot" if "shot" in row else "video" for row in rows),
-        class_colours([*(one.folder for one in predicted), *([found["segment"]] if rows else [])]),
+        +in_all,
+        class_colours([*(one.folder for one in predicted), *([found["segment"]] if count else [])]),
         [stage_run(stage, path) for stage, path in found.items()],
         data_flow(found),
         {stage: curves(found[stage]) for stage in ("encoder", "decoder", "adapt") if stage in found},

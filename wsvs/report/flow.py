@@ -14,6 +14,8 @@ from wsvs.core.files import read_json, read_jsonl
 from wsvs.core.records import Record
 from wsvs.core.reviews import SNAPSHOT, Answer, Reviews
 from wsvs.data.frames import FrameSet, reviewed
+from wsvs.records.masks import SHOTS
+from wsvs.records.shots import Shot
 from wsvs.report.records import Count, Evaluation
 from wsvs.retrieve.manifest import MANIFEST
 from wsvs.retrieve.table import tally
@@ -64,22 +66,22 @@ def _shots(stage: str, found: Mapping[str, Path]) -> list[tuple[str, int]]:
     """(class, frames) of the shots of a stage; for the decoder those of its segment run with usable masks."""
     if stage == "decoder":
         path, config = found.get("segment"), Record(found["decoder"]).config if "decoder" in found else None
-        if path is None or config is None or not (path / "shots.jsonl").is_file():
+        if path is None or config is None or not (path / SHOTS).is_file():
             return []
         settings = config.decoder
         chosen = FrameSet.select(
             path,
-            reviewed(list(read_jsonl(path / "shots.jsonl")), _answers(found["decoder"])),
+            reviewed(Shot.read(path / SHOTS), _answers(found["decoder"])),
             settings.min_area,
             settings.max_area,
             settings.get("min_confidence", 0.0),  # not in runs of earlier versions
         )
-        return [(shot["class"], len(shot["numbers"])) for shot in chosen.split(settings.holdout)[0].shots]
-    if stage not in found or not (found[stage] / "shots.jsonl").is_file():
+        return [(shot.class_name, len(shot.numbers)) for shot in chosen.split(settings.holdout)[0].shots]
+    if stage not in found or not (found[stage] / SHOTS).is_file():
         return []
     return [
-        (shot["class"], len(shot["areas"]) if stage == "segment" else shot["stop"] - shot["start"])
-        for shot in read_jsonl(found[stage] / "shots.jsonl")
+        (shot.class_name, len(shot.areas) if stage == "segment" else shot.stop - shot.start)
+        for shot in Shot.read(found[stage] / SHOTS)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,13 @@ import numpy as np
 from wsvs.core import runs
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem
-from wsvs.core.files import expand_pattern, read_json, read_jsonl, read_text
+from wsvs.core.files import expand_pattern, read_json, read_text
 from wsvs.core.masks import read_mask
 from wsvs.core.progress import follow
 from wsvs.core.records import Record
 from wsvs.data.images import find_image
 from wsvs.metrics.mask_files import label_lookup, translate
+from wsvs.records.predicted import Predicted, masks_of
 from wsvs.report.flow import table_of
 from wsvs.report.found import Address
 from wsvs.report.records import Figures, Item
@@ -52,7 +53,7 @@ class Round:
     folder: Path
     root: Path
     names: Sequence[str]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Predicted]
     before: Sequence[Path] = ()
     truth: Truth | None = None
     notes: Sequence[str] = ()
@@ -83,7 +84,7 @@ def rounds(home: Path, evaluations: Sequence[Path], *, debug: bool = False) -> I
         truth, notes = truths.get(path.resolve(), (None, []))
         labels = path / "labels.txt"
         names = read_text(labels).splitlines() if labels.is_file() else list(truth.names) if truth else []
-        yield Round(path, root_of(given), names, list(_rows(path)), before, truth, notes)
+        yield Round(path, root_of(given), names, _rows(path), before, truth, notes)
 
 
 def _truth(path: Path) -> tuple[Path, tuple[Truth | None, list[str]]] | None:
@@ -109,10 +110,10 @@ def root_of(given: Path) -> Path:
     return expanded[0] if expanded else given
 
 
-def _rows(folder: Path) -> Iterable[Mapping[str, Any]]:
+def _rows(folder: Path) -> list[Predicted]:
     if (folder / runs.ITEMS).is_file():
-        return sorted(read_jsonl(folder / runs.ITEMS), key=lambda row: row["id"])
-    return ({"id": name} for name in runs.masks_of(folder)[1])  # of an older version
+        return sorted(Predicted.read(folder / runs.ITEMS), key=lambda row: row.id)
+    return [Predicted(name) for name in masks_of(folder)[1]]  # of an older version
 
 
 def predicted_items(found: Sequence[Round], most: int, width: int, address: Address) -> tuple[list[Item], list[str]]:
@@ -134,11 +135,11 @@ def each(function: Callable[[Any], Any], rows: Sequence[Any], unit: str) -> Iter
         yield from follow(pool.map(function, rows), unit, total=len(rows))
 
 
-def _item(source: Round, row: Mapping[str, Any], width: int, address: Address) -> Item | None:
-    """An image or a video; None if its mask cannot be read."""
-    name, frames = row["id"], row.get("frames")
-    file = source.root / row["file"] if "file" in row else find_image(source.root, name)
-    names = [name] if frames is None else [f"{name}/{number:05d}" for number in looks(frames)]
+def _item(source: Round, row: Predicted, width: int, address: Address) -> Item | None:
+    """An image or a video; None where its mask cannot be read."""
+    name, frames = row.id, row.frames
+    file = source.root / row.file if row.file else find_image(source.root, name)
+    names = row.masks if frames is None else [row.masks[number] for number in looks(frames)]
     middle = len(names) // 2
     try:
         masks = [read_mask(source.folder / f"{one}.png") for one in names]
@@ -149,12 +150,12 @@ def _item(source: Round, row: Mapping[str, Any], width: int, address: Address) -
     whole, classes = figures(
         np.stack(masks),
         source.names,
-        row.get("confidence", {}),
+        row.confidence or {},
         _stacked(before, names),
         truth,
         None if truth is None else _stacked(truth.folder, names),
     )
-    tags = tuple(row.get("confidence", ())) or tuple(name for name, one in classes.items() if one.area)
+    tags = tuple(row.confidence or ()) or tuple(name for name, one in classes.items() if one.area)
     run = "/".join(source.folder.parts[-2:])
     if frames is None:
         return Item(

@@ -2,91 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from wsvs.core.errors import BadItem
-from wsvs.core.files import read_json, read_jsonl
+from wsvs.core.files import read_json
 from wsvs.core.masks import read_mask
 from wsvs.core.records import Record
+from wsvs.records.masks import MaskSet
+from wsvs.records.shots import Shot, Video
 from wsvs.report.found import Address
 from wsvs.report.images import each
 from wsvs.report.records import Figures, Item
 from wsvs.report.thumbnails import masked_frame, term_thumbnail
-from wsvs.video.shots import middle
 
 
-def shot_rows(path: Path) -> list[dict[str, Any]]:
-    """Records of a run's shots or whole videos, alternating between classes; "file" is the present path."""
-    whole = not (path / "shots.jsonl").is_file()
-    record = Record(path)
-    rows = read_jsonl(path / ("videos.jsonl" if whole else "shots.jsonl"))
-    return [row | {"file": str(record.where(row["file"]))} for row in _turns(rows)]
+def shot_items(masks: MaskSet, most: int, width: int, address: Address) -> tuple[list[Item], int]:
+    """An item for each of the first shots or whole videos, alternating between classes; and how many there are.
+
+    Files that no longer exist have no link.
+    """
+    record = Record(masks.folder)
+    rows = list(_turns(masks.rows()))
+    return list(each(lambda row: _item(masks, record, row, width, address), rows[:most], "shots")), len(rows)
 
 
-def _turns(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    by_class: dict[str, list[dict[str, Any]]] = {}
+def _turns(rows: Iterable[Shot | Video]) -> Iterator[Shot | Video]:
+    by_class: dict[str, list[Shot | Video]] = {}
     for row in rows:
-        by_class.setdefault(row["class"], []).append(row)
+        by_class.setdefault(row.class_name, []).append(row)
     for together in zip_longest(*by_class.values()):
         yield from (row for row in together if row is not None)
 
 
-def shot_items(path: Path, rows: Sequence[dict[str, Any]], width: int, address: Address) -> list[Item]:
-    """An item for each row. Files that no longer exist have no link."""
-    record = Record(path)
-    return list(each(lambda row: _item(path, record, row, width, address), rows, "shots"))
-
-
-def _item(path: Path, record: Record, row: dict[str, Any], width: int, address: Address) -> Item:
-    whole = "shot" not in row
-    name = row["video" if whole else "shot"]
-    number = middle(row["frames"], row.get("damaged", ())) if whole else (row["start"] + row["stop"]) // 2
-    frame = f"{name}/{number:05d}" if whole else f"{name}/{number:06d}"
+def _item(masks: MaskSet, record: Record, row: Shot | Video, width: int, address: Address) -> Item:
+    path, file, name = masks.folder, record.where(row.file), row.name
     try:
-        mask = read_mask(path / "masks" / f"{frame}.png")
+        mask = read_mask(masks.mask(name, row.middle))
     except BadItem:
         mask = None
-    areas = row.get("areas", ())
+    shot, video = (row, None) if isinstance(row, Shot) else (None, row)
+    areas = shot.areas if shot else ()
     count = max(1, len(areas))
     done = path / "done" / f"{name}.json"
     energy = read_json(done).get("energy") if done.is_file() else None
     found = Figures(
         area=sum(areas) / count if areas else None,
-        confidence=row.get("confidence"),
-        score=row.get("score"),
+        confidence=row.confidence,
+        score=shot.score if shot else None,
         energy=energy["total"] / count if energy else None,
     )
-    span = None if whole or "fps" not in row else (row["start"] / row["fps"], row["stop"] / row["fps"])
     return Item(
-        "video" if whole else "shot",
+        "shot" if shot else "video",
         name,
         found,
-        {row["class"]: found} if row["class"] else {},
-        address(Path(row["file"])),
-        span,
+        {row.class_name: found} if row.class_name else {},
+        address(file),
+        (shot.start / shot.fps, shot.stop / shot.fps) if shot and shot.fps else None,
         overlay=address(path / "overlay" / f"{name}.mp4"),
-        url=_source(record, row.get("url"), address),
-        frames=row["frames"] if whole else len(areas),
-        cuts=row.get("cut_seconds", ()),
-        uncertain=bool(row.get("uncertain") or row.get("uncertain_frames") == row.get("frames", 0) != 0),
+        url=_source(record, shot.url, address) if shot else None,
+        frames=video.frames if video else len(areas),
+        cuts=(video.cut_seconds if video else None) or (),
+        uncertain=video.uncertain_frames == video.frames != 0 if video else bool(shot and shot.uncertain),
         thumbnail=None
         if mask is None
         else masked_frame(
-            Path(row["file"]),
-            number,
+            file,
+            row.middle,
             mask,
             width,
-            kept=path / "frames" / f"{frame}.jpg",
-            frames=None if whole else row["frames"],
+            kept=masks.frame(name, row.middle),
+            frames=shot.frames or None if shot else None,
         ),
         attention=term_thumbnail(path, name, "attention", width),
         motion=term_thumbnail(path, name, "motion", width),
-        tags=(row["class"],) if row["class"] else (),
+        tags=(row.class_name,) if row.class_name else (),
         run="/".join(path.parts[-2:]),
     )
 

@@ -29,6 +29,7 @@ from typing import Any
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl
+from wsvs.records.shots import Clip
 
 MANIFEST = "manifest.jsonl"
 RETRIEVED = "retrieved"
@@ -102,11 +103,8 @@ def safe_name(text: str) -> str:
     return f"{name}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
-def iter_clips(manifest: str | Path) -> Iterator[Row]:
-    """Clips in the order of the manifest, each with metadata of its video.
-
-    A clip is {"clip", "path", "class", "start", "stop", "url", "distractor"} with {"frames", "offset"} of its file and
-    {"video", "title", "licence", "width", "height", "fps", "sha256", "identity"} of its video.
+def iter_clips(manifest: str | Path) -> Iterator[Clip]:
+    """Clips in the order of the manifest, each with what is known of its video.
 
     Raises:
         UserError: No manifest, or a line that is not a manifest row.
@@ -122,4 +120,5 @@ def iter_clips(manifest: str | Path) -> Iterator[Row]:
                 remedy="run stage=retrieve again",
             ) from error
         for clip in clips:
-            yield {"offset": 0, **shared, **clip}
+            file = str(Path(manifest).parent / clip["path"])
+            yield Clip.from_json({"offset": 0, **shared, **clip, "id": clip["clip"], "file": file})

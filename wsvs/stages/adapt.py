@@ -21,6 +21,7 @@ from wsvs.core.processes import DDP_TIMEOUT, rank
 from wsvs.core.reviews import ACCEPT, REJECT
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
+from wsvs.records.predicted import Wanted
 
 if TYPE_CHECKING:
     from wsvs.data.tagged import TaggedImages
@@ -72,14 +73,12 @@ def run(run: Run[Settings]) -> None:
     strong = {split: [name for name in ids if name in corrected] for split, ids in data.splits.items()}
     tagged["train"] = sample(tagged["train"], settings.max_images, run.seed)
     tagged["val"] = tagged["val"][: settings.val_items]
-    items = [
-        {"id": name, "file": str(data.path(name)), "classes": numbers[name]} for ids in tagged.values() for name in ids
-    ]
+    items = [Wanted(name, str(data.path(name)), numbers[name]) for ids in tagged.values() for name in ids]
     labeller = PredictorModule(
         net, method=settings.method, background=settings.background, flip=settings.flip, refine=settings.refine
     )
     labelled = predict_all(run, items, labeller, folder, workers=settings.workers)
-    usable = _usable(run, [item["id"] for item in labelled])
+    usable = _usable(run, [item.id for item, _ in labelled])
     ids = {split: [name for name in names if name in usable] for split, names in tagged.items()}
     used = len(ids["train"]) + len(strong["train"])
     ids["train"] += strong["train"] * repeats(len(ids["train"]), len(strong["train"]), settings.corrected_share)

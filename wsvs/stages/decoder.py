@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from wsvs.config.groups import ModelSettings, TrainerSettings
 from wsvs.config.stages import DecoderSettings
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_jsonl
 from wsvs.core.reviews import ACCEPT
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
+from wsvs.records.masks import SHOTS
+from wsvs.records.shots import Shot
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def run(run: Run[Settings]) -> None:
     answers = run.reviews.shots
     frames = FrameSet.select(
         segmented,
-        reviewed(list(read_jsonl(segmented / "shots.jsonl")), answers),
+        reviewed(Shot.read(segmented / SHOTS), answers),
         settings.min_area,
         settings.max_area,
         settings.min_confidence,
@@ -45,7 +46,7 @@ def run(run: Run[Settings]) -> None:
     if not frames.shots:
         raise UserError(
             "no frame has a usable mask",
-            where=segmented / "shots.jsonl",
+            where=segmented / SHOTS,
             remedy="widen decoder.min_area and decoder.max_area, lower decoder.min_confidence, or inspect the masks"
             + ("; the review has rejected some: review.use=false trains without it" if answers else ""),
         )
@@ -58,7 +59,7 @@ def run(run: Run[Settings]) -> None:
     crop = FrameCrop(size, settings.crop, settings.coverage, settings.jitter)
     plain = FrameCrop(size, settings.crop, settings.coverage, jitter=0, mirror=False)
     classes = config.classes
-    unknown = sorted({shot["class"] for shot in frames.shots} - set(classes))
+    unknown = sorted({shot.class_name for shot in frames.shots} - set(classes))
     if unknown:
         raise UserError(
             f"the masks have classes that the encoder does not know: {', '.join(unknown)}",
@@ -84,7 +85,7 @@ def run(run: Run[Settings]) -> None:
             "frames": len(train),
             "shots": len(train.shots),
             "held-out shots": len(held.shots),
-            "classes": len({shot["class"] for shot in train.shots}),
+            "classes": len({shot.class_name for shot in train.shots}),
         },
         results=results,
         wrote=run.dir / "checkpoints" / "best.ckpt",

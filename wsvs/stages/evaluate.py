@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,16 @@ import numpy as np
 
 from wsvs.config.base import Section
 from wsvs.config.stages import EvaluateSettings
-from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import read_json, read_jsonl, write_json
+from wsvs.core.errors import UserError
+from wsvs.core.files import write_json
 from wsvs.core.progress import follow
-from wsvs.core.runs import VIDEOS, Home
+from wsvs.core.runs import Home
 from wsvs.core.tables import read_ids, read_table, read_tags
 from wsvs.data.images import EXTENSIONS
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage
+from wsvs.records.masks import SHOTS, MaskSet
+from wsvs.records.shots import Clip, Shot
 
 log = logging.getLogger("wsvs")
 
@@ -140,14 +142,14 @@ def _relevance(run: Run[Settings], relevance: Path, truth: Path) -> None:
     for row in read_table(truth, ("video", "frame", "relevant")):
         shows.setdefault(row["video"], {})[int(row["frame"])] = row["relevant"] == "1"
     chosen: dict[tuple[str, int], bool] = {}
-    for clip in read_jsonl(relevance / "clips.jsonl"):
-        for number in range(clip["start"] + clip["offset"], clip["stop"] + clip["offset"]):
-            if number in shows.get(clip["video"], {}):
-                chosen[clip["video"], number] = False
-    for shot in read_jsonl(relevance / "shots.jsonl"):
-        for number in range(shot["start"] + shot["clip_start"], shot["stop"] + shot["clip_start"]):
-            if (shot["video"], number) in chosen:
-                chosen[shot["video"], number] = True
+    for clip in Clip.read(relevance / "clips.jsonl"):
+        for number in range(clip.start + clip.offset, clip.stop + clip.offset):
+            if number in shows.get(clip.video, {}):
+                chosen[clip.video, number] = False
+    for shot in Shot.read(relevance / SHOTS):
+        for number in range(shot.start + shot.clip_start, shot.stop + shot.clip_start):
+            if (shot.video, number) in chosen:
+                chosen[shot.video, number] = True
     if not chosen:
         remedy = "check that both are of the same videos"
         raise UserError("no frame of these clips is in the table", where=truth, remedy=remedy)
@@ -173,19 +175,13 @@ def _videos(run: Run[Settings], predictions: Path, truth: Path) -> None:
     if settings.table:
         table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
     counts: dict[str, Any] = {}
-    if (predictions / "shots.jsonl").is_file():  # a segment run: only its shots have masks
-        shots = read_jsonl(predictions / "shots.jsonl")
-        results, counts = evaluate_shots(
-            predictions / "masks", shots, truth, **scoring, progress=partial(follow, unit="shots")
-        )
-    elif (predictions / VIDEOS).is_file():  # a segment run on whole videos
-        videos = list(read_jsonl(predictions / VIDEOS))
-        results, counts = evaluate_videos(
-            predictions / "masks", videos, truth, table, **scoring, progress=partial(follow, unit="videos")
-        )
-        results.bad += _without_masks(predictions, {video["video"] for video in videos}, truth)
-    else:
+    masks = MaskSet.find(predictions)
+    if masks is None:
         results = evaluate_video(predictions, truth, table, **scoring, progress=partial(follow, unit="videos"))
+    elif masks.whole:
+        results, counts = evaluate_videos(masks, truth, table, **scoring, progress=partial(follow, unit="videos"))
+    else:
+        results, counts = evaluate_shots(masks, truth, **scoring, progress=partial(follow, unit="shots"))
     for note in results.notes:
         log.warning("%s", note)
     write_video_results(run.dir, results)
@@ -202,17 +198,7 @@ def _videos(run: Run[Settings], predictions: Path, truth: Path) -> None:
     )
 
 
-def _without_masks(segment: Path, segmented: Collection[str], truth: Path) -> list[BadItem]:
-    """Videos with true masks that the segment run skipped: without them the average is too high."""
-    path = segment / "skipped.json"
-    return [
-        BadItem(f"not segmented: {row['reason']}", where=segment / "masks" / row["item"])
-        for row in (read_json(path) if path.is_file() else ())
-        if row["item"] not in segmented and (truth / row["item"]).is_dir()
-    ]
-
-
-STAGE = Stage(  # the default objective is for images; for videos a search names one, such as video_average
+STAGE = Stage(  # the objective is of images; a search over masks of videos names its own, e.g. video_average
     "evaluate",
     Settings,
     run,

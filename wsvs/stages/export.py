@@ -18,10 +18,11 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import explain_os_error, read_json, read_text
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.progress import follow
-from wsvs.core.runs import Home, masks_of
+from wsvs.core.runs import Home
 from wsvs.data.images import find_image
 from wsvs.engine.run import INPUTS, Run
 from wsvs.engine.stage import Stage
+from wsvs.records.predicted import masks_of
 
 if TYPE_CHECKING:
     from wsvs.core.export import How

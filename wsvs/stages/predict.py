@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from wsvs.config.stages import PredictSettings
 from wsvs.core import runs
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import files_below, write_jsonl, write_text
+from wsvs.core.files import files_below, write_text
 from wsvs.core.reviews import Reviews
 from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
 from wsvs.data.inputs import VIDEOS, by_id, find_files, without_clash
 from wsvs.data.tag_sources import read_image_tags
+from wsvs.data.work import Bad
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
+from wsvs.records.predicted import Predicted, PredictedFile, Wanted
+from wsvs.records.row import write_rows
 
 log = logging.getLogger("wsvs")
 
 SOURCES = ("adapt", "decoder", "encoder")  # in order of preference
-Item = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,9 @@ def run(run: Run[Settings]) -> None:
     checkpoint = settings.checkpoint or run.checkpoint(next(iter(run.inputs)))
     net = load_net(checkpoint, need_decoder=settings.method != "attention")
     classes = Classes(net.classes)
-    listed = list_images(run.settings, classes)
+    items = list_images(run.settings, classes)
     if not settings.tags:
-        listed = retagged(listed, run.reviews, classes)
-    items = [item | {"size": _frames(item["video"])} if "video" in item else item for item in listed]
+        items = retagged(items, run.reviews, classes)
     module = PredictorModule(
         net,
         method=settings.method,
@@ -81,12 +81,13 @@ def run(run: Run[Settings]) -> None:
         scores=settings.scores,
         names=classes.with_background if settings.overlay else None,
     )
-    write_jsonl(run.dir / runs.ITEMS, (_listed(item, classes.with_background) for item in written))
+    write_rows(run.dir / runs.ITEMS, (_listed(*one, classes.with_background) for one in written))
     write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in classes.with_background))
-    videos = [item for item in written if "frames" in item]
-    counts = {"images": sum("video" not in item for item in items), "masks": len(written) - len(videos)}
-    if any("video" in item for item in items):
-        counts |= {"videos": len(videos), "masks of videos": sum(item["frames"] for item in videos)}
+    asked = sum(isinstance(item, Wanted) and item.video for item in items)
+    videos = [record.frames for _, record in written if record.frames is not None]
+    counts = {"images": len(items) - asked, "masks": len(written) - len(videos)}
+    if asked:
+        counts |= {"videos": len(videos), "masks of videos": sum(videos)}
     if run.tracker:
         shown = predictions(written, run.dir, run.tracker.media)
         run.tracker.show("predict/masks", shown, classes.with_background)
@@ -99,23 +100,23 @@ def run(run: Run[Settings]) -> None:
     )
 
 
-def retagged(items: list[Item], reviews: Reviews, classes: Classes) -> list[Item]:
+def retagged(items: list[Wanted | Bad], reviews: Reviews, classes: Classes) -> list[Wanted | Bad]:
     """Items with the tags corrected in a review, which replace those of a table and predicted ones."""
-    files = {item["id"]: Path(item.get("video") or item["file"]) for item in items if "bad" not in item}
-    answers = reviews.of(files)
+    answers = reviews.of({item.id: Path(item.file) for item in items if isinstance(item, Wanted)})
     corrected = {name: answer.tags for name, answer in answers.items() if answer.tags is not None}
     where = "tags of {!r}, corrected in stage review"
     numbers = {name: [classes.index(tag, where=where.format(name)) for tag in tags] for name, tags in corrected.items()}
-    return [item | {"classes": numbers[item["id"]]} if item["id"] in numbers else item for item in items]
+    return [
+        replace(item, classes=numbers[item.id]) if isinstance(item, Wanted) and item.id in numbers else item
+        for item in items
+    ]
 
 
-def _listed(item: Item, names: Sequence[str]) -> Item:
-    """An item for later stages: "file" is the image's path below the input, "confidence" is {class: value}."""
-    name = Path(item.get("video") or item["file"]).name
-    row = {"id": item["id"], "file": Path(item["id"]).with_name(name).as_posix()}
-    if "confidence" in item:
-        row["confidence"] = {names[int(label)]: value for label, value in item["confidence"].items()}
-    return row | {"frames": item["frames"]} if "frames" in item else row
+def _listed(item: Wanted, record: PredictedFile, names: Sequence[str]) -> Predicted:
+    """An item for later stages: the file is the path below the input."""
+    by_class = {names[int(label)]: value for label, value in (record.confidence or {}).items()}
+    file = Path(item.id).with_name(Path(item.file).name).as_posix()
+    return Predicted(item.id, file, None if record.confidence is None else by_class, record.frames)
 
 
 def _frames(video: str) -> int:
@@ -128,8 +129,8 @@ def _frames(video: str) -> int:
         return 1
 
 
-def list_images(settings: Settings, classes: Classes) -> list[Item]:
-    """Items {"id", "file", "classes"}, or "video" instead of "file"; bad ones are {"id", "bad": reason}.
+def list_images(settings: Settings, classes: Classes) -> list[Wanted | Bad]:
+    """The images and videos to predict; bad ones with the reason.
 
     Raises:
         UserError: Nothing to predict, a tag that is not a class, or tags from two places.
@@ -159,19 +160,20 @@ def list_images(settings: Settings, classes: Classes) -> list[Item]:
     elif predict.ids:
         remedy = "give a folder, input=DIR, or leave out predict.ids"
         raise UserError("predict.ids needs a folder", where=f"input={given}", remedy=remedy)
-    items: list[Item] = []
+    items: list[Wanted | Bad] = []
     for name, found in files.items():
         if found is None:
-            items.append({"id": name, "bad": f"no image file for id {name!r} in {root}"})
+            items.append(Bad(name, f"no image file for id {name!r} in {root}"))
             continue
-        kind = "video" if found.suffix.lower() in VIDEOS else "file"
-        if tags is None:
-            items.append({"id": name, kind: str(found), "classes": everywhere})
-        elif (row := rows.get(found, name)) not in tags:
-            items.append({"id": name, "bad": f"no tags for image {name!r} in {labels}"})
-        else:
+        numbers = everywhere
+        if tags is not None:
+            row = rows.get(found, name)
+            if row not in tags:
+                items.append(Bad(name, f"no tags for image {name!r} in {labels}"))
+                continue
             numbers = [classes.index(tag, where=f"tags of {row!r} in {labels}") for tag in tags[row]]
-            items.append({"id": name, kind: str(found), "classes": numbers})
+        video = found.suffix.lower() in VIDEOS
+        items.append(Wanted(name, str(found), numbers, video, _frames(str(found)) if video else 1))
     return items
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from wsvs.config.stages import SegmentSettings
 from wsvs.core.classes import BACKGROUND
 from wsvs.core.files import write_text
-from wsvs.core.ledger import Ledger
 from wsvs.core.processes import rank
 from wsvs.core.runs import Home
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
+from wsvs.records.ledger import Ledger
+from wsvs.records.masks import MaskSet
 
 if TYPE_CHECKING:
     from wsvs.lit.segmenter import SegmenterModule
@@ -83,16 +84,16 @@ def run(run: Run[Settings]) -> None:
         source.items,
         module=module,
         writer=MaskWriter(
-            run.dir,
+            source.masks,
             frames=settings.frames,
             overlay=settings.overlay,
             refine=settings.refine,
             min_confidence=settings.min_confidence,
         ),
-        finished=lambda item: ledger.has(item["id"]),
+        finished=lambda piece: ledger.has(piece.id),
         workers=settings.workers,
         dataset=partial(shots, settings=energy, needed=needed, guided=guided),
-        size=lambda item: item["size"],
+        size=lambda piece: piece.size,
         unit="frames",
     )
     if rank() == 0:
@@ -100,7 +101,7 @@ def run(run: Run[Settings]) -> None:
         counts = source.close(totals)
         names = (BACKGROUND, *(classes or (UNKNOWN,)))
         write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in names))
-        _show(run, module, names)
+        _show(run, source.masks, module, names)
         results = totals.results(seconds, {one["item"]: one["reason"] for one in run.skipped})
         if totals.uncertain:
             log.warning(
@@ -113,13 +114,13 @@ def run(run: Run[Settings]) -> None:
         run.finish(counts=counts, results=results, wrote=run.dir / "masks", goes_on=totals.frames > 0)
 
 
-def _show(run: Run[Settings], module: SegmenterModule, names: Sequence[str]) -> None:
-    """Log some frames with their masks and attention to W&B."""
+def _show(run: Run[Settings], masks: MaskSet, module: SegmenterModule, names: Sequence[str]) -> None:
+    """Some frames with their masks and their attention, for W&B."""
     from wsvs.lit.shown import attention_of, middle_frames
 
     if run.tracker is None:
         return
-    frames = list(middle_frames(run.dir, run.tracker.media, module.settings.longest_edge))
+    frames = list(middle_frames(masks, run.tracker.media, module.settings.longest_edge))
     run.tracker.show("segment/masks", [image for image, _ in frames], names)
     if module.net is not None:
         run.tracker.show("segment/attention", attention_of(frames, module.attention), names)

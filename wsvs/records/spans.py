@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 
 def pieces(start: int, stop: int, max_frames: int) -> list[tuple[int, int]]:
@@ -44,8 +43,8 @@ def spans(frames: int, cuts: Sequence[int]) -> list[tuple[int, int]]:
     return list(pairwise([0, *cuts, frames]))
 
 
-def left_out(start: int, stop: int, odd: Sequence[int], blank: Sequence[int]) -> dict[str, Any]:
-    """{"odd": ..., "blank": ...}: the frames of [start, stop) to exclude from a graph, without empty keys.
+def left_out(start: int, stop: int, odd: Sequence[int], blank: Sequence[int]) -> dict[str, list[int]]:
+    """{"odd": ..., "blank": ...}: which frames of [start, stop) are to be left out of a graph; empty keys are missing.
 
     A graph needs at least one frame: if none would be left, all of them stay.
 

@@ -1,0 +1,1 @@
+"""What travels between stages, as typed records that are lines of JSON on disk."""
