@@ -13,10 +13,10 @@ export WSVS_REAL_DATA
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test check coverage bench docs dist
+.PHONY: help setup demo quick test check coverage bench docs notebooks dist
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything pinned (minutes)
 
@@ -51,6 +51,15 @@ docs: ## the site as in CI, in an environment of its own: site/index.html
 	test -x build/docs/bin/mkdocs || { $(PYTHON) -m venv build/docs && \
 		build/docs/bin/python -m pip install --disable-pip-version-check -q -r docs/requirements.txt; }
 	build/docs/bin/mkdocs build --strict
+
+RUNS := outputs/toy
+
+notebooks: $(READY) ## run the notebooks on the runs of make demo (RUNS=outputs/toy), store their outputs
+	test -x build/notebooks/bin/jupyter || { $(PYTHON) -m venv build/notebooks && \
+		build/notebooks/bin/python -m pip install --disable-pip-version-check -q nbclient ipykernel; }
+	$(BIN)/python -c 'import site; print("import site; site.addsitedir(%r)" % site.getsitepackages()[0])' \
+		> $$(build/notebooks/bin/python -c 'import site; print(site.getsitepackages()[0])')/wsvs.pth
+	PATH="$(CURDIR)/$(BIN):$$PATH" build/notebooks/bin/python docs/notebooks.py $(RUNS)
 
 dist: ## wheel and source archive in dist/, checked (an environment of its own)
 	test -x build/dist/bin/twine || { $(PYTHON) -m venv build/dist && \

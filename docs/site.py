@@ -1,7 +1,9 @@
-"""mkdocs hooks: pages from the repository's root, one API page for each package, links to source files."""
+"""mkdocs hooks: pages from the repository's root, notebooks, one API page for each package, links to source files."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 from pathlib import Path
@@ -35,7 +37,33 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
         files.append(File.generated(config, page, content=LINK.sub(_from_the_root, text)))
     for page, text in api_pages().items():
         files.append(File.generated(config, page, content=text))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for page, content in notebook_pages(notebook).items():
+            files.append(File.generated(config, page, content=content))
     return files
+
+
+def notebook_pages(notebook: Path) -> dict[str, str | bytes]:
+    """A page with the cells and their stored outputs, and the images that it shows."""
+    files: dict[str, str | bytes] = {}
+    parts = []
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    for number, cell in enumerate(content["cells"]):
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                name = f"{notebook.stem}-{number}.png"
+                files[f"notebooks/{name}"] = base64.b64decode("".join(data["image/png"]))
+                parts.append(f"![Output of this cell]({name})")
+            else:
+                parts.append("```text\n" + "".join(output.get("text", data.get("text/plain", ""))).rstrip() + "\n```")
+    outputs = (
+        "with the outputs of a run in the toy world" if "executed" in content["metadata"] else "without outputs yet"
+    )
+    source = f"*A [notebook](../../notebooks/{notebook.name}) {outputs}.*"
+    return files | {f"notebooks/{notebook.stem}.md": "\n\n".join([parts[0], source, *parts[1:]]) + "\n"}
 
 
 def _from_the_root(link: re.Match[str]) -> str:
@@ -45,6 +73,8 @@ def _from_the_root(link: re.Match[str]) -> str:
         return link[0]
     path, hash_, anchor = target.partition("#")
     inside = COPIED.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else f"../{path}")
+    if path.startswith("notebooks/"):
+        inside = path.replace(".ipynb", ".md")
     return f"{mark}[{text}]({inside}{hash_}{anchor})"
 
 
@@ -63,9 +93,12 @@ def on_page_markdown(markdown: str, config: MkDocsConfig, **_: Any) -> str:
 
     def to_source(link: re.Match[str]) -> str:
         _, text, target = link.groups()
+        if notebook := re.fullmatch(r"\.\./(notebooks/\w+)\.ipynb", target):
+            return f"[{text}]({notebook[1]}.md)"
         if not target.startswith("../") or target.startswith("../api/"):
             return link[0]
-        return f"[{text}]({config.repo_url.rstrip('/')}/blob/main/{target[3:]})" if config.repo_url else text
+        inside = re.sub(r"^(\.\./)+", "", target)
+        return f"[{text}]({config.repo_url.rstrip('/')}/blob/main/{inside})" if config.repo_url else text
 
     return LINK.sub(to_source, re.sub(r"<!--.*?-->\n?", "", markdown, flags=re.DOTALL))
 

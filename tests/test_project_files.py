@@ -57,7 +57,9 @@ def test_every_page_is_in_the_site():
     listed = set(re.findall(r"([\w/]+\.md)", nav))
     assert {path.name for path in (ROOT / "docs").glob("*.md")} <= listed
     copied = {"index.md", "contributing.md", "changelog.md", "security.md"}  # by docs/site.py
-    assert [page for page in listed - copied if not (ROOT / "docs" / page).is_file()] == []
+    notebooks = {f"notebooks/{path.stem}.md" for path in ROOT.glob("notebooks/*.ipynb")}
+    assert notebooks <= listed
+    assert [page for page in listed - copied - notebooks if not (ROOT / "docs" / page).is_file()] == []
 
 
 def test_tests_of_the_quick_check_exist():
