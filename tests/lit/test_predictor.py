@@ -329,11 +329,11 @@ def test_classes_of_a_film_are_those_of_its_mean_scores(net, tmp_path, monkeypat
         return [], torch.zeros(0, 1, 1), torch.tensor([1.0 if len(asked) <= 4 else 0.0, 0.5])
 
     monkeypatch.setattr(SegmentationNet, "probabilities", probabilities)
-    assert PredictorModule(net, class_threshold=0.4).classes_of_film(film) == [1] and len(asked) == 11
+    assert PredictorModule(net, class_threshold=0.4).classes_of_video(film) == [1] and len(asked) == 11
     asked.clear()
-    assert PredictorModule(net, class_threshold=0.36).classes_of_film(film) == [0, 1]  # 4 of 11 are 0.3636
+    assert PredictorModule(net, class_threshold=0.36).classes_of_video(film) == [0, 1]  # 4 of 11 are 0.3636
     asked.clear()
-    assert PredictorModule(net, class_threshold=0.9).classes_of_film(film) == [1]  # the best one
+    assert PredictorModule(net, class_threshold=0.9).classes_of_video(film) == [1]  # the best one
 
 
 def test_a_film_that_breaks_off_or_is_none(net, tmp_path):
