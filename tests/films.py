@@ -37,7 +37,7 @@ def make_film(
     faststart: bool = False,
     seed: int = 0,
 ) -> Path:
-    """A video of so many frames; `turn` in degrees asks players to turn it, `times` are the frames' times in ms."""
+    """A video of `frames` frames; `turn` is its rotation in degrees, `times` are the frames' times in ms."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_film(
         path,

@@ -1,4 +1,4 @@
-"""Start `wsvs` without importing torch and Lightning anew, which takes seconds: a process that has forks the command.
+"""Start `wsvs` without importing torch and Lightning again, which takes seconds: a process that has forks the command.
 
 The command is otherwise as the shell would start it: a process in a session of its own, with its own arguments,
 environment, directory and output. Ranks, jobs of parallel sweeps and installed packages are started for real in any

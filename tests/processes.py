@@ -218,7 +218,7 @@ class Toy:
 
 
 def free_port(first: int, stop: int) -> int:
-    """A port of this range, below those that the system hands out: nobody else gets it by chance meanwhile."""
+    """A port of this range, below those that the system assigns, so that no other process gets it meanwhile."""
     while True:
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", random.SystemRandom().randrange(first, stop)))

@@ -82,7 +82,7 @@ def make_world(folder: Path) -> Path:
             }
         )
         write_mask(segment / "masks" / shot / "000006.png", np.eye(48, 64, dtype=np.uint8))
-        if number != 2:  # the run of the third is told from the film itself
+        if number != 2:  # the run of the third is found by the video itself
             Image.fromarray(pictures(12, 64, 48)[6]).save(_made(segment / "frames" / shot / "000006.jpg"))
         write_json(segment / "done" / f"{shot}.json", {"energy": {"total": 120.0 * (number + 1)}})
     for term in ("attention", "motion"):

@@ -95,7 +95,7 @@ class Slurm:
     def requeue_at_once(self, job: str) -> None:
         """Do not wait until all credentials of a job's first life are spent, as SLURM does for two minutes.
 
-        Each task of an array goes on by itself, as soon as its first life has ended on its nodes. But a node refuses
+        Each task of an array resumes by itself, as soon as its first start has ended on its nodes. But a node refuses
         a life whose credential is of the very second in which it ended the life before.
         """
         again: set[str] = set()
@@ -214,7 +214,7 @@ def _environment(process: int) -> list[bytes]:
 
 
 def _three_ports() -> range:
-    """Three free ones in a row: below those that jobs use and those that the system hands out to anybody meanwhile."""
+    """Three consecutive free ports: below those that jobs use and those that the system assigns meanwhile."""
     while True:
         first = random.SystemRandom().randrange(10000, 14990)
         with ExitStack() as held, suppress(OSError):

@@ -1,4 +1,4 @@
-"""The tab key: what a shell is told of how a word goes on."""
+"""Completion by the tab key."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def test_finished_training_without_summary_is_not_repeated(toy, cli, tmp_path):
 
 
 def undisturbed(cli, words, folder: Path, stage: str, *more: str) -> Path:
-    """The run of the same command that nobody kills."""
+    """The run of the same command without a kill."""
     cli.run(*words, f"out={folder / 'undisturbed'}", *more)
     return only_run(folder / "undisturbed", stage)
 

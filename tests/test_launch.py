@@ -354,7 +354,7 @@ def test_copied_code_predicts_with_any_folder_and_file_names(toy, cli, tmp_path,
 
 
 def test_two_ranks_write_below_a_folder_of_any_name(toy, cli, tmp_path, place):
-    """The second rank is told the folder on its command line."""
+    """The second rank gets the folder on its command line."""
     out = tmp_path / "a=b \"c\" {d} 'e' $f"
     cli.run("stage=encoder", *toy.words(), *TWO_RANKS, "name=n", f"out={quoted(out)}", cwd=place)
     assert steps(only_run(out, "encoder")) > 0

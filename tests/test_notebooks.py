@@ -223,7 +223,7 @@ def test_errors_of_images_in_folders(world, capsys):
     [
         ("out/n/evaluate", "no finished evaluation of images"),
         ("images", "no such image, video or folder"),
-        ("out/n/predict/r/.hydra", "nobody knows their images"),
+        ("out/n/predict/r/.hydra", "their images are unknown"),
         ("truth", "has both a mask in"),
         ("images/*", "has both a mask in"),
     ],

@@ -127,7 +127,7 @@ def test_preempted_node_that_starts_its_own_ranks_resumes(slurm: Slurm, toy, tmp
 
 
 def test_tasks_that_the_trainer_does_not_know_of_are_refused(slurm: Slurm, toy, tmp_path):
-    """Lightning would wait for a rank that nobody starts."""
+    """Lightning would wait for a rank that is never started."""
     job = slurm.submit(["--ntasks-per-node=2", *SMALL], SCRIPTS / "node.sh", *segment(toy, tmp_path), cwd=tmp_path)
     slurm.finish(job, "FAILED")
     assert "error: SLURM starts 2 tasks, but the trainer expects 1 on each of 1 nodes" in said(tmp_path)

@@ -1,4 +1,4 @@
-"""An installation without any extra: everything works but what they are for, and that is told before any work."""
+"""An installation without extras: everything else works, and a missing extra is reported before any work."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_lines_off_a_terminal(clock, caplog, capsys):
     caplog.set_level(logging.INFO, "wsvs")
     for _ in follow(["a"] * 10, "videos"):
         clock.time += 20
-    for _ in follow(iter("ab"), "masks"):  # nobody knows how many
+    for _ in follow(iter("ab"), "masks"):  # of unknown number
         clock.time += 31
     for _ in follow(range(100), "frames"):  # short work says nothing
         clock.time += 0.1

@@ -57,7 +57,7 @@ def test_undo_goes_back_through_an_earlier_start(path):
 
 
 def test_a_line_that_was_cut_short_does_not_count(path):
-    """A disk that was full, or a machine that lost its power: the answer was told to nobody as saved."""
+    """After a full disk or a power failure: the answer was never reported as saved."""
     with Journal(path) as journal:
         journal.answer(SHOT, YES)
         journal.answer(SHOT, NO)

@@ -1,4 +1,4 @@
-"""The check of somebody's own images, and of single picture files."""
+"""The check of the user's own images, and of single image files."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_frames_without_the_class_have_empty_masks(kind) -> None:
 
 
 def test_another_class_is_background_of_the_mask() -> None:
-    """The same film under two names: the masks of the two classes share no pixel, and each is somebody's."""
+    """The same video under two names: the object of another class is background."""
     both = SETTINGS.replaced(companions=1.0, classes=("tiger", "panda"))
     film = make_video(np.random.default_rng(2), "tiger", "whole", both)
     red, green, blue = np.moveaxis(np.array(film.frames), -1, 0)

@@ -1,4 +1,4 @@
-"""Loaders of a training: whole batches for whole steps, whole passes or steps, taken up where they were left."""
+"""Data loaders of a training: full batches, whole steps or passes, and resuming at the same place."""
 
 from __future__ import annotations
 

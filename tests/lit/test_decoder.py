@@ -57,7 +57,7 @@ def test_only_the_decoder_learns(config, make_trainer, load):
 
 
 def test_modes_while_training(config, make_trainer, load, tmp_path, monkeypatch):
-    """Frozen means frozen, also after a validation; and a decoder that is loaded goes on in training mode."""
+    """Frozen means frozen, also after a validation; and a loaded decoder continues in training mode."""
     seen = []
     step = DecoderModule.training_step
 

@@ -143,7 +143,7 @@ class Scaled(MixedPrecision):
 
 
 def test_steps_that_the_scaler_leaves_out_do_not_count(train):
-    """Gradients of float16 overflow at 65504: the scale is halved until they do not, and the training goes on."""
+    """Gradients of float16 overflow at 65504: the scale is halved until they do not, and the training continues."""
     precision = Scaled(2.0**60)
     weights = []
 

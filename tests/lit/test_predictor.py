@@ -274,7 +274,7 @@ def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
 
 
 def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch):
-    """And ends as one that nobody has interrupted; what the power cut or another film has left is made anew."""
+    """And ends like an uninterrupted one; files left by a power cut or of another video are made again."""
     film, asked, shown = make_film(tmp_path / "f.mp4", 12, size=(64, 48)), [], []
     module = PredictorModule(net, background=0.3)
     segment = module.segment

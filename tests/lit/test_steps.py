@@ -1,4 +1,4 @@
-"""What goes with every step: its seed, its speed; and trainings that are stopped and taken up."""
+"""Seed and speed of every step; trainings that are stopped and resumed."""
 
 from __future__ import annotations
 

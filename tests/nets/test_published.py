@@ -1,4 +1,4 @@
-"""Whose weights a file holds: told by names and shapes, with the override that chooses that network."""
+"""The network of a weights file is identified by names and shapes of its tensors, with the override that selects it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trunks of timm: by a stand-in for it, and by itself where it can be imported."""
+"""Backbones of timm: with a stand-in for it, and with timm itself if it can be imported."""
 
 from __future__ import annotations
 

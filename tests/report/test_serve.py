@@ -1,4 +1,4 @@
-"""The server of a review: who is let in, and what it does with what it is told."""
+"""The server of a review: access, and the answers that it stores."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def client(tmp_path):
 
 
 def test_who_is_let_in(client):
-    """By the token and by this machine's own name alone; nobody else is told anything."""
+    """Only with the token and this machine's own host name; all other requests get 404."""
     host = f"127.0.0.1:{client.port}"
     assert client.ask(f"/{TOKEN}/")[:2] == (200, b"<p>the page")
     assert client.ask(f"/{TOKEN}/", Host=f"localhost:{client.port}")[0] == 200

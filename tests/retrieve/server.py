@@ -1,4 +1,4 @@
-"""A site on this machine: pages with videos, thumbnails and media files, which answers well or badly as it is told."""
+"""A site on this machine: pages with videos, thumbnails and media files, with normal or faulty responses."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def status(code: int, body: bytes = b"", **headers: object) -> Handler:
 
 
 def after(count: int, first: Handler, then: Handler) -> Handler:
-    """The first answer so many times, then the other one."""
+    """The first answer a number of times, then the other one."""
     left = [count]
 
     def answer(to: Answer) -> None:

@@ -40,7 +40,7 @@ GEO = (
 
 
 class SiteIE(InfoExtractor):
-    """A site that yt-dlp knows: /watch/<id>, and further addresses of the same video. It raises what it is told."""
+    """A site that yt-dlp knows: /watch/<id>, and further addresses of the same video. It raises the given errors."""
 
     IE_NAME = "toysite"
     _VALID_URL = r"http://127\.0\.0\.1:\d+/(?:watch|short|embed)/(?P<id>\w+)"

@@ -23,7 +23,7 @@ CLASSES = Classes(["cat", "dog"])
 
 
 def fake(path: Path, frames: int = 10) -> Path:
-    """A file that stands for a video of so many frames; no decoder looks at it."""
+    """A file in place of a video with this number of frames; it is never decoded."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{frames} {path.name}")
     return path
@@ -306,7 +306,7 @@ def test_a_second_call_redoes_only_what_has_changed(tmp_path: Path) -> None:
     (out / "clips/cat/b_0.mp4").unlink()
     (out / "clips/cat/c_0.mp4").unlink()
     (out / "clips/cat/c_0.mp4").write_text("stump")
-    fake(tmp_path / "in/cat/f.mp4", 4)  # mended
+    fake(tmp_path / "in/cat/f.mp4", 4)  # fixed
     counts = retrieve_folder(FolderSource(tmp_path / "in"), CLASSES, out, probe=spy)
     assert seen == ["a", "b", "c", "f"]
     assert (counts["retrieved"], counts["failed"], counts["frames"]) == (6, 0, 77 + 4 * 10 + 4)
@@ -347,7 +347,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     fake(tmp_path / "in" / "cat" / "a.mp4")
     table = tmp_path / "t.csv"
     table.write_text("video,tags\nzzz,cat\n")
-    with pytest.raises(UserError, match="names no video") as caught:
+    with pytest.raises(UserError, match="lists no video") as caught:
         FolderSource(tmp_path / "in", table)
     assert "'cat/a'" in str(caught.value.remedy)
 

@@ -63,7 +63,7 @@ def test_every_codec(tmp_path: Path, codec: str) -> None:
 
 
 def test_the_open_group_is_open(tmp_path: Path) -> None:
-    """Else its test would test nothing: a decoder that is told to skip loses key frames of this stream."""
+    """Else its test would test nothing: a decoder with skip_frame loses key frames of this stream."""
     path = film(tmp_path / "film.mp4", "h264-open", frames=80, gop=20)
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.skip_frame = "NONKEY"

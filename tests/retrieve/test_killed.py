@@ -1,4 +1,4 @@
-"""A retrieval that is killed again and again, at random moments, ends as one that nobody disturbed."""
+"""A retrieval that is killed repeatedly at random moments gives the result of an uninterrupted one."""
 
 from __future__ import annotations
 

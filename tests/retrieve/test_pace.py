@@ -9,7 +9,7 @@ from wsvs.retrieve.pace import OUTAGE, Busy, Pace, StopRetrieval
 
 
 class Clock:
-    """Time passes only where somebody sleeps."""
+    """Time passes only in sleep."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -91,7 +91,7 @@ def test_stops_where_nothing_answers_any_more() -> None:
                 slow.retrying(failing(1, lambda: Busy(ConnectionError("gone"))))
 
     fail(OUTAGE - 1)
-    slow.retrying(lambda: None)  # something answers: the count starts anew
+    slow.retrying(lambda: None)  # a response: the count starts again
     fail(OUTAGE - 1)
     with pytest.raises(StopRetrieval, match="no answers"):
         slow.retrying(failing(1, lambda: Busy(ConnectionError("gone"))))

@@ -1,4 +1,4 @@
-"""Videos in segments: HLS and DASH by yt-dlp's downloader, bounded, and taken up after a kill."""
+"""Videos in segments: HLS and DASH by yt-dlp's downloader, size-limited, and resumed after a kill."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def entry(video: str, title: str, length: str, picture: str) -> dict[str, Any]:
             "videoId": video,
             "title": {"runs": [{"text": title}]},
             "lengthText": {"simpleText": length},
-            "ownerText": {"runs": [{"text": "somebody"}]},
+            "ownerText": {"runs": [{"text": "someone"}]},
             "viewCountText": {"simpleText": "12 views"},
             "thumbnail": {
                 "thumbnails": [
@@ -84,7 +84,7 @@ def test_search_is_flat(retrieval: Retrieval, site: Site, canned: dict) -> None:
         1,
         "cat",
         "A cat, 0",
-        "somebody",
+        "someone",
         65,
     )
     assert first.url.endswith("watch?v=video_00000") and first.thumbnail == f"{site.url}/0.png"

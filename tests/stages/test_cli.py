@@ -326,7 +326,7 @@ def test_file_name_outside_the_grammar_is_told_with_its_recipe(value):
         parser.parse_overrides([f"input={value}"])
     told = explain_config_error(caught.value)
     assert told.where == "the command line" and "hydra.cc" not in told.message
-    recipe = str(told.remedy).removeprefix("if its value is one text, write ").rpartition(" ; a list is input=")[0]
+    recipe = str(told.remedy).removeprefix("if the value is one text, write ").rpartition(" ; a list is input=")[0]
     [word] = shlex.split(recipe)
     assert parser.parse_override(word).value() == value  # to be pasted as it stands
 

@@ -1,4 +1,4 @@
-"""Stage data on somebody's own images and videos and on a download; stage submit."""
+"""Stage data on the user's own images and videos and on a download; stage submit."""
 
 from __future__ import annotations
 

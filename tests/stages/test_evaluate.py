@@ -1,4 +1,4 @@
-"""Stage evaluate through its own code: names of labels, anybody's masks, relevance."""
+"""Stage evaluate through its own code: names of labels, masks of other tools, relevance."""
 
 from __future__ import annotations
 

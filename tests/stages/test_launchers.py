@@ -1,4 +1,4 @@
-"""Ranks that the trainer waits for and nobody starts are refused before the work begins."""
+"""Ranks that the trainer would wait for and that are never started are refused before any work."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ DONE = {
 def test_links_name_the_inputs_outright():
     links = _links(Step("decoder", "decoder"), DONE, ["name=x"])
     assert dict(map(parse, links)) == {"inputs.encoder": "/out/encoder/1", "inputs.segment": "/out/segment/1"}
-    # predict's runs are nobody's input, and a step with a label of its own is not the stage's run
+    # predict's runs are not inputs, and a step with a label of its own is not the stage's run
     assert _links(Step("encoder", "encoder"), {}, []) == []
 
 

@@ -310,7 +310,7 @@ def test_pictures_that_nobody_reads_are_told_of(root, tmp_path, caplog):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
     assert not any("new" in item.id for item in listed(root, tmp_path))
-    assert "files in formats that are not supported: 2 (.heic, .jxl): convert to JPEG or PNG" in caplog.text
+    assert "files in formats that are not supported: 2 (.heic, .jxl): convert them to JPEG or PNG" in caplog.text
 
 
 def test_nothing_to_predict(tmp_path):
@@ -356,8 +356,8 @@ def test_one_image_one_video_and_patterns(root):
     ("given", "message"),
     [
         ("notes.txt", "neither an image nor a video"),
-        ("*.txt", "no image or video fits"),
-        ("z*", "no image or video fits"),
+        ("*.txt", "no image or video matches"),
+        ("z*", "no image or video matches"),
         ("z.jpg", "no such image, video or folder"),
         ("deep/c.*", "two images"),
     ],

@@ -169,7 +169,7 @@ def test_predicted_video_and_a_run_of_an_older_version(wsvs, world):
 
 @pytest.mark.slow
 def test_counts_are_those_of_the_stages(tiny_runs, wsvs, tmp_path):
-    """What is counted anew, class by class, adds up to what each stage said of itself; every shot has its pictures."""
+    """Counts by class add up to those of each stage's summary; every shot has its images."""
     (tmp_path / "tiny").mkdir()
     for folder in tiny_runs.iterdir():
         (tmp_path / "tiny" / folder.name).symlink_to(folder)
@@ -242,7 +242,7 @@ def found_in(world: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def test_folder_that_was_moved(wsvs, world, tmp_path):
-    """All runs, clips and images are found where they are now, and the reader is told, on the page and in the log."""
+    """All runs, clips and images are found at the new place, which the page and the log mention."""
     moved = world.rename(tmp_path / "there")
     assert wsvs("stage=report", f"out={moved}/out", "name=n", run_id="r")[0] == 0
     parsed = Page(moved / "out/n/report/r/report.html")
@@ -263,7 +263,7 @@ def test_folder_that_is_where_it_was_has_no_notes(report):
 
 
 def test_run_that_is_gone(world):
-    """In its place stands the last of its stage; else the stage is left out. Both are told."""
+    """The last run of its stage is shown instead; else the stage is left out. Both are reported."""
     segment = world / "out/n/segment"
     (segment / "r").rename(segment / "r2")
     found, [note] = found_in(world)

@@ -90,7 +90,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, written):
-    """The page anew; whatever comes up on the console by the end of the test is an error."""
+    """The page, loaded again; any message on the console by the end of the test is an error."""
     browser.said.clear()
     browser.open(written)
     yield browser

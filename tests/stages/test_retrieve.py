@@ -234,7 +234,7 @@ def test_the_same_command_tries_again_what_failed_for_now(wsvs, words, site, cap
     site.handlers = good
     slower = ["retrieve.pause=[0,0.01]" if word.startswith("retrieve.pause") else word for word in words]
     code, out, err = wsvs(*slower, "retrieve.streak=7", run_id="auto")
-    assert code == 3 and "what failed in earlier starts: videos 1" in caplog.text, out + err
+    assert code == 3 and "retrying videos that failed in earlier starts: 1" in caplog.text, out + err
     assert [row["status"].partition(" (")[0] for row in rows_of(run)] == [
         "retrieved",
         "retrieved",
@@ -291,7 +291,7 @@ def test_settings_of_retries_and_of_yt_dlp_are_checked(wsvs, words, monkeypatch)
         assert path.is_dir() or "hush" not in path.read_text(errors="replace"), path
     by_proxy = ("retrieve.yt_dlp.proxy=${oc.env:WSVS_PROXY}", "retrieve.streak=null")
     code, out, err = wsvs(*words, *by_proxy, run_id="proxied")
-    assert code == 2 and "no video of any class" in err, out + err  # nobody answers at that proxy
+    assert code == 2 and "no video of any class" in err, out + err  # no server at that proxy
     run = Path("outputs/default/retrieve/proxied")
     assert {row["failure"] for row in rows_of(run)} == {"later"}
     for path in Path("outputs").rglob("*"):

@@ -103,7 +103,7 @@ def test_a_run_keeps_the_answers_that_it_began_with(make_run):
     for stage in "es":
         Path(stage).mkdir()
         Path(stage, "summary.json").write_text(json.dumps({"person": ["masks corrected by a person: 50"]}))
-    for _ in range(2):  # begun, and taken up
+    for _ in range(2):  # started, and resumed
         with make_run(*words).opened() as run:
             assert run.reviews == Reviews({"cat/a": Answer("reject")})
     relaunched = make_run(*words)

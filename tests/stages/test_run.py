@@ -1,4 +1,4 @@
-"""Run directories: which run is taken up again, locks, inputs, fingerprints, ranks."""
+"""Run directories: which run is resumed, locks, inputs, fingerprints, ranks."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_damaged_record_is_not_taken_up():
 
 @pytest.mark.parametrize("variable", ["WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"])
 def test_id_of_the_environment_comes_first(monkeypatch, variable):
-    """A requeued job of SLURM has its number again: it goes on in its directory."""
+    """A requeued job of SLURM has its number again: it resumes in its directory."""
     begun("a")
     monkeypatch.setenv(variable, "given")
     assert resolved() == "given"
@@ -172,7 +172,7 @@ def test_inputs_are_recorded_and_kept(make_run):
     record = read_json(run.dir / "inputs.json")
     assert record == {"encoder": str(first), "relevance": str(shots)}
     later = finish("encoder", "b", 2.0)
-    with make_run("stage=segment", "data.root=x").opened() as again:  # what was begun goes on with what it began with
+    with make_run("stage=segment", "data.root=x").opened() as again:  # a resumed run keeps its answers
         assert again.inputs["encoder"] == first
     with make_run("stage=segment", "data.root=x", run_id="new").opened() as new:
         assert new.inputs["encoder"] == later
@@ -230,7 +230,7 @@ def test_other_settings_in_one_directory_are_refused(make_run):
     """WSVS_RUN_ID or a SLURM number may repeat: half of one result and half of another make neither."""
     with make_run("stage=evaluate", "data.root=x").opened():
         pass
-    with make_run("stage=evaluate", "data.root=x").opened():  # the same again goes on
+    with make_run("stage=evaluate", "data.root=x").opened():  # the same command resumes
         pass
     run = make_run("stage=evaluate", "data.root=x", "evaluate.kind=video")
     with pytest.raises(UserError, match="started with other settings") as caught, run.opened():
@@ -326,7 +326,7 @@ def test_fingerprint_follows_the_sections_of_each_stage(composed):
 
 @pytest.mark.parametrize(("made", "kept"), [((), False), (("masks/a.png",), True), ((".hydra/config.yaml",), False)])
 def test_refused_run_without_results_forgets_its_inputs(make_run, made, kept):
-    """Else the same command would be refused for ever: it takes up the run, with the inputs that were mended since."""
+    """Else the same command would be refused forever: it resumes the run, with the inputs fixed since."""
     run = make_run("stage=evaluate", "data.root=x")
     for refused in (UserError("no shot is relevant", where="x", remedy="y"), ValueError("broken")):
         with pytest.raises(type(refused)), run.opened():

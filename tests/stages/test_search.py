@@ -1,4 +1,4 @@
-"""A search by Optuna: it goes by the stage's figure, says which job failed, and is taken up again where it stopped."""
+"""A search by Optuna: it optimises the stage's figure, reports failed jobs, and resumes."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def test_paths_and_names_of_digits_are_texts(composed):
 
 
 def test_ordinary_words_stay_as_they_are(composed):
-    """And with them the fingerprint of a run; a root that nobody has given is no fault of a stage without images."""
+    """And with them the fingerprint of a run; a missing root is not an error of a stage without images."""
     for words in (*GROUPS, ("experiment=table1_youtube",), ("input=${data.root}",)):
         cfg = composed("stage=retrieve", "name=a", "+new=1", *words)
         before = OmegaConf.to_container(cfg, resolve=False)

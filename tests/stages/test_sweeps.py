@@ -147,7 +147,7 @@ def test_a_sweep_runs(cli, tmp_path, launcher):
 
 @pytest.mark.slow
 def test_a_parallel_job_that_fails_leaves_the_others_alone(cli, tmp_path):
-    """What is wrong with it is said once, and kept; one that is killed is told too, by whoever started it."""
+    """The error of a job is reported once, and stored; a killed job is reported by its parent process."""
     made_masks(tmp_path)
     words = [word for word in EVALUATE if not word.startswith("predictions")]
     said = cli.run(

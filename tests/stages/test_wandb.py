@@ -132,7 +132,7 @@ def test_a_mistake_ends_the_run_as_failed(wsvs, masks):
 
 def test_without_a_login_it_says_what_to_do_before_any_work(wsvs, masks, monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_MODE", "online")
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # no server there
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     status, _, err = wsvs(*EVALUATE, run_id="one")
     assert status == 2 and "WANDB_MODE=offline" in err and "wandb login" in err

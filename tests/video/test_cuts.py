@@ -165,7 +165,7 @@ def test_mixtures_are_told_from_steps():
 
 
 def test_memory_does_not_grow_with_the_film():
-    """Frames are let go: at most so many are alive at any time."""
+    """Frames are freed: their number in memory is bounded."""
     alive: list[int] = []
 
     class Picture(np.ndarray):
