@@ -133,6 +133,8 @@ def test_import_knows_how_much_there_is(wsvs, words, predict, tmp_path, monkeypa
         (["export.tolerance=1.0"], "no polygons to simplify", "export.shapes=polygons"),
         (["export.format=voc", "export.tolerance=1.0"], "no polygons to simplify", "export.tolerance=0"),
         (["export.format=voc", "export.objects=part"], "no objects of the kind 'part'", "export.objects=class"),
+        (["export.objects=track"], "no finished run of stage segment", "stage=segment"),
+        (["export.objects=track", "predictions=."], "these masks have no tracks", "segment.instances=true"),
     ],
 )
 def test_what_a_format_cannot_hold_is_refused(wsvs, words, predict, more, problem, advice):

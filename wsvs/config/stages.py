@@ -155,6 +155,9 @@ class SegmentLoop(Section):
     min_confidence: Share = option(
         0.5, "shots get empty masks if the confidence that something in them moves or has attention is lower"
     )
+    instances: bool = option(
+        False, "also write instances/: masks with an id for each object of a video, the same in all of its frames"
+    )
 
 
 class SegmentSettings(SegmentLoop, Energy):
@@ -329,8 +332,8 @@ class ExportSettings(Section):
     out: Text | None = option(None, "folder to write to; null = the run directory")
     names: SomeTexts | None = option(None, "names of the labels 0, 1, ...; null = those of the masks' model")
     reverse: bool = option(False, "read files of this format from `predictions` and write masks")
-    objects: Literal["class", "part"] = option(
-        "class", "one object: all pixels of a class in an image, or each connected part"
+    objects: Literal["class", "part", "track"] = option(
+        "class", "one object: all of a class in an image, each connected part, or each track (segment.instances=true)"
     )
     shapes: Literal["auto", "polygons", "masks"] = option(
         "auto", "how coco and cvat store objects; auto: masks for coco, polygons for cvat"

@@ -101,7 +101,7 @@ def _mask(file: Path, root: Path, names: Sequence[str] | None, labels: Labels) -
 
 
 def _classes(files: Sequence[Path]) -> set[str]:
-    """The names in files of labelme; what cannot be read is told of when its turn comes."""
+    """The class names in files of labelme; files of another form are reported later, by `_mask`."""
     found: set[str] = set()
     for file in files:
         content = read_json(file)

@@ -27,6 +27,7 @@ SUMMARY = "summary.json"
 LOG = "wsvs.log"
 SKIPPED = "skipped items"  # key of the counts in a summary; skipped.json has the reasons
 VIDEOS = "videos.jsonl"  # of a segment run on whole videos: one line per video with masks
+INSTANCES = "instances"  # of a segment run: masks whose pixels hold track ids, named as in masks/
 ITEMS = "items.jsonl"  # masks of a predict run
 
 

@@ -32,6 +32,7 @@ LATER = {
     "adapt.corrected": None,
     "adapt.corrected_format": "masks",
     "adapt.corrected_share": 0.25,
+    "segment.instances": False,
 }
 
 

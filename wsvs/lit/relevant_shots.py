@@ -41,7 +41,13 @@ class RelevantShots:
             )
 
     def items(self, trainer: pl.Trainer) -> list[Piece]:
-        return [self._piece(shot) for shot in self._shots()] if trainer.is_global_zero else []
+        return list(self.pieces()) if trainer.is_global_zero else []
+
+    def pieces(self) -> Iterator[Piece]:
+        """All pieces, those of a shot in turn."""
+        for whole in Shot.read(self.manifest):
+            for shot in whole.cut(self.max_frames):
+                yield replace(self._piece(shot), of=whole.name)
 
     def _shots(self) -> Iterator[Shot]:
         for shot in Shot.read(self.manifest):

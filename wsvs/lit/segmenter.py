@@ -32,6 +32,7 @@ from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
 from wsvs.records.shots import Piece, SegmentedPiece
 from wsvs.video.frame_graph import FrameGraph, describe_frames
+from wsvs.video.instance_masks import kept, nodes_of, save
 from wsvs.video.reader import read_frames
 from wsvs.video.refine import enlarged, guided
 from wsvs.video.segmentation import Segmentation, segment
@@ -168,14 +169,23 @@ class MaskWriter(BasePredictionWriter):
         overlay: Write overlay videos, the mask drawn over the frames.
         refine: Let the masks' borders follow the frames' edges.
         min_confidence: That something moves by itself or is attended to, in [0, 1]; 0 keeps every mask.
+        instances: Also store what tracking objects through the video needs (`wsvs.lit.tracked`).
     """
 
     @checked
     def __init__(
-        self, masks: MaskSet, *, frames: bool, overlay: bool, refine: Guided = "none", min_confidence: Share = 0.0
+        self,
+        masks: MaskSet,
+        *,
+        frames: bool,
+        overlay: bool,
+        refine: Guided = "none",
+        min_confidence: Share = 0.0,
+        instances: bool = False,
     ) -> None:
         super().__init__(write_interval="batch")
         self.min_confidence = min_confidence
+        self.instances = instances
         self.run = masks.folder
         self.masks = masks
         self.frames = frames
@@ -242,6 +252,9 @@ class MaskWriter(BasePredictionWriter):
                 mark=piece.mark,
             )
         self._write_terms(piece.id, result.segmentation)
+        if self.instances:
+            labels = result.segmentation.labels
+            save(kept(self.run, piece.id), *nodes_of(result.segmentation.graph, labels & (not uncertain)))
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
         confidences = [
             0.0 if source is None else round(float(result.segmentation.confidences[source[0]]), 4) for source in sources

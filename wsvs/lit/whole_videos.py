@@ -114,9 +114,10 @@ class VideoFolder:
             else:
                 self.seen.fail(video, found)
         trainer.strategy.barrier()
-        return list(self._items()) if trainer.is_global_zero else []
+        return list(self.pieces()) if trainer.is_global_zero else []
 
-    def _items(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Piece]:
+        """All pieces, those of a video in turn; the videos have been looked at."""
         for video in self.videos:
             if found := self.seen.get(video.id, SeenVideo):
                 yield from _cut(video, found, self.settings.max_frames)
@@ -230,6 +231,8 @@ def _cut(video: Given, found: SeenVideo, max_frames: int) -> Iterator[Piece]:
             mark=f"shot {number} of {len(shots)}" if len(shots) > 1 else "",
             odd=gone.get("odd", ()),
             blank=gone.get("blank", ()),
+            of=video.id,
+            shot=number,
         )
 
 

@@ -178,6 +178,8 @@ class Piece:
         odd, blank: Frames that are no part of the graph.
         times: Seconds of its frames, where they do not come at the rate `fps`.
         mark: Text for the overlay.
+        of: The video, or the whole shot, within which an object keeps its id.
+        shot: Number of the shot within it.
     """
 
     id: str
@@ -197,6 +199,8 @@ class Piece:
     aspect: float = 1.0
     times: Sequence[float] | None = None
     mark: str = ""
+    of: str = ""
+    shot: int = 1
 
     @property
     def size(self) -> int:

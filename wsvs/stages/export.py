@@ -18,7 +18,7 @@ from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import explain_os_error, read_json, read_text
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.progress import follow
-from wsvs.core.runs import Home
+from wsvs.core.runs import INSTANCES, Home
 from wsvs.data.images import find_image
 from wsvs.engine.run import INPUTS, Run
 from wsvs.engine.stage import Stage
@@ -60,6 +60,8 @@ def run(run: Run[Settings]) -> None:
         labels = list(settings.names) if settings.names else label_names(folder)
         root, files = masks_of(folder)
         require_lines(settings.format, files, root)
+        if settings.objects == "track":
+            how.tracks = partial(read_track, track_folder(folder))
         make_writable(out, "export.out" if settings.out else "out")
         if settings.format in WITH_FILES:
             how.files = image_files(files, run.settings.input)
@@ -92,6 +94,23 @@ def how_of(settings: ExportSettings) -> How:
     return How(settings.objects, chosen, settings.tolerance, settings.min_area)
 
 
+def track_folder(folder: Path) -> Path:
+    """The masks of track ids of a segment run. Raises `UserError` if it has none."""
+    if not (folder / INSTANCES).is_dir():
+        raise UserError(
+            "these masks have no tracks",
+            where=folder,
+            remedy="segment the videos with segment.instances=true, or choose export.objects=part",
+        )
+    return folder / INSTANCES
+
+
+def read_track(root: Path, name: str) -> np.ndarray | None:
+    """Track ids of a mask, if there is a file of them."""
+    path = root / f"{name}.png"
+    return read_mask(path) if path.is_file() else None
+
+
 def make_writable(out: Path, key: str) -> None:
     """Create the folder of a setting if it does not exist. Raises `UserError` if it is not writable."""
     try:
@@ -102,10 +121,11 @@ def make_writable(out: Path, key: str) -> None:
 
 
 def source_of(settings: Settings, home: Home) -> Path:
-    """The given folder or run, else the last finished run of stage predict (segment for DAVIS)."""
+    """The given folder or run, else the last finished run of stage predict (segment for DAVIS and tracks)."""
     if settings.predictions:
         return Path(settings.predictions)
-    return home.require("segment" if settings.export.format == "davis" else "predict")
+    videos = settings.export.format == "davis" or settings.export.objects == "track"
+    return home.require("segment" if videos else "predict")
 
 
 def read_masks(run: Run[Settings], root: Path, names: list[str], labels: int) -> Iterator[tuple[str, np.ndarray]]:

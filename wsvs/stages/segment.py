@@ -48,6 +48,7 @@ def run(run: Run[Settings]) -> None:
     from wsvs.lit.relevant_shots import RelevantShots
     from wsvs.lit.segmenter import MaskWriter, SegmenterModule, shots
     from wsvs.lit.totals import Totals
+    from wsvs.lit.tracked import track_videos
     from wsvs.lit.whole_videos import UNKNOWN, VideoFolder
     from wsvs.nets.model import load_net
     from wsvs.video.frame_graph import describe_frames
@@ -89,6 +90,7 @@ def run(run: Run[Settings]) -> None:
             overlay=settings.overlay,
             refine=settings.refine,
             min_confidence=settings.min_confidence,
+            instances=settings.instances,
         ),
         finished=lambda piece: ledger.has(piece.id),
         workers=settings.workers,
@@ -101,6 +103,8 @@ def run(run: Run[Settings]) -> None:
         counts = source.close(totals)
         names = (BACKGROUND, *(classes or (UNKNOWN,)))
         write_text(run.dir / "labels.txt", "".join(f"{name}\n" for name in names))
+        if settings.instances:
+            counts["tracks"] = track_videos(source.masks, source.pieces(), names, settings.workers)
         _show(run, source.masks, module, names)
         results = totals.results(seconds, {one["item"]: one["reason"] for one in run.skipped})
         if totals.uncertain:
