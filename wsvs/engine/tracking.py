@@ -33,7 +33,7 @@ class Tracker(Protocol):
     media: int
 
     def open(self) -> None:
-        """Begin, or go on with what an earlier start of this job has written. Raises `UserError` if it cannot."""
+        """Start, or resume the record of an earlier start of this job. Raises `UserError` if it cannot."""
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Metrics of a training."""
@@ -115,7 +115,7 @@ P = ParamSpec("P")
 
 
 def harmless(service: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """What cannot be logged is said and forgotten: the results are on disk, and a training must not be lost for it."""
+    """Report what cannot be logged, and continue: the results are on disk, and a training must not stop for it."""
 
     def decorate(method: Callable[P, None]) -> Callable[P, None]:
         @wraps(method)

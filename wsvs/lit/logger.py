@@ -1,4 +1,4 @@
-"""Metrics of a training to whoever tracks the run."""
+"""Send the metrics of a training to the trackers of the run."""
 
 from __future__ import annotations
 

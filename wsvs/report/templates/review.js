@@ -153,5 +153,5 @@ $("review-done").addEventListener("click", async () => {
 });
 addEventListener("beforeunload", event => { if (waiting_answers.length) event.preventDefault(); });
 added.show = refresh;
-choose();  // the cards anew, with what is added to them
+choose();  // make the cards again, with the review's additions
 begin().catch(() => { $("review-count").textContent = "the server does not answer"; });
