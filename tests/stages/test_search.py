@@ -141,6 +141,17 @@ def test_a_stage_without_a_figure_is_not_searched(wsvs, search):
     assert status == 2 and "error: stage report has no default objective for a search" in told
 
 
+def test_another_sampler_and_a_study_that_is_not_kept(wsvs, search, tmp_path):
+    own = tmp_path / "conf" / "sweep" / "own.yaml"
+    shipped = OmegaConf.load(own)
+    shipped.hydra.sweeper.sampler = {"_target_": "optuna.samplers.RandomSampler", "seed": 3}
+    shipped.hydra.sweeper.storage = None
+    own.write_text("# @package _global_\n" + OmegaConf.to_yaml(shipped))
+    assert wsvs(*search, "hydra.sweeper.n_trials=2")[0] == 0
+    assert len(list((tmp_path / "outputs").rglob("metrics.json"))) == 2
+    assert not list((tmp_path / "outputs").rglob("study.db"))
+
+
 def test_a_figure_that_is_not_there(wsvs, search):
     status, _, told = wsvs(*search, "objective=mou", "hydra.sweeper.n_trials=1")
     assert status == 2 and "error: no figure 'mou'" in told

@@ -112,6 +112,8 @@ class Sweep(Callback):
                 runs.check_folder_name("hydra.sweeper.study_name", str(study))
             if rank() == 0:
                 self._lock(Path(config.hydra.sweep.dir))
+            if config.hydra.runtime.choices.get("hydra/sweeper") == "search":
+                require("optuna", f"sweep={config.hydra.runtime.choices.get('sweep')}")
             if config.hydra.sweeper.get("storage"):
                 self._resume(config)
         except UserError as error:
@@ -128,7 +130,6 @@ class Sweep(Callback):
 
     def _resume(self, config: Any) -> None:
         """Queue stopped trials first, and subtract the trials that earlier commands finished from `n_trials`."""
-        require("optuna", f"sweep={config.hydra.runtime.choices.get('sweep')}")
         import optuna
 
         sweeper, folder = config.hydra.sweeper, Path(config.hydra.sweep.dir)
@@ -158,7 +159,7 @@ class Sweep(Callback):
                 storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.WAITING)
         with read_write(config.hydra):
             sweeper.n_trials -= finished
-            if sweeper.sampler.get("seed") is not None:
+            if sweeper.sampler and sweeper.sampler.get("seed") is not None:
                 sweeper.sampler.seed += finished  # else it would draw the same first samples again
         os.environ[FIRST] = str(finished)
 
