@@ -168,7 +168,7 @@ def test_names_of_classes_that_are_given_decide(tmp_path):
         ("image,cat,dog\na,0.9,0.1\nb,0.2,0.3\n", "columns of numbers"),
         ("image,animal,checked\na,cat,1\nb,dog,0\n", "it is unclear which columns are tags: 'checked'"),
         ("image,label\na,1\nb,0\n", "column 'label' contains only 0 and 1, not names of classes"),
-        ("image,label\na,True\nb,False\n", "column 'label' holds only false and true"),
+        ("image,label\na,True\nb,False\n", "column 'label' contains only false and true"),
         ("image,label,confidence\na,cat,0.3\n", "column 'confidence' has values other than 1 and 0"),
         ('image,labels\na,"[1, 0, 1]"\n', "a list of numbers without names"),
         ("image,labels\na,\"['cat', 'dog'\"\n", "a list that cannot be parsed"),

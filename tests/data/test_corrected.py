@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +72,11 @@ def test_a_label_without_a_class_stops(data, tmp_path):
 def test_corrected_images_are_at_least_their_share(others, corrected, share):
     times = repeats(others, corrected, share)
 
-    def part(times: int) -> float:
-        return times * corrected / (times * corrected + others)
+    def part(times: int) -> Fraction:
+        return Fraction(times * corrected, times * corrected + others)
 
-    assert part(times) >= share - 1e-12 and (times == 1 or part(times - 1) < share)  # and no oftener
+    exact = Fraction(str(share))
+    assert part(times) >= exact and (times == 1 or part(times - 1) < exact)  # and no oftener
     assert repeats(others, 0, share) == 0
 
 

@@ -320,7 +320,7 @@ def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch
     assert len(shown[0]) == 12 and np.array_equal(shown[0], shown[-1]) and (out / "overlay/f.mp4").is_file()
 
 
-def test_classes_of_a_film_are_those_of_its_mean_scores(net, tmp_path, monkeypatch):
+def test_classes_of_a_video_are_those_of_its_mean_scores(net, tmp_path, monkeypatch):
     """33 frames are looked at in steps of 3: frames 0, 3, ..., 30; class 0 is sure in the first third only."""
     film, asked = make_film(tmp_path / "f.mp4", 33, size=(32, 32)), []
 

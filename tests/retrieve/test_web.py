@@ -75,7 +75,7 @@ def impatient(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         (endless, "skipped: larger than"),
         (promises(3_000_000_000), "skipped: larger than 2 MB"),
         (status(302, Location="file:///etc/passwd"), "failed: leads to something that is not http(s)"),
-        (file(b"<html>no film</html>" * 100), "failed: not a video"),
+        (file(b"<html>no film</html>" * 100), "failed: a web page instead of the video"),
         (file(b""), "failed: "),
         (drip, "failed: the connection broke"),
         (promises(200_000), "failed: the connection broke"),

@@ -168,7 +168,7 @@ def test_weights_of_a_backbone_that_are_not_finite(wsvs, images, value):
     torch.save(state, "weights.pth")
     status, _, told = wsvs(*WORDS, "model.weights=weights.pth")
     assert status == 2 and f"tensors that are not finite (nan or inf): 1 of {len(state)}, first {key!r}" in told
-    assert "  where: weights.pth\n" in told
+    assert "  where: model.weights=weights.pth\n" in told
 
 
 def test_held_out_images_that_choose_nothing(wsvs, images):

@@ -10,7 +10,7 @@ from wsvs.stages.predict import Settings, needs
 
 def asked(tmp_path, method="decoder", model="auto", checkpoint=None, **inputs):
     predict = PredictSettings(method=method, model=model, checkpoint=checkpoint)
-    return needs(Settings(predict, None, None, "32-true"), Home(str(tmp_path), "n", given=inputs))
+    return needs(Settings(predict, None, None, "32-true", True), Home(str(tmp_path), "n", given=inputs))
 
 
 def test_which_checkpoint_is_used(tmp_path):

@@ -277,7 +277,7 @@ def test_a_larger_budget_goes_on_with_the_run(wsvs, words, caplog):
 def test_settings_of_retries_and_of_yt_dlp_are_checked(wsvs, words, monkeypatch):
     monkeypatch.setenv("WSVS_PROXY", "http://me:hush@127.0.0.1:9")
     for given, expected in (
-        ("retrieve.retry=[lost]", "no kind of failure is called lost"),
+        ("retrieve.retry=[lost]", "there is no kind of failure lost"),
         ("retrieve.retry=[account]", "this would be a new run"),
         ("+retrieve.yt_dlp.exec=rm", "there is no setting retrieve.yt_dlp.exec"),
         ("retrieve.yt_dlp.cookies=none.txt", "no such file"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -56,4 +58,5 @@ def read_corrected(
 
 def repeats(others: int, corrected: int, share: float) -> int:
     """Repetitions of each corrected image, so that together they are at least this fraction of a pass."""
-    return max(1, int(np.ceil(share * others / ((1 - share) * corrected)))) if corrected else 0
+    exact = Fraction(str(share))  # in floating point 1 - 0.9 is a little less than 0.1
+    return max(1, ceil(exact * others / ((1 - exact) * corrected))) if corrected else 0

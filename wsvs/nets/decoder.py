@@ -72,7 +72,7 @@ class Decoder(nn.Module):
             raise UserError(
                 "guidance=switches needs a backbone that downsamples by max-pools alone, and this one does not",
                 where=guidance,
-                remedy="use guidance=features or guidance=none",
+                remedy="use features or none",
                 kind="guidance",
             )
         self.guidance = guidance
