@@ -105,7 +105,7 @@ def _refused(error: InstantiationException) -> BaseException:
     # Only the exact types: a JSONDecodeError or a LinAlgError is a ValueError too, and a bug.
     # Lightning's refusals have a type of their own, in a package that takes seconds to import.
     refused = type(cause) in (ValueError, TypeError) or type(cause).__name__ == "MisconfigurationException"
-    no_target = type(cause) is ImportError  # of the search for `_target_`; a package of ours that is missing is told
+    no_target = type(cause) is ImportError  # of the search for `_target_`; a missing package of ours is a UserError
     if cause is None or refused or no_target or isinstance(cause, OmegaConfBaseException):
         return UserError(
             str(cause if refused else error).strip(), where="the configuration or its overrides", remedy=_CONFIG
