@@ -16,7 +16,7 @@ from wsvs.core.files import write_json
 
 PARTS = tuple(
     part
-    for part in ("startup", "segment", "cuts", "superpixels", "loop", "retrieve", "train", "speedup")
+    for part in ("startup", "segment", "cuts", "superpixels", "loop", "retrieve", "train", "predict", "speedup")
     if find_spec(f"benchmarks.{part}")
 )
 

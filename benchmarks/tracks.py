@@ -114,8 +114,8 @@ def look(
     """{"tags | row": (class numbers, probabilities)} of one image, averaged over (size, mirrored)."""
     first = next(iter(nets.values()))
     with_pools = max(nets.values(), key=lambda net: net.decoder is not None)
-    seen = [with_pools.look(scaled(image), zoom, mirrored) for zoom, mirrored in views]
-    scores = torch.stack([view.logits for view in seen]).mean(0).sigmoid()
+    seen = [with_pools.look([scaled(image)], zoom, mirrored) for zoom, mirrored in views]
+    scores = torch.stack([view.logits for view in seen]).mean(0).sigmoid()[0]
     chosen = {"given": given, "predicted": first.classes_shown(scores, 0.6)}
     if first.config.class_thresholds:
         chosen["auto"] = first.classes_shown(scores, "auto")
@@ -123,7 +123,7 @@ def look(
     size = first.network_size(*image.shape[-2:])
 
     def mean(net: SegmentationNet, method: Method) -> torch.Tensor:
-        return torch.stack([resize(net.foreground_in(view, union, method)[None], size)[0] for view in seen]).mean(0)
+        return torch.stack([resize(net.foreground_in(view, [union], method), size)[0] for view in seen]).mean(0)
 
     alpha = mean(first, "attention")
     maps = {"attention": alpha}

@@ -7,16 +7,21 @@ import inspect
 import subprocess
 import sys
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import wsvs
+from tests.films import make_film
 from wsvs.core.errors import UserError
+from wsvs.core.export_polygons import fill
 from wsvs.core.masks import read_mask
 from wsvs.lit.image_segmenter import ImageSegmenter
 from wsvs.nets.model import NetConfig, SegmentationNet, label_map
+from wsvs.nets.segmenter import Segmenter
+from wsvs.video.reader import read_frames
 
 CONFIG = NetConfig(backbone="vgg_small", classes=("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
 
@@ -74,6 +79,99 @@ def test_every_kind_of_image_gives_the_networks_own_answer(place, net):
         assert np.array_equal(found.mask, expected) and found.image.shape == (20, 30, 3)
         assert found.tags == tuple(CONFIG.classes[k] for k in classes)
         assert found.scores == pytest.approx(dict(zip(CONFIG.classes, scores.tolist(), strict=True)))
+
+
+def shots(count, sizes=((20, 30), (30, 20), (24, 30))):
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 256, (*sizes[k % len(sizes)], 3), np.uint8) for k in range(count)]
+
+
+def same(found, expected):
+    """One image's result in a batch and alone: equal but for the last bits of the scores."""
+    assert np.array_equal(found.image, expected.image) and np.array_equal(found.mask, expected.mask)
+    assert found.tags == expected.tags and found.scores == pytest.approx(expected.scores, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["decoder", "attention", "mean"])
+def test_a_list_gives_what_each_image_gives_alone(place, method):
+    """Images of three shapes, some of them files, with one class, two or none."""
+    model = wsvs.load("best.ckpt", background=0.3, class_threshold=0.5, method=method, flip=True, zooms=(1.0, 1.5))
+    images = [*shots(7), "photo.png", Image.fromarray(shots(1)[0])]
+    given = [["dog"], None, [], ["dog", "cat"], None, ["cat"], ["cat", "dog"], None, ("dog",)]
+    for tags, each in ((None, [None] * 9), (["cat"], [["cat"]] * 9), (given, given)):
+        found = model.predict(images, tags)
+        assert isinstance(found, list) and len(found) == 9
+        for one, image, alone in zip(found, images, each, strict=True):
+            same(one, model.predict(image, alone))
+    assert model.predict([]) == []
+    with pytest.raises(ValueError, match="2 lists for 9 images"):
+        model.predict(images, [["dog"], None])
+
+
+def test_images_of_one_network_size_go_through_it_together(place, monkeypatch):
+    asked = []
+    batch = SegmentationNet.batch
+    monkeypatch.setattr(
+        SegmentationNet, "batch", lambda net, images, *a, **k: asked.append(len(images)) or batch(net, images, *a, **k)
+    )
+    wsvs.load("best.ckpt").predict(shots(8, [(20, 30)]))
+    assert asked == [4, 4]
+
+
+def test_an_iterator_is_read_as_far_as_it_is_asked(place):
+    model, read = wsvs.load("best.ckpt", background=0.3), []
+    frames = shots(40, [(20, 30)])
+    found = model.predict(read.append(k) or frame for k, frame in enumerate(frames))
+    assert read == []
+    same(next(found), model.predict(frames[0]))
+    assert 1 <= len(read) <= 8
+    for one, frame in zip(found, frames[1:], strict=True):
+        same(one, model.predict(frame))
+
+
+def test_a_video_is_an_iterator_of_its_frames(place):
+    """Its classes are those of all frames: those of `stage=predict`."""
+    film = make_film(place / "clip.mp4", 20, size=(48, 32))
+    model = wsvs.load("best.ckpt", background=0.3)
+    module = ImageSegmenter(model.net.net, background=0.3)
+    found = list(model.predict("clip.mp4"))
+    with torch.inference_mode():
+        expected = [(frame, segment()) for frame, segment, _ in module.video(film)]
+    assert len(found) == 20
+    for one, (frame, mask) in zip(found, expected, strict=True):
+        assert np.array_equal(one.image, frame) and np.array_equal(one.mask, mask)
+    assert {one.tags for one in found} == {tuple(CONFIG.classes[k] for k in module.classes_of_video(film))}
+    assert all(one.tags == ("dog",) for one in model.predict(film, ["dog"]))
+    assert len(list(model.predict(read_frames(film)))) == 20
+
+
+def test_the_net_is_a_plain_module(place):
+    model = wsvs.load("best.ckpt", background="otsu", class_threshold=0.5)
+    images = np.stack(shots(3, [(20, 30)]))
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    assert isinstance(model.net, torch.nn.Module) and not isinstance(model.net, pl.LightningModule)
+    with torch.inference_mode():
+        labels, scores = model.net(x)
+        again, _ = model.net(x / 255)
+        tagged, _ = model.net(x, torch.tensor([[False, True], [False, False], [True, True]]))
+    assert torch.equal(labels, again) and labels.dtype == torch.uint8
+    for k, image in enumerate(images):
+        alone = model.predict(image)
+        assert np.array_equal(labels[k].numpy(), alone.mask)
+        assert scores[k].tolist() == pytest.approx(list(alone.scores.values()), abs=1e-6)
+        tags = (["dog"], [], ["cat", "dog"])[k]
+        assert np.array_equal(tagged[k].numpy(), model.predict(image, tags).mask)
+
+
+def test_polygons_give_the_mask_back(place):
+    found = wsvs.load("best.ckpt", background=0.3, class_threshold=0).predict("photo.png")
+    polygons = found.polygons()
+    assert set(polygons) == {CONFIG.classes[label - 1] for label in np.unique(found.mask) if label}
+    again = np.zeros_like(found.mask)
+    for name, parts in polygons.items():
+        for points in parts:
+            fill(again, points, CONFIG.classes.index(name) + 1)
+    assert np.array_equal(again, found.mask) and found.mask.any()
 
 
 def kinds(folder):
@@ -151,7 +249,7 @@ def test_a_mask_is_not_saved_as_what_loses_labels(place, name):
 def test_the_device_is_chosen_by_what_is_there(place, monkeypatch, there):
     asked = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    monkeypatch.setattr(ImageSegmenter, "to", lambda module, device: asked.append(str(device)) or module)
+    monkeypatch.setattr(Segmenter, "to", lambda module, device: asked.append(str(device)) or module)
     wsvs.load("best.ckpt", device="auto")
     assert asked == ["cuda" if there else "cpu"]
 
@@ -182,17 +280,13 @@ def test_what_is_no_list_of_tags_is_told(place, tags):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("class_threshold", None),
         ("class_threshold", [0.5]),
-        ("background", None),
         ("zooms", 1.5),
         ("zooms", "1"),
         ("zooms", [0]),
         ("zooms", []),
-        ("zooms", None),
         ("zooms", [None]),
         ("flip", "no"),
-        ("flip", None),
     ],
 )
 def test_settings_of_another_type_are_told(place, key, value):
@@ -211,6 +305,12 @@ def test_import_is_light():
     code = "import sys, wsvs; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_loaded_model_needs_no_lightning_and_no_hydra(place):
+    code = "import sys, wsvs; wsvs.load('best.ckpt'); print({'lightning', 'hydra'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_both_signatures_of_load_agree():

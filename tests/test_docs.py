@@ -15,7 +15,7 @@ from wsvs.config.help import rows
 TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md"]
 KEYS = all_keys()
 SECTIONS = {key.partition(".")[0] for key in KEYS if "." in key} - {"inputs"}
-FILE_ENDINGS = ("json", "jsonl", "html", "yaml", "py", "csv", "tsv")
+FILE_ENDINGS = ("json", "jsonl", "html", "yaml", "py", "csv", "tsv", "safetensors", "onnx", "pt2")
 BEYOND = {"trainer.sync_batchnorm"}  # of Lightning, with + in front
 FOLDERS = "wsvs|tests|docs|conf|benchmarks|notebooks"
 DEFAULTS = {  # page -> section of its tables of defaults

@@ -29,7 +29,7 @@ ALLOWED = {
     "report": {*MIDDLE, "retrieve", "video", "metrics", "data"},
     "engine": {*MIDDLE, "retrieve", "nets", "data", "lit"},
     "stages": {*MIDDLE, "retrieve", "video", "nets", "metrics", "data", "lit", "report", "engine"},
-    "api": {*MIDDLE, "nets", "data", "lit"},
+    "api": {*MIDDLE, "nets", "data", "lit", "video"},
     "cli": {"config", "core", "engine"},
     "__main__": {"cli"},
 }

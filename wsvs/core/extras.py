@@ -17,6 +17,8 @@ EXTRAS = {  # {module: (its name for pip, the extra of pyproject.toml that insta
     "timm": ("timm", "timm"),
     "starlette": ("starlette", "review"),
     "uvicorn": ("uvicorn", "review"),
+    "safetensors": ("safetensors", "hub"),
+    "huggingface_hub": ("huggingface_hub", "hub"),
 }
 
 

@@ -8,21 +8,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from wsvs.config.checked import checked
 from wsvs.config.stages import ClassThreshold, Cut, Method, PredictSettings, Threshold, Zooms
-from wsvs.core.otsu import otsu
 from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
-from wsvs.nets.model import SegmentationNet, label_map
-from wsvs.video.reader import glance, read_frames
-from wsvs.video.still import cut_image
+from wsvs.lit.masks import mask_of, scores_of_video
+from wsvs.nets.model import Found, SegmentationNet
+from wsvs.nets.segmenter import background_threshold
+from wsvs.video.reader import read_frames
 
 _DEFAULT = PredictSettings()
-
-CLASS_FRAMES = 16  # frames whose mean scores give the classes of a video
 
 VideoFrame = tuple[np.ndarray, Callable[[], np.ndarray], list[int]]
 """(H, W, 3) uint8 RGB, a function that segments it into (H, W) uint8, and the numbers of the video's classes."""
@@ -94,23 +91,14 @@ class ImageSegmenter(nn.Module):
             flip=self.flip,
             zooms=self.zooms,
         )
-        if self.background == "otsu":
-            threshold = otsu(probabilities.amax(0).float().cpu().numpy(), limits=(0, 1), flat=0.5) if numbers else 0.5
-        else:
-            threshold = float(self.background)
-        size = (image.shape[-2], image.shape[-1])
-        if self.refine == "cut" and numbers:
-            pixels = image.permute(1, 2, 0).cpu().numpy()
-            labels = [number + 1 for number in numbers]
-            mask = cut_image(pixels, probabilities.float().cpu().numpy(), labels, background=threshold)
-        else:
-            mask = label_map(probabilities, numbers, size, threshold).numpy()
+        threshold = background_threshold(probabilities, self.background)
+        mask = mask_of(image, Found(numbers, probabilities, scores), threshold, self.refine)
         return Segmented(mask, numbers, probabilities, scores)
 
     def video(self, path: str | Path, classes: Sequence[int] | None = None) -> Iterator[VideoFrame]:
         """Yield the frames of a video, one at a time.
 
-        The classes are predicted once for the video, from at most `CLASS_FRAMES` frames, so that they do not flicker.
+        The classes are predicted once for the video, from some of its frames, so that they do not flicker.
 
         Raises:
             BadItem: On iteration, if the video cannot be read or breaks off.
@@ -124,11 +112,8 @@ class ImageSegmenter(nn.Module):
 
     def classes_of_video(self, path: str | Path) -> list[int]:
         """Classes whose mean score over evenly spaced frames reaches the threshold, else the best one."""
-        step = max(1, -(-glance(path).frames // CLASS_FRAMES))
-        looks = []
-        for number, frame in enumerate(read_frames(path, partial_ok=True)):
-            if number % step == 0:
-                image = scaled(to_tensor(frame).to(self.net.encoder.mean.device))
-                looks.append(self.net.probabilities(image, [])[2])
-        scores = torch.stack(looks).mean(0)
+        scores = scores_of_video(path, lambda frame: self.net.probabilities(self._scaled(frame), [])[2])
         return self.net.classes_shown(scores, self.class_threshold)
+
+    def _scaled(self, frame: np.ndarray) -> Tensor:
+        return scaled(to_tensor(frame).to(self.net.encoder.mean.device))

@@ -45,6 +45,15 @@ class Features(NamedTuple):
     map: Tensor
     pools: list[Pooled]
 
+    def of(self, rows: Sequence[int]) -> Features:
+        """Those of some of the images."""
+        kept = list(rows)
+        pools = [
+            pool._replace(before=pool.before[kept], switches=None if pool.switches is None else pool.switches[kept])
+            for pool in self.pools
+        ]
+        return Features(self.map[kept], pools)
+
 
 class Backbone(nn.Module):
     """Maps (B, 3, H, W) to features (B, channels, ~H/stride, ~W/stride).

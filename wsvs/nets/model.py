@@ -94,7 +94,7 @@ class SegmentationNet(nn.Module):
         method: Method = _DEFAULT.method,
         flip: bool = _DEFAULT.flip,
         zooms: Sequence[float] = _DEFAULT.zooms,
-    ) -> tuple[list[int], Tensor, Tensor]:
+    ) -> Found:
         """Foreground probability of each class of one image.
 
         Args:
@@ -106,68 +106,122 @@ class SegmentationNet(nn.Module):
             flip: Average with the mirrored image.
             zooms: Multi-scale test-time augmentation: average over these multiples of the network's size.
 
-        Returns:
-            Class numbers (K), probabilities (K, h, w) at the network's size, class scores (C) in [0, 1].
-
         Raises:
             BadItem: The network's output is not finite.
         """
+        [found] = self.batch([image], [classes], class_threshold=class_threshold, method=method, flip=flip, zooms=zooms)
+        return found
+
+    def batch(
+        self,
+        images: Sequence[Tensor],
+        classes: Sequence[Sequence[int] | None],
+        *,
+        class_threshold: ClassThreshold = _DEFAULT.class_threshold,
+        method: Method = _DEFAULT.method,
+        flip: bool = _DEFAULT.flip,
+        zooms: Sequence[float] = _DEFAULT.zooms,
+    ) -> list[Found]:
+        """As `probabilities`, of several images at once. Their sizes may differ, but not their `network_size`."""
         sides = (False, True) if flip else (False,)
-        views = [self.look(image, zoom, mirrored) for zoom in zooms for mirrored in sides]
+        views = [self.look(images, zoom, mirrored) for zoom in zooms for mirrored in sides]
         scores = torch.stack([view.logits for view in views]).mean(0).sigmoid()
-        if classes is None:
-            classes = self.classes_shown(scores, class_threshold)
-        size = self.network_size(*image.shape[-2:])
-        if not len(classes):
+        rows = scores.cpu() if None in classes else scores  # one transfer for all images
+        chosen = [
+            self.classes_shown(row, class_threshold) if given is None else list(given)
+            for given, row in zip(classes, rows, strict=True)
+        ]
+        size = self.network_size(*images[0].shape[-2:])
+        if not any(chosen):
             require_finite(scores)
-            return [], image.new_zeros(0, *size), scores
-        maps = [resize(self.foreground_in(view, list(classes), method)[None], size)[0] for view in views]
+            return [Found([], row.new_zeros(0, *size), row) for row in scores]
+        maps = [resize(self.foreground_in(view, chosen, method), size) for view in views]
         probabilities = torch.stack(maps).mean(0)
         require_finite(scores, probabilities)
-        return list(classes), probabilities, scores
+        return [
+            Found(numbers, found[: len(numbers)], row)
+            for numbers, found, row in zip(chosen, probabilities, scores, strict=True)
+        ]
 
-    def look(self, image: Tensor, zoom: float, mirrored: bool) -> View:
-        """Encode the image at one size."""
-        height, width = self.network_size(*image.shape[-2:])
-        x = resize(image[None], round_size(height * zoom, width * zoom, self.encoder.stride))
+    def look(self, images: Tensor | Sequence[Tensor], zoom: float, mirrored: bool) -> View:
+        """Images of one network size, as the networks see them at a multiple of it."""
+        height, width = self.network_size(*images[0].shape[-2:])
+        size = (height, width) if zoom == 1 else round_size(height * zoom, width * zoom, self.encoder.stride)
+        if isinstance(images, Tensor):
+            x = resize(images, size)
+        else:
+            x = torch.cat([resize(image[None], size) for image in images])
         x = x.flip(-1) if mirrored else x
         features = self.encoder.backbone_features(x, with_pools=self.decoder is not None)
         raw, logits = activations(self.encoder, x, self.config.scales, features)
-        return View((x.shape[-2], x.shape[-1]), features, raw, logits[0], mirrored)
+        return View(size, features, raw, logits, mirrored)
 
-    def foreground_in(self, view: View, classes: list[int], method: Method) -> Tensor:
-        """Probability of each class (K, h, w) at the view's size, flipped back if the view is mirrored."""
-        alpha = merge_scales([scale[:, classes] for scale in view.raw], view.size)[0][:, None]
+    def foreground_in(self, view: View, classes: Sequence[Sequence[int]], method: Method) -> Tensor:
+        """Probability of the classes of each image (B, K, h, w) at the view's size, turned back if it is mirrored.
+
+        K is the most that an image has; those of fewer end with zeros.
+        """
+        ranks = []
+        for rank in range(max(map(len, classes))):  # the first class of each image, then the second, ...
+            rows = [row for row, numbers in enumerate(classes) if len(numbers) > rank]
+            numbers = [classes[row][rank] for row in rows]
+            alpha = merge_scales([scale[rows, numbers][:, None] for scale in view.raw], view.size)
+            features = view.features if len(rows) == len(classes) else view.features.of(rows)
+            found = self.foreground_of(alpha, features, method)
+            if len(rows) < len(classes):
+                found = found.new_zeros(len(classes), *view.size).index_copy_(
+                    0, torch.tensor(rows, device=found.device), found
+                )
+            ranks.append(found)
+        stacked = torch.stack(ranks, 1)
+        return stacked.flip(-1) if view.mirrored else stacked
+
+    def foreground_of(self, alpha: Tensor, features: Features, method: Method) -> Tensor:
+        """Foreground probability (B, h, w) under attention (B, 1, h, w) at the size of the images."""
         parts = []
         if method in ("attention", "mean"):
             parts.append(alpha[:, 0])
         if method in ("decoder", "mean"):
             if self.decoder is None:
                 raise ValueError("this checkpoint has no decoder: method must be 'attention'")
-            # the K attention maps share the features of one image
-            parts.append(torch.cat([foreground(self.decoder(a[None], view.features, view.size)) for a in alpha]))
-        found = torch.stack(parts).mean(0)
-        return found.flip(-1) if view.mirrored else found
+            parts.append(foreground(self.decoder(alpha, features, (alpha.shape[-2], alpha.shape[-1]))))
+        return torch.stack(parts).mean(0)
 
     def classes_shown(self, scores: Tensor, class_threshold: ClassThreshold) -> list[int]:
         """Numbers of the classes whose score (C,) reaches the threshold, else the best one."""
-        thresholds: Tensor | float
-        if class_threshold == "auto":
-            if not self.config.class_thresholds:
-                raise UserError(
-                    "this checkpoint has no class thresholds",
-                    where="class_threshold='auto'",
-                    remedy="give class_threshold a number",
-                    kind="no class thresholds",
-                )
-            thresholds = torch.tensor(self.config.class_thresholds, device=scores.device)
-        else:
-            thresholds = class_threshold
+        thresholds = self.thresholds(class_threshold).to(scores.device)
         return torch.nonzero(scores >= thresholds)[:, 0].tolist() or [int(scores.argmax())]
+
+    def thresholds(self, class_threshold: ClassThreshold) -> Tensor:
+        """Score from which each class counts as shown, (C,)."""
+        if class_threshold != "auto":
+            return torch.full((len(self.classes),), float(class_threshold))
+        if not self.config.class_thresholds:
+            raise UserError(
+                "this checkpoint has no class thresholds",
+                where="class_threshold='auto'",
+                remedy="give class_threshold a number",
+                kind="no class thresholds",
+            )
+        return torch.tensor(self.config.class_thresholds)
+
+
+class Found(NamedTuple):
+    """What the networks say of one image.
+
+    Attributes:
+        classes: Class numbers (K).
+        probabilities: Of these classes, (K, h, w) in [0, 1] at the network's size.
+        scores: Of all classes, (C,) in [0, 1].
+    """
+
+    classes: list[int]
+    probabilities: Tensor
+    scores: Tensor
 
 
 class View(NamedTuple):
-    """An image at one size (h, w): the backbone's features, raw alpha at each scale, logits (C,); mirrored or not."""
+    """Images at one size (h, w): the backbone's features, raw alpha at each scale, logits (B, C); mirrored or not."""
 
     size: tuple[int, int]
     features: Features
@@ -188,11 +242,11 @@ def label_map(probabilities: Tensor, classes: Sequence[int], size: tuple[int, in
         (H, W) uint8, class number + 1, or 0.
     """
     if not len(classes):
-        return torch.zeros(size, dtype=torch.uint8)
+        return torch.zeros(size, dtype=torch.uint8, device=probabilities.device)
     full = torch.nn.functional.interpolate(probabilities[None].float(), size=size, mode="bilinear", align_corners=False)
     best, which = full[0].max(0)
     labels = torch.tensor([number + 1 for number in classes], dtype=torch.uint8, device=which.device)
-    return torch.where(best > background, labels[which], torch.zeros_like(labels[which])).cpu()
+    return torch.where(best > background, labels[which], torch.zeros_like(labels[which]))
 
 
 def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet:
@@ -210,14 +264,21 @@ def load_net(path: str | Path, *, need_decoder: bool = False) -> SegmentationNet
     if any(key.startswith("net.decoder.") for key in state):
         decoder = config.build_decoder(encoder)
         decoder.load_state_dict(_under("net.decoder.", state))
-    elif need_decoder:
+    net = SegmentationNet(config, encoder, decoder).eval()
+    if need_decoder:
+        require_decoder(net, path)
+    return net
+
+
+def require_decoder(net: SegmentationNet, where: object) -> None:
+    """Raises `UserError` for networks without one."""
+    if net.decoder is None:
         raise UserError(
             "this checkpoint has an encoder only",
-            where=path,
+            where=where,
             remedy="give a checkpoint of stage decoder or adapt, or use method='attention'",
             kind="no decoder",
         )
-    return SegmentationNet(config, encoder, decoder).eval()
 
 
 def not_finite(checkpoint: Mapping[str, Any]) -> str | None:
