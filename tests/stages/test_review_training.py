@@ -100,19 +100,19 @@ def test_training_reads_what_was_said_and_corrected(wsvs, runs, images, seen, tm
     seen.clear()
     made = np.zeros((32, 40), np.uint8)
     made[:8, :8], made[20:, 20:] = 1, 2
-    write_mask(tmp_path / "corrected" / "i4.png", made)
+    write_mask(tmp_path / "corrected" / "i3.png", made)
     words = [f"adapt.{word}" for word in SHORT if not word.startswith(("steps", "batch"))]
     words += ["adapt.steps=16", "adapt.batch_size=4", "adapt.background=0", f"adapt.corrected={tmp_path / 'corrected'}"]
     words += ["data=tags", f"data.root={images}", f"data.labels={tmp_path / 'labels.tsv'}", "data.classes=[cat,dog]"]
     status, _, err = wsvs("stage=adapt", "name=n", *NET, *words, run_id="a")
     assert status == 0, err
     assert "i0" not in seen and seen["i2"] == {"0 1"}  # rejected; called a cat
-    assert seen["i4"] == {"0 1", "1 1"}  # both that the corrected mask shows
-    assert {f"i{number}" for number in (1, 2, 4)} <= set(seen)
-    assert not (runs / "adapt/a/masks/i4.png").exists()  # nobody has to guess it
+    assert seen["i3"] == {"0 1", "1 1"}  # both that the corrected mask shows
+    assert {f"i{number}" for number in (1, 2, 3)} <= set(seen)
+    assert not (runs / "adapt/a/masks/i3.png").exists()  # nobody has to guess it
     counts, person = read_summary(runs / "adapt/a")["counts"], read_summary(runs / "adapt/a")["person"]
-    assert counts["corrected masks"] == 1 and counts["used for training"] + counts["to validate"] >= 7
+    assert counts["corrected masks"] == 1 and counts["pseudo-labels"] == 5  # three to train, two held out
     assert person[0] == summary["person"][0] and any("corrected" in line for line in person)
     assert read_checkpoint(runs / "adapt/a/checkpoints/best.ckpt")["person"] == person
     assert json.loads((runs / "adapt/a/reviews.json").read_text())["corrected"]
-    assert read_json(runs / "adapt/a/corrected.json")["corrected"] == {"i4": [0, 1]}
+    assert read_json(runs / "adapt/a/corrected.json")["corrected"] == {"i3": [0, 1]}
