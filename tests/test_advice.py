@@ -16,7 +16,7 @@ from wsvs.engine.names import stage_names
 
 ROOT = Path(__file__).parents[1]
 # Words before = that are no settings: of Python's interface, of Hydra, of files and of other programs.
-NO_SETTINGS = {"method", "device", "hydra/launcher", "hydra/sweeper"}
+NO_SETTINGS = {"method", "device", "token", "hydra/launcher", "hydra/sweeper"}  # of Python, of Hydra
 HYDRA = ("hydra.sweeper.study_name", "hydra.sweeper.n_trials", "hydra.launcher.n_jobs", "hydra.launcher.tasks_per_node")
 FILES = (".json", ".md", ".csv", ".jsonl", ".py", ".tsv", ".txt", ".xml", ".yaml", ".html")
 WORD = re.compile(r"(?<![\w.<>\-/])([a-z][\w/]*(?:\.[a-z_]\w*)*)=([\w/\-]*)")

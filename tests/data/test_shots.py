@@ -9,7 +9,7 @@ import pytest
 
 from wsvs.core.errors import BadItem
 from wsvs.data.shots import ShotDataset
-from wsvs.data.work import Bad
+from wsvs.records.predicted import Bad
 from wsvs.records.shots import Piece
 
 PIECE = Piece("v_3", "v", "v.mp4", 3, 6, 9, 2, 4, 25.0, (), 1, "v.mp4")

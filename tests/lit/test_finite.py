@@ -19,7 +19,6 @@ from tests.lit.test_steps import Items
 from wsvs.core.errors import BadItem, UserError
 from wsvs.data.shots import Described
 from wsvs.data.training import TrainingData
-from wsvs.data.work import Bad
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
 from wsvs.lit.finite import StopOnDivergence, WatchedModule
@@ -28,7 +27,7 @@ from wsvs.lit.predictor import Loaded, PredictorModule
 from wsvs.lit.scorer import ScorerModule
 from wsvs.lit.segmenter import SegmenterModule
 from wsvs.nets.model import load_net, not_finite, require_finite
-from wsvs.records.predicted import Wanted
+from wsvs.records.predicted import Bad, Wanted
 from wsvs.records.shots import Clip, Piece
 from wsvs.video.settings import SegmentSettings
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.films import make_film, make_sound
 from wsvs.core.errors import UserError
 from wsvs.core.masks import encode_mask, read_mask
-from wsvs.data.work import Bad, ItemDataset, WorkModule
+from wsvs.data.work import ItemDataset, WorkModule
 from wsvs.lit.predictor import (
     OVERLAY_SIDE,
     Loaded,
@@ -27,7 +27,7 @@ from wsvs.lit.predictor import (
 from wsvs.lit.video_writer import open_writer
 from wsvs.nets.model import SegmentationNet
 from wsvs.records.ledger import Ledger
-from wsvs.records.predicted import Wanted
+from wsvs.records.predicted import Bad, Wanted
 
 
 def image_item(height=20, width=30, classes=(1,)):

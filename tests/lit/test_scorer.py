@@ -10,9 +10,9 @@ import torch
 
 import wsvs.lit.scorer
 from wsvs.core.errors import BadItem
-from wsvs.data.work import Bad
 from wsvs.lit.scorer import ScorerModule, Scores, ScoreWriter
 from wsvs.records.ledger import Ledger
+from wsvs.records.predicted import Bad
 from wsvs.records.shots import Clip
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)

@@ -13,11 +13,12 @@ from PIL import Image
 import wsvs.lit.segmenter
 from wsvs.core.masks import read_mask
 from wsvs.data.shots import Described, ShotDataset
-from wsvs.data.work import Bad, WorkModule
+from wsvs.data.work import WorkModule
 from wsvs.lit.segmenter import MaskWriter, Segmented, SegmenterModule, mask_sources
 from wsvs.nets.attention import attention, resize
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
+from wsvs.records.predicted import Bad
 from wsvs.records.shots import Piece
 from wsvs.video.frame_graph import describe_frames
 from wsvs.video.settings import SegmentSettings

@@ -85,7 +85,7 @@ def test_only_the_last_block_learns():
 
 def test_there_are_no_switches_to_guide_a_decoder():
     backbone = build_backbone("resnet50v2")
-    with pytest.raises(UserError, match="use guidance=features or guidance=none"):
+    with pytest.raises(UserError, match="use features or none"):
         Decoder(backbone, guidance="switches")
     for guidance in ("features", "none"):
         decoder = Decoder(backbone, guidance=guidance, width=0.25).eval()

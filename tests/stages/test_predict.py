@@ -16,9 +16,8 @@ from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, read_jsonl
 from wsvs.core.masks import read_mask
-from wsvs.data.work import Bad
 from wsvs.nets.model import NetConfig, SegmentationNet
-from wsvs.records.predicted import Wanted
+from wsvs.records.predicted import Bad, Wanted
 from wsvs.stages.predict import list_images
 
 CLASSES = Classes(["cat", "dog"])

@@ -206,7 +206,8 @@ def test_whole_videos_have_cards_too(wsvs, world, tmp_path):
     still = {"confidence": 0.1, "uncertain_frames": 12, "cut_seconds": [0.2, 0.4]}
     write_jsonl(run / "videos.jsonl", [{"video": "a/b", "file": str(film), "class": "", "frames": 12, **still}])
     write_mask(run / "masks/a/b/00006.png", np.eye(48, 64, dtype=np.uint8))
-    assert wsvs("stage=report", f"out={tmp_path}/out", "name=w", run_id="r")[0] == 0
+    status, _, err = wsvs("stage=report", f"out={tmp_path}/out", "name=w", run_id="r")
+    assert status == 0, err
     [video] = Page(tmp_path / "out/w/report/r/report.html").of("video")
     assert (video["name"], video["classes"], video["frames"]) == ("a/b", {}, 12)
     assert opened(video["thumbnail"]).size == (64, 48) and video["whole"] == {"confidence": 0.1}

@@ -15,12 +15,11 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_json
 from wsvs.core.reviews import Answer, Journal, Reviews, Subject, identity, subject_of
 from wsvs.core.runs import Home, read_summary
-from wsvs.data.work import Bad
 from wsvs.engine.data import answers_of, build_data
 from wsvs.engine.registry import load_stage
 from wsvs.engine.resume import LATER, fingerprint
 from wsvs.engine.reviews import reviews_for
-from wsvs.records.predicted import Wanted
+from wsvs.records.predicted import Bad, Wanted
 from wsvs.stages.predict import retagged
 
 SHOT = Subject("shot", "cat/a", "cat/a")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.data.test_frames import shot, write_frames
-from wsvs.core.files import read_json, write_jsonl
+from wsvs.core.files import read_json
 from wsvs.core.masks import write_mask
 from wsvs.core.reviews import Answer, Journal, Subject, subject_of
 from wsvs.core.runs import read_summary, write_summary
@@ -20,6 +20,7 @@ from wsvs.data.frames import FrameDataset, PseudoLabelDataset
 from wsvs.data.visits import Visit
 from wsvs.lit.encoder import EncoderModule
 from wsvs.nets.model import NetConfig, read_checkpoint
+from wsvs.records.row import write_rows
 
 pytestmark = pytest.mark.slow
 CONFIG = NetConfig(backbone="vgg_small", classes=("cat", "dog"), image_size=32, scales=(1.0,), hidden=8, dropout=0.0)
@@ -40,7 +41,7 @@ def runs(tmp_path) -> Path:
     names = [f"{kind}/{letter}_0" for kind in ("cat", "dog") for letter in "abc"]
     for name in names:
         write_frames(home / "segment" / "r", name, range(4))
-    write_jsonl(home / "segment" / "r" / "shots.jsonl", [shot(name, name, [0.3] * 4, kind=name[:3]) for name in names])
+    write_rows(home / "segment" / "r" / "shots.jsonl", [shot(name, name, [0.3] * 4, kind=name[:3]) for name in names])
     return home
 
 

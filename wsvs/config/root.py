@@ -23,21 +23,18 @@ from wsvs.config.groups import (
     YouTubeObjectsData,
     YouTubeRetrieve,
 )
+from wsvs.config.results import ExportSettings, ReportSettings, ReviewSettings, SubmitSettings
 from wsvs.config.stages import (
     AdaptSettings,
     DecoderSettings,
     EncoderSettings,
     EvaluateSettings,
-    ExportSettings,
     Inputs,
     PipelineSettings,
     PredictSettings,
     RelevanceSettings,
-    ReportSettings,
     ReproduceSettings,
-    ReviewSettings,
     SegmentSettings,
-    SubmitSettings,
 )
 
 # The sections of the groups, by the names that files of conf/ use in their defaults, such as /data_voc@_here_.

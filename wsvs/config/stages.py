@@ -273,16 +273,6 @@ class EvaluateSettings(Section):
     boundary: bool = option(False, "kind=video: also the boundary measure F of every frame; slower")
 
 
-class SubmitSettings(Section):
-    """Stage submit (Table 3)."""
-
-    ids: Text | None = option(
-        None, "file with the ids that the server expects: test.txt", path=OnDisk("list of ids", "file")
-    )
-    competition: Literal["comp5", "comp6"] = option("comp6", "comp5: trained on VOC data only; comp6: other data too")
-    split: Text = option("test", "part of the folder's name in the archive")
-
-
 class Check(Section):
     """The expected range of a figure of a finished run."""
 
@@ -308,38 +298,6 @@ class PipelineSettings(Section):
     checks: dict[str, Check | None] | None = option(
         {}, "expected figures: {name: {step, metric, minus, low, high, expected}}"
     )
-
-
-class ReportSettings(Section):
-    """Stage report."""
-
-    images: Natural = option(5000, "predicted images and videos in the gallery, at most")
-    shots: Natural = option(5000, "shots of the retrieved videos in the gallery, at most")
-    width: Positive = option(160, "width of a thumbnail", unit="px")
-
-
-class ReviewSettings(Section):
-    """Stage review."""
-
-    port: Annotated[int, Ge(0), Le(65535)] = option(0, "port of this machine to serve the page at; 0 = a free one")
-    use: bool = option(True, "trainings and stage predict read the review of their name; false: as if there were none")
-
-
-class ExportSettings(Section):
-    """Stage export."""
-
-    format: Literal["voc", "coco", "yolo", "davis", "labelme", "label_studio", "cvat"] = option("coco", "file format")
-    out: Text | None = option(None, "folder to write to; null = the run directory")
-    names: SomeTexts | None = option(None, "names of the labels 0, 1, ...; null = those of the masks' model")
-    reverse: bool = option(False, "read files of this format from `predictions` and write masks")
-    objects: Literal["class", "part", "track"] = option(
-        "class", "one object: all of a class in an image, each connected part, or each track (segment.instances=true)"
-    )
-    shapes: Literal["auto", "polygons", "masks"] = option(
-        "auto", "how coco and cvat store objects; auto: masks for coco, polygons for cvat"
-    )
-    tolerance: AtLeast0 = option(0.0, "maximum error of simplified polygons; 0 = exact outlines", unit="px")
-    min_area: Natural = option(0, "connected parts with fewer pixels are not exported", unit="px")
 
 
 class ReproduceSettings(Section):

@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from wsvs.core.errors import BadItem
-from wsvs.data.work import Bad
+from wsvs.records.predicted import Bad
 from wsvs.records.shots import Piece
 
 G = TypeVar("G")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -27,14 +26,6 @@ class Work(Protocol):
 
 
 W = TypeVar("W", bound=Work)
-
-
-@dataclass(frozen=True)
-class Bad:
-    """An item of which nothing can be made, and why."""
-
-    id: str
-    reason: str
 
 
 class WorkModule(pl.LightningDataModule, Generic[W]):

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wsvs.data.work import Bad, ItemDataset
+from wsvs.data.work import ItemDataset
 from wsvs.engine.run import Run
 from wsvs.engine.work import work_through
 from wsvs.lit.predictor import PredictionWriter, PredictorModule, load_image
 from wsvs.records.ledger import Ledger
-from wsvs.records.predicted import PredictedFile, Wanted
+from wsvs.records.predicted import Bad, PredictedFile, Wanted
 
 
 def predict_all(

@@ -26,7 +26,7 @@ from wsvs.engine.lock import LOCK, take_lock
 from wsvs.engine.ranks import leave_group, prepare_relaunch, relaunched
 from wsvs.engine.resume import BUDGETS, fingerprint
 from wsvs.engine.reviews import reviews_for
-from wsvs.engine.tracking import Tracker
+from wsvs.engine.tracker import Tracker
 
 log = logging.getLogger("wsvs")
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from wsvs.config.root import LOGGERS
 from wsvs.core.processes import rank
+from wsvs.engine.tracker import Tracker
 
 if TYPE_CHECKING:
     from wsvs.engine.run import Run
@@ -23,31 +24,6 @@ log = logging.getLogger("wsvs")
 LONGEST = 640  # px of an image's longer side
 
 
-class Tracker(Protocol):
-    """Writes one run to a service such as W&B.
-
-    Attributes:
-        media: Images of each kind, at most.
-    """
-
-    media: int
-
-    def open(self) -> None:
-        """Start, or resume the record of an earlier start of this job. Raises `UserError` if it cannot."""
-
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Metrics of a training."""
-
-    def show(self, key: str, images: Iterable[LoggedImage], names: Sequence[str], step: int | None = None) -> None:
-        """Images with their masks; `names` are those of the labels 0, 1, ..."""
-
-    def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
-        """What summary.json says, the tables of an evaluation, and videos."""
-
-    def close(self, code: int) -> None:
-        """All is written when this returns; code 0: the job is done."""
-
-
 class Trackers:
     """Several as one."""
 
@@ -56,8 +32,8 @@ class Trackers:
         self.media = max(one.media for one in all)
 
     def open(self) -> None:
-        for one in self.all:
-            one.open()
+        for tracker in self.all:
+            tracker.open()
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         for one in self.all:

@@ -19,10 +19,10 @@ from wsvs.core.errors import BadItem
 from wsvs.core.files import write_text
 from wsvs.data.loading import scaled
 from wsvs.data.prefetch import batched, prefetch
-from wsvs.data.work import Bad
 from wsvs.nets.attention import resize
 from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.records.ledger import Ledger
+from wsvs.records.predicted import Bad
 from wsvs.records.shots import Clip, ScoredClip
 from wsvs.video.cuts import CutFinder, Cuts
 from wsvs.video.reader import read_frames

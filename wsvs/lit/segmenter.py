@@ -24,12 +24,12 @@ from wsvs.core.files import write_bytes
 from wsvs.core.masks import write_mask
 from wsvs.data.loading import scaled
 from wsvs.data.shots import Described, ShotDataset
-from wsvs.data.work import Bad
 from wsvs.lit.overlay import write_overlay
 from wsvs.nets.attention import activations, merge_scales, resize
 from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
+from wsvs.records.predicted import Bad
 from wsvs.records.shots import Piece, SegmentedPiece
 from wsvs.video.frame_graph import FrameGraph, describe_frames
 from wsvs.video.instance_masks import kept, nodes_of, save

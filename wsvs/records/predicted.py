@@ -78,3 +78,11 @@ def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:
     root = folder / "masks" if (folder / "masks").is_dir() else folder
     unlisted = root == folder and (folder / LOG).is_file()  # a run that did not finish
     return root, {name: None for name in mask_ids(root) if not (unlisted and name.startswith("wandb/"))}
+
+
+@dataclass(frozen=True)
+class Bad:
+    """An item of which nothing can be made, and why."""
+
+    id: str
+    reason: str

@@ -127,8 +127,8 @@ class Video(Row):
         class_name: The first of its `classes`, or the first of its tags, or "".
         classes: Those that the encoder knows.
         label: Of its object in the masks.
-        confidence: The highest of its shots.
-        uncertain_frames: How many of its frames are of uncertain shots.
+        confidence: The highest of its shots; older runs have none.
+        uncertain_frames: How many of its frames are of uncertain shots; older runs do not say.
         aspect, damaged, times, notes: See `wsvs.video.reader.VideoInfo`.
         cuts, cut_seconds: Where a new shot begins; None without cut detection.
         odd, blank: Frames that no graph is made of.
@@ -137,14 +137,14 @@ class Video(Row):
     video: str
     file: str
     class_name: str
-    classes: Sequence[str]
-    label: int
-    frames: int
-    height: int
-    width: int
-    fps: float
-    confidence: float
-    uncertain_frames: int
+    classes: Sequence[str] = ()
+    label: int = 0
+    frames: int = 0
+    height: int = 0
+    width: int = 0
+    fps: float = 0.0
+    confidence: float | None = None
+    uncertain_frames: int | None = None
     aspect: float = 1
     damaged: Spans = ()
     times: Sequence[float] | None = None

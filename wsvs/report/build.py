@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsvs.config.stages import ReportSettings
+from wsvs.config.results import ReportSettings
 from wsvs.core import runs
 from wsvs.core.errors import UserError
 from wsvs.core.sweeps import sweeps_below

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsvs.config.stages import ExportSettings
+from wsvs.config.results import ExportSettings
 from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import explain_os_error, read_json, read_text

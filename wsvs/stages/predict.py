@@ -17,10 +17,9 @@ from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
 from wsvs.data.inputs import VIDEOS, by_id, find_files, without_clash
 from wsvs.data.tag_sources import read_image_tags
-from wsvs.data.work import Bad
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
-from wsvs.records.predicted import Predicted, PredictedFile, Wanted
+from wsvs.records.predicted import Bad, Predicted, PredictedFile, Wanted
 from wsvs.records.row import write_rows
 
 log = logging.getLogger("wsvs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from wsvs.config.stages import ReportSettings
+from wsvs.config.results import ReportSettings
 from wsvs.core.files import write_text
 from wsvs.engine.names import PIPELINE
 from wsvs.engine.run import Run

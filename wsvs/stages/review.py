@@ -7,7 +7,7 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass
 
-from wsvs.config.stages import ReportSettings, ReviewSettings
+from wsvs.config.results import ReportSettings, ReviewSettings
 from wsvs.core.errors import UserError
 from wsvs.core.extras import require
 from wsvs.core.files import write_text

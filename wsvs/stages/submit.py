@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsvs.config.stages import SubmitSettings
+from wsvs.config.results import SubmitSettings
 from wsvs.core.errors import UserError
 from wsvs.core.progress import follow
 from wsvs.core.tables import read_ids
