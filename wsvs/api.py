@@ -34,7 +34,7 @@ from wsvs.nets.segmenter import Segmenter
 from wsvs.video.reader import read_frames
 
 _DEFAULT = PredictSettings()
-_AT_ONCE = 4  # images that the network is given together; more are no faster, on a CPU or a GPU, and need more memory
+_AT_ONCE = 4  # images that the network is given together: bounds the memory
 
 Tags = Sequence[str]
 
