@@ -25,7 +25,7 @@ from wsvs.lit.predictor import (
     load_image,
 )
 from wsvs.lit.video_writer import open_writer
-from wsvs.nets.model import SegmentationNet
+from wsvs.nets.model import Found, SegmentationNet
 from wsvs.records.ledger import Ledger
 from wsvs.records.predicted import Bad, Wanted
 
@@ -58,11 +58,11 @@ def test_thresholds(net, monkeypatch):
     p = torch.tensor([[[0.2, 0.5, 0.9]], [[0.3, 0.6, 0.1]]])
     asked = {}
 
-    def probabilities(self, image, classes, **more):
-        asked.update(more, image=image, classes=classes)
-        return [0, 1], p, torch.zeros(2)
+    def batch(self, images, classes, **more):
+        asked.update(more, image=images[0], classes=classes[0])
+        return [Found([0, 1], p, torch.zeros(2))]
 
-    monkeypatch.setattr(SegmentationNet, "probabilities", probabilities)
+    monkeypatch.setattr(SegmentationNet, "batch", batch)
     item = Loaded(Wanted("a", "a.png", [0, 1]), torch.full((3, 1, 3), 51, dtype=torch.uint8))
 
     def mask(**settings):
@@ -80,7 +80,7 @@ def test_thresholds(net, monkeypatch):
 def test_the_cut_refines_the_mask_at_the_image_size(net, monkeypatch):
     p = torch.full((1, 10, 15), 0.1)
     p[:, 2:8, 3:8] = 0.9
-    monkeypatch.setattr(SegmentationNet, "probabilities", lambda *_, **__: ([1], p, torch.zeros(2)))
+    monkeypatch.setattr(SegmentationNet, "batch", lambda *_, **__: [Found([1], p, torch.zeros(2))])
     picture = np.full((3, 40, 60), 30, np.uint8)
     picture[0, 8:32, 12:40] = 220  # wider than the probabilities say
     item = Loaded(Wanted("a", "a.png", [1]), torch.from_numpy(picture))

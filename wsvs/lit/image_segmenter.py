@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsvs.config.checked import checked
-from wsvs.config.stages import ClassThreshold, Cut, Method, PredictSettings, Threshold, Zooms
+from wsvs.config.stages import Cut, PredictSettings
 from wsvs.data.loading import scaled
 from wsvs.data.tagged import to_tensor
 from wsvs.lit.masks import mask_of, scores_of_video
-from wsvs.nets.model import Found, SegmentationNet
-from wsvs.nets.segmenter import background_threshold
+from wsvs.nets.model import SegmentationNet
+from wsvs.nets.segmenter import Segmenter
 from wsvs.video.reader import read_frames
 
 _DEFAULT = PredictSettings()
@@ -42,39 +43,18 @@ class Segmented:
     scores: Tensor
 
 
-class ImageSegmenter(nn.Module):
+class ImageSegmenter(Segmenter):
     """Segments one image at a time, at its own shape; a video frame by frame.
 
     Args:
         net: Trained networks.
-        method: Source of the probabilities.
-        class_threshold: Classes whose score reaches this are predicted, or with 'auto' their own thresholds, chosen in
-            the encoder's training. The best class is always predicted.
-        background: Pixels whose highest probability does not exceed this are background; 'otsu' chooses it per image.
-        flip: Average with the mirrored image.
-        zooms: Multi-scale test-time augmentation: average over these multiples of the network's size.
         refine: 'cut' aligns borders with the image's colours (`wsvs.video.still`).
+        settings: See `Segmenter`.
     """
 
     @checked
-    def __init__(
-        self,
-        net: SegmentationNet,
-        *,
-        method: Method = _DEFAULT.method,
-        class_threshold: ClassThreshold = _DEFAULT.class_threshold,
-        background: Threshold = _DEFAULT.background,
-        flip: bool = _DEFAULT.flip,
-        zooms: Zooms = _DEFAULT.zooms,
-        refine: Cut = _DEFAULT.refine,
-    ) -> None:
-        super().__init__()
-        self.net = net
-        self.method = method
-        self.class_threshold = class_threshold
-        self.background = background
-        self.flip = flip
-        self.zooms = tuple(zooms)
+    def __init__(self, net: SegmentationNet, *, refine: Cut = _DEFAULT.refine, **settings: Any) -> None:
+        super().__init__(net, **settings)
         self.refine = refine
 
     def segment(self, image: Tensor, classes: Sequence[int] | None = None) -> Segmented:
@@ -83,17 +63,9 @@ class ImageSegmenter(nn.Module):
         Raises:
             BadItem: The network's output is not finite.
         """
-        numbers, probabilities, scores = self.net.probabilities(
-            scaled(image.to(self.net.encoder.mean.device)),
-            classes,
-            class_threshold=self.class_threshold,
-            method=self.method,
-            flip=self.flip,
-            zooms=self.zooms,
-        )
-        threshold = background_threshold(probabilities, self.background)
-        mask = mask_of(image, Found(numbers, probabilities, scores), threshold, self.refine)
-        return Segmented(mask, numbers, probabilities, scores)
+        [found] = self.find([scaled(image.to(self.device))], [classes])
+        mask = mask_of(image, found, self.threshold(found), self.refine)
+        return Segmented(mask, found.classes, found.probabilities, found.scores)
 
     def video(self, path: str | Path, classes: Sequence[int] | None = None) -> Iterator[VideoFrame]:
         """Yield the frames of a video, one at a time.
@@ -116,4 +88,4 @@ class ImageSegmenter(nn.Module):
         return self.net.classes_shown(scores, self.class_threshold)
 
     def _scaled(self, frame: np.ndarray) -> Tensor:
-        return scaled(to_tensor(frame).to(self.net.encoder.mean.device))
+        return scaled(to_tensor(frame).to(self.device))
