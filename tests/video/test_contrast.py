@@ -196,7 +196,7 @@ def test_objects_of_different_speed_are_both_found(fast, slow, down):
     truth = np.array(truth)
     found = segment(describe_frames(np.stack(film), SETTINGS), None, SETTINGS).masks()
     for number in (0, 1):
-        assert (found & truth[:, number]).sum() > 0.8 * truth[:, number].sum()
+        assert (found & truth[:, number]).sum() > 0.95 * truth[:, number].sum()
     assert (found & ~truth.any(axis=1)).sum() < 0.15 * truth.sum()
 
 
