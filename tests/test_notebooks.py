@@ -30,10 +30,7 @@ from wsvs.video.reader import read_frames
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PENDING = {"mask"}  # `make notebooks` has not stored its outputs yet
-every = pytest.mark.parametrize(
-    "notebook", [path for path in NOTEBOOKS if path.stem not in PENDING], ids=lambda path: path.stem
-)
+every = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def code_cells(notebook: Path) -> list[str]:
