@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,6 +39,16 @@ def picture(number: int, red: float, size: tuple[int, int] = (96, 64)) -> np.nda
     return np.stack([np.full((height, width), 255 * red), 90 + wave, 60 - wave], -1).clip(0, 255).astype(np.uint8)
 
 
+@contextmanager
+def usual_scheduling() -> Iterator[None]:
+    """SVT-AV1 makes the thread that encodes, as root, a real-time one that nothing can interrupt, and leaves it so."""
+    asked = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *asked)
+
+
 def film(
     path: Path,
     codec: str = "h264",
@@ -51,7 +63,7 @@ def film(
     """Encode `frames` pictures at 25 a second, a key frame every `gop`."""
     encoder, own, _ = CODECS[codec]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as out:
+    with usual_scheduling(), av.open(str(path), "w") as out:
         stream = out.add_stream(encoder, rate=RATE)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, "yuv420p", gop
