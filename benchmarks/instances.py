@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.segment import experiment
 from wsvs.video.frame_graph import FrameGraph, describe_frames
 from wsvs.video.instance_masks import id_maps, nodes_of
 from wsvs.video.instances import track
 from wsvs.video.segmentation import segment
-from wsvs.video.settings import SegmentSettings
 
 HEIGHT, WIDTH, FRAMES, RADIUS = 120, 160, 40, 16
-SETTINGS = SegmentSettings(lambda_a=0.0, longest_edge=160, superpixels=400)
+SETTINGS = experiment("motion").replaced(longest_edge=160, superpixels=400)
 
 
 def _paths() -> dict[str, tuple[list[tuple[float, float]], list[tuple[float, float]]]]:

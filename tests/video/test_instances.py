@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.instances import scores
+from wsvs.video.crossings import uncrossed
 from wsvs.video.instance_masks import Segment, id_maps, limited, linked, load, over, save
-from wsvs.video.instances import Nodes, track
+from wsvs.video.instances import Nodes, components_of, track
 
 
 def nodes_of(masks: np.ndarray, colours: np.ndarray | None = None) -> tuple[Nodes, np.ndarray]:
@@ -70,6 +71,41 @@ def test_two_that_are_together_at_first():
     masks = video([2] * len(right), right)
     found = scores(masks, tracked(masks))
     assert found["IDF1"] == 1 and found["switches"] == 0 and found["J"] > 0.9
+
+
+def colourful(masks: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    nodes, maps = nodes_of(masks)
+    components = components_of(nodes)
+    return id_maps(maps, nodes, uncrossed(nodes, ids[masks > 0].astype(np.int32), components))
+
+
+@pytest.mark.parametrize("pause", [0, 6])
+def test_ids_left_behind_at_a_crossing_are_exchanged(pause):
+    """Two squares pass one behind the other; whoever comes out on the left has been given the left one's id."""
+    there = [*range(2, 24), *[23] * pause, *range(23, 42)]
+    masks = video(there, there[::-1], width=50)
+    met = int(np.argmin(np.abs(np.array(there) - np.array(there[::-1]))))
+    wrong = masks.copy()
+    wrong[met:] = np.array([0, 2, 1], np.uint8)[masks[met:]]
+    assert scores(masks, colourful(masks, wrong))["IDF1"] > 0.97
+    assert np.array_equal(colourful(masks, masks), masks)  # right ones stay
+
+
+def test_two_that_meet_and_turn_back_are_not_exchanged():
+    """Neither hides the other, so the flow is believed, although each goes back from where it came."""
+    way = [2, 4, 6, 8, 10, 12, 12, 12, 10, 8, 6, 4, 2]
+    masks = video(way, [34 - left - 5 for left in way], width=40)
+    assert (np.diff(masks[6, 0].nonzero()[0]) == 1).all()  # they touch
+    assert np.array_equal(colourful(masks, masks), masks)
+
+
+def test_colours_tell_who_turned_back_behind_another():
+    colours = np.array([[0, 0, 0], [220, 40, 40], [40, 40, 220]])
+    way = [*range(2, 18, 2), *range(16, 0, -2)]
+    masks = video(way, [30 - left for left in way], width=40)
+    nodes, maps = nodes_of(masks, colours)
+    ids = masks[masks > 0].astype(np.int32)
+    assert np.array_equal(id_maps(maps, nodes, uncrossed(nodes, ids, components_of(nodes))), masks)
 
 
 def test_a_part_that_comes_off_for_a_moment_is_no_object():

@@ -3,8 +3,9 @@
 The graph cut says which superpixels are foreground. Here those of a frame that touch are a component; ids are carried
 from frame to frame by the flow's links between superpixels. Where components merge, each superpixel keeps the id that
 most of its linked pixels had; where one splits, the part that does not keep the id is a new track. Afterwards,
-with the whole video known, tracks are joined across gaps, parts that split off for a moment go back, and real splits
-are carried backwards to when the objects still touched.
+with the whole video known, tracks are joined across gaps, parts that split off for a moment go back, real splits are
+carried backwards to when the objects still touched, and ids that were mistaken for each other behind one another are
+exchanged (`crossings`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
+
+from wsvs.video.crossings import uncrossed
 
 _LINKED = 0.05  # overlap (IoU along the flow) from which a component continues a track
 _CLAIM = 0.2  # share of a track's pixels that lead to a component: the track is in it, merged with others
@@ -88,16 +91,18 @@ class _Track:
 def track(nodes: Nodes) -> np.ndarray:
     """(N,) int32 ids of the superpixels, from 1 in the order of their first frames; 0 where none lasts."""
     offsets = np.searchsorted(nodes.frame, np.arange(nodes.frames + 1))
-    components = _components(len(nodes.frame), nodes.spatial)
+    components = components_of(nodes)
     ids, tracks = _forward(nodes, offsets, components)
     names = _joined(nodes, ids, tracks)
     ids = np.array([0, *(names[number] for number in range(1, len(tracks) + 1))], np.int32)[ids]
     _carry_back(nodes, offsets, ids, tracks, names)
-    return _in_order(nodes, ids)
+    return _in_order(nodes, uncrossed(nodes, ids, components))
 
 
-def _components(count: int, spatial: np.ndarray) -> np.ndarray:
-    graph = csr_array((np.ones(len(spatial), np.int8), (spatial[:, 0], spatial[:, 1])), shape=(count, count))
+def components_of(nodes: Nodes) -> np.ndarray:
+    """(N,) number of the component of each superpixel: those of a frame that touch, directly or through others."""
+    count, (one, other) = len(nodes.frame), nodes.spatial.T
+    graph = csr_array((np.ones(len(one), np.int8), (one, other)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1])
 
 
