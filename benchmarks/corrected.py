@@ -1,6 +1,7 @@
 """What masks that a person has corrected bring: python -m benchmarks.corrected --masks MASKS --out DIR -- OVERRIDES
 
-The overrides are those of a finished pipeline, name=... among them. Its decoder is adapted with 0, 10, 50 and 100
+The overrides are those of a finished pipeline, name=... among them; for images of your own also input=DIR and
+labels=TABLE, which `predict` reads. The pipeline's decoder is adapted with 0, 10, 50 and 100
 corrected masks: true masks of training images, a larger set always with the smaller ones in it. Images of none of
 these sets are predicted and scored, the same ones for every set. The mean and the standard deviation are over seeds.
 """

@@ -221,6 +221,13 @@ def test_checkpoint_builds_the_same_net(tmp_path):
     torch.testing.assert_close(again.probabilities(image, [1])[1], net.probabilities(image, [1])[1])
 
 
+def test_a_decoder_is_wider_than_a_light_backbone():
+    narrow, wide = (small_net(guidance="features", decoder_width=width).decoder for width in (1, 3))
+    assert narrow is not None and wide is not None
+    assert wide.first[0].out_channels == 3 * narrow.first[0].out_channels
+    assert wide.score.in_channels == 3 * narrow.score.in_channels
+
+
 def test_checkpoint_of_an_encoder_has_no_decoder(tmp_path):
     save_net(small_net(guidance="features", decoder_width=0.5), tmp_path / "net.ckpt", without="decoder")
     assert load_net(tmp_path / "net.ckpt").decoder is None

@@ -27,7 +27,7 @@ from wsvs.config.world import WorldSettings
 
 Guidance = Literal["switches", "features", "none"]
 Trainable = Literal["none", "last", "all"]
-DecoderWidth = Annotated[float, Gt(0), Le(1)]
+DecoderWidth = Annotated[float, Gt(0), Le(8)]
 Scales = Annotated[Several[Above0], MinLen(1)]
 Foreign = Literal["skip", "assign"]
 Runtime = Literal["deno", "node", "bun", "quickjs"]
@@ -49,7 +49,7 @@ class NetSettings(Section):
         "switches", "input of the decoder besides attention: switches of the max-pools (the paper), features, or none"
     )
     decoder_width: DecoderWidth = option(
-        1.0, "channels of the decoder, as a fraction of the backbone's; switches need 1"
+        1.0, "channels of the decoder, as a multiple of the backbone's; switches need 1"
     )
 
     @model_validator(mode="after")

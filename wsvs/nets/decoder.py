@@ -54,7 +54,8 @@ class Decoder(nn.Module):
         guidance: Source of edge information: `switches` unpools each value to the position where the encoder's max-pool
             found it (the paper); `features` upsamples and adds the inputs of the max-pools through 1x1 convolutions;
             `none` upsamples only.
-        width: Factor on the number of channels in (0, 1]; 1 mirrors the backbone. Switches fix it to 1.
+        width: Factor on the number of channels in (0, 8]; 1 mirrors the backbone. Switches fix it to 1. Light backbones
+            have few channels at their early levels, and a decoder of as few learns slowly: more than 1 is for them.
     """
 
     @checked
