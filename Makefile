@@ -39,11 +39,10 @@ check: $(READY) ## lint, types and the fast tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-# Subprocesses are measured too, so that command tests count; the report is worth reading, no figure is enforced.
-coverage: $(READY) ## branch coverage of the fast tests, subprocesses included (pip installs coverage)
-	$(BIN)/python -m pip install --disable-pip-version-check -q 'coverage>=7.10'
+# The report is worth reading, no figure is enforced.
+coverage: $(READY) ## branch coverage of the fast tests and of the processes that they start
 	$(BIN)/coverage erase
-	WSVS_TEST_FORK=0 OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -p no:xdist $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n 2 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

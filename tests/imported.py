@@ -1,12 +1,12 @@
 """Start `wsvs` without importing torch and Lightning again, which takes seconds: a process that has forks the command.
 
 The command is otherwise as the shell would start it: a process in a session of its own, with its own arguments,
-environment, directory and output. Ranks, jobs of parallel sweeps and installed packages are started for real in any
-case; WSVS_TEST_FORK=0 starts everything for real.
+environment, directory and output. Ranks, jobs of parallel sweeps and installed packages are started for real.
 """
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import gc
 import io
@@ -78,7 +78,7 @@ class Importer:
         if self._socket is None:
             self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
-                subprocess.Popen(
+                process = subprocess.Popen(
                     [sys.executable, "-m", "tests.imported", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     cwd=ROOT,
@@ -87,6 +87,7 @@ class Importer:
                     start_new_session=True,
                     env=os.environ | {"OMP_NUM_THREADS": "1"},
                 )
+                atexit.register(self._end, process)
         (output, writes), (status, tells) = os.pipe(), socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = json.dumps([list(words), dict(environment), str(cwd), before]).encode()
         with open(writes, "rb", closefd=True) as stdout, tells, os.fdopen(os.memfd_create("request"), "w+b") as stream:
@@ -94,6 +95,12 @@ class Importer:
             stream.flush()
             socket.send_fds(self._socket, [b"start"], [stream.fileno(), stdout.fileno(), tells.fileno()])
         return Forked(int(status.recv(16)), output, status)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """What it has measured for `make coverage` is written before this process is gone."""
+        assert self._socket is not None
+        self._socket.shutdown(socket.SHUT_RDWR)
+        process.wait(60)
 
 
 importer = Importer()

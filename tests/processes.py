@@ -119,7 +119,7 @@ class Cli:
         }
         said, cwd = list(map(str, words)), cwd or self.folder
         process: Process
-        if launcher or "PYTHONPATH" in environment or os.environ.get("WSVS_TEST_FORK") == "0":
+        if launcher or "PYTHONPATH" in environment:
             process = subprocess.Popen(
                 [*map(str, launcher or (sys.executable, "-m")), "wsvs", *said],
                 cwd=cwd,
