@@ -14,6 +14,7 @@ import pytest
 
 from tests.films import pictures, write_film
 from wsvs.core.errors import BadItem
+from wsvs.core.video_files import why_not_video
 from wsvs.video.containers import holes, missing_bytes
 from wsvs.video.decode import Packets
 from wsvs.video.reader import check, glance, probe, read_frames
@@ -67,6 +68,14 @@ def test_names_that_look_like_protocols(tmp_path: Path, clips: Any, monkeypatch:
     monkeypatch.chdir(tmp_path)
     clips.make(tmp_path / "clip.mp4", frames=2).rename(tmp_path / "http:12:30 #1 50%.mp4")
     assert probe("http:12:30 #1 50%.mp4").frames == 2
+
+
+def test_metadata_that_are_no_text_do_no_harm(tmp_path: Path, clips: Any) -> None:
+    path = clips.make(tmp_path / "clip.mp4", frames=2)
+    written = path.read_bytes()
+    assert b"Lavf" in written  # the encoder's name
+    path.write_bytes(written.replace(b"Lavf", b"\xff\xfe\xc3("))
+    assert why_not_video(path) is None and probe(path).frames == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -33,6 +35,8 @@ EXTENSIONS = (
 )
 LOCAL_ONLY = {"protocol_whitelist": "file"}
 _PROBE = {**LOCAL_ONLY, "probesize": "2000000", "analyzeduration": "2000000"}
+# Metadata that are no text are no error, by themselves from PyAV 19 on.
+_ANY_TEXT: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 _HEAD = 4096
 _FRAMES = 100  # packets within which the first frame must be decoded
 # Text and images that FFmpeg would open as a video, and playlists that refer to other files.
@@ -66,6 +70,12 @@ _MAGIC = (
     (b"fLaC", "sound"),
 )
 _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
+
+
+def open_local(path: Path, options: Mapping[str, str] = LOCAL_ONLY) -> av.container.InputContainer:
+    """Open a video for reading; an absolute path, because FFmpeg interprets text before a colon as a protocol."""
+    container: av.container.InputContainer = av.open(str(path.absolute()), "r", options=dict(options), **_ANY_TEXT)
+    return container
 
 
 def animated(head: bytes) -> bool:
@@ -123,7 +133,7 @@ def _is_text(head: bytes) -> bool:
 
 def _by_ffmpeg(path: Path) -> str | None:
     try:
-        with av.open(str(path.absolute()), options=dict(_PROBE), metadata_errors="replace") as container:
+        with open_local(path, _PROBE) as container:
             if not is_video_format(container.format.name):
                 return f"{container.format.name.partition(',')[0]}, which is not a video"
             cover = av.stream.Disposition.attached_pic

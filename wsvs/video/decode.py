@@ -11,7 +11,7 @@ from typing import cast
 import av
 
 from wsvs.core.errors import BadItem
-from wsvs.core.video_files import LOCAL_ONLY, is_video_format
+from wsvs.core.video_files import is_video_format, open_local
 from wsvs.video.containers import holes, missing_bytes
 
 FALLBACK_FPS = 25.0
@@ -74,8 +74,7 @@ class OpenVideo:
         except OSError as error:
             raise BadItem(f"the video cannot be read ({_reason(error)})", where=self.path) from error
         try:
-            # An absolute path, because FFmpeg interprets text before a colon as a protocol.
-            self.container = av.open(str(self.path.absolute()), options=dict(LOCAL_ONLY), metadata_errors="replace")
+            self.container = open_local(self.path)
         except (av.FFmpegError, OSError, ValueError) as error:
             problem = "cut off before its index" if self.missing else f"not a video ({_reason(error)})"
             raise BadItem(problem, where=self.path, remedy=AGAIN) from error
@@ -222,7 +221,7 @@ def _describe(stream: av.VideoStream, images: dict[int, int]) -> str:
 def _images_by_track(path: str, _changed: int, _size: int) -> dict[int, int]:
     """{track: number of its packets} of the video tracks."""
     found: dict[int, int] = {}
-    with av.open(path, options=dict(LOCAL_ONLY), metadata_errors="replace") as container:
+    with open_local(Path(path)) as container:
         try:
             for packet in container.demux(container.streams.video):
                 found[packet.stream.index] = found.get(packet.stream.index, 0) + (packet.size > 0)

@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence
 
 from wsvs.core.errors import BadItem
 from wsvs.core.frame_folders import find_frames
-from wsvs.core.video_files import LOCAL_ONLY, animated, read_head
+from wsvs.core.video_files import animated, open_local, read_head
 from wsvs.video.decode import AGAIN, Packets
 
 _MILLISECOND = Fraction(1, 1000)
@@ -105,7 +105,7 @@ class OpenImages:
 def decode_image(path: Path) -> av.VideoFrame | None:
     """A still image as FFmpeg decodes it, the way it does in a video of such images; None if it cannot be read."""
     try:
-        with av.open(str(path.absolute()), options=dict(LOCAL_ONLY)) as container:
+        with open_local(path) as container:
             context = container.streams.video[0].codec_context
             context.thread_count = 1
             context.options = {"err_detect": "explode"}  # reject truncated JPEGs
