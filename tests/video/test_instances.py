@@ -8,7 +8,8 @@ import pytest
 from benchmarks.instances import scores
 from wsvs.video.crossings import uncrossed
 from wsvs.video.instance_masks import Segment, id_maps, limited, linked, load, over, save
-from wsvs.video.instances import Nodes, components_of, track
+from wsvs.video.instances import components_of, track
+from wsvs.video.nodes import Nodes
 
 
 def nodes_of(masks: np.ndarray, colours: np.ndarray | None = None) -> tuple[Nodes, np.ndarray]:

@@ -7,12 +7,10 @@ two ids that were apart, were one component, and are apart again, the two ways t
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from wsvs.video.instances import Nodes
+from wsvs.video.nodes import Nodes
 
 _HIDDEN = 0.8  # area of both in that before: with less than this one is partly behind the other
 _FRAMES = 5  # before and after, from which motion and colours are taken

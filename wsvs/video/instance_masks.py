@@ -13,7 +13,7 @@ import numpy as np
 from wsvs.core.files import atomic_path
 from wsvs.core.runs import INSTANCES
 from wsvs.video.frame_graph import FrameGraph
-from wsvs.video.instances import Nodes
+from wsvs.video.nodes import Nodes
 
 NODES = ".nodes"
 MOST = 254  # ids of an 8-bit mask: 0 is none, 255 void

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from wsvs.video.crossings import uncrossed
+from wsvs.video.nodes import Nodes
 
 _LINKED = 0.05  # overlap (IoU along the flow) from which a component continues a track
 _CLAIM = 0.2  # share of a track's pixels that lead to a component: the track is in it, merged with others
@@ -31,33 +32,6 @@ _RATIO = 3.0  # of two areas that may be of one object
 _SOON = 10  # frames: after a shorter gap an object is near where its motion leads
 _NEAR = 2.0  # how near, in square roots of its area
 _BINS = 4  # of each colour
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """The foreground superpixels of a video, numbered through it in the order of their frames.
-
-    Attributes:
-        frames: Number of frames.
-        frame: (N,) the frame of each, sorted.
-        size: (N,) px.
-        centre: (N, 2) (row, column).
-        colour: (N, 3) mean RGB.
-        spatial: (E, 2) pairs that touch.
-        temporal: (E, 2) pairs of neighbouring frames that the flow links, the earlier first.
-        links: (E,) number of its pixels.
-        shot: (frames,) number of the shot of each; ids do not continue across a cut.
-    """
-
-    frames: int
-    frame: np.ndarray
-    size: np.ndarray
-    centre: np.ndarray
-    colour: np.ndarray
-    spatial: np.ndarray
-    temporal: np.ndarray
-    links: np.ndarray
-    shot: np.ndarray
 
 
 @dataclass
