@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -22,11 +21,12 @@ from wsvs.core.classes import Classes
 from wsvs.core.console import show
 from wsvs.lit.image_scorer import ImageScorer
 from wsvs.nets.model import NetConfig, SegmentationNet
+from wsvs.records.retrieved import Candidate, FoundVideo
 from wsvs.retrieve.clips import Cut, cut
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.examine import Choice, Tools
 from wsvs.retrieve.keyframes import key_frames, read_index, windows
-from wsvs.retrieve.source import Candidate, Fetched
+from wsvs.retrieve.source import Fetched
 from wsvs.video.convert import Converter
 from wsvs.video.decode import OpenVideo
 from wsvs.video.reader import probe, read_frames
@@ -115,7 +115,7 @@ class Still:
     def fetch(self, candidate: Candidate, folder: Path) -> Fetched:
         return Fetched(self.path, own=False)
 
-    def others(self) -> list[dict[str, Any]]:
+    def others(self) -> list[FoundVideo]:
         return []
 
 

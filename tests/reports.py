@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from PIL import Image
 from tests.films import make_film, pictures
 from wsvs.core.files import write_json, write_jsonl
 from wsvs.core.masks import write_mask
+from wsvs.records.retrieved import FoundClip, FoundVideo
 from wsvs.report.thumbnails import embedded
-from wsvs.retrieve.manifest import new_row
 
 VERSIONS = {"wsvs": "0.1.0", "torch": "2"}
 
@@ -131,14 +132,15 @@ def thumbnail() -> str:
 
 def found_videos() -> list[dict]:
     """1,200 cats, of which two are downloaded and two are private, and 34 dogs, of which one is downloaded."""
-    rows = [new_row(f"cat{k}", "cat", "https://x") for k in range(1200)]
-    rows += [new_row(f"dog{k}", "dog", "https://x") for k in range(34)]
-    for row in (rows[0], rows[1], rows[1200]):
-        clip = {"start": 0, "stop": 33}
-        row |= {"status": "retrieved", "sha256": "0", "bytes": 1, "clips": [clip]}
-    for row in rows[2:4]:
-        row |= {"status": "failed: needs an account: private (x)", "failure": "account"}
-    return [row | {"status": row["status"] or "skipped: why not"} for row in rows]
+    found = FoundVideo(video="", class_name="cat", url="https://x", status="skipped: why not")
+    rows = [replace(found, video=f"cat{k}") for k in range(1200)]
+    rows += [replace(found, video=f"dog{k}", class_name="dog") for k in range(34)]
+    for k in (0, 1, 1200):
+        clip = FoundClip(clip="c", path="p", class_name="c", start=0, stop=33, url="u", distractor=False)
+        rows[k] = replace(rows[k], status="retrieved", sha256="0", bytes=1, clips=[clip])
+    for k in (2, 3):
+        rows[k] = replace(rows[k], status="failed: needs an account: private (x)", failure="account")
+    return [row.to_json() for row in rows]
 
 
 def _made(path: Path) -> Path:

@@ -16,9 +16,12 @@ from wsvs.lit.totals import Totals
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
 from wsvs.records.predicted import Predicted, masks_of
+from wsvs.records.retrieved import FoundVideo
 from wsvs.records.row import write_rows
 from wsvs.records.shots import Clip, SegmentedPiece, Shot, Video
+from wsvs.retrieve.journal import Journal
 from wsvs.retrieve.manifest import iter_clips
+from wsvs.retrieve.table import tally
 
 KEPT = Path(__file__).parent / "kept"
 
@@ -35,6 +38,7 @@ def lines(path):
         (Shot, "segment/shots.jsonl"),
         (Video, "videos/videos.jsonl"),
         (Predicted, "predict/items.jsonl"),
+        *((FoundVideo, f"{run}/manifest.jsonl") for run in ("retrieve", "crawl", "folder", "distractors")),
     ],
 )
 def test_what_is_read_is_written_byte_for_byte(tmp_path, kind, name):
@@ -43,17 +47,58 @@ def test_what_is_read_is_written_byte_for_byte(tmp_path, kind, name):
     assert (tmp_path / "again").read_bytes() == (KEPT / name).read_bytes()
 
 
+def new(record):
+    """The same record as if it had not been read from a line."""
+    values = {key: value for key, value in vars(record).items() if key != "line"}
+    inner = {key: [new(one) for one in values[key]] for key in ("key_frames", "clips") if key in values}
+    return type(record)(**{**values, **inner})
+
+
 def test_new_records_have_the_keys_of_old_ones_in_their_order():
-    for old, kind in (("videos/videos.jsonl", Video), ("predict/items.jsonl", Predicted)):
+    manifests = [(f"{run}/manifest.jsonl", FoundVideo) for run in ("retrieve", "crawl", "folder", "distractors")]
+    for old, kind in (("videos/videos.jsonl", Video), ("predict/items.jsonl", Predicted), *manifests):
         for line in lines(KEPT / old):
-            read = kind.from_json(line)
-            new = kind(**{key: value for key, value in vars(read).items() if key != "line"}).to_json()
-            assert json.dumps(new) == json.dumps(line)
+            assert json.dumps(new(kind.from_json(line)).to_json()) == json.dumps(line)
     for path in (KEPT / "segment/done").rglob("*.json"):
         line = json.loads(path.read_text())
-        read = SegmentedPiece.from_json(line)
-        new = SegmentedPiece(**{key: value for key, value in vars(read).items() if key != "line"})
-        assert json.dumps(new.to_json()) == json.dumps(line)
+        assert json.dumps(new(SegmentedPiece.from_json(line)).to_json()) == json.dumps(line)
+
+
+def test_a_journal_is_written_as_it_was(tmp_path):
+    """Step by step, with new records; a start without any work left adds nothing."""
+    entries = lines(KEPT / "crawl/journal.jsonl")
+    shutil.copy(KEPT / "crawl/journal.jsonl", tmp_path / "old.jsonl")
+    old = Journal(tmp_path / "old.jsonl")
+    old.close()
+    assert (tmp_path / "old.jsonl").read_bytes() == (KEPT / "crawl/journal.jsonl").read_bytes()
+    (tmp_path / "new.jsonl").write_text(json.dumps(entries[0]) + "\n")
+    journal = Journal(tmp_path / "new.jsonl")
+    step = dict.fromkeys(("searched", "opened", "looked", "row"), 0)
+    for entry in entries[1:]:
+        kind = next(iter(entry))
+        step[kind] += 1
+        if kind == "searched":
+            journal.searched(entry[kind], [new(one) for one in old.found[entry[kind]]])
+        elif kind == "opened":
+            into = old.into[entry[kind], entry["video"]]
+            [asked] = [one for one in old.found[entry[kind]] if one.video == entry["video"]] or into
+            journal.opened(entry[kind], new(asked), [new(one) for one in into])
+        elif kind == "looked":
+            found = {video: new(old.thumbnails[entry[kind], video]) for video in entry["results"]}
+            journal.looked(entry[kind], found, entry["bytes"])
+        else:
+            journal.through(new(old.rows[entry["row"]["class"], entry["row"]["video"]]))
+    journal.close()
+    assert min(step.values()) > 1 and journal.begun == old.begun and journal.rows == old.rows
+    assert (tmp_path / "new.jsonl").read_bytes() == (KEPT / "crawl/journal.jsonl").read_bytes()
+
+
+def test_kept_manifests_are_counted():
+    found = tally(FoundVideo.read(KEPT / "crawl/manifest.jsonl"), ["cat", "dog"])
+    assert (found["cat"].found, found["cat"].retrieved, found["dog"].retrieved) == (9, 4, 2)
+    assert found["all"].failures == {"gone": 2, "later": 1, "unusable": 1}
+    dark = list(FoundVideo.read(KEPT / "crawl/manifest.jsonl"))[1]
+    assert [key.instead_of for key in dark.key_frames] == [None, None, 2.4, None]
 
 
 def test_clips_and_shots_come_from_a_manifest_as_they_did():

@@ -11,9 +11,9 @@ import pytest
 
 from tests.retrieve.films import film, redness
 from tests.retrieve.server import Site
+from wsvs.records.retrieved import FoundVideo
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.examine import Choice, Tools
-from wsvs.retrieve.manifest import Row
 from wsvs.retrieve.pace import Pace
 from wsvs.retrieve.urls import UrlSource
 from wsvs.retrieve.web import Web
@@ -94,7 +94,7 @@ class Retrieval:
             retry=retry,
         )
 
-    def one(self, url: str, **how: Any) -> Row:
+    def one(self, url: str, **how: Any) -> FoundVideo:
         """The manifest's row of one address."""
         with self.crawl({"cat": [url]}, **how) as crawl:
             [row] = crawl.fetch()

@@ -15,12 +15,13 @@ from tests.retrieve.films import another, film, thumbnail
 from tests.retrieve.server import Site, after, file, status
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
+from wsvs.records.retrieved import FoundVideo
 from wsvs.retrieve.crawl import Budget, Crawl
 from wsvs.retrieve.download import fetch_file
 from wsvs.retrieve.examine import Choice, best, spread
 from wsvs.retrieve.folder import FolderSource
 from wsvs.retrieve.local import LocalSource
-from wsvs.retrieve.manifest import Row, iter_clips
+from wsvs.retrieve.manifest import iter_clips
 from wsvs.retrieve.pace import StopRetrieval
 from wsvs.retrieve.table import tally
 from wsvs.retrieve.urls import UrlSource
@@ -41,12 +42,12 @@ def test_every_candidate_has_its_line(retrieval: Retrieval, site: Site, red_film
         site.page("dull", film(retrieval.folder / "dull.mp4", frames=60, red=lambda _: 0.3).read_bytes(), RED),
     ]
     rows = retrieval.crawl({"cat": cats, "dog": pages(site, red_film, "c")}).fetch()
-    assert [json.loads(line) for line in (retrieval.out / "manifest.jsonl").read_text().splitlines()] == rows
-    assert [(row["class"], row["rank"], row["url"]) for row in rows] == [
+    assert list(FoundVideo.read(retrieval.out / "manifest.jsonl")) == rows
+    assert [(row.class_name, row.rank, row.url) for row in rows] == [
         *(("cat", rank, url) for rank, url in enumerate(cats, 1)),
         ("dog", 1, site.url + "/c"),
     ]
-    assert [row["status"].partition(" (")[0] for row in rows] == [
+    assert [row.status.partition(" (")[0] for row in rows] == [
         "retrieved",
         "retrieved",
         "skipped: thumbnail not above 0.8",
@@ -54,9 +55,9 @@ def test_every_candidate_has_its_line(retrieval: Retrieval, site: Site, red_film
         "skipped: no key frame above 0.8",
         "retrieved",
     ]
-    dull = rows[4]["key_frames"]
-    assert [(key["time"], key["chosen"]) for key in dull] == [(0.0, False), (1.2, False)]
-    assert all(abs(key["score"] - 0.3) < 0.02 for key in dull)
+    dull = rows[4].key_frames
+    assert [(key.time, key.chosen) for key in dull] == [(0.0, False), (1.2, False)]
+    assert all(abs(key.score - 0.3) < 0.02 for key in dull)
 
     tallies = {name: one.asdict() for name, one in tally(rows, ["cat", "dog"]).items()}
     size = len(another(red_film, "a"))
@@ -90,12 +91,12 @@ def test_clips_hold_the_frames_of_the_video(retrieval: Retrieval, site: Site, re
     [kept] = retrieval.out.glob("videos/*.mp4")
     assert kept.read_bytes() == another(red_film, "a")
     whole = list(read_frames(kept))
-    assert row["frames"] == len(whole) == 300
-    for clip in row["clips"]:
-        first = clip["offset"] + clip["start"]
-        for number, frame in enumerate(read_frames(retrieval.out / clip["path"], clip["start"], clip["stop"]), first):
+    assert row.frames == len(whole) == 300
+    for clip in row.clips:
+        first = clip.offset + clip.start
+        for number, frame in enumerate(read_frames(retrieval.out / clip.path, clip.start, clip.stop), first):
             assert np.array_equal(frame, whole[number])
-        assert clip["time"][0] == pytest.approx(first / 25)
+        assert clip.time[0] == pytest.approx(first / 25)
 
 
 @pytest.fixture
@@ -116,8 +117,8 @@ def test_a_video_of_two_classes_is_fetched_once(
 ) -> None:
     both = pages(site, red_film, "a b")
     rows = retrieval.crawl({"cat": both, "dog": both[::-1]}).fetch()
-    assert [row["status"] for row in rows] == ["retrieved"] * 4
-    assert len({clip["path"] for row in rows for clip in row["clips"]}) == 8
+    assert [row.status for row in rows] == ["retrieved"] * 4
+    assert len({clip.path for row in rows for clip in row.clips}) == 8
     assert fetched == [site.url + "/a.mp4", site.url + "/b.mp4"]
     assert tally(rows, ["cat", "dog"])["all"].size == 2 * len(another(red_film, "a"))
 
@@ -127,7 +128,7 @@ def test_budgets(retrieval: Retrieval, site: Site, red_film: bytes, fetched: lis
     rows = retrieval.crawl({"cat": cats, "dog": dogs}, budget=Budget(max_videos=3)).fetch()
     # in turn: a d b
     late = "skipped: max_videos was reached"
-    assert [row["status"] for row in rows] == ["retrieved", "retrieved", late, "retrieved", late, late]
+    assert [row.status for row in rows] == ["retrieved", "retrieved", late, "retrieved", late, late]
     assert fetched == [site.url + name for name in ("/a.mp4", "/d.mp4", "/b.mp4")]
 
 
@@ -135,7 +136,7 @@ def test_budget_of_bytes_counts_thumbnails(retrieval: Retrieval, site: Site, red
     urls = pages(site, red_film, "a b c")
     enough = 3 * len(RED) + len(another(red_film, "a")) + 1
     rows = retrieval.crawl({"cat": urls}, budget=Budget(max_bytes=enough)).fetch()
-    assert [row["status"] for row in rows] == ["retrieved", "retrieved", "skipped: max_bytes was reached"]
+    assert [row.status for row in rows] == ["retrieved", "retrieved", "skipped: max_bytes was reached"]
 
 
 def test_budget_of_hours_counts_from_the_first_start(
@@ -147,7 +148,7 @@ def test_budget_of_hours_counts_from_the_first_start(
     later = time.time() + 3 * 3600
     monkeypatch.setattr("wsvs.retrieve.crawl.time.time", lambda: later)
     rows = retrieval.crawl(urls, budget=Budget(max_hours=2)).fetch()
-    assert [row["status"] for row in rows] == ["skipped: max_hours was reached"] * 2
+    assert [row.status for row in rows] == ["skipped: max_hours was reached"] * 2
 
 
 def test_stopped_and_taken_up(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
@@ -159,7 +160,7 @@ def test_stopped_and_taken_up(retrieval: Retrieval, site: Site, red_film: bytes)
     before = len(site.of("/a")), len(site.of("/a.png"))
     site.page("b", red_film, RED)
     rows = retrieval.crawl(urls).fetch()
-    assert [row["status"] for row in rows] == ["retrieved"] * 3
+    assert [row.status for row in rows] == ["retrieved"] * 3
     assert (len(site.of("/a")), len(site.of("/a.png"))) == before
     again = retrieval.crawl(urls).fetch()  # a finished one has nothing to do
     assert again == rows and len(site.of("/c")) == 2
@@ -199,7 +200,7 @@ def test_a_damaged_journal_is_not_guessed_at(retrieval: Retrieval, site: Site, r
     with pytest.raises(UserError, match="line 2 of the journal"):
         retrieval.crawl(urls)
     journal.write_bytes(b"".join(lines) + lines[-1][:20])  # the stump of a killed start
-    assert retrieval.crawl(urls).fetch()[0]["status"] == "retrieved"
+    assert retrieval.crawl(urls).fetch()[0].status == "retrieved"
     assert journal.read_bytes() == b"".join(lines)
 
 
@@ -211,14 +212,14 @@ def test_local_videos_go_the_same_way(tmp_path: Path, red_film: bytes) -> None:
     classes = Classes(["cat", "dog"])
     source = LocalSource(FolderSource(tmp_path / "in"), classes)
     rows = Crawl(source, classes.names, tmp_path / "out", TOOLS, Choice(), Budget()).fetch()
-    assert [(row["video"], row["class"], row["status"]) for row in rows] == [
+    assert [(row.video, row.class_name, row.status) for row in rows] == [
         ("cat/tom", "cat", "retrieved"),
-        ("dog/bad", "dog", rows[1]["status"]),
+        ("dog/bad", "dog", rows[1].status),
         ("dog/rex", "dog", "retrieved"),
         ("bird/no", None, "skipped: no class among its tags (bird)"),
     ]
-    assert rows[1]["status"].startswith("failed: not a video")
-    assert len(rows[0]["clips"]) == 2 and (tmp_path / "in" / "cat" / "tom.mp4").read_bytes() == red_film
+    assert rows[1].status.startswith("failed: not a video")
+    assert len(rows[0].clips) == 2 and (tmp_path / "in" / "cat" / "tom.mp4").read_bytes() == red_film
     assert not (tmp_path / "out" / "videos").exists()
 
 
@@ -232,7 +233,7 @@ def test_best_and_spread() -> None:
 def test_a_score_of_float32_at_the_threshold(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
     crawl = retrieval.crawl({"cat": pages(site, red_film, "a")})
     crawl.tools = replace(TOOLS, score=lambda images, _: np.full(len(images), 0.8, np.float32))
-    assert crawl.fetch()[0]["status"] == "skipped: thumbnail not above 0.8 (0.8)"
+    assert crawl.fetch()[0].status == "skipped: thumbnail not above 0.8 (0.8)"
 
 
 def test_settings_refused() -> None:
@@ -269,7 +270,7 @@ def test_which_addresses_ask_youtube(retrieval: Retrieval, tmp_path: Path) -> No
 
 
 def test_titles_name_no_file(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
-    row: Row = retrieval.one(
+    row = retrieval.one(
         site.page("a", red_film, RED)
         and site.add(
             "/b",
@@ -288,6 +289,6 @@ def test_titles_name_no_file(retrieval: Retrieval, site: Site, red_film: bytes) 
             ),
         )
     )
-    assert row["status"] == "retrieved" and "rm -rf" in row["title"] and "\n" not in row["title"]
+    assert row.status == "retrieved" and "rm -rf" in row.title and "\n" not in row.title
     names = [path.name for path in retrieval.folder.rglob("*")]
     assert not [name for name in names if "rm" in name or "etc" in name]

@@ -17,9 +17,9 @@ from tests.retrieve.conftest import Retrieval
 from tests.retrieve.films import another, thumbnail
 from tests.retrieve.server import Site, file, says, status
 from wsvs.config.groups import UrlsRetrieve
+from wsvs.records.retrieved import FoundVideo, Outcome
 from wsvs.retrieve.crawl import Budget
 from wsvs.retrieve.failures import ADVICE, failed, translate, words
-from wsvs.retrieve.manifest import Row, new_row
 from wsvs.retrieve.pace import StopRetrieval, Streak
 from wsvs.retrieve.source import KINDS, Failed
 from wsvs.retrieve.table import tally
@@ -131,7 +131,7 @@ def test_what_a_site_says_is_sorted(
 ) -> None:
     monkeypatch.setattr(SiteIE, "raises", staticmethod(raises))
     row = retrieval.one(site.add("/watch/a", says("a page")), web=web)
-    assert row["failure"] == kind and row["status"].startswith(f"failed: {reason} ("), row["status"]
+    assert row.failure == kind and row.status.startswith(f"failed: {reason} ("), row.status
     counts = tally([row], ["cat"])["all"].asdict()
     assert counts["failures"] == {kind: 1} and counts["lost"] == {f"failed: {reason}": 1}
 
@@ -154,7 +154,7 @@ def test_what_a_site_says_is_sorted(
 )
 def test_what_a_page_answers_is_sorted(retrieval: Retrieval, site: Site, answer, kind: str) -> None:
     row = retrieval.one(site.add("/page", answer))
-    assert row["failure"] == kind and row["status"].startswith("failed: "), row["status"]
+    assert row.failure == kind and row.status.startswith("failed: "), row.status
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_what_a_page_answers_is_sorted(retrieval: Retrieval, site: Site, answer,
 )
 def test_what_a_file_answers_is_sorted(retrieval: Retrieval, site: Site, answer, kind: str) -> None:
     row = retrieval.one(site.page("tom", answer, RED))
-    assert row["failure"] == kind, row["status"]
+    assert row.failure == kind, row.status
     assert not list(retrieval.out.glob("partial/*"))
 
 
@@ -189,8 +189,8 @@ def crawl_pages(site: Site, film: bytes, count: int, answer=None) -> list[str]:
     return [site.page(name, answer or another(film, name), RED) for name in names]
 
 
-def statuses(rows: list[Row]) -> list[str]:
-    return [row["status"].partition(":")[0] for row in rows]
+def statuses(rows: list[FoundVideo]) -> list[str]:
+    return [row.status.partition(":")[0] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -233,12 +233,12 @@ def test_gone_ends_a_streak_and_never_makes_one(retrieval: Retrieval, site: Site
     gone = [site.add(f"/gone{k}", status(404)) for k in range(6)]
     with retrieval.crawl({"cat": [*bad[:4], gone[0], *bad[4:], *gone[1:]]}) as crawl:
         rows = crawl.fetch()
-    assert [row["failure"] for row in rows] == ["later"] * 4 + ["gone"] + ["later"] * 4 + ["gone"] * 5
+    assert [row.failure for row in rows] == ["later"] * 4 + ["gone"] + ["later"] * 4 + ["gone"] * 5
 
 
 def test_a_streak_of_none_goes_to_the_end(retrieval: Retrieval, site: Site) -> None:
     with retrieval.crawl({"cat": [site.add(f"/bad{k}", status(500)) for k in range(7)]}, streak=None) as crawl:
-        assert [row["failure"] for row in crawl.fetch()] == ["later"] * 7
+        assert [row.failure for row in crawl.fetch()] == ["later"] * 7
     with pytest.raises(ValueError, match="limit must be a whole number >= 1, or null, got 0"):
         Streak(0)
 
@@ -246,18 +246,18 @@ def test_a_streak_of_none_goes_to_the_end(retrieval: Retrieval, site: Site) -> N
 def test_files_that_are_no_videos_stop_nothing() -> None:
     streak = Streak(2)
     for kind in (None, "unusable", "gone", "budget", "unknown"):
-        streak.add({"status": "failed: x", "failure": kind})
-        streak.add({"status": "failed: x", "failure": kind})
-    streak.add({"status": "failed: x", "failure": "later"})
-    streak.add({"status": "skipped: max_videos was reached", "failure": "budget"})  # nothing was asked
+        streak.add(Outcome(status="failed: x", failure=kind))
+        streak.add(Outcome(status="failed: x", failure=kind))
+    streak.add(Outcome(status="failed: x", failure="later"))
+    streak.add(Outcome(status="skipped: max_videos was reached", failure="budget"))  # nothing was asked
     with pytest.raises(StopRetrieval, match=r"2 consecutive failures \(later 1, list 1\), the last one: failed: y"):
-        streak.add({"status": "failed: y", "failure": "list"})
+        streak.add(Outcome(status="failed: y", failure="list"))
 
 
 @pytest.mark.parametrize(("kind", "remedy"), [("account", "retrieve.yt_dlp.cookies"), ("region", "yt_dlp.proxy")])
 def test_a_streak_advises_by_its_kind(kind: str, remedy: str) -> None:
     with pytest.raises(StopRetrieval) as caught:
-        Streak(1).add({"status": "failed: x", "failure": kind})
+        Streak(1).add(Outcome(status="failed: x", failure=kind))
     assert remedy in caught.value.message and f"retrieve.retry=[{kind}]" in caught.value.message
 
 
@@ -271,18 +271,18 @@ def test_a_few_failures_are_tried_again_by_the_command(retrieval: Retrieval, sit
     site.add("/v4.mp4", file(b"no film"))
     with retrieval.crawl({"cat": urls}) as crawl:
         rows = crawl.fetch()
-    assert [row["failure"] for row in rows] == [None, "later", "gone", "later", "unusable"]
+    assert [row.failure for row in rows] == [None, "later", "gone", "later", "unusable"]
     site.handlers = good
     site.hits.clear()
     with retrieval.crawl({"cat": urls}) as crawl:
         rows = crawl.fetch()
-    assert [row["failure"] for row in rows] == [None, None, "gone", None, "unusable"]
+    assert [row.failure for row in rows] == [None, None, "gone", None, "unusable"]
     assert {hit.path[:3] for hit in site.hits} == {"/v1", "/v3"}
     for kinds, expected_kinds in ((["gone"], [None] * 4 + ["unusable"]), (["unusable"], [None] * 5)):
         with retrieval.crawl({"cat": urls}, retry=kinds) as crawl:
-            assert [row["failure"] for row in crawl.fetch()] == expected_kinds
-    lines = [json.loads(line) for line in (retrieval.out / "manifest.jsonl").read_text().splitlines()]
-    assert statuses(lines) == ["retrieved"] * 5 and [line["rank"] for line in lines] == [1, 2, 3, 4, 5]
+            assert [row.failure for row in crawl.fetch()] == expected_kinds
+    rows = list(FoundVideo.read(retrieval.out / "manifest.jsonl"))
+    assert statuses(rows) == ["retrieved"] * 5 and [row.rank for row in rows] == [1, 2, 3, 4, 5]
 
 
 def test_new_videos_come_before_those_tried_again(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
@@ -302,7 +302,7 @@ def test_a_larger_budget_goes_on(retrieval: Retrieval, site: Site, red_film: byt
         with retrieval.crawl({"cat": urls}, budget=Budget(max_videos=most)) as crawl:
             rows = crawl.fetch()
         assert statuses(rows) == ["retrieved"] * had + ["skipped"] * (4 - had)
-        assert [row["failure"] for row in rows] == [None] * had + ["budget"] * (4 - had)
+        assert [row.failure for row in rows] == [None] * had + ["budget"] * (4 - had)
     assert len([hit for hit in site.of("/v0") if hit.whole]) == 2  # looked at, fetched; never again
 
 
@@ -311,9 +311,10 @@ def test_journals_of_earlier_versions_are_read(retrieval: Retrieval, site: Site,
     urls = crawl_pages(site, red_film, 3)
     crawl = retrieval.crawl({"cat": urls})
     new = ("identity", "known")
-    found = [{key: value for key, value in vars(one).items() if key not in new} for one in crawl.source.search("cat")]
+    lines = [one.to_json() for one in crawl.source.search("cat")]
+    found = [{key: value for key, value in line.items() if key not in new} for line in lines]
     videos = [one["video"] for one in found]
-    old = new_row(videos[1], "cat", urls[1])
+    old = FoundVideo(video=videos[1], class_name="cat", url=urls[1]).to_json()
     del old["failure"], old["identity"]
     entries = [
         {"begun": 1.0},
@@ -329,7 +330,7 @@ def test_journals_of_earlier_versions_are_read(retrieval: Retrieval, site: Site,
     crawl.journal.path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     with retrieval.crawl({"cat": urls}) as crawl:
         rows = crawl.fetch()
-    assert statuses(rows) == ["failed", "failed", "retrieved"] and rows[2]["thumbnail_score"] > 0.8
+    assert statuses(rows) == ["failed", "failed", "retrieved"] and rows[2].thumbnail_score > 0.8
     with retrieval.crawl({"cat": urls}, retry=["unknown"]) as crawl:
         assert statuses(crawl.fetch()) == ["retrieved"] * 3
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from wsvs.core.errors import UserError
-from wsvs.retrieve.manifest import fail, iter_clips, new_row, safe_name, skip
+from wsvs.records.retrieved import FoundVideo
+from wsvs.retrieve.manifest import fail, iter_clips, safe_name, skip
 
 
 @pytest.mark.parametrize("name", ["tom", "dQw4w9WgXcQ", "-x_7.v2", "a" * 100])
@@ -24,10 +25,10 @@ def test_other_ids_get_a_hash_of_their_own() -> None:
 
 
 def test_fates_keep_one_line() -> None:
-    row = new_row("v", "cat", "file:///v.mp4", "v")
-    assert skip(row, "too\n  long")["status"] == "skipped: too long"
-    assert fail(row, "cut off")["status"] == "failed: cut off"
-    assert row["status"] is None
+    row = FoundVideo(video="v", class_name="cat", url="file:///v.mp4")
+    assert skip(row, "too\n  long").status == "skipped: too long"
+    assert fail(row, "cut off").status == "failed: cut off"
+    assert row.status is None
 
 
 def test_iter_clips_gives_only_what_was_retrieved(tmp_path: Path) -> None:
@@ -43,8 +44,9 @@ def test_iter_clips_gives_only_what_was_retrieved(tmp_path: Path) -> None:
         }
         for k in range(2)
     ]
-    row = {**new_row("v", "cat", "file:///v.mp4", "v"), "frames": 50, "licence": "CC BY"}
-    rows = [{**row, "status": "retrieved", "clips": clips}, fail({**row, "clips": clips}, "gone")]
+    found = FoundVideo(video="v", class_name="cat", url="file:///v.mp4", title="v", frames=50, licence="CC BY")
+    row = found.to_json()
+    rows = [{**row, "status": "retrieved", "clips": clips}, {**row, "clips": clips, "status": "failed: gone"}]
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(r) + "\n" for r in rows))
     found = list(iter_clips(manifest))
@@ -73,8 +75,8 @@ def test_iter_clips_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not found"):
         list(iter_clips(tmp_path / "none.jsonl"))
     (tmp_path / "m.jsonl").write_text('{"video": "v"}\n')
-    with pytest.raises(UserError, match="row 1 is not a row of a manifest"):
+    with pytest.raises(UserError, match="line 1 has no 'class'"):
         list(iter_clips(tmp_path / "m.jsonl"))
     (tmp_path / "m.jsonl").write_text("[1]\n")
-    with pytest.raises(UserError, match="row 1"):
+    with pytest.raises(UserError, match="line 1"):
         list(iter_clips(tmp_path / "m.jsonl"))

@@ -46,9 +46,9 @@ def test_site_and_id_tell_before_any_download(
     urls = [site.add(f"/{way}/a", says("a page")) for way in ("watch", "short", "embed")]
     with retrieval.crawl({"cat": urls[:2], "dog": urls[2:]}, web=known_site(retrieval)) as crawl:
         first, second, third = crawl.fetch()
-    assert [row["identity"] for row in (first, second, third)] == ["toysite a"] * 3
-    assert first["status"] == third["status"] == "retrieved" and first["sha256"] == third["sha256"]
-    assert second["status"] == f"skipped: the same video as {first['video']} (toysite a)" and not second["clips"]
+    assert [row.identity for row in (first, second, third)] == ["toysite a"] * 3
+    assert first.status == third.status == "retrieved" and first.sha256 == third.sha256
+    assert second.status == f"skipped: the same video as {first.video} (toysite a)" and not second.clips
     assert fetched == ["/a.mp4"]
     assert tally([first, second, third], ["cat", "dog"])["all"].size == len(red_film)
     clips = list(iter_clips(retrieval.out / "manifest.jsonl"))
@@ -65,9 +65,9 @@ def test_pages_with_the_same_file_are_one_video(
     moved = site.add("/moved", status(302, Location=first))
     with retrieval.crawl({"cat": [first, again, moved]}) as crawl:
         rows = crawl.fetch()
-    assert [row["status"].partition(" (")[0] for row in rows] == [
+    assert [row.status.partition(" (")[0] for row in rows] == [
         "retrieved",
-        *[f"skipped: the same video as {rows[0]['video']}"] * 2,
+        *[f"skipped: the same video as {rows[0].video}"] * 2,
     ]
     assert fetched == ["/a.mp4"] and len(site.of("/a.png")) == 1
 
@@ -80,8 +80,8 @@ def test_the_same_content_is_told_after_the_download(
     for _ in range(2):  # a second start changes nothing
         with retrieval.crawl({"cat": [*cats, other]}) as crawl:
             first, second, third = crawl.fetch()
-        assert second["status"] == f"skipped: the same video as {first['video']} (by its content)"
-        assert second["sha256"] == first["sha256"] and not second["clips"] and third["status"] == "retrieved"
+        assert second.status == f"skipped: the same video as {first.video} (by its content)"
+        assert second.sha256 == first.sha256 and not second.clips and third.status == "retrieved"
     assert fetched == ["/a.mp4", "/b.mp4", "/c.mp4"]
 
 
@@ -99,9 +99,9 @@ def test_a_list_becomes_its_first_videos(
     listed = site.feed("list", pages)
     with caplog.at_level("INFO", "wsvs"), retrieval.crawl({"cat": [pages[1], listed]}, per_list=4) as crawl:
         rows = crawl.fetch()
-    assert [row["url"] for row in rows] == [pages[1], pages[0], pages[2], pages[3]]  # each video once
-    assert [row["query"] for row in rows] == [None, *[listed] * 3]
-    assert [row["status"] for row in rows] == ["retrieved"] * 4
+    assert [row.url for row in rows] == [pages[1], pages[0], pages[2], pages[3]]  # each video once
+    assert [row.query for row in rows] == [None, *[listed] * 3]
+    assert [row.status for row in rows] == ["retrieved"] * 4
     assert f"{listed}: a list, of which videos are taken: 4 (retrieve.per_list)" in caplog.text
     assert not site.of("/v4") and not site.of("/v5")
     site.hits.clear()
@@ -115,10 +115,10 @@ def test_a_list_within_a_list_and_an_empty_one(retrieval: Retrieval, site: Site,
     inner = site.feed("inner", [page])
     with retrieval.crawl({"cat": [site.feed("outer", [inner, page]), site.feed("empty", [])]}) as crawl:
         rows = crawl.fetch()
-    assert [(row["status"].partition(" (")[0], row["failure"]) for row in rows] == [
+    assert [(row.status.partition(" (")[0], row.failure) for row in rows] == [
         ("failed: a list of videos within another one", "list"),
         ("retrieved", None),
-        (rows[2]["status"], "list"),
+        (rows[2].status, "list"),
     ]
 
 
@@ -135,5 +135,5 @@ def test_what_is_longer_is_known_of_the_file_too(
 ) -> None:
     """A page that says nothing of the film's 12 s, and one that says something else."""
     row = retrieval.one(site.page("a", red_film, RED, **says_so), max_duration=most)
-    assert row["status"] == status and row["frames"] == 300 and row["sha256"]
-    assert bool(row["clips"]) == bool(row["key_frames"]) == (status == "retrieved")
+    assert row.status == status and row.frames == 300 and row.sha256
+    assert bool(row.clips) == bool(row.key_frames) == (status == "retrieved")

@@ -58,12 +58,12 @@ def fetch(retrieval: Retrieval, url: str, limit: int = 10**6, most: float = 60.0
 
 def test_a_video_in_segments_is_retrieved(retrieval: Retrieval, site: Site, segments: list[bytes]) -> None:
     row = retrieval.one(site.stream("film", segments), keep_videos=True)
-    assert row["status"] == "retrieved" and row["bytes"] == len(b"".join(segments)) and row["frames"] == 8 * EACH
-    assert [key["chosen"] for key in row["key_frames"]] == [k in (3, 4) for k in range(8)]
+    assert row.status == "retrieved" and row.bytes == len(b"".join(segments)) and row.frames == 8 * EACH
+    assert [key.chosen for key in row.key_frames] == [k in (3, 4) for k in range(8)]
     [kept] = retrieval.out.glob("videos/*.ts")
     assert kept.read_bytes() == b"".join(segments) and not (retrieval.out / "partial").exists()
-    [clip] = row["clips"]
-    frames = list(read_frames(retrieval.out / clip["path"], clip["start"], clip["stop"]))
+    [clip] = row.clips
+    frames = list(read_frames(retrieval.out / clip.path, clip.start, clip.stop))
     assert len(frames) == 5 * EACH + 1  # from 1 to 6 s
 
 
@@ -84,10 +84,10 @@ def test_a_failing_segment_fails_for_now(
     """No hole in the video, no half video; the same command gets it, and the whole ones are not asked for again."""
     url = site.stream("film", [*segments[:3], answer, *segments[4:]])
     row = retrieval.one(url)
-    assert row["failure"] == "later" and not row["clips"], row["status"]
-    assert row["status"].startswith(("failed: HTTP error", "failed: a web page instead of a segment"))
+    assert row.failure == "later" and not row.clips, row.status
+    assert row.status.startswith(("failed: HTTP error", "failed: a web page instead of a segment"))
     site.add("/film/3.ts", file(segments[3]))
-    assert retrieval.one(url)["status"] == "retrieved"
+    assert retrieval.one(url).status == "retrieved"
 
 
 def test_segments_go_on_after_the_last_whole_one(retrieval: Retrieval, site: Site, segments: list[bytes]) -> None:
@@ -202,6 +202,6 @@ profiles="urn:mpeg:dash:profile:isoff-main:2011"><Period duration="PT12S"><Adapt
     )
     web = retrieval.web(format="bv*")
     row = retrieval.one(url, web=web, keep_videos=True)
-    assert row["status"] == "retrieved" and row["frames"] == 300, row["status"]
+    assert row.status == "retrieved" and row.frames == 300, row.status
     [kept] = retrieval.out.glob("videos/*.mp4")
     assert kept.read_bytes() == whole

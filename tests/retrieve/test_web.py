@@ -38,8 +38,9 @@ def test_a_page_with_a_video(retrieval: Retrieval, site: Site, red_film: bytes, 
     page = site.page("tom", red_film, RED, duration="PT12S", author={"name": "me"}, description="a cat")
     row = retrieval.one(page)
     (tmp_path / "film").write_bytes(red_film)
-    assert (row["sha256"], row["bytes"]) == digest_file(tmp_path / "film")
-    assert {key: row[key] for key in ("class", "url", "title", "uploader", "rank", "duration", "status")} == {
+    assert (row.sha256, row.bytes) == digest_file(tmp_path / "film")
+    line = row.to_json()
+    assert {key: line[key] for key in ("class", "url", "title", "uploader", "rank", "duration", "status")} == {
         "class": "cat",
         "url": page,
         "title": "tom",
@@ -48,12 +49,12 @@ def test_a_page_with_a_video(retrieval: Retrieval, site: Site, red_film: bytes, 
         "duration": 12,
         "status": "retrieved",
     }
-    assert row["thumbnail_score"] == pytest.approx(0.9, abs=0.005) and row["thumbnail_passed"] is True
-    assert [key["time"] for key in row["key_frames"]] == [round(1.2 * k, 1) for k in range(10)]
-    assert [key["chosen"] for key in row["key_frames"]] == [k in (2, 3, 9) for k in range(10)]
+    assert row.thumbnail_score == pytest.approx(0.9, abs=0.005) and row.thumbnail_passed is True
+    assert [key.time for key in row.key_frames] == [round(1.2 * k, 1) for k in range(10)]
+    assert [key.chosen for key in row.key_frames] == [k in (2, 3, 9) for k in range(10)]
     # [0.4, 4.4] and [1.6, 5.6] overlap; frame 299, the last one, is at 11.96 s
-    assert [clip["time"] for clip in row["clips"]] == [[0.4, 5.6], [8.8, 11.96]]
-    assert [(clip["start"], clip["stop"], clip["offset"]) for clip in row["clips"]] == [(10, 141, 0), (10, 90, 210)]
+    assert [clip.time for clip in row.clips] == [[0.4, 5.6], [8.8, 11.96]]
+    assert [(clip.start, clip.stop, clip.offset) for clip in row.clips] == [(10, 141, 0), (10, 90, 210)]
 
 
 @pytest.fixture
@@ -83,8 +84,8 @@ def impatient(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_bad_media(retrieval: Retrieval, site: Site, impatient, answer, expected: str) -> None:
     row = retrieval.one(site.page("tom", answer, RED))
-    assert row["status"].startswith(expected), row["status"]
-    assert row["clips"] == []
+    assert row.status.startswith(expected), row.status
+    assert row.clips == ()
     assert not list(retrieval.out.glob("videos/*")) and not list(retrieval.out.glob("partial/*"))
 
 
@@ -101,8 +102,8 @@ def test_bad_media(retrieval: Retrieval, site: Site, impatient, answer, expected
 )
 def test_bad_thumbnails(retrieval: Retrieval, site: Site, impatient, red_film: bytes, answer, expected: str) -> None:
     row = retrieval.one(site.page("tom", red_film, answer))
-    assert row["status"].startswith(expected), row["status"]
-    assert row["sha256"] is None and row["thumbnail_passed"] is False
+    assert row.status.startswith(expected), row.status
+    assert row.sha256 is None and row.thumbnail_passed is False
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_bad_thumbnails(retrieval: Retrieval, site: Site, impatient, red_film: b
 )
 def test_bad_pages(retrieval: Retrieval, site: Site, answer, expected: str) -> None:
     row = retrieval.one(site.add("/page", answer))
-    assert row["status"].startswith(expected), row["status"]
+    assert row.status.startswith(expected), row.status
 
 
 def test_an_endless_page(retrieval: Retrieval, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,30 +129,29 @@ def test_an_endless_page(retrieval: Retrieval, site: Site, monkeypatch: pytest.M
             to.send(b"<html>" + b" " * 10_000)
 
     row = retrieval.one(site.add("/page", answer))
-    assert row["status"] == "skipped: larger than 0.1 MB"
+    assert row.status == "skipped: larger than 0.1 MB"
     [hit] = site.of("/page")
     assert hit.sent < 50_000_000  # what lies in the sockets' buffers
 
 
 def test_no_thumbnail_and_no_page(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
     page = retrieval.one(site.page("tom", red_film))
-    assert page["status"] == "retrieved" and page["thumbnail_score"] is None and page["thumbnail_passed"]
+    assert page.status == "retrieved" and page.thumbnail_score is None and page.thumbnail_passed
 
 
 def test_a_bare_file(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
-    assert retrieval.one(site.add("/film.mp4", file(red_film)))["status"] == "retrieved"
+    assert retrieval.one(site.add("/film.mp4", file(red_film))).status == "retrieved"
 
 
 def test_too_long(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
     row = retrieval.one(site.page("tom", red_film, RED, duration="PT2H"))
-    assert row["status"] == "skipped: longer than 600 s (7200 s)" and not site.of("/tom.png")
+    assert row.status == "skipped: longer than 600 s (7200 s)" and not site.of("/tom.png")
 
 
 def test_busy_then_good(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
     busy = after(2, status(429, Retry_After=0), file(red_film))
     assert (
-        retrieval.one(site.page("tom", busy, after(1, status(503), file(RED, kind="image/png"))))["status"]
-        == "retrieved"
+        retrieval.one(site.page("tom", busy, after(1, status(503), file(RED, kind="image/png")))).status == "retrieved"
     )
 
 
@@ -195,7 +195,7 @@ def test_nobody_there(retrieval: Retrieval, site: Site) -> None:
     site.close()
     with pytest.raises(BadItem, match="or there was none"):
         fetch_bytes(retrieval.web(), site.url, 100)
-    assert retrieval.one(site.url + "/page")["status"] == "failed: the connection broke, or there was none"
+    assert retrieval.one(site.url + "/page").status == "failed: the connection broke, or there was none"
 
 
 def fetch(retrieval: Retrieval, url: str, limit: int = 10**6, **media) -> Path:

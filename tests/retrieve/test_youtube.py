@@ -192,5 +192,5 @@ def test_live_youtube(tmp_path: Path) -> None:
     source = YouTubeSource(web, per_class=3, queries={"cat": ["cat playing short"]}, max_duration=300, max_size=3e7)
     tools = replace(TOOLS, score=lambda images, _: [0.9] * len(images))
     rows = Crawl(source, ["cat"], tmp_path, tools, Choice(), Budget(max_videos=1)).fetch()
-    assert len(rows) == 3 and all(row["title"] and row["uploader"] for row in rows)
-    assert "retrieved" in [row["status"] for row in rows], [row["status"] for row in rows]
+    assert len(rows) == 3 and all(row.title and row.uploader for row in rows)
+    assert "retrieved" in [row.status for row in rows], [row.status for row in rows]

@@ -67,12 +67,12 @@ def test_cookies_open_what_needs_an_account(retrieval: Retrieval, site: Site, re
     page = site.page("a", red_film, thumbnail(0.9))
     shown = site.handlers["/a"]
     site.add("/a", lambda to: (shown if "session=abc123" in to.hit.headers.get("Cookie", "") else status(401))(to))
-    assert retrieval.one(page)["failure"] == "account"
+    assert retrieval.one(page).failure == "account"
     cookies = retrieval.folder / "cookies.txt"
     cookies.write_text(COOKIES)
     web = Web(Pace(pause=(0, 0), backoff=0.001), options={"cookies": str(cookies)})
     with retrieval.crawl({"cat": [page]}, web=web, retry=["account"]) as crawl:
-        assert crawl.fetch()[0]["status"] == "retrieved"
+        assert crawl.fetch()[0].status == "retrieved"
     assert cookies.read_text() == COOKIES
 
 
@@ -99,7 +99,7 @@ def test_a_secret_is_in_no_message(retrieval: Retrieval) -> None:
     assert hide(f"no way to {PROXY}", found) == "no way to http://me:***@127.0.0.1:9"
     web = Web(Pace(pause=(0, 0), retries=0), options={"proxy": PROXY})
     row = retrieval.one("http://video.invalid/x", web=web)
-    assert row["failure"] == "later" and "pass@" not in str(row) and "pass%" not in str(row)
+    assert row.failure == "later" and "pass@" not in str(row) and "pass%" not in str(row)
 
 
 @pytest.mark.parametrize("given", [{"proxy": PROXY}, {"extractor_args": TOKEN}, {"extractor_args": ["a:b=c", TOKEN]}])

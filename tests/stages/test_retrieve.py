@@ -19,8 +19,8 @@ from wsvs.core.files import read_jsonl, write_json
 from wsvs.engine.registry import load_stage
 from wsvs.lit.image_scorer import ImageScorer
 from wsvs.nets.model import NetConfig, SegmentationNet
+from wsvs.records.retrieved import Candidate
 from wsvs.retrieve.closing import estimate
-from wsvs.retrieve.source import Candidate
 from wsvs.retrieve.sources import chosen_classes
 from wsvs.video.reader import read_frames
 

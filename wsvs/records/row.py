@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_jsonl, write_jsonl
@@ -21,9 +21,11 @@ class Row:
     lines of older versions need not have them.
 
     Attributes:
+        complete: New lines have all fields, also those with their default.
         line: The line that was read, for its order of keys and for those that have no field here.
     """
 
+    complete: ClassVar[bool] = False
     line: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
     @classmethod
@@ -42,7 +44,7 @@ class Row:
         line = dict(self.line)
         for one in fields(self):
             key, value = _KEYS.get(one.name, one.name), getattr(self, one.name)
-            if one.name != "line" and (key in line or value != one.default):
+            if one.name != "line" and (key in line or value != one.default or (self.complete and not self.line)):
                 line[key] = value
         return line
 

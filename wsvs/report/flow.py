@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from wsvs.core import runs
-from wsvs.core.files import read_json, read_jsonl
+from wsvs.core.files import read_json
 from wsvs.core.records import Record
 from wsvs.core.reviews import SNAPSHOT, Answer, Reviews
 from wsvs.data.frames import FrameSet, reviewed
 from wsvs.records.masks import SHOTS
+from wsvs.records.retrieved import FoundVideo
 from wsvs.records.shots import Shot
 from wsvs.report.records import Count, Evaluation
 from wsvs.retrieve.manifest import MANIFEST
@@ -34,7 +35,7 @@ def data_flow(found: Mapping[str, Path]) -> list[Count]:
     frames: list[Count] = []
     shots: list[Count] = []
     if "retrieve" in found and (found["retrieve"] / MANIFEST).is_file():
-        tallies = tally(read_jsonl(found["retrieve"] / MANIFEST), ())
+        tallies = tally(FoundVideo.read(found["retrieve"] / MANIFEST), ())
         everything = tallies.pop("all")
         for unit, step, key in (
             (videos, "found", "found"),

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from wsvs.config.groups import RetrieveSettings, WebRetrieve
 from wsvs.core.console import show
-from wsvs.retrieve.source import Candidate
+from wsvs.records.retrieved import Candidate
 from wsvs.retrieve.table import COLUMNS, Tally
 
 log = logging.getLogger("wsvs")

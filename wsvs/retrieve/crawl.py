@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,17 @@ from wsvs.config.base import AtLeast0, Natural
 from wsvs.config.checked import checked
 from wsvs.config.groups import WebRetrieve
 from wsvs.core.errors import BadItem
-from wsvs.core.files import explain_os_error, read_json, write_json, write_jsonl
+from wsvs.core.files import explain_os_error, read_json, write_json
 from wsvs.core.progress import EVERY, Meter
+from wsvs.records.retrieved import Candidate, FoundVideo, Outcome
+from wsvs.records.row import write_rows
 from wsvs.retrieve.clips import digest_file
 from wsvs.retrieve.examine import DIGITS, Choice, Tools, batches, examine
 from wsvs.retrieve.journal import JOURNAL, Journal
 from wsvs.retrieve.keyframes import FLAT, contrast_of
-from wsvs.retrieve.manifest import MANIFEST, Row, fail, new_row, safe_name, skip
+from wsvs.retrieve.manifest import MANIFEST, R, fail, safe_name, skip
 from wsvs.retrieve.pace import Streak
-from wsvs.retrieve.source import Candidate, Failed, Source, Unwanted
+from wsvs.retrieve.source import Failed, Source, Unwanted
 
 log = logging.getLogger("wsvs")
 MAX_PIXELS = 50_000_000  # of a thumbnail: a few bytes can decompress to any size
@@ -132,14 +134,14 @@ class Crawl:
         # Round-robin, so that all classes share the budget.
         return [pair for pair in chain.from_iterable(zip_longest(*passed)) if pair is not None]
 
-    def fetch(self) -> list[Row]:
+    def fetch(self) -> list[FoundVideo]:
         """Everything after `look`, up to the manifest; returns its rows."""
         wanted = self.look()
         waiting = self._new_first((name, one) for name, one in wanted if (name, one.video) not in self.journal.rows)
         fetched = {
-            self._same.get(video, video): row["bytes"]
+            self._same.get(video, video): row.bytes
             for (_, video), row in self.journal.rows.items()
-            if row["bytes"] is not None
+            if row.bytes is not None
         }
         wanted_by = Counter(self._video(one) for _, one in waiting)
         with Meter(len(waiting), "videos", every=self.every) as meter:
@@ -147,8 +149,8 @@ class Crawl:
                 if (name, candidate.video) in self.journal.reopened and self._video(candidate) not in fetched:
                     self._drop(candidate)  # remove the rejected file
                 self.journal.through(row := self._one(name, candidate, fetched))
-                if row["bytes"] is not None:
-                    fetched[self._video(candidate)] = row["bytes"]
+                if row.bytes is not None:
+                    fetched[self._video(candidate)] = row.bytes
                 wanted_by[self._video(candidate)] -= 1
                 if not self.keep_videos and not wanted_by[self._video(candidate)]:
                     self._drop(candidate)
@@ -173,10 +175,10 @@ class Crawl:
                     try:
                         into = self.source.open(one)  # type: ignore[attr-defined]
                     except BadItem as error:
-                        self.journal.looked(name, {one.video: (result := _fate({}, error))}, 0)
+                        self.journal.looked(name, {one.video: (result := _fate(Outcome(), error))}, 0)
                     else:
                         self.journal.opened(name, one, into)
-                        result = {}
+                        result = Outcome()
                     self.streak.add(result)
                     meter.tell(meter.done + 1)
         first: dict[str, str] = {}
@@ -206,54 +208,59 @@ class Crawl:
         return candidate.unwanted or self._twice.get((name, candidate.video))
 
     def _look_at(self, name: str, group: Sequence[Candidate]) -> None:
-        results: dict[str, dict[str, Any]] = {}
+        results: dict[str, Outcome] = {}
         images, count = {}, 0
         for candidate in group:
             try:
                 content = self.source.thumbnail(candidate)
                 if content is None:
-                    results[candidate.video] = {"score": None}
+                    results[candidate.video] = Outcome()
                 else:
                     count += len(content)
                     image = _decode(content)
                     if contrast_of(image) < FLAT:  # black or of one colour: not informative
-                        results[candidate.video] = {"score": None}
+                        results[candidate.video] = Outcome()
                     else:
                         images[candidate.video] = image
             except BadItem as error:
-                results[candidate.video] = _fate({}, error)
-            self.streak.count(results.get(candidate.video, {}))
+                results[candidate.video] = _fate(Outcome(), error)
+            self.streak.count(results.get(candidate.video, Outcome()))
             if self.streak.full:
                 break
         if images:
             scores = self.tools.score(list(images.values()), name)
             for video, score in zip(images, scores, strict=True):
-                results[video] = {"score": round(float(score), DIGITS)}
+                results[video] = Outcome(round(float(score), DIGITS))
         self.journal.looked(name, results, count)
         self.streak.check()
 
     def _passed(self, name: str, candidate: Candidate) -> bool:
-        result = self.journal.thumbnails.get((name, candidate.video), {"status": ""})
-        return "score" in result and (result["score"] is None or self.choice.passes(result["score"]))
+        result = self.journal.thumbnails.get((name, candidate.video))
+        if result is None or result.status is not None:
+            return False
+        return result.score is None or self.choice.passes(result.score)
 
-    def _one(self, name: str, candidate: Candidate, fetched: Mapping[str, int]) -> Row:
+    def _one(self, name: str, candidate: Candidate, fetched: Mapping[str, int]) -> FoundVideo:
         """The finished row of a candidate that passed."""
-        row = {**self._row(name, candidate), "thumbnail_passed": True}
+        row = replace(self._row(name, candidate), thumbnail_passed=True)
         if self._video(candidate) not in fetched:
             hours = (time.time() - self.journal.begun) / 3600
             limit = self.budget.used_up(len(fetched), sum(fetched.values()) + self.journal.thumbnail_bytes, hours)
             if limit is not None:
-                earlier = self.journal.reopened.get((name, candidate.video), {})
+                earlier = self.journal.reopened.get((name, candidate.video))
                 # the reason of the temporary failure is more useful than that there was no second attempt
-                return earlier if "class" in earlier else {**skip(row, f"{limit} was reached"), "failure": "budget"}
+                if isinstance(earlier, FoundVideo):
+                    return earlier
+                return replace(skip(row, f"{limit} was reached"), failure="budget")
         try:
             path, facts = self._file(candidate)
-            row |= facts
-            row["sha256"], row["bytes"] = digest_file(path)
+            row = FoundVideo.from_json(row.to_json() | facts)
+            digest, size = digest_file(path)
+            row = replace(row, sha256=digest, bytes=size)
             for other in self.journal.rows.values():
-                if other["class"] == name and other["sha256"] == row["sha256"]:
-                    return skip(row, f"the same video as {other['video']} (by its content)")
-            return examine(row, path, self.out, self.tools, self.choice)
+                if other.class_name == name and other.sha256 == digest:
+                    return skip(row, f"the same video as {other.video} (by its content)")
+            return examine(row, name, path, self.out, self.tools, self.choice)
         except BadItem as error:
             return _fate(row, error)
 
@@ -282,20 +289,11 @@ class Crawl:
             (record.parent / read_json(record)["file"]).unlink(missing_ok=True)
             record.unlink()
 
-    def _row(self, name: str, candidate: Candidate) -> Row:
-        result = self.journal.thumbnails.get((name, candidate.video), {})
-        return new_row(candidate.video, name, candidate.url, candidate.title) | {
-            "query": candidate.query,
-            "rank": candidate.rank,
-            "uploader": candidate.uploader,
-            "duration": candidate.duration,
-            "identity": candidate.identity,
-            "distractor": candidate.distractor,
-            "thumbnail_score": result.get("score"),
-            "thumbnail_passed": False,
-        }
+    def _row(self, name: str, candidate: Candidate) -> FoundVideo:
+        score = self.journal.thumbnails.get((name, candidate.video), Outcome()).score
+        return replace(FoundVideo.of(candidate, name), thumbnail_score=score, thumbnail_passed=False)
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[FoundVideo]:
         """Rows of all candidates, by class and rank, then of videos without a class."""
         for name in self.classes:
             for one in self.journal.candidates(name):
@@ -308,14 +306,15 @@ class Crawl:
                 else:
                     result = self.journal.thumbnails[name, one.video]
                     row = self._row(name, one)
-                    low = f"thumbnail not above {self.choice.threshold:g} ({result.get('score')})"
-                    fate = {"status": result.get("status"), "failure": result.get("failure")}
-                    yield {**row, **fate} if "status" in result else skip(row, low)
+                    if result.status is None:
+                        yield skip(row, f"thumbnail not above {self.choice.threshold:g} ({result.score})")
+                    else:
+                        yield replace(row, status=result.status, failure=result.failure)
         yield from self.source.others()
 
-    def _finish(self) -> list[Row]:
+    def _finish(self) -> list[FoundVideo]:
         rows = list(self._rows())
-        write_jsonl(self.out / MANIFEST, rows)
+        write_rows(self.out / MANIFEST, rows)
         shutil.rmtree(self.out / "partial", ignore_errors=True)
         if not self.keep_videos:
             shutil.rmtree(self.out / "videos", ignore_errors=True)
@@ -324,11 +323,11 @@ class Crawl:
         return rows
 
 
-def _fate(row: Mapping[str, Any], error: BadItem) -> dict[str, Any]:
-    """A row, or part of one, with the status and failure of an error."""
+def _fate(row: R, error: BadItem) -> R:
+    """A row, or the outcome of a step, with the status and failure of an error."""
     if isinstance(error, Unwanted):
-        return skip({**row}, error.problem)
-    return fail({**row}, error.problem, error.kind if isinstance(error, Failed) else "unusable")
+        return skip(row, error.problem)
+    return fail(row, error.problem, error.kind if isinstance(error, Failed) else "unusable")
 
 
 def _decode(content: bytes) -> np.ndarray:

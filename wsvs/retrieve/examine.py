@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -18,10 +18,11 @@ from wsvs.config.checked import checked
 from wsvs.config.groups import RetrieveSettings
 from wsvs.core.errors import BadItem
 from wsvs.core.files import explain_os_error
+from wsvs.records.retrieved import FoundClip, FoundVideo, KeyFrame
 from wsvs.retrieve.clips import Cut, cut
-from wsvs.retrieve.folder import VideoFacts, damage_of
+from wsvs.retrieve.folder import VideoFacts
 from wsvs.retrieve.keyframes import FLAT, Open, PacketIndex, contrast_of, key_frames, read_index, stand_ins, windows
-from wsvs.retrieve.manifest import RETRIEVED, Row, safe_name, skip
+from wsvs.retrieve.manifest import RETRIEVED, safe_name, skip
 
 _DEFAULT = RetrieveSettings()
 
@@ -74,7 +75,7 @@ class Choice:
         return score > self.threshold
 
 
-def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Row:
+def examine(row: FoundVideo, class_name: str, path: Path, out: Path, tools: Tools, choice: Choice) -> FoundVideo:
     """Write the clips of a video to out/clips/<class>/<video>_<k>.mp4 (or .mkv), and return its finished row.
 
     Raises:
@@ -83,39 +84,39 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
     index = read_index(tools.open_video, path)
     seconds = index.seconds(index.last)
     if choice.max_duration is not None and seconds > choice.max_duration:
-        row = {**row, "frames": index.frames, "duration": seconds}
+        row = replace(row, frames=index.frames, duration=seconds)
         return skip(row, f"longer than {choice.max_duration:g} s ({seconds:.0f} s)")
     wanted = spread(index.key_times, choice.scan)
     scores: dict[int, float] = {}
     instead: dict[int, int] = {}  # {time of a frame: time of the key frame that it replaces}
     images = _shown(path, index, set(wanted), tools, instead)
     for group in batches(images, choice.batch):
-        values = tools.score([image for _, image in group], row["class"])
+        values = tools.score([image for _, image in group], class_name)
         scores |= {time: round(float(value), DIGITS) for (time, _), value in zip(group, values, strict=True)}
     if not scores:
         raise BadItem("no key frame can be decoded", where=path)
     chosen = best(scores, choice)
-    row = {
-        **row,
-        "frames": index.frames,
-        "duration": row["duration"] or seconds,
-        "key_frames": [
-            {
-                "time": index.seconds(time),
-                "score": scores[time],
-                "chosen": time in chosen,
-                **({"instead_of": index.seconds(instead[time])} if time in instead else {}),
-            }
+    row = replace(
+        row,
+        frames=index.frames,
+        duration=row.duration or seconds,
+        key_frames=tuple(
+            KeyFrame(
+                index.seconds(time),
+                scores[time],
+                time in chosen,
+                index.seconds(instead[time]) if time in instead else None,
+            )
             for time in sorted(scores)
-        ],
-    }
+        ),
+    )
     if not chosen:
         return skip(row, f"no key frame above {choice.threshold:g} (best {max(scores.values()):.3f})")
     spans = windows(index, chosen, choice.window)
     folder = out / "partial" / "cut"
     shutil.rmtree(folder, ignore_errors=True)
     clips = []
-    name = safe_name(row["video"])
+    name = safe_name(row.video)
     pieces = cut(tools.open_video, path, index, spans, folder)
     shots = [moment for piece in pieces for moment in shot_times(index, piece, tools.cuts(piece.path))]
     if shots:
@@ -126,26 +127,26 @@ def examine(row: Row, path: Path, out: Path, tools: Tools, choice: Choice) -> Ro
         facts = tools.probe(piece.path)
         if facts.frames != piece.frames:
             raise BadItem(f"the cut has other frames than the video ({facts.frames} of {piece.frames})", where=path)
-        clip = f"{row['class']}/{name}_{number}"
+        clip = f"{class_name}/{name}_{number}"
         target = out / "clips" / f"{clip}{piece.path.suffix}"
         _move(piece.path, target)
-        row |= {"width": facts.width, "height": facts.height, "fps": facts.fps}
+        row = replace(row, width=facts.width, height=facts.height, fps=facts.fps)
         clips.append(
-            {
-                "clip": clip,
-                "path": target.relative_to(out).as_posix(),
-                "class": row["class"],
-                "start": piece.start,
-                "stop": piece.stop,
-                "frames": piece.frames,
-                "offset": piece.offset,
-                "time": [index.seconds(moment) for moment in span],
-                "url": row["url"],
-                "distractor": row["distractor"],
-                **damage_of(facts),
-            }
+            FoundClip(
+                clip=clip,
+                path=target.relative_to(out).as_posix(),
+                class_name=class_name,
+                start=piece.start,
+                stop=piece.stop,
+                frames=piece.frames,
+                offset=piece.offset,
+                time=[index.seconds(moment) for moment in span],
+                url=row.url,
+                distractor=row.distractor,
+                damaged=facts.damaged,
+            )
         )
-    return {**row, "status": RETRIEVED, "clips": clips}
+    return replace(row, status=RETRIEVED, clips=tuple(clips))
 
 
 def _shown(

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TextIO
 
@@ -15,12 +15,14 @@ from wsvs.config.checked import checked
 from wsvs.config.groups import Foreign
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import explain_os_error, read_jsonl, write_jsonl
+from wsvs.core.files import explain_os_error
 from wsvs.core.folders import split_of
 from wsvs.core.tables import Tags, read_tag_table
+from wsvs.records.retrieved import FoundClip, FoundVideo
+from wsvs.records.row import write_rows
 from wsvs.retrieve.clips import digest_file, place_clip
 from wsvs.retrieve.find import Given, find_videos
-from wsvs.retrieve.manifest import FAILED, MANIFEST, RETRIEVED, SKIPPED, Row, fail, new_row, safe_name, skip
+from wsvs.retrieve.manifest import FAILED, MANIFEST, RETRIEVED, SKIPPED, fail, safe_name, skip
 
 log = logging.getLogger("wsvs")
 
@@ -190,10 +192,10 @@ def retrieve_folder(
     candidates = plan(source, classes, foreign)
     counts = _Counts(classes)
 
-    def rows(journal: TextIO) -> Iterator[Row]:
+    def rows(journal: TextIO) -> Iterator[FoundVideo]:
         for video, row in progress(candidates):
-            row = _retrieve(video, row, known.get((row["video"], row["class"])), out, probe, pack)
-            journal.write(json.dumps(row) + "\n")
+            row = _retrieve(video, row, known.get((row.video, row.class_name)), out, probe, pack)
+            journal.write(json.dumps(row.to_json()) + "\n")
             journal.flush()
             counts.add(row)
             yield row
@@ -202,7 +204,7 @@ def retrieve_folder(
         out.mkdir(parents=True, exist_ok=True)
         with (out / _JOURNAL).open("a", encoding="utf-8") as journal:
             journal.write("\n")  # the last line of a killed run may be incomplete
-            write_jsonl(out / MANIFEST, rows(journal))
+            write_rows(out / MANIFEST, rows(journal))
     except OSError as error:
         raise explain_os_error(error, out) from error
     (out / _JOURNAL).unlink()
@@ -216,14 +218,14 @@ class _Counts:
         self.own = dict.fromkeys(classes, 0)
         self.frames = self.distractors = 0
 
-    def add(self, row: Row) -> None:
-        status = row["status"].partition(":")[0]
+    def add(self, row: FoundVideo) -> None:
+        status = (row.status or "").partition(":")[0]
         self.status[status] += 1
-        if status == RETRIEVED:
-            self.frames += row["frames"]
-            self.by_class[row["class"]] += 1
-            self.distractors += row["distractor"]
-            self.own[row["class"]] += not row["distractor"]
+        if status == RETRIEVED and row.class_name is not None:
+            self.frames += row.frames or 0
+            self.by_class[row.class_name] += 1
+            self.distractors += row.distractor
+            self.own[row.class_name] += not row.distractor
 
     def result(self) -> dict[str, Any]:
         return {
@@ -236,53 +238,60 @@ class _Counts:
         }
 
 
-def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple[Video, Row]]:
+def plan(source: FolderSource, classes: Classes, foreign: Foreign) -> list[tuple[Video, FoundVideo]]:
     """Candidates in the order of the source: (video, its row with class, clip and, if it is skipped, status)."""
-    plan = []
+    plan: list[tuple[Video, FoundVideo]] = []
     turn = 0
     for video in source.videos:
-        row = new_row(video.id, None, (video.path or source.root / video.id).as_uri(), Path(video.id).name)
+        url = (video.path or source.root / video.id).as_uri()
+        row = FoundVideo(video=video.id, class_name=None, url=url, title=Path(video.id).name)
         own: Sequence[str | None] = [name for name in classes if name in video.tags]
         if video.path is None:
-            plan += [(video, fail({**row, "class": name}, "no such file below the folder")) for name in own or [None]]
+            lost = fail(row, "no such file below the folder")
+            plan += [(video, replace(lost, class_name=name)) for name in own or [None]]
         elif own:
-            plan += [(video, {**row, "class": name}) for name in own]
+            plan += [(video, replace(row, class_name=name)) for name in own]
         elif foreign == "assign":
-            plan.append((video, {**row, "class": classes.names[turn % len(classes)], "distractor": True}))
+            plan.append((video, replace(row, class_name=classes.names[turn % len(classes)], distractor=True)))
             turn += 1
         else:
             tags = ", ".join(video.tags)
             plan.append((video, skip(row, f"no class among its tags ({tags})" if tags else "it has no tag")))
     used: set[tuple[str, str]] = set()
-    for video, row in sorted(plan, key=lambda pair: pair[1]["distractor"]):  # videos of the class have precedence
-        if row["status"] is None and video.path is not None:
-            name = safe_name(video.id if row["distractor"] else video.short)
-            while (row["class"], name) in used:
+    for number in sorted(range(len(plan)), key=lambda at: plan[at][1].distractor):  # videos of the class come first
+        video, row = plan[number]
+        if row.status is None and row.class_name is not None:
+            name = safe_name(video.id if row.distractor else video.short)
+            while (row.class_name, name) in used:
                 name = safe_name(f"{name}/{video.id}")
-            used.add((row["class"], name))
-            clip = f"{row['class']}/{name}_0"
-            row["clips"] = [
-                {
-                    "clip": clip,
-                    "path": f"clips/{clip}{video.suffix}",
-                    "class": row["class"],
-                    "start": 0,
-                    "stop": None,
-                    "url": row["url"],
-                    "distractor": row["distractor"],
-                }
-            ]
+            used.add((row.class_name, name))
+            clip = f"{row.class_name}/{name}_0"
+            whole = FoundClip(
+                clip=clip,
+                path=f"clips/{clip}{video.suffix}",
+                class_name=row.class_name,
+                start=0,
+                stop=0,  # until its frames are counted
+                url=row.url,
+                distractor=row.distractor,
+            )
+            plan[number] = video, replace(row, clips=(whole,))
     return plan
 
 
 def _retrieve(
-    video: Video, row: Row, earlier: Row | None, out: Path, probe: Callable[[Path], VideoFacts], pack: Pack | None
-) -> Row:
+    video: Video,
+    row: FoundVideo,
+    earlier: FoundVideo | None,
+    out: Path,
+    probe: Callable[[Path], VideoFacts],
+    pack: Pack | None,
+) -> FoundVideo:
     """The finished row of one candidate, after its clip has been written if it is retrieved."""
-    if row["status"] is not None or video.path is None:
+    if row.status is not None or video.path is None:
         return row
-    clip = row["clips"][0]
-    target = out / clip["path"]
+    [clip] = row.clips
+    target = out / clip.path
     if earlier is not None and _unchanged(video, target, earlier, row):
         return earlier
     try:
@@ -294,32 +303,27 @@ def _retrieve(
         digest, size = digest_file(path)
     except (BadItem, OSError) as error:
         reason = error.problem if isinstance(error, BadItem) else f"cannot be read ({error.strerror or error})"
-        return fail({**row, "clips": []}, reason)
+        return fail(replace(row, clips=()), reason)
     if path != target:
         place_clip(path, target)
-    return {
-        **row,
-        "status": RETRIEVED,
-        "duration": round(facts.frames / facts.fps, 3),
-        "width": facts.width,
-        "height": facts.height,
-        "fps": facts.fps,
-        "frames": facts.frames,
-        "sha256": digest,
-        "bytes": size,
-        "clips": [{**clip, "stop": facts.frames, **damage_of(facts)}],
-    }
+    return replace(
+        row,
+        status=RETRIEVED,
+        duration=round(facts.frames / facts.fps, 3),
+        width=facts.width,
+        height=facts.height,
+        fps=facts.fps,
+        frames=facts.frames,
+        sha256=digest,
+        bytes=size,
+        clips=(replace(clip, stop=facts.frames, damaged=facts.damaged),),
+    )
 
 
-def damage_of(facts: VideoFacts) -> dict[str, Any]:
-    """The entry of a clip's record for damaged frames: {"damaged": [[start, stop], ...]} in its file, or empty."""
-    return {"damaged": [list(span) for span in facts.damaged]} if facts.damaged else {}
-
-
-def _unchanged(video: Video, target: Path, earlier: Row, row: Row) -> bool:
+def _unchanged(video: Video, target: Path, earlier: FoundVideo, row: FoundVideo) -> bool:
     """Whether a clip of an earlier call exists, is complete, and matches the present file (or images)."""
-    same = all(earlier[key] == row[key] for key in ("url", "distractor"))
-    if not same or earlier["status"] != RETRIEVED or earlier["clips"][0]["path"] != row["clips"][0]["path"]:
+    same = (earlier.url, earlier.distractor) == (row.url, row.distractor)
+    if not same or earlier.status != RETRIEVED or earlier.clips[0].path != row.clips[0].path:
         return False
     assert video.path is not None
     try:
@@ -327,20 +331,17 @@ def _unchanged(video: Video, target: Path, earlier: Row, row: Row) -> bool:
         if video.packed:
             files = list(video.path.iterdir()) if video.path.is_dir() else [video.path]
             newest = max([now.st_mtime_ns, *(file.stat().st_mtime_ns for file in files)])
-            return then.st_size == earlier["bytes"] and newest <= then.st_mtime_ns
+            return then.st_size == earlier.bytes and newest <= then.st_mtime_ns
     except OSError:
         return False
-    return now.st_size == then.st_size == earlier["bytes"] and now.st_mtime_ns == then.st_mtime_ns
+    return now.st_size == then.st_size == earlier.bytes and now.st_mtime_ns == then.st_mtime_ns
 
 
-def _earlier_rows(out: Path) -> dict[tuple[str, str | None], Row]:
+def _earlier_rows(out: Path) -> dict[tuple[str, str | None], FoundVideo]:
     """Rows of a finished or killed call, without an incomplete last line."""
-    found: dict[tuple[str, str | None], Row] = {}
-    if (out / MANIFEST).is_file():
-        found = {(row["video"], row["class"]): row for row in read_jsonl(out / MANIFEST)}
+    rows = list(FoundVideo.read(out / MANIFEST)) if (out / MANIFEST).is_file() else []
     if (out / _JOURNAL).is_file():
         for line in (out / _JOURNAL).read_text(encoding="utf-8").splitlines():
             with suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                found[row["video"], row["class"]] = row
-    return found
+                rows.append(FoundVideo.from_json(json.loads(line)))
+    return {(row.video, row.class_name): row for row in rows}

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
-from wsvs.retrieve.manifest import Row, failure_of
-from wsvs.retrieve.source import Candidate
+from wsvs.records.retrieved import Candidate, FoundVideo, Outcome
+from wsvs.retrieve.manifest import failure_of
 
 JOURNAL = "journal.jsonl"
+Key = tuple[str | None, str]  # class, id of the video
 
 
 class Journal:
@@ -26,7 +26,7 @@ class Journal:
         begun: Time of the first start of the run, seconds since 1970.
         found: {class: candidates} of the classes that have been searched, in search order.
         into: {(class, video): candidates} that the URL of an opened candidate led to.
-        thumbnails: {(class, video): {"score"}, or {"status", "failure"} for a video that ends there}.
+        thumbnails: {(class, video): score of its thumbnail, or how it ended there}.
         thumbnail_bytes: Bytes read for them.
         rows: {(class, video): row of the manifest} of finished candidates.
         reopened: Failed candidates that are tried again, with their rows.
@@ -36,11 +36,11 @@ class Journal:
         self.path = path
         self.begun = 0.0
         self.found: dict[str, list[Candidate]] = {}
-        self.into: dict[tuple[str, str], list[Candidate]] = {}
-        self.thumbnails: dict[tuple[str, str], dict[str, Any]] = {}
+        self.into: dict[Key, list[Candidate]] = {}
+        self.thumbnails: dict[Key, Outcome] = {}
         self.thumbnail_bytes = 0
-        self.rows: dict[tuple[str, str], Row] = {}
-        self.reopened: dict[tuple[str, str], dict[str, Any]] = {}
+        self.rows: dict[Key, FoundVideo] = {}
+        self.reopened: dict[Key, Outcome | FoundVideo] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
@@ -86,18 +86,19 @@ class Journal:
         return count
 
     def searched(self, class_name: str, found: Sequence[Candidate]) -> None:
-        self._add({"searched": class_name, "found": [asdict(candidate) for candidate in found]})
+        self._add({"searched": class_name, "found": [candidate.to_json() for candidate in found]})
 
     def opened(self, class_name: str, candidate: Candidate, into: Sequence[Candidate]) -> None:
         """Record what a URL led to: one video, or the videos of a list."""
-        self._add({"opened": class_name, "video": candidate.video, "into": [asdict(one) for one in into]})
+        self._add({"opened": class_name, "video": candidate.video, "into": [one.to_json() for one in into]})
 
-    def looked(self, class_name: str, results: dict[str, dict[str, Any]], count: int) -> None:
+    def looked(self, class_name: str, results: Mapping[str, Outcome], count: int) -> None:
         """Record the thumbnails of some candidates {video: result}, and the bytes read for them."""
-        self._add({"looked": class_name, "results": results, "bytes": count})
+        found = {video: result.to_json() for video, result in results.items()}
+        self._add({"looked": class_name, "results": found, "bytes": count})
 
-    def through(self, row: Row) -> None:
-        self._add({"row": row})
+    def through(self, row: FoundVideo) -> None:
+        self._add({"row": row.to_json()})
 
     def close(self) -> None:
         self._stream.close()
@@ -117,12 +118,13 @@ class Journal:
         if "begun" in entry:
             self.begun = entry["begun"]
         elif "searched" in entry:
-            self.found[entry["searched"]] = [Candidate(**one) for one in entry["found"]]
+            self.found[entry["searched"]] = [Candidate.from_json(one) for one in entry["found"]]
         elif "opened" in entry:
-            self.into[entry["opened"], entry["video"]] = [Candidate(**one) for one in entry["into"]]
+            self.into[entry["opened"], entry["video"]] = [Candidate.from_json(one) for one in entry["into"]]
         elif "looked" in entry:
-            self.thumbnails |= {(entry["looked"], video): result for video, result in entry["results"].items()}
+            found = {video: Outcome.from_json(result) for video, result in entry["results"].items()}
+            self.thumbnails |= {(entry["looked"], video): result for video, result in found.items()}
             self.thumbnail_bytes += entry["bytes"]
         else:
-            row = entry["row"]
-            self.rows[row["class"], row["video"]] = row
+            row = FoundVideo.from_json(entry["row"])
+            self.rows[row.class_name, row.video] = row

@@ -7,9 +7,10 @@ from pathlib import Path
 from wsvs.config.groups import Foreign
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem
+from wsvs.records.retrieved import Candidate, FoundVideo
 from wsvs.retrieve.folder import PACKED, FolderSource, Pack, plan
-from wsvs.retrieve.manifest import Row, safe_name
-from wsvs.retrieve.source import Candidate, Fetched
+from wsvs.retrieve.manifest import safe_name
+from wsvs.retrieve.source import Fetched
 
 
 class LocalSource:
@@ -26,20 +27,20 @@ class LocalSource:
     ) -> None:
         self._pack = pack
         self._found: dict[str, list[Candidate]] = {name: [] for name in classes}
-        self._others: list[Row] = []
+        self._others: list[FoundVideo] = []
         self._videos = {video.id: video for video in folder.videos}
         for video, row in plan(folder, classes, foreign):
-            if row["class"] is None:
+            if row.class_name is None:
                 self._others.append(row)
                 continue
-            found = self._found[row["class"]]
+            found = self._found[row.class_name]
             found.append(
                 Candidate(
                     video.id,
-                    row["url"],
+                    row.url,
                     rank=len(found) + 1,
-                    title=row["title"],
-                    distractor=row["distractor"],
+                    title=row.title,
+                    distractor=row.distractor,
                 )
             )
 
@@ -59,5 +60,5 @@ class LocalSource:
         self._pack(video.path, target)
         return Fetched(target)
 
-    def others(self) -> list[Row]:
+    def others(self) -> list[FoundVideo]:
         return self._others

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_jsonl, write_jsonl
 from wsvs.core.runs import SUMMARY
+from wsvs.records.retrieved import FoundVideo
+from wsvs.records.row import write_rows
 from wsvs.retrieve.clips import place_clip
-from wsvs.retrieve.manifest import MANIFEST, Row, skip
+from wsvs.retrieve.manifest import MANIFEST, skip
 
 
 def merge(folder: Path, out: Path) -> None:
@@ -35,20 +37,20 @@ def merge(folder: Path, out: Path) -> None:
                 where=job,
                 remedy=f"run the sweep's command again with WSVS_RUN_ID={folder.resolve().name} to resume it",
             )
-    write_jsonl(out / MANIFEST, _merged(jobs, out))
+    write_rows(out / MANIFEST, _merged(jobs, out))
 
 
-def _merged(jobs: Iterable[Path], out: Path) -> Iterator[Row]:
+def _merged(jobs: Iterable[Path], out: Path) -> Iterator[FoundVideo]:
     seen = set()
-    had: dict[tuple[str, str], str] = {}
+    had: dict[tuple[str | None, str | None], str] = {}
     for job in jobs:
-        for row in read_jsonl(job / MANIFEST):
-            key = row["class"], row["video"]
+        for row in FoundVideo.read(job / MANIFEST):
+            key = row.class_name, row.video
             if key not in seen:
                 seen.add(key)
-                other = had.setdefault((row["class"], row["sha256"]), row["video"]) if row["clips"] else row["video"]
-                if other != row["video"]:
-                    row = {**skip(row, f"the same video as {other} (by its content)"), "clips": []}
-                for clip in row["clips"]:
-                    place_clip(job / clip["path"], out / clip["path"])
+                other = had.setdefault((row.class_name, row.sha256), row.video) if row.clips else row.video
+                if other != row.video:
+                    row = replace(skip(row, f"the same video as {other} (by its content)"), clips=())
+                for clip in row.clips:
+                    place_clip(job / clip.path, out / clip.path)
                 yield row

@@ -6,13 +6,14 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from wsvs.config.base import Above0, AtLeast0, Natural, Positive, Range
 from wsvs.config.checked import checked
 from wsvs.config.groups import WebRetrieve
 from wsvs.core.errors import UserError
+from wsvs.records.retrieved import FoundVideo, Outcome
 from wsvs.retrieve.source import STRIKES
 
 log = logging.getLogger("wsvs")
@@ -60,15 +61,15 @@ class Streak:
     def full(self) -> bool:
         return self.limit is not None and len(self._kinds) >= self.limit
 
-    def count(self, result: Mapping[str, Any]) -> None:
-        """Add the outcome of a request or video: {"status", "failure"}, without a failure on success.
+    def count(self, result: Outcome | FoundVideo) -> None:
+        """Add the outcome of a request or video, without a failure on success.
 
         Videos that are gone and files that are not videos show that the site works: they end the streak.
         """
-        if result.get("failure") in STRIKES:
-            self._kinds.append(result["failure"])
-            self._last = str(result["status"])
-        elif result.get("failure") != "budget":
+        if result.failure in STRIKES:
+            self._kinds.append(result.failure)
+            self._last = str(result.status)
+        elif result.failure != "budget":
             self._kinds.clear()
 
     def check(self) -> None:
@@ -91,7 +92,7 @@ class Streak:
             remedy=f"{remedy}; retrieve.streak=null never stops",
         )
 
-    def add(self, result: Mapping[str, Any]) -> None:
+    def add(self, result: Outcome | FoundVideo) -> None:
         self.count(result)
         self.check()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from wsvs.core.errors import BadItem
-from wsvs.retrieve.manifest import Row
+from wsvs.records.retrieved import Candidate, FoundVideo
 
 Kind = Literal["gone", "later", "account", "region", "list", "unusable", "budget", "unknown"]
 """Why a video was not had. `gone`: removed, or never there, for good. `later`: it failed for now, by a rate limit, a
@@ -34,38 +34,6 @@ class Failed(BadItem):
     def __init__(self, problem: str, *, kind: Kind = "later", where: object = None, remedy: str | None = None) -> None:
         super().__init__(problem, where=where, remedy=remedy)
         self.kind = kind
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A video that a source proposes for a class; unknown values are None.
-
-    Attributes:
-        video: Id, independent of the class and query. Files are named after it.
-        url: Its page or file.
-        query: The search query.
-        rank: Rank among the results, from 1.
-        title, uploader: From the source.
-        duration: Seconds.
-        thumbnail: URL of its thumbnail.
-        unwanted: Why it is skipped without further checks.
-        distractor: Whether it was added although it is not of the class.
-        identity: The site's name and its id there, independent of the URL.
-        known: Whether it is known to be a single video. Otherwise the source's `open` resolves it.
-    """
-
-    video: str
-    url: str
-    query: str | None = None
-    rank: int | None = None
-    title: str | None = None
-    uploader: str | None = None
-    duration: float | None = None
-    thumbnail: str | None = None
-    unwanted: str | None = None
-    distractor: bool = False
-    identity: str | None = None
-    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +69,7 @@ class Source(Protocol):
         """Download the file to this folder, unless it is local."""
         ...
 
-    def others(self) -> list[Row]:
+    def others(self) -> list[FoundVideo]:
         """Rows of videos that are not candidates of any class."""
         ...
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from wsvs.retrieve.manifest import RETRIEVED, Row, failure_of
+from wsvs.records.retrieved import FoundVideo
+from wsvs.retrieve.manifest import RETRIEVED, failure_of
 
 COLUMNS = (
     "class",
@@ -38,18 +39,18 @@ class Tally:
     lost: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: FoundVideo) -> None:
         self.found += 1
-        self.thumbnails_passed += bool(row["thumbnail_passed"])
-        self.downloaded += row["sha256"] is not None
-        self.size += row["bytes"] or 0
-        self.key_frames_passed += sum(key["chosen"] for key in row["key_frames"])
-        if row["status"] == RETRIEVED:
+        self.thumbnails_passed += bool(row.thumbnail_passed)
+        self.downloaded += row.sha256 is not None
+        self.size += row.bytes or 0
+        self.key_frames_passed += sum(key.chosen for key in row.key_frames)
+        if row.status == RETRIEVED:
             self.retrieved += 1
-            self.clips += len(row["clips"])
-            self.frames += sum(clip["stop"] - clip["start"] for clip in row["clips"])
+            self.clips += len(row.clips)
+            self.frames += sum(clip.stop - clip.start for clip in row.clips)
         else:
-            self.lost[row["status"].partition(" (")[0]] += 1
+            self.lost[(row.status or "").partition(" (")[0]] += 1
             if failure := failure_of(row):
                 self.failures[failure] += 1
 
@@ -80,16 +81,16 @@ class Tally:
         }
 
 
-def tally(rows: Iterable[Row], classes: Sequence[str]) -> dict[str, Tally]:
+def tally(rows: Iterable[FoundVideo], classes: Sequence[str]) -> dict[str, Tally]:
     """{class: Tally} in the order of the classes, "all" at the end. Videos without a class count only there."""
     by_class = {name: Tally() for name in classes}
     total = Tally()
     seen: set[str] = set()
     for row in rows:
-        video = row.get("identity") or row["video"]
-        again = video in seen and row["sha256"] is not None  # downloaded once for several classes
-        total.add({**row, "bytes": None, "sha256": None} if again else row)
+        video = row.identity or row.video
+        again = video in seen and row.sha256 is not None  # downloaded once for several classes
+        total.add(replace(row, bytes=None, sha256=None) if again else row)
         seen.add(video)
-        if row["class"] is not None:
-            by_class.setdefault(row["class"], Tally()).add(row)
+        if row.class_name is not None:
+            by_class.setdefault(row.class_name, Tally()).add(row)
     return {**by_class, "all": total}

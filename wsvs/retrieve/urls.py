@@ -16,8 +16,9 @@ from wsvs.config.checked import checked
 from wsvs.config.groups import UrlsRetrieve
 from wsvs.core.errors import UserError
 from wsvs.core.tables import read_table
+from wsvs.records.retrieved import Candidate
 from wsvs.retrieve.download import fetch_bytes
-from wsvs.retrieve.source import Candidate, Failed
+from wsvs.retrieve.source import Failed
 from wsvs.retrieve.web import Web
 from wsvs.retrieve.youtube import SiteVideos, facts, identity, thumbnail_of, unwanted
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from wsvs.config.base import Above0, Positive
 from wsvs.config.checked import checked
+from wsvs.records.retrieved import Candidate, FoundVideo
 from wsvs.retrieve.download import Media, fetch_bytes, fetch_file
-from wsvs.retrieve.manifest import Row, one_line, safe_name
+from wsvs.retrieve.manifest import one_line, safe_name
 from wsvs.retrieve.segments import DASH, HLS, fetch_segments
-from wsvs.retrieve.source import Candidate, Failed, Fetched, Unwanted
+from wsvs.retrieve.source import Failed, Fetched, Unwanted
 from wsvs.retrieve.web import Web, check_javascript
 
 THUMBNAIL_WIDTH = 320  # minimum width in pixels of the thumbnail, the smallest of which is used
@@ -34,7 +35,7 @@ class SiteVideos:
         self.web = web
         self.max_duration, self.max_size, self.max_thumbnail = max_duration, int(max_size), int(max_thumbnail)
 
-    def others(self) -> list[Row]:
+    def others(self) -> list[FoundVideo]:
         return []
 
     def thumbnail(self, candidate: Candidate) -> bytes | None:

@@ -13,14 +13,15 @@ from wsvs.config.base import Section
 from wsvs.config.groups import FolderRetrieve, RetrieveSettings, WebRetrieve
 from wsvs.core.classes import Classes
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_jsonl, write_json
+from wsvs.core.files import write_json
 from wsvs.core.progress import follow
 from wsvs.core.runs import Home
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
+from wsvs.records.retrieved import FoundVideo
 from wsvs.retrieve.closing import estimate, print_costs, print_tally, tell_failures
 from wsvs.retrieve.folder import Pack, retrieve_folder
-from wsvs.retrieve.manifest import FAILED, MANIFEST, Row
+from wsvs.retrieve.manifest import FAILED, MANIFEST
 from wsvs.retrieve.merge import merge
 from wsvs.retrieve.sources import build_source, chosen_classes, folder_source, retried
 from wsvs.retrieve.table import tally
@@ -59,7 +60,7 @@ def run(run: Run[Settings]) -> None:
     known = build_data(run).class_list
     if settings.merge:
         merge(Path(settings.merge), run.dir)
-        _close(run, read_jsonl(run.dir / MANIFEST), known)
+        _close(run, FoundVideo.read(run.dir / MANIFEST), known)
     elif _is_whole(settings):
         _whole(run, settings, chosen_classes(settings, known))
     else:
@@ -87,7 +88,7 @@ def _whole(run: Run[Settings], settings: FolderRetrieve, classes: Classes) -> No
     )
     if not counts["retrieved"]:
         raise UserError("no video of any class", where=run.dir / MANIFEST, remedy=_LOOK)
-    _skip_failed(run, read_jsonl(run.dir / MANIFEST))
+    _skip_failed(run, FoundVideo.read(run.dir / MANIFEST))
     by_class = {name: count for name, count in counts.pop("retrieved_by_class").items() if count}
     run.finish(counts={**counts, "by class": by_class}, wrote=run.dir / MANIFEST)
 
@@ -167,7 +168,7 @@ def _dry(run: Run[Settings], crawl: Crawl) -> None:
     log.info("to continue: WSVS_RUN_ID=%s with the same command without dry_run=true", run.dir.name)
 
 
-def _close(run: Run[Settings], rows: Iterable[Row], classes: Classes) -> None:
+def _close(run: Run[Settings], rows: Iterable[FoundVideo], classes: Classes) -> None:
     """Print the closing table by class, and write the summary."""
     tallies = tally(rows, classes.names)
     print_tally(tallies)
@@ -180,15 +181,15 @@ def _close(run: Run[Settings], rows: Iterable[Row], classes: Classes) -> None:
     run.finish(counts={**counts, "classes_without_video": lacking}, wrote=run.dir / MANIFEST)
 
 
-def _skip_failed(run: Run[Settings], rows: Iterable[Row]) -> None:
+def _skip_failed(run: Run[Settings], rows: Iterable[FoundVideo]) -> None:
     """Record videos that could not be retrieved, and clips with damaged frames, as skipped."""
     for row in rows:
-        for clip in row["clips"]:
-            if "damaged" in clip:
-                lost = sum(stop - start for start, stop in clip["damaged"])
-                run.skip(clip["clip"], f"damaged frames, not used: {lost} of {clip.get('frames', row['frames'])}")
-        if row["status"].startswith(FAILED):
-            run.skip(row["video"], row["status"])
+        for clip in row.clips:
+            if clip.damaged:
+                lost = sum(stop - start for start, stop in clip.damaged)
+                run.skip(clip.clip, f"damaged frames, not used: {lost} of {clip.frames or row.frames}")
+        if row.status is not None and row.status.startswith(FAILED):
+            run.skip(row.video, row.status)
 
 
 # Version 2: a run resumes with other budgets and request options.
