@@ -10,6 +10,7 @@ from PIL import Image
 
 from wsvs.core.errors import UserError
 from wsvs.data.own import check_tagged
+from wsvs.data.report import TaggedFile
 from wsvs.data.tag_sources import read_image_tags
 from wsvs.data.tagged import TaggedImages
 from wsvs.retrieve.folder import FolderSource
@@ -113,5 +114,5 @@ def test_the_check_shows_ten_rows_as_understood(tmp_path):
     (tmp_path / "t.csv").write_text("image,labels\n" + "".join(f"{name},cat;dog\n" for name in names))
     report = check_tagged(TaggedImages(str(tmp_path / "images"), str(tmp_path / "t.csv")))
     assert report.format == "tags in 'labels', split by a semicolon"
-    assert report.rows == [{"file": name, "tags": ["cat", "dog"]} for name in names[:10]]
+    assert report.rows == [TaggedFile(name, ["cat", "dog"]) for name in names[:10]]
     assert report.by_class == {"cat": {"images": 12}, "dog": {"images": 12}}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
 REQUIRED = "???"  # Hydra's marker of a mandatory value
 
@@ -104,7 +104,6 @@ class IsText:
 
 
 Text = Annotated[str, IsText()]
-Name = Annotated[str, IsText(), StringConstraints(min_length=1)]
 Positive = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
 Above0 = Annotated[float, Gt(0)]

@@ -13,7 +13,7 @@ from wsvs.core.files import files_below
 from wsvs.core.tables import Tags, read_ids
 from wsvs.data.image_files import JPEG, inspect_image
 from wsvs.data.images import EXTENSIONS, deep_bits, find_image, mask_name, unread
-from wsvs.data.report import SHOWN, Progress, Report, quiet
+from wsvs.data.report import SHOWN, Progress, Report, TaggedFile, quiet
 from wsvs.data.tag_sources import FOLDERS
 from wsvs.data.tagged import TaggedImages
 
@@ -32,7 +32,7 @@ def check_tagged(data: TaggedImages, progress: Progress = quiet) -> Report:
     root, labels = Path(data.root), data.labels
     table = data.table.tags
     report.format, report.notes = data.table.format, list(data.table.notes)
-    report.rows = [{"file": name, "tags": list(tags)} for name, tags in islice(table.items(), ROWS)]
+    report.rows = [TaggedFile(name, list(tags)) for name, tags in islice(table.items(), ROWS)]
     names = list(data.classes) if data.classes is not None else sorted({tag for tags in table.values() for tag in tags})
     _check_classes(names, "data.classes" if data.classes is not None else root if labels == FOLDERS else labels, report)
     files = {name: file for name in table if (file := find_image(root, name)) is not None}

@@ -45,6 +45,14 @@ class Problem:
         return f"{self.what} ({len(self.items)}): {', '.join(self.items[:SHOWN])}{more}"
 
 
+@dataclass(frozen=True)
+class TaggedFile:
+    """A row of the table of tags as it was read."""
+
+    file: str
+    tags: list[str]
+
+
 @dataclass
 class Report:
     """The result of a check.
@@ -55,15 +63,15 @@ class Report:
         problems: All problems found.
         notes: Further information.
         format: Detected format of the tags.
-        rows: The first rows of the table as they were read: {"file", "tags"}.
+        rows: The first rows of the table.
     """
 
-    counts: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     by_class: dict[str, dict[str, int | float]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     format: str = ""
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[TaggedFile] = field(default_factory=list)
 
     def add(self, what: str, where: object, remedy: str, items: Iterable[str] = (), *, fatal: bool = True) -> None:
         """Record a problem."""

@@ -230,8 +230,8 @@ def print_report(report: Report) -> None:
         console.print(f"format: {report.format}", highlight=False, soft_wrap=True)
     if report.rows:
         table = Table("file", "tags as read", title=f"first rows: {len(report.rows)}")
-        for row in report.rows:
-            table.add_row(row["file"], ", ".join(row["tags"]) or "(none)")
+        for one in report.rows:
+            table.add_row(one.file, ", ".join(one.tags) or "(none)")
         show(table)
     if report.by_class:
         columns = list(dict.fromkeys(key for row in report.by_class.values() for key in row))
