@@ -203,7 +203,7 @@ def test_a_pillow_image_is_its_file(place, name):
         assert path.image.shape != plain.shape or (path.image != plain).any()
 
 
-def test_a_torn_pillow_image_is_told(place):
+def test_a_torn_pillow_image_is_reported(place):
     (place / "torn.jpg").write_bytes((place / "photo.jpg").read_bytes()[:700])
     with Image.open("torn.jpg") as opened, pytest.raises(UserError, match="image cannot be read"):
         wsvs.load("best.ckpt").predict(opened)
@@ -217,7 +217,7 @@ def test_given_tags(place):
     assert nothing.tags == () and not nothing.mask.any()
 
 
-def test_mistakes_are_told(place):
+def test_mistakes_are_reported(place):
     model = wsvs.load("encoder.ckpt", method="attention")
     with pytest.raises(UserError, match="did you mean 'dog'"):
         model.predict("photo.png", tags=["dogs"])
@@ -266,13 +266,13 @@ def test_the_device_is_chosen_by_what_is_there(place, monkeypatch, there):
         np.zeros((5, 0, 3), np.uint8),
     ],
 )
-def test_what_is_no_image_is_told(place, image):
+def test_what_is_no_image_is_reported(place, image):
     with pytest.raises(ValueError, match="an image "):
         wsvs.load("best.ckpt").predict(image)
 
 
 @pytest.mark.parametrize("tags", ["dog", [1], 1, ["dog", None], iter(["dog"])])
-def test_what_is_no_list_of_tags_is_told(place, tags):
+def test_what_is_no_list_of_tags_is_reported(place, tags):
     with pytest.raises(ValueError, match=r"tags are a list of names, such as \['cat'\]"):
         wsvs.load("best.ckpt").predict("photo.png", tags)
 
@@ -289,13 +289,13 @@ def test_what_is_no_list_of_tags_is_told(place, tags):
         ("flip", "no"),
     ],
 )
-def test_settings_of_another_type_are_told(place, key, value):
+def test_settings_of_another_type_are_reported(place, key, value):
     with pytest.raises(ValueError, match=f"{key} must be"):
         wsvs.load("best.ckpt", **{key: value})
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "", 1.5, None, ["cpu"]])
-def test_a_device_that_cannot_be_used_is_told(place, device):
+def test_a_device_that_cannot_be_used_is_reported(place, device):
     with pytest.raises(UserError, match="the device cannot be used: ") as caught:
         wsvs.load("best.ckpt", device=device)
     assert caught.value.where == f"device={device!r}" and len(caught.value.problem.splitlines()) == 1

@@ -37,7 +37,7 @@ def program(tmp_path):
         ("wsvs -m stage=decoder sweep=se", ["sweep=search", "sweep=seeds"], "sweep=terms"),
     ],
 )
-def test_a_shell_is_told_how_words_go_on(program, line, some, none):
+def test_a_shell_completes_words(program, line, some, none):
     """The question as bash asks it, through the function that `install` gives it."""
     root = Path(__file__).parents[1]
     asked = f"""eval "$(wsvs -sc install=bash)"; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}

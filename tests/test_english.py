@@ -72,6 +72,15 @@ def test_the_words_are_found():
     assert words("filmic trunkated recommended goes on the disk, footpicture") == set()
 
 
+def test_names_of_tests_use_the_terms_of_the_field():
+    found = {}
+    for path in (ROOT / "tests").rglob("*.py"):
+        for name in re.findall(r"^ *def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found |= {name: bad} if (bad := words(name) | words(name.replace("_", " "))) else {}
+            found |= {name: {"longer than 60"}} if len(name) > 60 else {}
+    assert found == {}
+
+
 ADVICE = re.compile(
     r"\b(model|segment|predict|encoder|decoder|adapt|retrieve|trainer|inputs|data)\.[a-z_]+=|\bwsvs stage="
 )

@@ -32,7 +32,7 @@ def check_went_on(run: Path, done: dict[Path, int], masks: dict[str, bytes]) -> 
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_killed_segmentation_goes_on(toy, cli, tmp_path, workers):
+def test_a_killed_segmentation_resumes(toy, cli, tmp_path, workers):
     """Killed between the last mask of the fourth shot and its line in the ledger."""
     words = [
         "stage=segment",
@@ -95,7 +95,7 @@ def alive(session: int) -> list[str]:
     return [args for sid, state, args in found if sid == str(session) and not state.startswith("Z")]
 
 
-def test_a_killed_prediction_goes_on(toy, cli, tmp_path):
+def test_a_killed_prediction_resumes(toy, cli, tmp_path):
     words = [
         "stage=predict",
         *toy.words(),
@@ -115,7 +115,7 @@ def test_a_killed_prediction_goes_on(toy, cli, tmp_path):
     assert files(run) == files(toy.run("predict"))
 
 
-def test_a_killed_training_goes_on_and_keeps_its_metrics(toy, cli, tmp_path):
+def test_a_killed_training_resumes_and_keeps_its_metrics(toy, cli, tmp_path):
     """Killed three times: while the checkpoint of the third epoch is written, and then of each epoch after it."""
     words = [word for word in toy.words() if not word.startswith("encoder.epochs")]
     words = [
@@ -146,7 +146,7 @@ def test_a_killed_training_goes_on_and_keeps_its_metrics(toy, cli, tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["decoder", "adapt"])
-def test_a_killed_training_in_steps_goes_on(toy, cli, tmp_path, stage):
+def test_a_killed_training_in_steps_resumes(toy, cli, tmp_path, stage):
     words = [
         f"stage={stage}",
         *toy.words(),

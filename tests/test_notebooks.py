@@ -284,7 +284,7 @@ def summary_counts(runs: Path, stage: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_picture_is_drawn_from_a_finished_run(tiny_runs, tmp_path):
+def test_image_is_drawn_from_a_finished_run(tiny_runs, tmp_path):
     before = contents(tiny_runs)
     out = tmp_path / "toy.png"
     done = subprocess.run(
@@ -299,7 +299,7 @@ def test_picture_is_drawn_from_a_finished_run(tiny_runs, tmp_path):
 
 
 @pytest.mark.slow
-def test_picture_without_runs_says_what_to_do(tmp_path):
+def test_image_without_runs_says_what_to_do(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "docs" / "picture.py", tmp_path / "none", tmp_path / "toy.png"],
         capture_output=True,

@@ -73,7 +73,7 @@ def test_a_changed_setting_reruns_only_what_depends_on_it(toy, cli):
     assert summary(adapt)["inputs"] == {"decoder": str(decoder.resolve())}
 
 
-def test_killed_in_the_middle_it_goes_on_where_it_was(toy, cli, tmp_path):
+def test_killed_in_the_middle_it_resumes_where_it_was(toy, cli, tmp_path):
     """And gives, in another folder, the very masks of an undisturbed pipeline."""
     words = [
         "stage=pipeline",

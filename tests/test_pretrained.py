@@ -136,7 +136,7 @@ def test_an_encoder_alone_is_saved_with_its_method(checkpoint):
         wsvs.load("saved", method="decoder")
 
 
-def test_a_folder_that_is_none_or_damaged_is_told(checkpoint, tmp_path):
+def test_a_folder_that_is_none_or_damaged_is_reported(checkpoint, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="this folder holds no model"):
         wsvs.load("empty")
@@ -157,7 +157,7 @@ def test_a_folder_that_is_none_or_damaged_is_told(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize(("package", "call"), [("safetensors", "save_pretrained"), ("huggingface_hub", "push_to_hub")])
-def test_a_missing_extra_is_told_with_its_command(checkpoint, monkeypatch, package, call):
+def test_a_missing_extra_is_reported_with_its_command(checkpoint, monkeypatch, package, call):
     model = wsvs.load(checkpoint)
     for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
         monkeypatch.delitem(sys.modules, name)
@@ -191,7 +191,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(checkpoint, hub):
     alike(model, wsvs.load("me/pets", revision=address.rpartition("/")[2]))  # from the cache
 
 
-def test_what_the_hub_refuses_is_told(checkpoint, hub, monkeypatch):
+def test_what_the_hub_refuses_is_reported(checkpoint, hub, monkeypatch):
     with pytest.raises(UserError, match="no such model on the Hugging Face Hub"):
         wsvs.load("me/nothing")
     with pytest.raises(UserError, match=r"cannot be uploaded: (.|\n)*hf auth login"):

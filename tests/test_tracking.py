@@ -136,7 +136,7 @@ def test_artifacts_are_not_copies(runs, written):
     assert staged < files["checkpoints/best.ckpt"].size
 
 
-def test_a_training_that_was_stopped_goes_on_with_its_run(toy, cli, tmp_path):
+def test_a_training_that_was_stopped_resumes_with_its_run(toy, cli, tmp_path):
     """On two ranks, of which one alone touches W&B."""
     words = [
         "stage=decoder",

@@ -71,7 +71,7 @@ def test_two_ranks_with_two_workers_give_what_one_gives_alone(cli, videos, alone
 
 
 @pytest.mark.parametrize(("place", "rank"), [("/masks/|9", 1), ("/masks/|9", 0), ("/seen/|0", 1), ("/done/b_|1", 0)])
-def test_a_rank_is_killed_and_the_run_goes_on(cli, videos, alone, tmp_path, place, rank):
+def test_a_rank_is_killed_and_the_run_resumes(cli, videos, alone, tmp_path, place, rank):
     """While it writes its tenth mask, in the middle of a piece; while it looks at the videos; before a ledger line."""
     more = ("segment.workers=1",) if place.startswith("/seen") else ()
     command = words(videos, tmp_path, *TWO_RANKS, *more)

@@ -26,7 +26,7 @@ def wide() -> Table:
     return table
 
 
-def test_a_table_that_is_too_wide_is_told_line_by_line(capsys, monkeypatch):
+def test_a_table_that_is_too_wide_is_reported_line_by_line(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     show(wide())
     long = "outputs/" + "a long name " * 12 + "/encoder/20260101-000000-0001"

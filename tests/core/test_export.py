@@ -271,7 +271,7 @@ def test_bad_line_of_sizes_is_named(tmp_path):
         ),
     ],
 )
-def test_damaged_files_are_told(tmp_path, kind, file, content, message):
+def test_damaged_files_are_reported(tmp_path, kind, file, content, message):
     WRITE[kind](tmp_path, [("v/00000", np.ones((2, 2), np.uint8))], NAMES)
     (tmp_path / file).write_text(content, encoding="latin-1")
     with pytest.raises(UserError, match=message) as caught:
@@ -279,7 +279,7 @@ def test_damaged_files_are_told(tmp_path, kind, file, content, message):
     assert str(tmp_path) in caught.value.where
 
 
-def test_bad_files_are_told(tmp_path):
+def test_bad_files_are_reported(tmp_path):
     def annotated(**more):
         image = {"id": 1, "file_name": "a", "height": 1, "width": 1}
         row = {"image_id": 1, "category_id": 1, "segmentation": {"counts": [0, 1]}}

@@ -13,7 +13,7 @@ from wsvs.engine.explain import explain_config_error
 from wsvs.nets.weights import load_tensors
 
 
-def test_what_is_missing_is_told_from_what_is_broken():
+def test_missing_and_broken_are_different_errors():
     gone = ModuleNotFoundError("No module named 'timm'", name="timm")
     assert missing("timm", "timm", "model.backbone", gone).problem == "timm is not installed"
     broken = ModuleNotFoundError("No module named 'torchvision'", name="torchvision")

@@ -150,7 +150,7 @@ def test_json_that_cannot_be_written_leaves_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "file not found"), (b"{", "not a JSON"), (b"\xff\xfe", "not a J")]
 )
-def test_json_that_cannot_be_read_is_told(tmp_path, content, said):
+def test_json_that_cannot_be_read_is_reported(tmp_path, content, said):
     if content is not None:
         (tmp_path / "bad.json").write_bytes(content)
     with pytest.raises(UserError, match=said):
@@ -177,7 +177,7 @@ def test_line_in_another_encoding_is_named(tmp_path):
         list(read_jsonl(tmp_path / "latin.jsonl"))
 
 
-def test_missing_jsonl_is_told(tmp_path):
+def test_missing_jsonl_is_reported(tmp_path):
     with pytest.raises(UserError, match="file not found"):
         list(read_jsonl(tmp_path / "missing.jsonl"))
 

@@ -41,6 +41,6 @@ def test_any_width(width):
     assert shown.shape[1] == width and shown.shape[0] > 30
 
 
-def test_nothing_found_is_said():
+def test_nothing_found_is_reported():
     strip = with_legend(picture(), [], NAMES)[30:]
     assert strip.min() < 100 and (strip[..., 0] == strip[..., 1]).all()  # letters, no colour

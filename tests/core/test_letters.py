@@ -42,7 +42,7 @@ def plain(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("word", ["Ångström", "собака", "σκύλος", "كلب", "כלב", "շուն", "ძაღლი"])
-def test_every_letter_has_a_picture_of_its_own(word, system):
+def test_every_letter_has_an_image_of_its_own(word, system):
     found = font(word, 14)
     missing = bytes(found.getmask(BOX))
     assert all(bytes(found.getmask(letter)) != missing for letter in word)

@@ -55,7 +55,7 @@ def test_only_uint8_planes_are_masks(mask):
         encode_mask(mask)
 
 
-def test_a_picture_too_large_to_open(tmp_path, monkeypatch):
+def test_an_image_too_large_to_open(tmp_path, monkeypatch):
     write_mask(tmp_path / "x.png", np.zeros((9, 9), np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
     with pytest.raises(BadItem, match="mask cannot be read"):

@@ -102,7 +102,7 @@ def test_only_one_process_reviews_a_name(path):
         '{"kind": "shot", "name": "a", "key": "a", "size": 0, "verdict": null, "tags": "cat"}',
     ],
 )
-def test_a_line_that_is_no_answer_is_told_with_its_number(path, line):
+def test_a_line_that_is_no_answer_is_reported_with_its_number(path, line):
     with Journal(path) as journal:
         journal.answer(SHOT, YES)
     with path.open("a") as stream:

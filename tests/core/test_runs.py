@@ -46,7 +46,7 @@ def test_first_variable_of_the_three_wins(monkeypatch):
         monkeypatch.delenv("WSVS_RUN_ID")
 
 
-def test_time_stamp_where_nobody_gives_an_id():
+def test_time_stamp_without_a_given_id():
     first = run_id()
     assert re.fullmatch(r"\d{8}-\d{6}-\d{4}", first)
     assert os.environ["WSVS_RUN_ID"] == first

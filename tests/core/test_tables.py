@@ -86,7 +86,7 @@ def test_a_table_of_columns(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "line"), [("t.tsv", "id<TAB>tags"), ("t.csv", "id,tags")])
-def test_a_missing_heading_is_told_with_the_line_to_add(tmp_path, name, line):
+def test_a_missing_heading_is_reported_with_the_line_to_add(tmp_path, name, line):
     row = "img 1,tiger" if name == "t.csv" else "img 1\ttiger"
     (tmp_path / name).write_text(f"{row}\n")
     with pytest.raises(UserError) as caught:

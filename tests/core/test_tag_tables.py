@@ -94,7 +94,7 @@ def test_cells_of_several_tags(tmp_path, heading, cat, both, none):
     assert ("empty marker" in " ".join(found.notes)) == bool(none)
 
 
-def test_the_form_is_told(tmp_path):
+def test_the_form_is_reported(tmp_path):
     said = {
         "image,tags\na,cat;dog\n": "tags in 'tags', split by a semicolon",
         "image,tags\na,\"['cat', 'dog']\"\n": "tags in 'tags', Python lists",
@@ -199,7 +199,7 @@ def test_spreadsheets(tmp_path):
     assert read(tmp_path, '\nimage,tags,,\n1.jpg,cat,,\n2.jpg,"cat,dog",,\n,,,\n').tags == right
 
 
-def test_numbers_as_tags_are_told(tmp_path):
+def test_numbers_as_tags_are_reported(tmp_path):
     found = read(tmp_path, "image,label\na,3\nb,7\n")
     assert found.tags == {"a": ("3",), "b": ("7",)} and "the tags are numbers" in found.notes[0]
     assert read(tmp_path, "image,label,label_name\na,3,cat\nb,7,dog\n").tags == {"a": ("cat",), "b": ("dog",)}

@@ -53,7 +53,7 @@ def test_every_form_gives_the_same_masks(data, tmp_path, form):
     assert np.array_equal(found["b"], masks()["b"]) and np.array_equal(found["cats/a.jpg"], masks()["cats/a"])
 
 
-def test_what_is_of_no_image_is_told(data, tmp_path):
+def test_what_is_of_no_image_is_reported(data, tmp_path):
     write_mask(tmp_path / "made" / "b.png", np.zeros((6, 4), np.uint8))
     write_mask(tmp_path / "made" / "c.png", np.zeros((4, 6), np.uint8))
     found, bad = read(data, tmp_path / "made", "masks")

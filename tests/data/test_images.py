@@ -102,7 +102,7 @@ def test_palette(tmp_path):
     assert save(tmp_path, image, "b.png", transparency=1).tolist() == [[list(RED), list(WHITE), list(BLUE)]]
 
 
-def test_first_picture_of_an_animation(tmp_path):
+def test_first_image_of_an_animation(tmp_path):
     first, second = (Image.new("RGB", (4, 3), colour) for colour in (RED, BLUE))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     assert np.array_equal(read_image(tmp_path / "a.gif"), np.full((3, 4, 3), RED))
@@ -115,7 +115,7 @@ def test_sixteen_bit_colour(tmp_path):
         assert read_image(tmp_path / name).tolist() == [[[0, 100, 255]]]
 
 
-def test_number_of_pictures(tmp_path):
+def test_number_of_images(tmp_path):
     first, second = (Image.new("RGB", (4, 3), colour) for colour in (RED, BLUE))
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):
         first.save(tmp_path / name, save_all=True, append_images=[second, first])
@@ -225,7 +225,7 @@ def test_kinds_that_pillow_reads_are_read(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.jxl"])
-def test_kinds_that_are_not_read_are_told_by_name(tmp_path, name):
+def test_kinds_that_are_not_read_are_reported_by_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"\0\0\0\x20ftypheic")
     with pytest.raises(BadItem, match=f"{Path(name).suffix.lower()} is not supported(.|\n)*convert it"):
         read_image(tmp_path / name)

@@ -93,7 +93,7 @@ def test_a_table_with_everything_that_can_be_wrong(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["background", "cat/dog"])
-def test_a_class_that_training_refuses_is_told(tmp_path, name):
+def test_a_class_that_training_refuses_is_reported(tmp_path, name):
     save(tmp_path / "images" / "cat" / "a.jpg")
     save(tmp_path / "images" / "background" / "b.jpg")
     labels = tmp_path / "labels.json"
@@ -169,7 +169,7 @@ def test_an_image_beside_that_of_the_table_is_no_fault(tmp_path):
     assert "images with the name of another, which is used instead: 1 (a.png)" in report.notes
 
 
-def test_files_that_nobody_reads_are_told(tmp_path):
+def test_files_that_are_not_read_are_reported(tmp_path):
     for name in ("cat/1.jpg", "loose.jpg", "loose too.JPG"):
         save(tmp_path / name)
     for name in ("cat/a.HEIC", "dog/b.jxl", "dog/c.heic", "dog/notes.txt", "dog/._d.heic"):

@@ -39,7 +39,7 @@ def test_item_is_read_described_and_timed():
     assert found.frames[:, 0, 0, 0].tolist() == [3, 4, 5] and 0 <= found.decode < 5
 
 
-def test_frames_nobody_needs_go_one_by_one():
+def test_unneeded_frames_are_freed_one_by_one():
     alive = []
 
     class Picture(np.ndarray):

@@ -45,7 +45,7 @@ def test_ranks_share_what_one_rank_of_larger_batches_sees():
 
 
 @pytest.mark.parametrize(("epoch", "start"), [(0, 0), (0, 3), (2, 7), (1, 8), (0, 24)])
-def test_a_start_in_the_middle_goes_on_from_there(epoch, start):
+def test_a_start_in_the_middle_continues_there(epoch, start):
     whole = epochs(5)
     visits = Visits(10, length=8, seed=1)
     visits.go_to(epoch, start)

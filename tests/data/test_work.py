@@ -107,7 +107,7 @@ def test_items_may_be_found_by_the_ranks_together():
     assert [module.amounts for module in modules] == [[item.length for item in m.mine] for m in modules]
 
 
-def test_fewer_items_than_ranks_are_told(caplog):
+def test_fewer_items_than_ranks_are_reported(caplog):
     deal(3, items=ITEMS[:2])
     assert caplog.messages == [
         "ranks without work: 1 of 3, because only 2 items are left (trainer.devices=2 is enough)"

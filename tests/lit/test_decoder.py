@@ -142,7 +142,7 @@ def test_score_uses_the_attention_of_the_crop_for_its_class(config):
     assert not torch.equal(module.score(other), expected)
 
 
-def test_nothing_to_learn_from_is_passed_over(config):
+def test_nothing_to_learn_from_is_skipped(config):
     module, data = module_of(config), batch()
     assert module.training_step({"bad": [("a", "torn")]}, 0) is None
     assert module.training_step({**data, "target": torch.full((3, 32, 32), 255)}, 0) is None
@@ -174,7 +174,7 @@ def test_miou_by_hand(config, make_trainer, load, monkeypatch):
         assert found["val/miou"] == pytest.approx((2 / 4 + background) / 2)
 
 
-def test_starts_from_an_encoder_and_goes_on_from_a_decoder(config, make_trainer, load, tmp_path):
+def test_starts_from_an_encoder_and_resumes_from_a_decoder(config, make_trainer, load, tmp_path):
     trained = EncoderModule(config.asdict())
     trainer = make_trainer(max_steps=1)
     y = torch.tensor([[1.0, 0], [0, 1], [0, 1]])

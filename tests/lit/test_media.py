@@ -104,7 +104,7 @@ def test_crops_of_a_validation(config, make_trainer, load, shown):
             assert np.array_equal(target == label, one["target"][0].numpy() == 1) and target.dtype == np.uint8
 
 
-def test_the_training_is_the_same_with_and_without_pictures(config, make_trainer, load, shown):
+def test_the_training_is_the_same_with_and_without_images(config, make_trainer, load, shown):
     weights = []
     for callbacks in ([], [ShowValidation(2, shown)]):
         torch.manual_seed(0)
@@ -123,12 +123,12 @@ def test_spread(number, total, places):
     assert spread(number, total) == places
 
 
-def test_none_is_no_number_of_pictures(shown):
+def test_none_is_no_number_of_images(shown):
     with pytest.raises(ValueError, match="at least 1"):
         ShowValidation(0, shown)
 
 
-def test_pictures_of_one_size():
+def test_images_of_one_size():
     wide = LoggedImage(np.zeros((20, 80, 3), np.uint8), "wide", {"m": np.ones((10, 40), np.uint8)})
     tall = LoggedImage(np.zeros((30, 10, 3), np.uint8), "tall", {"m": np.full((30, 10), 255, np.uint8)})
     first, second = alike([wide, tall], 40)

@@ -32,7 +32,7 @@ def film(count: int, height: int = 48, width: int = 64) -> tuple[np.ndarray, np.
     return frames, masks
 
 
-def test_film_shows_the_mask_in_the_colour_of_its_label(tmp_path):
+def test_video_shows_the_mask_in_the_colour_of_its_label(tmp_path):
     frames, masks = film(5)
     write_overlay(tmp_path / "a" / "o.mp4", frames, masks, 2, fps=10.0)
     found, times, codec = shown(tmp_path / "a" / "o.mp4")
@@ -53,7 +53,7 @@ def test_odd_sides(tmp_path, size, expected):
     assert found.shape == (2, *expected, 3) and times == [0, 1]  # one frame a second is slow enough
 
 
-def test_pieces_become_one_film(tmp_path):
+def test_pieces_become_one_video(tmp_path):
     frames, masks = film(11)
     cuts = [(0, 4), (4, 5), (5, 11)]
     for first, end in cuts:

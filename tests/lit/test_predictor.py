@@ -254,7 +254,7 @@ def test_a_full_disk_stops_at_the_overlay_too(tmp_path, monkeypatch):
     assert not (tmp_path / "a.png").exists() and not Ledger(tmp_path).has("a")
 
 
-def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
+def test_a_video_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
     film = make_film(tmp_path / "f.mp4", 20, size=(64, 48))
     ledger = Ledger(tmp_path / "out")
     module = PredictorModule(net, background=0.0)
@@ -273,7 +273,7 @@ def test_a_film_gives_a_mask_a_frame_and_an_overlay(net, tmp_path):
     assert set(np.unique(read_mask(tmp_path / "out/a/f/00003.png"))) <= {0, 2}
 
 
-def test_an_interrupted_film_goes_on_where_it_stopped(net, tmp_path, monkeypatch):
+def test_an_interrupted_video_resumes_where_it_stopped(net, tmp_path, monkeypatch):
     """And ends like an uninterrupted one; files left by a power cut or of another video are made again."""
     film, asked, shown = make_film(tmp_path / "f.mp4", 12, size=(64, 48)), [], []
     module = PredictorModule(net, background=0.3)
@@ -336,7 +336,7 @@ def test_classes_of_a_video_are_those_of_its_mean_scores(net, tmp_path, monkeypa
     assert PredictorModule(net, class_threshold=0.9).classes_of_video(film) == [1]  # the best one
 
 
-def test_a_film_that_breaks_off_or_is_none(net, tmp_path):
+def test_a_video_that_breaks_off_or_is_none(net, tmp_path):
     whole = make_film(tmp_path / "f.mkv", 60, size=(64, 48)).read_bytes()
     (tmp_path / "torn.mkv").write_bytes(whole[: len(whole) // 2])
     make_sound(tmp_path / "sound.mp4")
@@ -354,7 +354,7 @@ def test_a_film_that_breaks_off_or_is_none(net, tmp_path):
         assert f"{name}.mp4" in ledger.read(name)["failed"] and not (tmp_path / "out/overlay" / f"{name}.mp4").exists()
 
 
-def test_an_animation_is_told(tmp_path, caplog):
+def test_an_animation_is_reported(tmp_path, caplog):
     first, second = (Image.new("RGB", (4, 3), colour) for colour in ("red", "blue"))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     item = load_image(Wanted("a", str(tmp_path / "a.gif")))

@@ -114,7 +114,7 @@ def test_work_of_many_sizes_and_a_part_of_it(clock, caplog):
     ]
 
 
-def test_a_film_with_more_frames_than_its_header_says(clock, caplog):
+def test_a_video_with_more_frames_than_its_header_says(clock, caplog):
     caplog.set_level(logging.INFO, "wsvs")
     work = SimpleNamespace(amounts=[60, 40], unit="frames")
     progress = Progress(every=1)

@@ -177,7 +177,7 @@ def test_the_confidence_of_a_classifier_is_a_reason(net):
     assert found.confidence >= scores[:, 1].mean() - 1e-4 and (found.confidences >= scores[:, 1] - 1e-4).all()
 
 
-def test_pictures_of_the_terms_are_of_the_middle_frame(tmp_path):
+def test_images_of_the_terms_are_of_the_middle_frame(tmp_path):
     writer = MaskWriter(MaskSet(tmp_path, False), frames=False, overlay=False)
     writer.write(result())
     [path] = (tmp_path / "terms/cat/v_000004").iterdir()  # attention is 0 everywhere: there was none

@@ -10,7 +10,7 @@ from wsvs.lit.video_writer import open_writer
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (47, 33), (1, 1)])
-def test_pictures_come_back_with_their_times(tmp_path, height, width):
+def test_images_come_back_with_their_times(tmp_path, height, width):
     pictures = [np.full((height, width, 3), 40 * k, np.uint8) for k in range(4)]
     with open_writer(tmp_path / "deep" / "f.mp4", 10.0) as add:
         for one in pictures:
@@ -24,7 +24,7 @@ def test_pictures_come_back_with_their_times(tmp_path, height, width):
     assert np.abs(found[:, 0, 0, 0] - [0, 40, 80, 120]).max() < (6 if height > 1 else 70)  # a pixel blends with white
 
 
-def test_nothing_is_left_of_a_film_that_fails(tmp_path):
+def test_nothing_is_left_of_a_video_that_fails(tmp_path):
     def write():
         with open_writer(tmp_path / "f.mp4", 10.0) as add:
             add(np.zeros((16, 16, 3), np.uint8))

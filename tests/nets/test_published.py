@@ -52,7 +52,7 @@ def resnet(blocks: tuple[int, ...], bottleneck: bool, classes: int) -> dict[str,
     ],
 )
 @pytest.mark.parametrize("classes", [1000, 7])
-def test_a_network_of_timm_is_told_by_its_tensors(name, blocks, bottleneck, classes):
+def test_a_network_of_timm_is_recognised_by_its_tensors(name, blocks, bottleneck, classes):
     with torch.device("meta"):
         state = resnet(blocks, bottleneck, classes)
     owner = owner_of(state)
@@ -64,7 +64,7 @@ def test_a_network_of_timm_is_told_by_its_tensors(name, blocks, bottleneck, clas
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg_small", "squeezenet1_1", "resnet50v2", "efficientnet_lite2"])
-def test_our_own_networks_are_told_with_their_override(name):
+def test_our_own_networks_are_named_with_their_override(name):
     assert name in BACKBONES
     with torch.device("meta"):
         state = build_backbone(name).state_dict()
@@ -83,7 +83,7 @@ def test_weights_of_another_network_are_refused_by_its_name(tmp_path):
     assert refused.value.owner is not None and refused.value.owner.backbone == "squeezenet1_1"
 
 
-def test_a_checkpoint_of_ours_is_told_from_weights(tmp_path):
+def test_a_checkpoint_of_ours_is_not_taken_for_weights(tmp_path):
     path = tmp_path / "best.ckpt"
     state = {f"net.encoder.backbone.{key}": value for key, value in build_backbone("vgg_small").state_dict().items()}
     torch.save({"state_dict": state, "epoch": 3}, path)

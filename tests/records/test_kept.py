@@ -151,7 +151,7 @@ def test_lines_of_older_versions_lack_what_is_newer():
     assert shot.to_json() == old and np.isclose(sum(shot.areas), 1)
 
 
-def test_a_line_that_is_no_record_is_told(tmp_path):
+def test_a_line_that_is_no_record_is_reported(tmp_path):
     (tmp_path / "shots.jsonl").write_text(
         '{"shot": "a", "video": "v", "class": "cat", "start": 0, "stop": 1}\n{"shot": "b"}'
     )

@@ -33,7 +33,7 @@ def test_half_written_item_is_not_finished(tmp_path):
         ledger.read("a")
 
 
-def test_a_failure_is_told_once_asked_for(tmp_path):
+def test_a_failure_is_reported_once_asked_for(tmp_path):
     ledger, told = Ledger(tmp_path), []
     ledger.write("good", ScoredClip(3, "torn", cuts=[1]))
     ledger.fail("bad", "unreadable")

@@ -153,7 +153,7 @@ def test_an_answer_that_makes_no_sense_is_refused(client, said, why):
     assert client.journal.path.read_bytes() == b""
 
 
-def test_a_full_disk_is_told_to_the_page(client, monkeypatch):
+def test_a_full_disk_is_reported_to_the_page(client, monkeypatch):
     def full(*_):
         raise UserError("no space left on the disk")
 
@@ -163,7 +163,7 @@ def test_a_full_disk_is_told_to_the_page(client, monkeypatch):
     assert client.say("answer", item=0, verdict="accept")[0] == 200
 
 
-def test_a_port_that_is_taken_is_told():
+def test_a_port_that_is_taken_is_reported():
     with listen(0) as listener:
         port = listener.getsockname()[1]
         assert listener.getsockname()[0] == "127.0.0.1"  # this machine alone

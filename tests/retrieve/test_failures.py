@@ -205,7 +205,7 @@ def statuses(rows: list[FoundVideo]) -> list[str]:
         ("file", says("slow down")),
     ],
 )
-def test_five_in_a_row_stop_and_the_command_goes_on(
+def test_five_in_a_row_stop_and_the_command_resumes(
     retrieval: Retrieval, site: Site, red_film: bytes, what: str, answer
 ) -> None:
     """As a bot check does, wherever the site refuses; the same command then gets all of them."""
@@ -296,7 +296,7 @@ def test_new_videos_come_before_those_tried_again(retrieval: Retrieval, site: Si
         assert statuses(crawl.fetch()) == ["failed"] * 5 + ["retrieved"] * 2
 
 
-def test_a_larger_budget_goes_on(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
+def test_a_larger_budget_continues(retrieval: Retrieval, site: Site, red_film: bytes) -> None:
     urls = crawl_pages(site, red_film, 4)
     for most, had in ((2, 2), (3, 3), (3, 3), (None, 4)):
         with retrieval.crawl({"cat": urls}, budget=Budget(max_videos=most)) as crawl:
@@ -366,7 +366,7 @@ def test_texts_without_advice_stay() -> None:
     )
 
 
-def test_kinds_are_told_apart_by_their_class() -> None:
+def test_kinds_differ_by_their_class() -> None:
     assert {"gone", "later", "account", "list"} <= set(KINDS)
     assert Failed("x", kind="gone").kind == "gone"
 

@@ -66,7 +66,7 @@ def test_raw_video_and_animations_are_videos(tmp_path: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(read_frames(tmp_path / "c.webp"), whole, strict=True))
 
 
-def test_what_is_no_video_is_said_in_a_word(tmp_path: Path) -> None:
+def test_what_is_no_video_is_reported_in_short(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("ANSI art\n" * 99)
     (tmp_path / "b.json").write_text('{"a": 1}')
     (tmp_path / "c.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n")
@@ -132,7 +132,7 @@ def test_numbered_images_are_one_video(tmp_path: Path) -> None:
     assert find_videos(folder, "videos").root == folder.parent and find_videos(folder, "videos").videos == [folder]
 
 
-def test_gaps_other_sizes_and_broken_frames_are_told(tmp_path: Path) -> None:
+def test_gaps_other_sizes_and_broken_frames_are_reported(tmp_path: Path) -> None:
     folder = frames(tmp_path / "v", [1, 2, 3, 6, 7])
     cv2.imwrite(str(folder / "00006.jpg"), np.zeros((32, 48, 3), np.uint8))
     content = (folder / "00002.jpg").read_bytes()

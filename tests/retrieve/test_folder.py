@@ -242,7 +242,7 @@ def dies_at(last: str | None, seen: list[str]):
     return probe
 
 
-def test_goes_on_after_a_kill(tmp_path: Path) -> None:
+def test_resumes_after_a_kill(tmp_path: Path) -> None:
     for name in "abc":
         fake(tmp_path / "in" / "cat" / f"{name}.mp4")
     seen: list[str] = []

@@ -72,7 +72,7 @@ def test_pages_with_the_same_file_are_one_video(
     assert fetched == ["/a.mp4"] and len(site.of("/a.png")) == 1
 
 
-def test_the_same_content_is_told_after_the_download(
+def test_the_same_content_is_found_after_the_download(
     retrieval: Retrieval, site: Site, red_film: bytes, fetched: list[str]
 ) -> None:
     cats = [site.page("a", red_film, RED), site.page("b", red_film, RED)]

@@ -90,7 +90,7 @@ def test_a_failing_segment_fails_for_now(
     assert retrieval.one(url).status == "retrieved"
 
 
-def test_segments_go_on_after_the_last_whole_one(retrieval: Retrieval, site: Site, segments: list[bytes]) -> None:
+def test_segments_resume_after_the_last_whole_one(retrieval: Retrieval, site: Site, segments: list[bytes]) -> None:
     url = site.stream("film", [*segments[:3], status(404), *segments[4:]])
     with pytest.raises(BadItem, match="HTTP error 404"):
         fetch(retrieval, url)

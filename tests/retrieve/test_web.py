@@ -191,7 +191,7 @@ def test_only_http(retrieval: Retrieval, tmp_path: Path) -> None:
             fetch_bytes(retrieval.web(), url, 100)
 
 
-def test_nobody_there(retrieval: Retrieval, site: Site) -> None:
+def test_no_server(retrieval: Retrieval, site: Site) -> None:
     site.close()
     with pytest.raises(BadItem, match="or there was none"):
         fetch_bytes(retrieval.web(), site.url, 100)
@@ -205,13 +205,13 @@ def fetch(retrieval: Retrieval, url: str, limit: int = 10**6, **media) -> Path:
     return target
 
 
-def test_goes_on_where_it_broke_off(retrieval: Retrieval, site: Site) -> None:
+def test_resumes_where_it_broke_off(retrieval: Retrieval, site: Site) -> None:
     url = site.add("/film", after(1, truncated(FILM, 100_000), file(FILM)))
     assert fetch(retrieval, url).read_bytes() == FILM
     assert [hit.begin for hit in site.of("/film")] == [0, 100_000]
 
 
-def test_goes_on_after_a_kill(retrieval: Retrieval, site: Site) -> None:
+def test_resumes_after_a_kill(retrieval: Retrieval, site: Site) -> None:
     url = site.add("/film", truncated(FILM, 100_000))
     with pytest.raises(BadItem, match="the connection broke"):
         fetch_file(retrieval.web(retries=0), Media(url), retrieval.folder / "film.mp4", 10**6)

@@ -76,7 +76,7 @@ def test_cookies_open_what_needs_an_account(retrieval: Retrieval, site: Site, re
     assert cookies.read_text() == COOKIES
 
 
-def test_bad_cookies_are_told_and_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_bad_cookies_are_reported_and_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for text, problem in (
         ("secret-line\n", "does not look like a Netscape"),
         ("# Netscape HTTP Cookie File\nsecret-line\n", "no cookie"),

@@ -16,7 +16,7 @@ from wsvs.data.tagged import TaggedImages
 from wsvs.stages.adapt import _corrected, _usable
 
 
-def test_unusable_labels_are_told_again_when_the_run_is_taken_up(tmp_path):
+def test_unusable_labels_are_reported_again_on_resume(tmp_path):
     for name, value in (("empty", 0), ("cat", 3)):
         write_mask(tmp_path / "masks" / f"{name}.png", np.full((4, 4), value, np.uint8))
     (tmp_path / "masks" / "torn.png").write_bytes(b"no picture")

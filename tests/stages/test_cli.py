@@ -195,7 +195,7 @@ def test_missing_inputs(wsvs, images, words, said):
 
 @pytest.mark.parametrize("word", ["plugins=[nope]", "plugins=nope", "+plugins=['nope']", "plugins=[nope"])
 @pytest.mark.parametrize("more", [(), ("--help",)], ids=["run", "help"])
-def test_a_plugin_that_is_not_there_is_told(wsvs, word, more):
+def test_a_plugin_that_is_not_there_is_reported(wsvs, word, more):
     status, _, err = wsvs("stage=encoder", "data.root=x", word, *more)
     assert status == 2 and ("there is no module 'nope'" in one_message(err) or "cannot read 'plugins=[nope'" in err)
 
@@ -320,7 +320,7 @@ def test_only_user_errors_are_translated():
 @pytest.mark.parametrize(
     "value", ["my cat (1), b=2.jpg", "photo (1).jpg", "a=b.png", "ü é.jpg", "it's [odd", "{x", "$HOME (1)"]
 )
-def test_file_name_outside_the_grammar_is_told_with_its_recipe(value):
+def test_file_name_outside_the_grammar_gets_a_recipe(value):
     parser = OverridesParser.create()
     with pytest.raises(HydraException) as caught:
         parser.parse_overrides([f"input={value}"])
@@ -331,7 +331,7 @@ def test_file_name_outside_the_grammar_is_told_with_its_recipe(value):
     assert parser.parse_override(word).value() == value  # to be pasted as it stands
 
 
-def test_the_second_word_of_a_name_with_a_space_is_told(wsvs):
+def test_the_second_word_of_a_name_with_a_space_is_reported(wsvs):
     status, _, err = wsvs("stage=predict", "input=photo", "one.jpg")
     assert status == 2 and "cannot read 'one.jpg'" in one_message(err)
     assert "'input=\"my cat (1).jpg\"'" in err

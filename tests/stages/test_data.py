@@ -119,7 +119,7 @@ def test_small_experiment_has_the_proposed_backbone(composed):
     assert composed("stage=data", f"experiment={SMALL}").model.backbone == SMALL_BACKBONE
 
 
-def test_truncated_videos_are_passed_over(wsvs, own):
+def test_truncated_videos_are_skipped(wsvs, own):
     for name in ("b.mp4", "c.mkv"):
         path = make_film(own / "videos" / "cat" / name, 120, faststart=name.endswith("mp4"))
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])

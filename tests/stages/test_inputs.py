@@ -37,7 +37,7 @@ def test_a_pattern_in_a_folder_with_brackets_in_its_name(folder):
 
 
 @pytest.mark.parametrize("given", ["x" * 5000, "x" * 5000 + "*.jpg", "x/" * 3000])
-def test_an_overlong_name_is_told(folder, given):
+def test_an_overlong_name_is_reported(folder, given):
     with pytest.raises(UserError) as caught:
         find_files(given)
     assert caught.value.remedy and len(str(caught.value)) < 500

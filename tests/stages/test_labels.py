@@ -189,7 +189,7 @@ def test_labels_beyond_the_names_of_the_data_are_refused(tmp_path):
         scored(tmp_path)
 
 
-def test_sizes_that_are_swapped_are_told(tmp_path):
+def test_sizes_that_are_swapped_are_reported(tmp_path):
     masks(tmp_path, OBJECT.T.copy(), OBJECT)
     masks(tmp_path / "x", OBJECT, OBJECT)
     (tmp_path / "x" / "truth" / "a.png").rename(tmp_path / "truth" / "c.png")

@@ -177,7 +177,7 @@ def test_finished_steps_are_skipped_unless_resume_is_false(piped):
     assert piped(run_id="e")[:2] == (0, [])
 
 
-def test_a_requeued_job_goes_on_although_it_shall_not_resume(piped):
+def test_a_requeued_job_resumes_even_with_resume_false(piped):
     """It has its number again, and so its own steps; those of other runs do not count."""
     assert piped(run_id="a")[0] == 0
     status, called, err = piped("resume=false", run_id="7", broken="encoder")
@@ -200,7 +200,7 @@ def test_links_name_the_inputs_outright():
     assert _links(Step("encoder", "encoder"), {}, []) == []
 
 
-def test_what_is_said_is_not_said_again():
+def test_what_is_reported_is_not_repeated():
     step = Step("decoder", "decoder", ("inputs.segment={by motion}",))
     assert dict(map(parse, _links(step, DONE, ["inputs.encoder=mine"]))) == {"inputs.segment": str(DONE["by motion"])}
 

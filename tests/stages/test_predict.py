@@ -119,7 +119,7 @@ def test_no_next_command_is_proposed_without_masks(wsvs, tmp_path, caplog):
     assert not any(message.startswith("next: ") for message in caplog.messages)
 
 
-def test_an_overlay_that_fails_is_told_and_its_mask_kept(wsvs, tmp_path, monkeypatch, caplog):
+def test_an_overlay_that_fails_is_reported_and_its_mask_kept(wsvs, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", "wsvs")
     write_checkpoint(tmp_path / "net.ckpt")
     Image.new("RGB", (30, 20)).save(tmp_path / "whole.png")
@@ -162,7 +162,7 @@ def odd_images(folder: Path) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def test_images_and_films_of_every_kind(wsvs, tmp_path, recwarn):
+def test_images_and_videos_of_every_kind(wsvs, tmp_path, recwarn):
     """Each has its mask, or a line that says why it has none; nothing stops the others."""
     write_checkpoint(tmp_path / "net.ckpt")
     folder = tmp_path / "in"
@@ -245,7 +245,7 @@ def test_tags(root, tmp_path):
     assert items[-1] == Bad("z", f"no image file for id 'z' in {root}")
 
 
-def test_image_without_tags_is_passed_over(root, tmp_path):
+def test_image_without_tags_is_skipped(root, tmp_path):
     items = listed(root, tmp_path, {"a": "dog"})
     assert items[0].classes == [1]
     assert {item.id for item in items if isinstance(item, Bad)} == {"b", "deep/c", "deep/d", "f.v1"}
@@ -286,7 +286,7 @@ def test_a_pattern_and_a_table_of_ids_with_their_extension(root, tmp_path):
 
 
 @pytest.mark.parametrize("row", ["clip", "clip.mp4"])
-def test_tags_of_a_film(root, tmp_path, row):
+def test_tags_of_a_video(root, tmp_path, row):
     (root / "clip.mp4").touch()
     assert [item.classes for item in listed(root / "clip.mp4", tmp_path, {row: "dog"})] == [[1]]
 
@@ -304,7 +304,7 @@ def test_unknown_tag_stops_at_once(root, tmp_path):
     assert "did you mean 'dog'?" in str(caught.value) and "tags of 'a'" in caught.value.where
 
 
-def test_pictures_that_nobody_reads_are_told_of(root, tmp_path, caplog):
+def test_images_that_are_not_read_are_reported(root, tmp_path, caplog):
     for name in ("new.HEIC", "deep/new.jxl", ".hidden.heic"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
@@ -361,7 +361,7 @@ def test_one_image_one_video_and_patterns(root):
         ("deep/c.*", "two images"),
     ],
 )
-def test_what_cannot_be_predicted_is_said(root, given, message):
+def test_what_cannot_be_predicted_is_reported(root, given, message):
     (root / "deep/c.mov").touch()
     with pytest.raises(UserError, match=message) as caught:
         names_of(root / given)

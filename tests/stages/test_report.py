@@ -283,7 +283,7 @@ def test_named_run_must_be_there(wsvs, world):
     assert status == 2 and "there is no such run of stage segment" in err and "inputs.segment=typo" in err
 
 
-def test_what_is_gone_is_told_and_the_rest_is_shown(wsvs, world):
+def test_what_is_gone_is_reported_and_the_rest_is_shown(wsvs, world):
     """The masks stand alone where the images are not; without true masks there is no IoU."""
     (world / "images/i3.png").unlink()
     (world / "truth").rename(world / "elsewhere")

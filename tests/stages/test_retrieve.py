@@ -150,7 +150,7 @@ def test_a_dry_run_fetches_no_video(wsvs, words, site):
     assert len([hit for hit in site.hits if hit.path.endswith(".png")]) == thumbnails
 
 
-def test_what_is_missing_is_said_first(wsvs, words, monkeypatch):
+def test_what_is_missing_is_reported_first(wsvs, words, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     for given, expected in (
         (["retrieve=youtube"], "JavaScript runtime"),
@@ -263,7 +263,7 @@ def test_a_streak_ends_the_command(wsvs, words, site, tmp_path):
     assert [row["failure"] for row in rows_of(run)] == [None] * 7 + [None, "gone"]
 
 
-def test_a_larger_budget_goes_on_with_the_run(wsvs, words, caplog):
+def test_a_larger_budget_continues_the_run(wsvs, words, caplog):
     caplog.set_level("INFO", "wsvs")
     code, out, err = wsvs(*words, "retrieve.max_videos=1", run_id="auto")
     assert code == 3, out + err

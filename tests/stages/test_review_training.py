@@ -73,7 +73,7 @@ def seen(monkeypatch) -> dict[str, set[str]]:
     return found
 
 
-def test_training_reads_what_was_said_and_corrected(wsvs, runs, images, seen, tmp_path):
+def test_training_reads_answers_and_corrections(wsvs, runs, images, seen, tmp_path):
     with Journal(runs / "review.jsonl") as journal:
         for name, answer in {
             "cat/a_0": Answer("reject"),

@@ -67,7 +67,7 @@ def locked():
         process.communicate("")
 
 
-def test_unfinished_run_of_the_same_command_is_taken_up():
+def test_unfinished_run_of_the_same_command_is_resumed():
     begun("20240101-000000-0001")
     assert resolved() == "20240101-000000-0001"
     assert os.environ["WSVS_RUN_ID"] == "20240101-000000-0001"  # for the other ranks
@@ -83,7 +83,7 @@ def test_a_sweep_does_not_resume_a_single_run():
     assert resolved("-m") != "a"
 
 
-def test_the_latest_of_several_is_taken_up():
+def test_the_latest_of_several_is_resumed():
     begun("20240101-000000-0001")
     begun("20240102-000000-0001")
     begun("20240103-000000-0001", finished=3.0)

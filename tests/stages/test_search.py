@@ -66,7 +66,7 @@ def study(folder: Path) -> list[tuple[int, str, int, float | None]]:
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_with_the_trial_that_was_killed(cli, search, tmp_path):
+def test_a_killed_search_resumes_with_the_trial_that_was_killed(cli, search, tmp_path):
     folder = tmp_path / "outputs" / "n" / "evaluate" / "search"
     cli.run(*search, cwd=tmp_path, sabotage="search/2/metrics.json|0|0|kill", status=-signal.SIGKILL)
     before = study(folder)
@@ -92,7 +92,7 @@ def test_a_job_that_fails_stops_the_search_and_says_why(wsvs, search, no_collect
     assert told.endswith("error: true masks not found\n  where: truth=nowhere\n  next:  check truth\n")
 
 
-def test_jobs_that_may_fail_are_passed_over(wsvs, search, tmp_path, caplog):
+def test_jobs_that_may_fail_are_skipped(wsvs, search, tmp_path, caplog):
     (tmp_path / "masks" / "1" / "a.png").unlink()
     words = [*search, "predictions=masks/0,masks/1", "hydra.sweeper.max_failure_rate=1"]
     status, _, _ = wsvs(*words, "hydra.sweeper.sampler.seed=1")

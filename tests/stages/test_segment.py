@@ -196,7 +196,7 @@ def test_videos_of_every_kind(wsvs, tmp_path):
     assert {path.stem for path in (run / "overlay").glob("*.mp4")} == {*good, "short", "long"}
 
 
-def test_nothing_that_moves_gets_no_mask_and_is_told(wsvs, tmp_path, caplog):
+def test_nothing_that_moves_gets_no_mask_and_is_reported(wsvs, tmp_path, caplog):
     """A photograph with noise beside a film of a moving square; with the limit at 0 every mask is kept."""
     make_film(tmp_path / "v/moving.mp4", 10)
     rng = np.random.default_rng(0)
@@ -230,7 +230,7 @@ def test_nothing_that_moves_gets_no_mask_and_is_told(wsvs, tmp_path, caplog):
     assert "frames without own motion" not in json.loads(Path("out/n/segment/b/summary.json").read_text())["counts"]
 
 
-def test_mistakes_are_told(wsvs, tmp_path):
+def test_mistakes_are_reported(wsvs, tmp_path):
     for words, problem in (
         (["videos=v"], "folder of videos not found"),
         (["videos=."], "no video in this folder"),

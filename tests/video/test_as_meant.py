@@ -41,7 +41,7 @@ def tracks(path: Path, *kinds: tuple[tuple[int, int], int]) -> Path:
         ([((96, 64), 12), ((96, 64), 24)], 1),  # both are films of one size: the longer
     ],
 )
-def test_of_several_tracks_the_film_is_read(tmp_path: Path, kinds: list, chosen: int) -> None:
+def test_of_several_tracks_the_video_is_read(tmp_path: Path, kinds: list, chosen: int) -> None:
     path = tracks(tmp_path / "a.mkv", *kinds)
     (width, height), frames = kinds[chosen]
     for info in (probe(path), glance(path)):

@@ -189,7 +189,7 @@ def blank(path: Path, number: int, share: float = 1.0) -> None:
     path.write_bytes(data)
 
 
-def test_the_stump_of_a_picture_is_no_frame(tmp_path: Path, clips: Any) -> None:
+def test_the_stump_of_an_image_is_no_frame(tmp_path: Path, clips: Any) -> None:
     """Of a motion JPEG cut inside a picture the decoder makes a whole frame without complaint."""
     path = clips.make(
         tmp_path / "clip.mov", frames=40, codec="mjpeg", pixels="yuvj420p", container={"movflags": "faststart"}
@@ -329,7 +329,7 @@ def test_missing_bytes(tmp_path: Path, clips: Any, name: str) -> None:
         assert missing_bytes(short) == size - short.stat().st_size > 0
 
 
-def test_cover_picture_of_a_song_is_no_video(tmp_path: Path, clips: Any) -> None:
+def test_cover_image_of_a_song_is_no_video(tmp_path: Path, clips: Any) -> None:
     cv2.imwrite(str(tmp_path / "cover.png"), clips.numbered(1, 144, 96))
     path = tmp_path / "song.m4a"
     with av.open(str(tmp_path / "cover.png")) as source, av.open(str(path), "w", format="mp4") as out:

@@ -63,7 +63,7 @@ def test_a_slow_fade_is_no_dissolve(level, plain):
     assert 55 <= cut <= 75 + plain
 
 
-def test_a_film_without_frames():
+def test_a_video_without_frames():
     assert find_cuts([]) == Cuts(0)
 
 
@@ -155,7 +155,7 @@ def test_distance_sees_through_motion_and_light():
     assert distance(grey[0], dim, still) > 0.3 and distance(grey[0], dim, still, contrast=False) < 0.1
 
 
-def test_mixtures_are_told_from_steps():
+def test_mixtures_are_distinguished_from_steps():
     one, other = np.random.default_rng(2).normal(size=(2, 50)).astype(np.float32)
     line = np.stack([(1 - share) * one + share * other for share in np.linspace(0, 1, 9)])
     step = np.stack([one, one + 0.01, one - 0.01, other, other + 0.01, other])
@@ -164,7 +164,7 @@ def test_mixtures_are_told_from_steps():
     assert unmixed(np.stack([one] * 4)) == (1.0, 0)
 
 
-def test_memory_does_not_grow_with_the_film():
+def test_memory_does_not_grow_with_the_video():
     """Frames are freed: their number in memory is bounded."""
     alive: list[int] = []
 

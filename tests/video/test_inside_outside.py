@@ -101,7 +101,7 @@ def test_votes_against_walks(shape: tuple[int, int]) -> None:
         assert np.array_equal(votes(boundary), slow_votes(boundary))
 
 
-def test_votes_turn_with_the_picture() -> None:
+def test_votes_turn_with_the_image() -> None:
     boundary = np.zeros((40, 52), bool)
     boundary[1:-1, 1:-1] = np.random.default_rng(1).random((38, 50)) < 0.15
     found = votes(boundary)

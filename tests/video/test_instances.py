@@ -126,7 +126,7 @@ def test_one_that_comes_back_has_its_id_and_another_has_not():
     assert np.array_equal(tracked(masks, colours), masks)
 
 
-def test_ids_do_not_go_on_across_a_cut():
+def test_ids_end_at_a_cut():
     masks = video([2] * 8)
     nodes, maps = nodes_of(masks)
     for shots, follows, expected in (((1, 1), True, 1), ((1, 2), True, 2), ((1, 1), False, 1)):

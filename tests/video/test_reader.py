@@ -46,7 +46,7 @@ def test_a_glance_sees_what_a_look_at_every_frame_sees(tmp_path: Path, clips: An
     assert seen.fps == pytest.approx(known.fps, rel=0.06)
 
 
-def test_a_glance_turns_the_picture_and_wants_one(tmp_path: Path, clips: Any) -> None:
+def test_a_glance_turns_the_image_and_wants_one(tmp_path: Path, clips: Any) -> None:
     path = clips.make(tmp_path / "turned.mp4", turn=90)
     assert (glance(path).width, glance(path).height) == (96, 144) and glance(path).rotation == probe(path).rotation
     for content in (b"", b"no film"):
