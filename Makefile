@@ -27,7 +27,7 @@ demo: $(READY) ## the whole pipeline on a synthetic world: CPU, minutes, got aga
 QUICK := tests/core tests/metrics/test_segmentation.py tests/metrics/test_thresholds.py tests/video/test_graph.py \
 	tests/nets/test_published.py tests/test_layers.py
 
-quick: $(READY) ## some hundred tests in under a minute
+quick: $(READY) ## a thousand tests in about a minute
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -p no:xdist $(QUICK) $(ARGS)
 
 test: $(READY) ## the fast tests, on two processes
