@@ -49,6 +49,7 @@ def test_help_and_configuration_need_no_extra(words, tmp_path):
         (("stage=predict", "logger=[csv,tensorboard]"), "tensorboard"),
         (("stage=predict", "logger=[mlflow]"), "mlflow"),
         (("stage=review", "name=n"), "review"),
+        (("stage=export", "export.format=onnx"), "onnx"),
         (("-m", "stage=decoder", "sweep=search"), "sweeps"),
         (("stage=encoder", "model=timm", "model.backbone=timm/resnet18"), "timm"),
     ],

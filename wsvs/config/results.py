@@ -37,7 +37,12 @@ class ReviewSettings(Section):
 class ExportSettings(Section):
     """Stage export."""
 
-    format: Literal["voc", "coco", "yolo", "davis", "labelme", "label_studio", "cvat"] = option("coco", "file format")
+    format: Literal["voc", "coco", "yolo", "davis", "labelme", "label_studio", "cvat", "onnx", "torch_export"] = option(
+        "coco", "file format of masks; onnx and torch_export write the model, with the settings of predict.*"
+    )
+    classes: SomeTexts | None = option(
+        None, "classes of an exported model in the order of its labels, fewer are faster; null = all"
+    )
     out: Text | None = option(None, "folder to write to; null = the run directory")
     names: SomeTexts | None = option(None, "names of the labels 0, 1, ...; null = those of the masks' model")
     reverse: bool = option(False, "read files of this format from `predictions` and write masks")

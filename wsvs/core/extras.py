@@ -17,6 +17,9 @@ EXTRAS = {  # {module: (its name for pip, the extra of pyproject.toml that insta
     "timm": ("timm", "timm"),
     "starlette": ("starlette", "review"),
     "uvicorn": ("uvicorn", "review"),
+    "onnx": ("onnx", "onnx"),
+    "onnxscript": ("onnxscript", "onnx"),
+    "onnxruntime": ("onnxruntime", "onnx"),
     "safetensors": ("safetensors", "hub"),
     "huggingface_hub": ("huggingface_hub", "hub"),
 }

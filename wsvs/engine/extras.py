@@ -30,3 +30,6 @@ def _asked(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "segment", "maxflow", "segment.solver=maxflow"
     if settings.model.backbone.startswith("timm/"):
         yield "model", "timm", f"model.backbone={settings.model.backbone}"
+    if settings.export.format == "onnx":
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            yield "export", package, "export.format=onnx"

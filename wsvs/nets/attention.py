@@ -47,14 +47,25 @@ def activations(
         A list of (B, C, h_s, w_s) in logit units, in the order of `scales`, and (B, C).
     """
     height, width = images.shape[-2:]
-    base = min(scales, key=lambda scale: abs(scale - 1))
+    sizes = [round_size(height * scale, width * scale, encoder.stride) for scale in scales]
+    return activations_at(encoder, images, sizes, base_of(scales), features)
+
+
+def base_of(scales: Sequence[float]) -> int:
+    """Place of the scale nearest to 1, whose logits count."""
+    return min(range(len(scales)), key=lambda place: abs(scales[place] - 1))
+
+
+def activations_at(
+    encoder: Encoder, images: Tensor, sizes: Sequence[tuple[int, int]], base: int, features: Features | None = None
+) -> tuple[list[Tensor], Tensor]:
+    """`activations` at these sizes, multiples of the encoder's stride, and the logits at the one at place `base`."""
     maps, logits = [], None
-    for scale in scales:
-        size = round_size(height * scale, width * scale, encoder.stride)
-        known = features is not None and size == (height, width)
+    for place, size in enumerate(sizes):
+        known = features is not None and size == (images.shape[-2], images.shape[-1])
         own = encoder.features_from(features if known else encoder.backbone_features(resize(images, size)))  # type: ignore[arg-type]
         maps.append(encoder.activation(own))
-        if scale == base and logits is None:
+        if place == base:
             logits = encoder.classify(own)
     assert logits is not None
     return maps, logits

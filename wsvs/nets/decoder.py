@@ -114,7 +114,8 @@ class Decoder(nn.Module):
 
     def guide(self, alpha: Tensor, features: Features) -> Guide:
         """The inputs of `decode`; arguments as in `forward`."""
-        tensors = [F.interpolate(alpha, size=features.map.shape[-2:], mode="area")]
+        cells = features.map.shape[-2:]
+        tensors = [alpha if alpha.shape[-2:] == cells else F.interpolate(alpha, size=cells, mode="area")]
         if self.guidance == "features":
             tensors.append(features.map)
         for pool in reversed(features.pools):

@@ -1,4 +1,4 @@
-"""Stage export: convert masks to the formats of other tools, and back."""
+"""Stage export: convert masks to the formats of other tools, and back; the model itself as a file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsvs.config.results import ExportSettings
+from wsvs.config.stages import PredictSettings
 from wsvs.core.classes import BACKGROUND, IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import explain_os_error, read_json, read_text
@@ -20,6 +21,7 @@ from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.progress import follow
 from wsvs.core.runs import INSTANCES, Home
 from wsvs.data.images import find_image
+from wsvs.engine.choose import network_stage
 from wsvs.engine.run import INPUTS, Run
 from wsvs.engine.stage import Stage
 from wsvs.records.predicted import masks_of
@@ -31,16 +33,52 @@ log = logging.getLogger("wsvs")
 
 MASKS = partial(follow, unit="masks")
 WITH_FILES = ("coco", "labelme", "label_studio", "cvat")  # formats that say which file the image is
+MODELS = ("onnx", "torch_export")  # formats of the model itself
 
 
 @dataclass(frozen=True)
 class Settings:
     export: ExportSettings
+    predict: PredictSettings
     predictions: str | None
     input: str | None
 
 
+def needs(settings: Settings, home: Home) -> tuple[str, ...]:
+    """The stage whose checkpoint is exported; masks are found later."""
+    return network_stage(settings.predict, home) if settings.export.format in MODELS else ()
+
+
 def run(run: Run[Settings]) -> None:
+    if run.settings.export.format in MODELS:
+        run_model(run)
+    else:
+        run_masks(run)
+
+
+def run_model(run: Run[Settings]) -> None:
+    """Write the model itself."""
+    settings = run.settings.export
+    given = {
+        "export.reverse": settings.reverse,
+        "export.names": settings.names,
+        "predictions": run.settings.predictions,
+    }
+    if wrong := [key for key, value in given.items() if value]:
+        raise UserError(
+            f"{settings.format} holds a model, not masks",
+            where=wrong[0],
+            remedy=f"leave {wrong[0]} out; export.classes chooses the model's classes, predict.checkpoint its file",
+        )
+    from wsvs.engine.deploy import export_model
+
+    out = Path(settings.out or run.dir)
+    make_writable(out, "export.out" if settings.out else "out")
+    export_model(run, settings, run.settings.predict, out)
+
+
+def run_masks(run: Run[Settings]) -> None:
+    """Write masks in another format, or read them."""
     from wsvs.core.export import READ, WRITE, require_lines
 
     settings, predictions = run.settings.export, run.settings.predictions
@@ -183,4 +221,4 @@ def label_names(folder: Path) -> list[str]:
     raise UserError("the class names are unknown", where=folder, remedy="give them: export.names=[background,cat,dog]")
 
 
-STAGE = Stage("export", Settings, run, paths=("predictions", "input"), ranks="first")
+STAGE = Stage("export", Settings, run, needs=needs, paths=("predictions", "input", "predict.checkpoint"), ranks="first")

@@ -17,14 +17,13 @@ from wsvs.core.tables import Tags, read_ids
 from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
 from wsvs.data.inputs import VIDEOS, by_id, find_files, without_clash
 from wsvs.data.tag_sources import read_image_tags
+from wsvs.engine.choose import network_stage
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage, reads
 from wsvs.records.predicted import Bad, Predicted, PredictedFile, Wanted
 from wsvs.records.row import write_rows
 
 log = logging.getLogger("wsvs")
-
-SOURCES = ("adapt", "decoder", "encoder")  # in order of preference
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,7 @@ class Settings:
 
 def needs(settings: Settings, home: runs.Home) -> tuple[str, ...]:
     """The stage whose checkpoint is used."""
-    predict = settings.predict
-    if predict.checkpoint:
-        return ()
-    if predict.model != "auto":
-        return (predict.model,)
-    for stage in SOURCES[:2]:
-        if home.given.get(stage) or home.find(stage):
-            return (stage,)
-    return ("encoder",) if predict.method == "attention" else ("decoder",)
+    return network_stage(settings.predict, home)
 
 
 def run(run: Run[Settings]) -> None:
