@@ -54,7 +54,7 @@ def wsvs(stage: str, run_id: str, words: Sequence[str], more: Sequence[str]) -> 
         raise SystemExit(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
 
 
-def score(out: Path, name: str, count: int, seed: int, words: Sequence[str], folder: Path) -> float:
+def score(out: Path, name: str, count: int, seed: int, words: Sequence[str], folder: Path, masks: Path) -> float:
     """mIoU on the images that are no set's, after an adaptation with a number of corrected masks; stored in its run."""
     run_id, home = f"corrected-{count}-{seed}", out / name
     result = home / "evaluate" / run_id / "metrics.json"
@@ -64,7 +64,8 @@ def score(out: Path, name: str, count: int, seed: int, words: Sequence[str], fol
         wsvs("adapt", run_id, words, [f"seed={seed}", *own])
         ids = [f"inputs.adapt={home / 'adapt' / run_id}", "predict.model=adapt", f"predict.ids={rest}"]
         wsvs("predict", run_id, words, [f"seed={seed}", "predict.overlay=false", *ids])
-        scored = [f"predictions={home / 'predict' / run_id}", f"evaluate.split={rest}", "evaluate.split_name=rest"]
+        scored = [f"predictions={home / 'predict' / run_id}", f"truth={masks}"]
+        scored += [f"evaluate.split={rest}", "evaluate.split_name=rest"]
         wsvs("evaluate", run_id, words, scored)
     return float(read_json(result)["miou"])
 
@@ -92,7 +93,7 @@ def main() -> None:
     table = Table("corrected masks", "mIoU, %", "sd", title=f"{len(rest)} images scored, seeds {arguments.seeds}")
     for count in arguments.counts:
         corrected_masks(folder / str(count), arguments.masks, corrected[:count])
-        found = [score(runs, said["name"], count, seed, words, folder) for seed in arguments.seeds]
+        found = [score(runs, said["name"], count, seed, words, folder, arguments.masks) for seed in arguments.seeds]
         figures[str(count)] = found
         spread = f"{100 * statistics.stdev(found):.1f}" if len(found) > 1 else ""
         table.add_row(str(count), f"{100 * statistics.mean(found):.1f}", spread)
