@@ -141,13 +141,13 @@ def test_a_file_that_differs_is_refused_and_deleted(place, wsvs, monkeypatch):
         (["name=nothing"], "no finished run of stage decoder"),
     ],
 )
-def test_what_cannot_be_exported_is_told(place, wsvs, words, expected):
+def test_what_cannot_be_exported_is_reported(place, wsvs, words, expected):
     status, _, err = wsvs(*WORDS, "export.format=torch_export", *words)
     assert status == 2 and expected in err, err
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_extra_is_told_with_its_command(place, wsvs, monkeypatch, package):
+def test_a_missing_extra_is_reported_with_its_command(place, wsvs, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     status, _, err = wsvs(*WORDS, "export.format=onnx")
     assert status == 2 and f"{package} is not installed" in err and "pip install 'wsvs[onnx]'" in err
