@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,14 +53,23 @@ def print_help(stage: str) -> None:
     plain_console().print(table)
 
 
+def show_and_leave(show: Callable[[], None]) -> NoReturn:
+    """Print, and end quietly where the reader has gone, as in `wsvs --help | head`."""
+    try:
+        show()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at the end fails as well
+    sys.exit()
+
+
 def main() -> None:
     """Console entry; `wsvs.engine.command.main` has the exit statuses."""
     words = sys.argv[1:]
     stage = next((word.partition("=")[2] for word in words if word.startswith("stage=")), None)
     if {"--help", "-h"} & set(words):  # Hydra's own help shows a configuration, which needs a stage
         if stage is None:
-            print(usage())
-            sys.exit()
+            show_and_leave(lambda: print(usage()))
         from wsvs.core.errors import UserError
         from wsvs.engine import status
         from wsvs.engine.explain import user_errors
@@ -71,8 +83,7 @@ def main() -> None:
             status.complain(error)
             sys.exit(status.overall())
         if stage in stage_names():
-            print_help(stage)
-            sys.exit()
+            show_and_leave(partial(print_help, stage))
     if stage is None and not any(word.startswith((*INFORMING, *COMPLETION)) for word in words):
         print(usage(), file=sys.stderr)
         sys.exit(2)

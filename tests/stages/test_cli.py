@@ -68,6 +68,18 @@ def test_version_and_help_need_no_stage(wsvs):
     assert wsvs("--help") == wsvs("-h") == (0, usage() + "\n", "")
 
 
+@pytest.mark.parametrize("words", [["--help"], ["stage=data", "--help"]])
+def test_help_ends_quietly_when_nobody_reads_on(words):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wsvs", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()  # before it writes: it has not been imported yet
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait() == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -94,15 +94,17 @@ def require_plain(predict: PredictSettings) -> None:
 
 def write_onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
     """The same program for ONNX runtimes."""
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)  # it warns that torchvision, which is not needed, is not there
+    noisy = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in noisy]
+    for logger in noisy:  # they warn that torchvision, which is not needed, is not there, and tell each rewritten node
+        logger.setLevel(logging.ERROR)
     try:
         made = torch.onnx.export(
             program, dynamo=True, verbose=False, input_names=[INPUT], output_names=list(DeployedOutput._fields)
         )
     finally:
-        quiet.setLevel(level)
+        for logger, level in zip(noisy, levels, strict=True):
+            logger.setLevel(level)
     assert made is not None
     made.model.metadata_props.update(metadata)
     made.save(path)
