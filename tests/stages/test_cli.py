@@ -69,7 +69,7 @@ def test_version_and_help_need_no_stage(wsvs):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["stage=data", "--help"]])
-def test_help_ends_quietly_when_nobody_reads_on(words):
+def test_help_ends_quietly_at_a_closed_pipe(words):
     process = subprocess.Popen(
         [sys.executable, "-m", "wsvs", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
