@@ -6,7 +6,7 @@
 FROM python:3.11.14-slim-bookworm
 
 ARG VARIANT=cpu
-ARG EXTRAS=maxflow,web,wandb,tensorboard,mlflow,review,sweeps,hub
+ARG EXTRAS=maxflow,web,wandb,tensorboard,mlflow,review,sweeps,hub,onnx
 
 # libfribidi: Arabic and Hebrew in legends of overlays
 RUN apt-get update && apt-get install --yes --no-install-recommends libfribidi0 && rm -rf /var/lib/apt/lists/*
