@@ -37,6 +37,7 @@ NOT_RUN = {
     "outputs/paper": "the paper's data sets: tests/stages/test_data.py packs a small result",
     "experiment=animals": "thousands of real images",
     "adapt.corrected=": "masks of the user's own: tests/data/test_corrected.py, tests/stages/test_adapt.py",
+    "python docs/onnx_example.py": "no wsvs in it: tests/stages/test_export_model.py",
     "stage=review": "a person: tests/stages/test_review_browser.py",
     "stage=reproduce": "whole pipelines: tests/stages/test_reproduce.py",
     "trainer=ddp": "several processes: tests/test_launch.py",
