@@ -38,6 +38,8 @@ NOT_RUN = {
     "experiment=animals": "thousands of real images",
     "adapt.corrected=": "masks of the user's own: tests/data/test_corrected.py, tests/stages/test_adapt.py",
     "python docs/onnx_example.py": "no wsvs in it: tests/stages/test_export_model.py",
+    "export.format=onnx": "a minute each: tests/stages/test_export_model.py",
+    "export.format=torch_export": "a minute each: tests/stages/test_export_model.py",
     "stage=review": "a person: tests/stages/test_review_browser.py",
     "stage=reproduce": "whole pipelines: tests/stages/test_reproduce.py",
     "trainer=ddp": "several processes: tests/test_launch.py",
