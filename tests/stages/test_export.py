@@ -78,7 +78,10 @@ def test_the_last_runs_and_the_names_of_their_classes(wsvs, words, predict, tmp_
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["export.format=png"], "export.format must be voc, coco, yolo, davis, labelme, label_studio or cvat"),
+        (
+            ["export.format=png"],
+            "export.format must be voc, coco, yolo, davis, labelme, label_studio, cvat, onnx or torch_export",
+        ),
         (["predictions=nowhere"], "predicted masks not found"),
         ([], "no finished run of stage predict"),
         (["predictions=.", "export.names=[background]"], "no mask in this folder"),
