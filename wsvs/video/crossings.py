@@ -143,6 +143,5 @@ def _speed(centre: np.ndarray, frames: np.ndarray) -> np.ndarray:
 def _look(nodes: Nodes, ids: np.ndarray, number: int, frames: np.ndarray) -> np.ndarray:
     """Shares of its pixels in bins of colour, in some frames."""
     mine = (ids == number) & np.isin(nodes.frame, frames)
-    bins = np.clip(nodes.colour[mine] * _BINS / 256, 0, _BINS - 1).astype(np.int64) @ np.array([_BINS**2, _BINS, 1])
-    found = np.bincount(bins, nodes.size[mine], minlength=_BINS**3)
+    found = np.bincount(nodes.colour_bins(_BINS)[mine], nodes.size[mine], minlength=_BINS**3)
     return found / max(float(found.sum()), 1.0)

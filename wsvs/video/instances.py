@@ -217,9 +217,8 @@ def _cost(before: _Track, after: _Track, gap: int, alike: float, side: float) ->
 
 def _histograms(nodes: Nodes, ids: np.ndarray) -> np.ndarray:
     """For each id the shares of its pixels in bins of colour."""
-    bins = np.clip(nodes.colour * _BINS / 256, 0, _BINS - 1).astype(np.int64) @ np.array([_BINS**2, _BINS, 1])
     found = np.zeros((int(ids.max(initial=0)) + 1, _BINS**3))
-    np.add.at(found, (ids, bins), nodes.size)
+    np.add.at(found, (ids, nodes.colour_bins(_BINS)), nodes.size)
     return found / np.maximum(found.sum(1, keepdims=True), 1)
 
 

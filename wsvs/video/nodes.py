@@ -32,3 +32,7 @@ class Nodes:
     temporal: np.ndarray
     links: np.ndarray
     shot: np.ndarray
+
+    def colour_bins(self, each: int) -> np.ndarray:
+        """(N,) number below each**3 of the bin of its colour, with `each` bins of red, green and blue."""
+        return np.clip(self.colour * each / 256, 0, each - 1).astype(np.int64) @ np.array([each**2, each, 1])
