@@ -28,9 +28,9 @@ RUN pip install --no-cache-dir -c requirements.lock ".[$EXTRAS]"
 
 # Files that the container writes belong to this user; `docker run --user` chooses another. Loops compiled by numba and
 # caches of other packages go below HOME, which any user may write.
-RUN useradd --create-home --uid 1000 wsvs && mkdir /work && chown wsvs /work && chmod 777 /home/wsvs /work
+RUN useradd --create-home --uid 1000 wsvs && mkdir /data && chown wsvs /data && chmod 777 /home/wsvs /data
 ENV HOME=/home/wsvs NUMBA_CACHE_DIR=/home/wsvs/.numba
 USER wsvs
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["wsvs"]
 CMD ["--help"]
