@@ -153,7 +153,7 @@ def test_pages_are_turned_and_the_page_stays_small(opened):
     opened.click(".pager .back")
     opened.click(".pager .back")
     assert opened.ask("document.querySelector('.back').disabled") and opened.ask(count) == nodes < 3000
-    assert opened.ask("document.querySelectorAll('img[src^=data]').length") == PAGE
+    opened.wait(f"document.querySelectorAll('img[src^=data]').length === {PAGE}")
 
 
 def test_many_images_do_not_lag(browser, written):
@@ -202,7 +202,8 @@ def test_gallery_that_was_cut_says_so(browser, tmp_path):
     assert browser.ask("[...document.querySelectorAll('.card a')].every(one => one.href && one.textContent)")
     links = "[...document.querySelectorAll('.card')].map(one => one.querySelectorAll('a').length)"
     assert browser.ask(links) == [0, 1, 1, 1, 1]
-    assert browser.ask("document.querySelectorAll('#cards img[src]').length") == 4
+    browser.wait("document.querySelectorAll('#cards img[src]').length === 4")
+    assert browser.ask("[...document.querySelectorAll('#cards img')].map(one => one.className)") == ["none", *[""] * 4]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
