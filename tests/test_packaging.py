@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it works where there is no checkout."""
+"""The source archive and the wheel made from it: what is in it, and that it works where there is no checkout."""
 
 from __future__ import annotations
 
@@ -38,9 +38,14 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
+    """Built from the source archive, as by who installs that: what is missing there is missing here."""
     folder = tmp_path_factory.mktemp("wheel")
+    pack = f"from setuptools.build_meta import build_sdist; build_sdist({str(folder)!r})"
+    done = run(sys.executable, "-c", pack, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    [archive] = folder.glob("wsvs-*.tar.gz")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
-    done = run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, ROOT, cwd=folder)
+    done = run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, archive, cwd=folder)
     assert done.returncode == 0, done.stderr
     [path] = folder.glob("wsvs-*.whl")
     return path
