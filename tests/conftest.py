@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes import Cli, Toy, make_own_data
+from tests.processes import WITHOUT_EXTRAS, Cli, Toy, make_own_data
 
 os.environ["WANDB_MODE"] = "offline"  # of tests that say nothing else, and of the processes that they start
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # by nohup, cron, or in the background of a shell: inherited
@@ -90,7 +90,8 @@ def made_once(folder: Path) -> Iterator[bool]:
 def tiny_runs(shared: Path, cli: Cli) -> Path:
     """Folder of the finished runs of one pipeline on the smallest world, <out>/<name>, for slow tests only.
 
-    Nothing is learned in so few steps; every stage ran and left its files. Tests read them and never write there.
+    Nothing is learned in so few steps; every stage ran, without any extra, and left its files. Tests read them and
+    never write there.
     """
     out = shared / "tiny"
     with made_once(out) as wanted:
@@ -108,6 +109,7 @@ def tiny_runs(shared: Path, cli: Cli) -> Path:
                 "adapt.steps=4",
                 "adapt.background=0.1",
                 "pipeline.checks=null",
+                launcher=WITHOUT_EXTRAS,
             )
             cli.finish(pipeline, seconds=3000)  # a dozen stages
     return out / "tiny"

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.imported import Forked, importer
+from wsvs.core.extras import EXTRAS
 
 Process = subprocess.Popen[str] | Forked
 TINY = (
@@ -75,6 +76,15 @@ def sabotaged(source, target, **more):
 
 os.replace = sabotaged
 """
+
+
+# `wsvs` of an installation without extras, to be followed by "wsvs" and its words.
+WITHOUT_EXTRAS = (
+    sys.executable,
+    "-c",
+    f"import sys; sys.modules |= dict.fromkeys({sorted(EXTRAS)}); del sys.argv[1]; import wsvs.__main__ as command; "
+    "command.main()",
+)
 
 
 class Cli:

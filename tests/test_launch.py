@@ -187,8 +187,8 @@ def check_sweep(out: Path) -> list[Path]:
     return [sweep / "0", sweep / "1"]
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_parallel_jobs_of_two_ranks(toy, cli, out, place, launcher):
+def test_parallel_jobs_of_two_ranks(toy, cli, out, place):
+    """By joblib; test_leases.py has jobs of two ranks by submitit too, test_sweeps.py their results."""
     said = cli.run(
         "-m",
         "stage=encoder",
@@ -197,7 +197,7 @@ def test_parallel_jobs_of_two_ranks(toy, cli, out, place, launcher):
         "name=n",
         f"out={out}",
         "encoder.lr=1e-3,1e-4",
-        f"hydra/launcher={launcher}",
+        "hydra/launcher=joblib",
         cwd=place,
     )
     train = summary(toy.run("encoder"))["counts"]["train images"]

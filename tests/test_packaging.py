@@ -40,7 +40,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 def wheel(tmp_path_factory) -> Path:
     """Built from the source archive, as by who installs that: what is missing there is missing here."""
     folder = tmp_path_factory.mktemp("wheel")
-    pack = f"from setuptools.build_meta import build_sdist; build_sdist({str(folder)!r})"
+    pack = f"from hatchling.build import build_sdist; build_sdist({str(folder)!r})"
     done = run(sys.executable, "-c", pack, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     [archive] = folder.glob("wsvs-*.tar.gz")
