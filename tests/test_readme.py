@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ from wsvs.engine.names import stage_names
 ALL = [pytest.param(page, line, id=f"{page.name}: {line[:60]}") for page in PAGES for line in commands(page)]
 
 
+@pytest.fixture
+def modules_of_pages(tmp_path: Path) -> Iterator[None]:
+    """Plugins of a page are imported anew for each command; a copy of sys.modules would not do, as torch fails in one."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("modules_of_pages")
 @pytest.mark.parametrize(("page", "line"), ALL)
 def test_command_exists(page: Path, line: str, tmp_path: Path, monkeypatch):
     words = shlex.split(line)
@@ -43,7 +54,6 @@ def test_command_exists(page: Path, line: str, tmp_path: Path, monkeypatch):
             write_files(page, tmp_path)
             monkeypatch.syspath_prepend(tmp_path)
             monkeypatch.setattr(registry, "STAGES", {})
-            monkeypatch.setattr(sys, "modules", dict(sys.modules))
         monkeypatch.setattr(sys, "argv", ["wsvs", *overrides])
         register_resolvers()
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
