@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from wsvs.video.nodes import Nodes
+from wsvs.video.nodes import Nodes, colour_bins
 
 _HIDDEN = 0.8  # area of both in that before: with less than this one is partly behind the other
 _FRAMES = 5  # before and after, from which motion and colours are taken
@@ -143,5 +143,5 @@ def _speed(centre: np.ndarray, frames: np.ndarray) -> np.ndarray:
 def _look(nodes: Nodes, ids: np.ndarray, number: int, frames: np.ndarray) -> np.ndarray:
     """Shares of its pixels in bins of colour, in some frames."""
     mine = (ids == number) & np.isin(nodes.frame, frames)
-    found = np.bincount(nodes.colour_bins(_BINS)[mine], nodes.size[mine], minlength=_BINS**3)
+    found = np.bincount(colour_bins(nodes.colour[mine], _BINS), nodes.size[mine], minlength=_BINS**3)
     return found / max(float(found.sum()), 1.0)

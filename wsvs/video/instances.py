@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from wsvs.video.crossings import uncrossed
-from wsvs.video.nodes import Nodes
+from wsvs.video.nodes import Nodes, colour_bins
 
 _LINKED = 0.05  # overlap (IoU along the flow) from which a component continues a track
 _CLAIM = 0.2  # share of a track's pixels that lead to a component: the track is in it, merged with others
@@ -218,7 +218,7 @@ def _cost(before: _Track, after: _Track, gap: int, alike: float, side: float) ->
 def _histograms(nodes: Nodes, ids: np.ndarray) -> np.ndarray:
     """For each id the shares of its pixels in bins of colour."""
     found = np.zeros((int(ids.max(initial=0)) + 1, _BINS**3))
-    np.add.at(found, (ids, nodes.colour_bins(_BINS)), nodes.size)
+    np.add.at(found, (ids, colour_bins(nodes.colour, _BINS)), nodes.size)
     return found / np.maximum(found.sum(1, keepdims=True), 1)
 
 

@@ -33,6 +33,7 @@ class Nodes:
     links: np.ndarray
     shot: np.ndarray
 
-    def colour_bins(self, each: int) -> np.ndarray:
-        """(N,) number below each**3 of the bin of its colour, with `each` bins of red, green and blue."""
-        return np.clip(self.colour * each / 256, 0, each - 1).astype(np.int64) @ np.array([each**2, each, 1])
+
+def colour_bins(colour: np.ndarray, each: int) -> np.ndarray:
+    """(N,) number below each**3 of the bin of each (N, 3) colour, with `each` bins of red, green and blue."""
+    return np.clip(colour * each / 256, 0, each - 1).astype(np.int64) @ np.array([each**2, each, 1])
