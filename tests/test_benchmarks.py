@@ -106,9 +106,9 @@ def test_a_step_has_the_loss_and_gradients_of_the_reference(world: str, monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("which", "stage"), [("old", "encoder"), ("new", "decoder")])
-def test_steps_are_timed_in_processes_of_their_own(which: str, stage: str) -> None:
-    assert speedup.cpu_seconds(which, stage, "toy", 1) > 0
+@pytest.mark.parametrize("stage", ["encoder", "decoder"])
+def test_steps_are_timed_in_processes_of_their_own(stage: str) -> None:
+    assert all(speedup.cpu_seconds(which, stage, "toy", 1) > 0 for which in ("old", "new"))
 
 
 @pytest.mark.parametrize(

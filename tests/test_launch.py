@@ -187,8 +187,8 @@ def check_sweep(out: Path) -> list[Path]:
     return [sweep / "0", sweep / "1"]
 
 
-def test_parallel_jobs_of_two_ranks(toy, cli, out, place):
-    """By joblib; test_leases.py has jobs of two ranks by submitit too, test_sweeps.py their results."""
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_parallel_jobs_of_two_ranks(toy, cli, out, place, launcher):
     said = cli.run(
         "-m",
         "stage=encoder",
@@ -197,7 +197,7 @@ def test_parallel_jobs_of_two_ranks(toy, cli, out, place):
         "name=n",
         f"out={out}",
         "encoder.lr=1e-3,1e-4",
-        "hydra/launcher=joblib",
+        f"hydra/launcher={launcher}",
         cwd=place,
     )
     train = summary(toy.run("encoder"))["counts"]["train images"]

@@ -75,7 +75,7 @@ def test_cell_means_as_products_are_adaptive_pooling(size):
     ],
 )
 def test_torch_export_at_sizes_it_has_not_seen(more):
-    deployed = Deployed(net_of(**more, scales=(1.0, 1.5)), [0, 1], "decoder", [0.5, 0.5], 0.3)
+    deployed = Deployed(net_of(**more), [0, 1], "decoder", [0.5, 0.5], 0.3)
     program = export(deployed).module()
     with torch.inference_mode():
         for count, rows, columns in ((1, 3, 4), (3, 6, 3)):

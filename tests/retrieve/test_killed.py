@@ -20,7 +20,7 @@ from wsvs.retrieve.crawl import Budget
 from wsvs.retrieve.examine import Choice
 from wsvs.retrieve.journal import Journal
 
-KILLS = 10
+KILLS = 20
 
 
 def work(folder: Path, urls: dict[str, list[str]]) -> None:
