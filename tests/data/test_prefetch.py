@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from wsvs.data.prefetch import batched, prefetch
+import wsvs.data.prefetch
+from wsvs.data.prefetch import Stopwatch, batched, prefetch
 
 SECONDS = 60  # for what takes no time on a machine that has time
 
@@ -107,3 +108,28 @@ def test_batched_hands_out_what_came_before_a_break():
         for batch in batched(source(), 3):
             seen.append(batch)
     assert seen == [[0, 1, 2], [3, 4]]
+
+
+def test_stopwatch_counts_the_source_not_its_consumer(monkeypatch):
+    """Two items of 3 s each, an end after 1 s, and a second source that breaks off after 2 s."""
+    now = 0.0
+    monkeypatch.setattr(wsvs.data.prefetch, "perf_counter", lambda: now)
+
+    def source(broken=False):
+        nonlocal now
+        if broken:
+            now += 2
+            raise ValueError("torn file")
+        for k in range(2):
+            now += 3
+            yield k
+        now += 1
+
+    watch, seen = Stopwatch(), []
+    for item in watch.over(source()):
+        seen.append(item)
+        now += 50
+    assert seen == [0, 1] and watch.seconds == 7
+    with pytest.raises(ValueError, match="torn file"):
+        list(watch.over(source(broken=True)))
+    assert watch.seconds == 9

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import Dataset
@@ -17,7 +18,7 @@ from wsvs.data.training import TrainingData
 from wsvs.data.visits import visited
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
-from wsvs.lit.steps import StepSeed, Throughput, ValidateLast
+from wsvs.lit.steps import DataWait, StepSeed, Throughput, ValidateLast
 
 
 class Items(Dataset):
@@ -230,6 +231,32 @@ def test_speed_and_waiting_by_hand(clock):
     taken_up = Throughput()
     taken_up.load_state_dict(speed.state_dict())
     assert taken_up.results() == speed.results()  # nothing was left to train
+
+
+def test_wait_of_a_predict_loop_by_hand(make_trainer, monkeypatch):
+    """A loader that takes 2 s for each of three batches, steps of 5 s: the fourth request finds no batch."""
+    now = 0.0
+    monkeypatch.setattr(wsvs.lit.steps, "perf_counter", lambda: now)
+
+    class Slow:
+        def __len__(self):
+            return 3
+
+        def __iter__(self):
+            nonlocal now
+            for _ in range(3):
+                now += 2
+                yield torch.zeros(1)
+
+    class Step(LightningModule):
+        def predict_step(self, batch, batch_idx):
+            nonlocal now
+            now += 5
+            return batch
+
+    wait = DataWait()
+    make_trainer(callbacks=[wait]).predict(Step(), Slow(), return_predictions=False)
+    assert wait.seconds == 6
 
 
 def test_speed_of_a_training_of_two_starts(clock):

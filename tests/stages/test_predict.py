@@ -79,6 +79,7 @@ def test_from_the_command_line(wsvs, tmp_path):
             assert set(row["confidence"]) == {"dog"} and (0 < confidence <= 1 if seen else confidence is None)
     summary = read_json(run / "summary.json")
     assert summary["counts"] == {"images": 4, "masks": 3, "videos": 1, "masks of videos": 3, "skipped items": 1}
+    assert summary["results"]["seconds of the loop"] > 0 and 0 < summary["results"]["data_wait"] < 1
     assert "given" in summary["supervision"] and "torn.png" in read_json(run / "skipped.json")[0]["reason"]
 
 

@@ -71,6 +71,7 @@ def test_every_frame_of_every_video(wsvs, tmp_path):
     assert said["inputs"] == {} and not (run / "frames").exists()
     assert {"decode", "flow", "cut", "write"} <= set(said["results"]["ms per frame"])
     assert said["results"]["energy per frame"]["total"] > 0 and said["results"]["seconds of the loop"] > 0
+    assert 0 < said["results"]["data_wait"] < 1
     films = [path for path in (run / "overlay").rglob("*") if path.is_file()]
     assert {path.relative_to(run / "overlay").as_posix(): count_frames(path) for path in films} == {
         f"{video}.mp4": count for video, count in frames.items()

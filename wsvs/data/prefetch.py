@@ -1,13 +1,38 @@
-"""Prefetch items in a background thread."""
+"""Prefetch items in a background thread, and measure how long their consumer waits."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from time import perf_counter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Stopwatch:
+    """Adds up for how long sources keep their consumer waiting.
+
+    Attributes:
+        seconds: In all.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def over(self, source: Iterable[T]) -> Iterator[T]:
+        """The items of a source."""
+        items = iter(source)
+        while True:
+            begun = perf_counter()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self.seconds += perf_counter() - begun
+            yield item
 
 
 def prefetch(source: Iterable[T], ahead: int = 32) -> Iterator[T]:

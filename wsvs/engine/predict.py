@@ -24,13 +24,16 @@ def predict_all(
     workers: int,
     scores: bool = False,
     names: Sequence[str] | None = None,
-) -> list[tuple[Wanted, PredictedFile]]:
-    """Write the mask of every item that has none yet, and return the items with a mask and their records in done/.
+) -> tuple[list[tuple[Wanted, PredictedFile]], dict[str, float]]:
+    """Write the mask of every item that has none yet.
 
     Args:
         items: What to predict; what cannot be comes with its reason.
         folder: Where the masks go.
         scores, names: See `PredictionWriter`.
+
+    Returns:
+        The items with a mask and their records in done/; and what `work_through` says of the loop.
     """
     ledger = Ledger(run.dir)
 
@@ -40,7 +43,7 @@ def predict_all(
         known = ledger.read(item.id) if ledger.has(item.id) else {}
         return "failed" in known or "frames" in known
 
-    work_through(
+    loop = work_through(
         run,
         items,
         module=module,
@@ -60,4 +63,4 @@ def predict_all(
             run.skip(item.id, f"only the first frames are used ({record.frames}): {record.broken}")
         if isinstance(item, Wanted) and (record.frames is not None or (folder / f"{item.id}.png").is_file()):
             written.append((item, record))
-    return written
+    return written, loop

@@ -8,13 +8,16 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import Dataset
 
 from wsvs.core.processes import rank
+from wsvs.data.prefetch import Stopwatch
 from wsvs.data.work import W, WorkModule
 from wsvs.engine.run import Run
 from wsvs.engine.trainer import build_trainer, explained
+from wsvs.lit.steps import DataWait
 
 
 def work_through(
@@ -28,20 +31,31 @@ def work_through(
     workers: int,
     size: Callable[[W], float] = lambda _: 1,
     unit: str = "items",
-) -> float:
+) -> dict[str, float]:
     """Process all remaining items; those that an earlier start finished are kept. Returns when all ranks are done.
 
-    See `WorkModule` for the arguments. Returns the seconds from the distribution of the items until the last rank is
-    done, without the start of processes.
+    See `WorkModule` for the arguments. A module that reads files itself measures how long it waits for them in `watch`,
+    a `Stopwatch`.
+
+    Returns:
+        For the summary, of this start: "seconds of the loop", from the distribution of the items until the last rank is
+        done, without the start of processes; and "data_wait", the fraction of its time in which a rank waits for data.
     """
     if rank() == 0:
         remove_partial_files(run.dir)
     trainer = build_trainer(run, callbacks=[writer], use_distributed_sampler=False)
+    wait = DataWait()
+    trainer.callbacks.append(wait)  # type: ignore[attr-defined]
     work = WorkModule(items, finished=finished, dataset=dataset, workers=workers, size=size, unit=unit)
     with explained(run):
         trainer.predict(module, work, return_predictions=False, weights_only=True)
+        inside: Stopwatch | None = getattr(module, "watch", None)
+        spent = [wait.seconds + (inside.seconds if inside else 0.0), perf_counter() - work.begun]
+        totals = torch.tensor(spent, device=trainer.strategy.root_device)
+        waited, busy = trainer.strategy.reduce(totals, reduce_op="sum").tolist()
         trainer.strategy.barrier()
-    return perf_counter() - work.begun
+    seconds = perf_counter() - work.begun
+    return {"seconds of the loop": round(seconds, 3), "data_wait": round(waited / max(busy, 1e-9), 4)}
 
 
 def remove_partial_files(folder: Path) -> None:

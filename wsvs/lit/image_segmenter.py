@@ -14,6 +14,7 @@ from torch import Tensor
 from wsvs.config.checked import checked
 from wsvs.config.stages import Cut, PredictSettings
 from wsvs.data.loading import scaled
+from wsvs.data.prefetch import Stopwatch, prefetch
 from wsvs.data.tagged import to_tensor
 from wsvs.lit.masks import mask_of, scores_of_video
 from wsvs.nets.model import SegmentationNet
@@ -21,6 +22,7 @@ from wsvs.nets.segmenter import Segmenter
 from wsvs.video.reader import read_frames
 
 _DEFAULT = PredictSettings()
+_AHEAD = 4  # frames of a video that are decoded while others are segmented
 
 VideoFrame = tuple[np.ndarray, Callable[[], np.ndarray], list[int]]
 """(H, W, 3) uint8 RGB, a function that segments it into (H, W) uint8, and the numbers of the video's classes."""
@@ -50,12 +52,16 @@ class ImageSegmenter(Segmenter):
         net: Trained networks.
         refine: 'cut' aligns borders with the image's colours (`wsvs.video.still`).
         settings: See `Segmenter`.
+
+    Attributes:
+        watch: How long it waits for frames.
     """
 
     @checked
     def __init__(self, net: SegmentationNet, *, refine: Cut = _DEFAULT.refine, **settings: Any) -> None:
         super().__init__(net, **settings)
         self.refine = refine
+        self.watch = Stopwatch()
 
     def segment(self, image: Tensor, classes: Sequence[int] | None = None) -> Segmented:
         """Segment an image (3, H, W) uint8; `classes` are class numbers, None predicts them.
@@ -76,7 +82,7 @@ class ImageSegmenter(Segmenter):
             BadItem: On iteration, if the video cannot be read or breaks off.
         """
         numbers = self.classes_of_video(path) if classes is None else list(classes)
-        for frame in read_frames(path):
+        for frame in self.watch.over(prefetch(read_frames(path), _AHEAD)):
             yield frame, partial(self._mask, frame, numbers), numbers
 
     def _mask(self, frame: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
@@ -84,7 +90,9 @@ class ImageSegmenter(Segmenter):
 
     def classes_of_video(self, path: str | Path) -> list[int]:
         """Classes whose mean score over evenly spaced frames reaches the threshold, else the best one."""
-        scores = scores_of_video(path, lambda frame: self.net.probabilities(self._scaled(frame), [])[2])
+        scores = scores_of_video(
+            path, lambda frame: self.net.probabilities(self._scaled(frame), [])[2], over=self.watch.over
+        )
         return self.net.classes_shown(scores, self.class_threshold)
 
     def _scaled(self, frame: np.ndarray) -> Tensor:

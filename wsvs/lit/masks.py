@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,21 @@ def mask_of(image: Tensor, found: Found, threshold: float, refine: Cut) -> np.nd
     return label_map(probabilities, numbers, (image.shape[-2], image.shape[-1]), threshold).cpu().numpy()
 
 
-def scores_of_video(path: str | Path, scores: Callable[[np.ndarray], Tensor]) -> Tensor:
-    """Mean scores (C,) of at most `CLASS_FRAMES` frames of a video, evenly spaced; `scores` are those of a frame."""
+def scores_of_video(
+    path: str | Path,
+    scores: Callable[[np.ndarray], Tensor],
+    *,
+    over: Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]] = iter,
+) -> Tensor:
+    """Mean scores (C,) of at most `CLASS_FRAMES` frames of a video, evenly spaced; `scores` are those of a frame.
+
+    Args:
+        over: Iterates over the frames, such as `wsvs.data.prefetch.Stopwatch.over`.
+    """
     step = max(1, -(-glance(path).frames // CLASS_FRAMES))
 
     def looks() -> Iterator[Tensor]:
-        for number, frame in enumerate(read_frames(path, partial_ok=True)):
+        for number, frame in enumerate(over(read_frames(path, partial_ok=True))):
             if number % step == 0:
                 yield scores(frame)
 

@@ -18,7 +18,7 @@ from wsvs.config.stages import RelevanceSettings
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_text
 from wsvs.data.loading import scaled
-from wsvs.data.prefetch import batched, prefetch
+from wsvs.data.prefetch import Stopwatch, batched, prefetch
 from wsvs.nets.attention import resize
 from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.records.ledger import Ledger
@@ -49,6 +49,9 @@ class ScorerModule(pl.LightningModule):
         net: Networks; only the encoder is used.
         batch_size: Frames per forward pass.
         cuts: Also detect cuts between shots.
+
+    Attributes:
+        watch: How long it waits for frames.
     """
 
     @checked
@@ -57,6 +60,7 @@ class ScorerModule(pl.LightningModule):
         self.net = net
         self.batch_size = batch_size
         self.cuts = cuts
+        self.watch = Stopwatch()
 
     def transfer_batch_to_device(self, batch: Clip, device: torch.device, dataloader_idx: int) -> Clip:
         return batch  # its frames go there, a few at a time
@@ -69,7 +73,7 @@ class ScorerModule(pl.LightningModule):
         try:
             frames = read_frames(batch.file, batch.start, batch.stop, longest_edge=self.net.config.image_size)
             frames = frames if finder is None else _watched(frames, finder)
-            for group in batched(prefetch(frames, 2 * self.batch_size), self.batch_size):
+            for group in batched(self.watch.over(prefetch(frames, 2 * self.batch_size)), self.batch_size):
                 scores.append(self._score(group)[:, number])
         except BadItem as error:
             if not scores:

@@ -1,4 +1,4 @@
-"""Callbacks for training steps: a seed per step, the last validation, throughput."""
+"""Callbacks for training steps, a seed per step, the last validation, throughput; and for the wait of predict loops."""
 
 from __future__ import annotations
 
@@ -143,3 +143,23 @@ class Throughput(pl.Callback):
         seconds = max(self.seconds, 1e-9)
         images = self.images * self.ranks
         return {"train/images_per_second": images / seconds, "train/data_wait": self.waited / seconds}
+
+
+class DataWait(pl.Callback):
+    """Measures how long a predict loop waits for its loader. It comes last, since writers are no waiting.
+
+    Attributes:
+        seconds: On this rank.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = self._mark = 0.0
+
+    def on_predict_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._mark = perf_counter()
+
+    def on_predict_batch_start(self, *_: Any, **__: Any) -> None:
+        self.seconds += perf_counter() - self._mark
+
+    def on_predict_batch_end(self, *_: Any, **__: Any) -> None:
+        self._mark = perf_counter()

@@ -42,11 +42,11 @@ class Totals:
         """Counts for the summary; empty if every shot has masks."""
         return {f"{unit} without own motion": count for unit, count in self.uncertain.items()}
 
-    def results(self, seconds: float, skipped: Mapping[str, str]) -> dict[str, Any]:
-        """Means per frame, and the duration of this start's loop, without the start of processes and networks.
+    def results(self, loop: Mapping[str, float], skipped: Mapping[str, str]) -> dict[str, Any]:
+        """Means per frame, and what this start's loop took.
 
         Args:
-            seconds: Duration of the loop.
+            loop: What `wsvs.engine.work.work_through` says of the loop.
             skipped: {item: reason} of all skipped items.
         """
         frames = max(self.frames, 1)
@@ -54,6 +54,6 @@ class Totals:
         return {
             "ms per frame": {key: round(1000 * value / frames, 1) for key, value in self.seconds.items()},
             "energy per frame": {key: round(value / frames, 3) for key, value in self.energies.items()},
-            "seconds of the loop": round(seconds, 3),
+            **loop,
             **failed,
         }

@@ -77,7 +77,7 @@ def run(run: Run[Settings]) -> None:
     labeller = PredictorModule(
         net, method=settings.method, background=settings.background, flip=settings.flip, refine=settings.refine
     )
-    labelled = predict_all(run, items, labeller, folder, workers=settings.workers)
+    labelled, labelling = predict_all(run, items, labeller, folder, workers=settings.workers)
     usable = _usable(run, [item.id for item, _ in labelled])
     ids = {split: [name for name in names if name in usable] for split, names in tagged.items()}
     used = len(ids["train"]) + len(strong["train"])
@@ -125,7 +125,7 @@ def run(run: Run[Settings]) -> None:
             "used for training": used,
             "to validate": len(ids["val"]),
         },
-        results=results,
+        results={**results, "labels/data_wait": labelling["data_wait"]},
         wrote=run.dir / "checkpoints" / "best.ckpt",
         supervision="image tags (pseudo-labels made with them)",
         person=by,

@@ -62,7 +62,7 @@ def run(run: Run[Settings]) -> None:
         zooms=list(settings.zooms),
         refine=settings.refine,
     )
-    written = predict_all(
+    written, loop = predict_all(
         run,
         items,
         module,
@@ -84,6 +84,7 @@ def run(run: Run[Settings]) -> None:
     given = run.settings.labels or settings.tags
     run.finish(
         counts=counts,
+        results=loop,
         wrote=run.dir,
         goes_on=bool(written),
         supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",

@@ -47,7 +47,7 @@ def run(run: Run[Settings]) -> None:
                 remedy="retrieve for the classes that the encoder was trained on",
             )
     ledger = Ledger(run.dir)
-    work_through(
+    loop = work_through(
         run,
         clips,
         module=ScorerModule(net, batch_size=settings.batch_size, cuts=settings.cuts),
@@ -77,6 +77,7 @@ def run(run: Run[Settings]) -> None:
             "relevant frames": sum(shot.stop - shot.start for shot in kept),
             "classes without a shot": len(set(net.classes) - {shot.class_name for shot in kept}),
         },
+        results=loop,
         wrote=run.dir / SHOTS,
     )
 

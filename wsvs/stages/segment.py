@@ -80,7 +80,7 @@ def run(run: Run[Settings]) -> None:
     guided = settings.lambda_a > 0
     needed = settings.frames or settings.overlay or settings.refine != "none"
     module = SegmenterModule(net if guided else None, energy, batch_size=settings.attention_batch)
-    seconds = work_through(
+    loop = work_through(
         run,
         source.items,
         module=module,
@@ -106,7 +106,7 @@ def run(run: Run[Settings]) -> None:
         if settings.instances:
             counts["tracks"] = track_videos(source.masks, source.pieces(), names, settings.workers)
         _show(run, source.masks, module, names)
-        results = totals.results(seconds, {one["item"]: one["reason"] for one in run.skipped})
+        results = totals.results(loop, {one["item"]: one["reason"] for one in run.skipped})
         if totals.uncertain:
             log.warning(
                 "frames without a mask: %d of %d (shots: %d): no object motion was found there (a still image, or only "
