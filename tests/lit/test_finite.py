@@ -14,11 +14,11 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 import wsvs
-import wsvs.lit.scorer
 from tests.lit.test_steps import Items
 from wsvs.core.errors import BadItem, UserError
 from wsvs.data.shots import Described
 from wsvs.data.training import TrainingData
+from wsvs.lit.clip_frames import End, Frames
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
 from wsvs.lit.finite import StopOnDivergence, WatchedModule
@@ -258,7 +258,7 @@ def huge(net):
     return net
 
 
-def test_what_networks_say_is_looked_at(huge, monkeypatch):
+def test_what_networks_say_is_looked_at(huge):
     """Predicted probabilities, attention of videos, scores of frames and of thumbnails."""
     pixels = torch.from_numpy(IMAGE).permute(2, 0, 1)
     for classes in (None, [0], []):
@@ -272,8 +272,9 @@ def test_what_networks_say_is_looked_at(huge, monkeypatch):
     piece = Piece("p", "v", "v.mp4", 0, 1, 1, 8, 8, 25.0, ["cat"], 1, "p.mp4")
     told = segmenter.predict_step(Described(piece, None, 0.0, IMAGE[None]), 0)
     assert isinstance(told, Bad) and "not finite" in told.reason
-    monkeypatch.setattr(wsvs.lit.scorer, "read_frames", lambda *_, **__: iter([IMAGE]))
-    told = ScorerModule(huge).predict_step(Clip("c", "v", "dog", 0, 1, file="f"), 0)
+    clip = Clip("c", "v", "dog", 0, 1, file="f")
+    frames = [Frames(clip, torch.from_numpy(IMAGE[None])), End(clip, None, None)]
+    told = ScorerModule(huge).predict_step(iter(frames), 0)
     assert "not finite" in told.reason
     with pytest.raises(UserError, match="so no video can be scored") as raised:
         ImageScorer(huge, "cpu")([IMAGE], "dog")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 import torch
 
+import wsvs.lit.clip_frames
 import wsvs.lit.scorer
 from wsvs.core.errors import BadItem
+from wsvs.data.work import WorkModule
+from wsvs.lit.clip_frames import ClipFrames, ClipLoader, End, Frames
 from wsvs.lit.scorer import ScorerModule, Scores, ScoreWriter
 from wsvs.records.ledger import Ledger
 from wsvs.records.predicted import Bad
 from wsvs.records.shots import Clip
+from wsvs.video.cuts import Cuts
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
 CLIP = Clip("cat/v_0", "v", "dog", 0, 11, file="v.mp4")
@@ -21,7 +26,7 @@ CLIP = Clip("cat/v_0", "v", "dog", 0, 11, file="v.mp4")
 
 @pytest.fixture
 def frames(monkeypatch):
-    """Let the scorer read these frames, up to a break if there is one."""
+    """Let the loader read these frames, up to a break if there is one."""
 
     def use(count=11, break_after=None):
         def read(path, start, stop, longest_edge):
@@ -31,15 +36,15 @@ def frames(monkeypatch):
                     raise BadItem("video breaks off", where=path)
                 yield FRAMES[t]
 
-        monkeypatch.setattr(wsvs.lit.scorer, "read_frames", read)
+        monkeypatch.setattr(wsvs.lit.clip_frames, "read_frames", read)
 
     use()
     return use
 
 
-def score(net, **settings):
+def score(net, clip=CLIP, batch_size=16, **settings):
     with torch.inference_mode():
-        return ScorerModule(net, **settings).predict_step(CLIP, 0)
+        return ScorerModule(net).predict_step(iter(ClipFrames([clip], size=32, batch_size=batch_size, **settings)), 0)
 
 
 def test_score_is_the_probability_of_the_clips_class(net, frames):
@@ -66,8 +71,7 @@ def test_part_before_a_break_counts(net, frames):
 def test_only_the_frames_of_the_window_count(net, frames, tmp_path):
     whole = score(net).scores
     item = replace(CLIP, start=4, stop=7)
-    with torch.inference_mode():
-        found = ScorerModule(net).predict_step(item, 0)
+    found = score(net, item)
     assert np.allclose(found.scores, whole[4:7], atol=1e-6)
     write(ScoreWriter(tmp_path), found)
     lines = (tmp_path / "scores" / "cat" / "v_0.csv").read_text().splitlines()
@@ -84,7 +88,91 @@ def test_clip_without_a_frame_is_bad(net, frames):
 
 def test_settings_refused(net):
     with pytest.raises(ValueError, match="batch_size must be a whole number >= 1, got 0"):
-        ScorerModule(net, batch_size=0)
+        ClipFrames([], size=32, batch_size=0)
+
+
+def moving(path, count, seed):
+    """A video of noise that moves, with a cut to other noise in its middle."""
+    rng = np.random.default_rng(seed)
+    grounds = rng.integers(0, 256, (2, 32, 64 + count, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        for t in range(count):
+            frame = np.ascontiguousarray(grounds[2 * t // count][:, t : t + 64])
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        out.mux(stream.encode(None))
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Of several lengths, one without a file."""
+    made = [Clip(f"cat/v{k}_0", f"v{k}", "dog", k, 9 + 8 * k, file=str(tmp_path / f"{k}.avi")) for k in range(4)]
+    for k, clip in enumerate(made[:3]):
+        moving(clip.file, clip.stop + 2, k)
+    return made
+
+
+def test_any_number_of_workers_writes_the_same(net, clips, make_trainer, tmp_path):
+    """Through a trainer, as stage relevance does it: every byte of scores and ledger."""
+    written = []
+    for workers in (0, 1, 3):
+        out = tmp_path / str(workers)
+        work = WorkModule(
+            clips,
+            finished=lambda clip: False,
+            dataset=lambda mine: ClipFrames(mine, size=32, batch_size=4, cuts=True),
+            loader=ClipLoader,
+            workers=workers,
+        )
+        module = ScorerModule(net)
+        make_trainer(callbacks=[ScoreWriter(out)]).predict(module, work, return_predictions=False)
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        written.append({path.relative_to(out).as_posix(): path.read_bytes() for path in files})
+        assert module.watch.seconds > 0
+    assert len([name for name in written[0] if name.startswith("scores/")]) == 3
+    assert "failed" in Ledger(tmp_path / "0").read(clips[3].id) and Ledger(tmp_path / "0").read(clips[2].id)["cuts"]
+    assert written[1] == written[0] and written[2] == written[0]
+
+
+def test_clips_whose_frames_come_in_turns(net):
+    """One ends while two others go on, one of which breaks off."""
+    one, two, three = (replace(CLIP, clip=name) for name in "abc")
+    images = [torch.from_numpy(FRAMES[k : k + 3]) for k in range(0, 9, 3)]
+    parts = [
+        Frames(one, images[0]),
+        Frames(two, images[1]),
+        Frames(three, images[0]),
+        End(two, None, None),
+        Frames(one, images[2]),
+        End(three, "torn", None),
+        End(one, None, None),
+    ]
+    module, stream = ScorerModule(net), iter(parts)
+    with torch.inference_mode():
+        found = {scores.clip.id: scores for scores in (module.predict_step(stream, k) for k in range(3))}
+        expected = torch.cat([net.encoder(one.permute(0, 3, 1, 2).float() / 255) for one in images]).sigmoid()[:, 1]
+    assert list(found) == ["b", "c", "a"] and found["c"].broken == "torn"
+    for name, rows in (("a", [0, 1, 2, 6, 7, 8]), ("b", [3, 4, 5]), ("c", [0, 1, 2])):
+        assert np.allclose(found[name].scores, expected[rows], atol=1e-6)
+
+
+def test_output_that_is_not_finite_ends_a_clip_there(net, monkeypatch):
+    """What the cuts say of later frames is left out, and the clip's other frames are not scored."""
+    module, scored = ScorerModule(net), []
+
+    def score_of(images):
+        scored.append(len(images))
+        if len(scored) == 2:
+            raise BadItem("not finite")
+        return np.full((len(images), 2), 0.5, np.float32)
+
+    monkeypatch.setattr(module, "_score", score_of)
+    frames = [Frames(CLIP, torch.from_numpy(FRAMES[k : k + 4])) for k in (0, 4, 8)]
+    end = End(CLIP, None, Cuts(11, (2, 6), (3, 9), (10,)))
+    found = module.predict_step(iter([*frames, end]), 0)
+    assert scored == [4, 4] and found.broken == "not finite" and len(found.scores) == 4
+    assert found.cuts == Cuts(4, (2,), (3,), ())
 
 
 def write(writer, prediction):

@@ -265,6 +265,12 @@ def test_fingerprint_of_a_predict_loop(composed, override, same):
     assert (prints(composed(*words)) == prints(composed(*words, override))) is same
 
 
+def test_workers_change_no_scores(composed):
+    now = prints(composed("stage=relevance", "data.root=x"), "relevance")
+    assert prints(composed("stage=relevance", "data.root=x", "relevance.workers=9"), "relevance") == now
+    assert prints(composed("stage=relevance", "data.root=x", "relevance.cuts=false"), "relevance") != now
+
+
 @pytest.mark.parametrize("stage", ["encoder", "decoder", "adapt"])
 def test_workers_change_no_training(composed, stage):
     words = (f"stage={stage}", "data.root=x")

@@ -81,6 +81,7 @@ class RelevanceSettings(Section):
     min_frames: Positive = option(6, "shortest sequence of relevant frames that is kept", unit="frames")
     batch_size: Positive = option(16, "frames scored at once")
     cuts: bool = option(True, "end shots where the video cuts to another shot")
+    workers: Natural = option(1, "processes that read frames and find cuts, per device")
 
 
 class Energy(Section):

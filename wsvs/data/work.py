@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -41,6 +41,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         workers: Loader processes.
         size: Amount of work of an item, for order and balance.
         unit: Unit of `size`, for the progress.
+        loader: Makes the loader from dataset and workers. It has a batch for each item.
 
     Attributes:
         mine: This rank's items, after `setup`.
@@ -58,6 +59,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         workers: Natural,
         size: Callable[[W], float] = lambda _: 1,
         unit: str = "items",
+        loader: Callable[[Any, int], Iterable[Any]] | None = None,
     ) -> None:
         super().__init__()
         self.items = items
@@ -66,6 +68,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         self.workers = workers
         self.size = size
         self.unit = unit
+        self.loader = loader or hand_over
         self.mine: list[W] = []
         self.amounts: list[float] = []
         self.begun = 0.0
@@ -93,8 +96,8 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         self.amounts = [self.size(item) for item in self.mine]
         self.begun = perf_counter()
 
-    def predict_dataloader(self) -> DataLoader[Any]:
-        return hand_over(self.dataset(self.mine), min(self.workers, len(self.mine)))
+    def predict_dataloader(self) -> Iterable[Any]:
+        return self.loader(self.dataset(self.mine), min(self.workers, len(self.mine)))
 
 
 def deal(items: Sequence[W], size: Callable[[W], float], ranks: int) -> list[list[W]]:
@@ -117,14 +120,14 @@ def hand_over(dataset: Dataset[Any], workers: int) -> DataLoader[Any]:
     return DataLoader(
         dataset,
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=as_it_is,
         num_workers=workers,
         worker_init_fn=one_thread,
         prefetch_factor=1 if workers else None,
     )
 
 
-def _as_it_is(item: Any) -> Any:
+def as_it_is(item: Any) -> Any:
     return item  # torch's default conversion would turn every NumPy array into a tensor
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,6 +31,7 @@ def work_through(
     workers: int,
     size: Callable[[W], float] = lambda _: 1,
     unit: str = "items",
+    loader: Callable[[Any, int], Iterable[Any]] | None = None,
 ) -> dict[str, float]:
     """Process all remaining items; those that an earlier start finished are kept. Returns when all ranks are done.
 
@@ -46,7 +47,7 @@ def work_through(
     trainer = build_trainer(run, callbacks=[writer], use_distributed_sampler=False)
     wait = DataWait()
     trainer.callbacks.append(wait)  # type: ignore[attr-defined]
-    work = WorkModule(items, finished=finished, dataset=dataset, workers=workers, size=size, unit=unit)
+    work = WorkModule(items, finished=finished, dataset=dataset, workers=workers, size=size, unit=unit, loader=loader)
     with explained(run):
         trainer.predict(module, work, return_predictions=False, weights_only=True)
         inside: Stopwatch | None = getattr(module, "watch", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +12,19 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import Tensor
 
-from wsvs.config.base import Positive
-from wsvs.config.checked import checked
-from wsvs.config.stages import RelevanceSettings
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_text
 from wsvs.data.loading import scaled
-from wsvs.data.prefetch import Stopwatch, batched, prefetch
+from wsvs.data.prefetch import Stopwatch
+from wsvs.lit.clip_frames import End, Frames
 from wsvs.nets.attention import resize
 from wsvs.nets.model import SegmentationNet, require_finite
 from wsvs.records.ledger import Ledger
 from wsvs.records.predicted import Bad
 from wsvs.records.shots import Clip, ScoredClip
-from wsvs.video.cuts import CutFinder, Cuts
-from wsvs.video.reader import read_frames
-
-_DEFAULT = RelevanceSettings()
+from wsvs.video.cuts import Cuts
 
 
 @dataclass(frozen=True)
@@ -41,50 +38,55 @@ class Scores:
 
 
 class ScorerModule(pl.LightningModule):
-    """Scores whole clips, with frames prefetched in a thread; memory use does not grow with a clip's length.
+    """Scores clips; memory use does not grow with a clip's length.
 
-    A batch is one clip.
+    A batch is an iterator over the frames of several clips in turns (`wsvs.lit.clip_frames`), the same one in every
+    step. A step ends with the next clip that is done.
 
     Args:
         net: Networks; only the encoder is used.
-        batch_size: Frames per forward pass.
-        cuts: Also detect cuts between shots.
 
     Attributes:
         watch: How long it waits for frames.
     """
 
-    @checked
-    def __init__(self, net: SegmentationNet, *, batch_size: Positive = _DEFAULT.batch_size, cuts: bool = False) -> None:
+    def __init__(self, net: SegmentationNet) -> None:
         super().__init__()
         self.net = net
-        self.batch_size = batch_size
-        self.cuts = cuts
         self.watch = Stopwatch()
+        self._scores: defaultdict[str, list[np.ndarray]] = defaultdict(list)  # of clips that are not done
+        self._failed: dict[str, str] = {}  # whose output was not finite, and why
 
-    def transfer_batch_to_device(self, batch: Clip, device: torch.device, dataloader_idx: int) -> Clip:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch  # its frames go there, a few at a time
 
-    def predict_step(self, batch: Clip, batch_idx: int) -> Scores | Bad:
-        number = self.net.classes.index(batch.class_name)
-        scores: list[np.ndarray] = []
-        finder = CutFinder() if self.cuts else None
-        broken = None
-        try:
-            frames = read_frames(batch.file, batch.start, batch.stop, longest_edge=self.net.config.image_size)
-            frames = frames if finder is None else _watched(frames, finder)
-            for group in batched(self.watch.over(prefetch(frames, 2 * self.batch_size)), self.batch_size):
-                scores.append(self._score(group)[:, number])
-        except BadItem as error:
-            if not scores:
-                return Bad(batch.id, error.message)
-            broken = error.message  # the part before the break is as good as any other clip
-        if not scores:
-            return Bad(batch.id, "the clip has no frames")
-        return Scores(batch, np.concatenate(scores), broken, None if finder is None else finder.finish())
+    def predict_step(self, batch: Iterator[Frames | End], batch_idx: int) -> Scores | Bad:
+        for part in self.watch.over(batch):
+            if isinstance(part, End):
+                return self._finish(part)
+            if part.clip.id not in self._failed:
+                try:
+                    scores = self._score(part.images)
+                except BadItem as error:
+                    self._failed[part.clip.id] = error.message
+                else:
+                    self._scores[part.clip.id].append(scores[:, self.net.classes.index(part.clip.class_name)])
+        raise RuntimeError("the frames of a clip have no end")
 
-    def _score(self, frames: Sequence[np.ndarray]) -> np.ndarray:
-        x = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(self.device)
+    def _finish(self, end: End) -> Scores | Bad:
+        """The part before a break is as good as any other clip."""
+        name = end.clip.id
+        found, broken = self._scores.pop(name, []), self._failed.pop(name, end.broken)
+        if not found:
+            return Bad(name, broken or "the clip has no frames")
+        scores, cuts = np.concatenate(found), end.cuts
+        if cuts is not None and cuts.frames > len(scores):  # frames after the last score
+            kept = (tuple(t for t in one if t < len(scores)) for one in (cuts.cuts, cuts.odd, cuts.blank))
+            cuts = Cuts(len(scores), *kept)
+        return Scores(end.clip, scores, broken, cuts)
+
+    def _score(self, frames: Tensor) -> np.ndarray:
+        x = frames.to(self.device).permute(0, 3, 1, 2)
         x = resize(scaled(x), self.net.network_size(*x.shape[-2:]))
         logits = self.net.encoder(x)
         require_finite(logits)
@@ -118,9 +120,3 @@ class ScoreWriter(BasePredictionWriter):
         write_text(self.run / "scores" / f"{clip.id}.csv", "\n".join(lines) + "\n")
         looked = () if found is None else (found.cuts, found.odd, found.blank)
         self.ledger.write(clip.id, ScoredClip(len(prediction.scores), prediction.broken, *looked))
-
-
-def _watched(frames: Iterator[np.ndarray], finder: CutFinder) -> Iterator[np.ndarray]:
-    for frame in frames:
-        finder.add(frame)
-        yield frame

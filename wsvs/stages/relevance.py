@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,10 @@ class Settings:
 
 
 def run(run: Run[Settings]) -> None:
-    from wsvs.data.work import ItemDataset
+    import cv2
+
     from wsvs.engine.work import work_through
+    from wsvs.lit.clip_frames import ClipFrames, ClipLoader
     from wsvs.lit.scorer import ScorerModule, ScoreWriter
     from wsvs.nets.model import load_net
 
@@ -46,15 +49,17 @@ def run(run: Run[Settings]) -> None:
                 where=retrieved / "manifest.jsonl",
                 remedy="retrieve for the classes that the encoder was trained on",
             )
+    cv2.setNumThreads(1)  # ranks and workers are the parallelism
     ledger = Ledger(run.dir)
     loop = work_through(
         run,
         clips,
-        module=ScorerModule(net, batch_size=settings.batch_size, cuts=settings.cuts),
+        module=ScorerModule(net),
         writer=ScoreWriter(run.dir),
         finished=lambda clip: ledger.has(clip.id),
-        dataset=ItemDataset,
-        workers=0,
+        dataset=partial(ClipFrames, size=net.config.image_size, batch_size=settings.batch_size, cuts=settings.cuts),
+        loader=ClipLoader,
+        workers=settings.workers,
         size=lambda clip: clip.stop - clip.start,
         unit="frames",
     )
