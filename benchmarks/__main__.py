@@ -16,7 +16,7 @@ from wsvs.core.files import write_json
 
 PARTS = tuple(
     part
-    for part in ("startup", "segment", "cuts", "superpixels", "loop", "retrieve", "train", "predict", "speedup")
+    for part in ("startup", "segment", "cuts", "superpixels", "loop", "retrieve", "train", "predict", "speedup", "gpu")
     if find_spec(f"benchmarks.{part}")
 )
 
@@ -45,6 +45,9 @@ def main() -> None:
         default=os.environ.get("WSVS_REAL_DATA"),
         help="folder of real videos, <name>.mp4 with masks/<name>/*.png (default: what WSVS_REAL_DATA says)",
     )
+    parser.add_argument(
+        "--tiny", action="store_true", help="part gpu in tiny sizes, on a CPU too: its figures mean nothing"
+    )
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="default %(default)s")
     arguments = parser.parse_args()
     if arguments.frames < 2 or arguments.repeats < 1:
@@ -61,7 +64,9 @@ def main() -> None:
         )
         if real is None:
             parser.error(f"no *.mp4 in {arguments.real}")
-    options = Options(arguments.frames, arguments.repeats, real)
+    if arguments.only == ("gpu",) and not arguments.tiny and not importlib.import_module("torch").cuda.is_available():
+        parser.error("torch finds no CUDA GPU here (see nvidia-smi); --tiny tries the code of this part on the CPU")
+    options = Options(arguments.frames, arguments.repeats, real, arguments.tiny)
     cv2.setNumThreads(1)
     figures: dict[str, float] = {}
     for part in arguments.only:

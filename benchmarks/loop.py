@@ -151,9 +151,9 @@ def memory(session: int) -> float:
 def make_video(path: Path, frames: int, seed: int = 0) -> None:
     """H.264 video of a textured ellipse that moves in a circle on a textured background, which pans back and forth."""
     rng = np.random.default_rng(seed)
-    ground = _texture(rng, HEIGHT + 200, WIDTH + 200, (90, 120, 70))
+    ground = texture(rng, HEIGHT + 200, WIDTH + 200, (90, 120, 70))
     height, width = HEIGHT // 2, WIDTH // 3
-    skin = _texture(rng, height, width, (170, 90, 60))
+    skin = texture(rng, height, width, (170, 90, 60))
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     inside = (y * y + x * x <= 1)[..., None]
     with av.open(str(path), "w") as out:
@@ -171,7 +171,7 @@ def make_video(path: Path, frames: int, seed: int = 0) -> None:
         out.mux(stream.encode(None))
 
 
-def _texture(rng: np.random.Generator, height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:
+def texture(rng: np.random.Generator, height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:
     """(H, W, 3) uint8: noise of three grain sizes around a colour."""
     texture = np.full((height, width, 3), colour, np.float64)
     for sigma, contrast in ((2, 15), (8, 20), (30, 20)):

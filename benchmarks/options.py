@@ -14,8 +14,10 @@ class Options:
         frames: Length of the clips.
         repeats: Times each figure is measured; the median counts.
         real: Folder of real videos, <name>.mp4 with masks/<name>/*.png; None: synthetic clips only.
+        tiny: Part gpu in tiny sizes, on a CPU too.
     """
 
     frames: int
     repeats: int
     real: Path | None
+    tiny: bool = False

@@ -6,18 +6,23 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import speedup, train
+import benchmarks.__main__
+from benchmarks import gpu, gpu_loops, speedup, train
 from benchmarks.clips import moving_ellipse, write_video
+from benchmarks.gpu_rows import TINY, Device, Row, make_images, rate
+from benchmarks.options import Options
 from benchmarks.superpixels import borders, boundary_recall, undersegmentation_error
 from wsvs.core.masks import write_mask
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
+from wsvs.nets.model import SegmentationNet
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -85,6 +90,71 @@ def test_training_takes_turns_with_a_bare_loop(make, loss, monkeypatch: pytest.M
     assert len(ours) == len(theirs) == train.TURNS and min(ours + theirs) > 0
     first = 2 * 32 * 32 * 2 * 9 * 3 * 16  # the first convolution of two images forward
     assert flops > 20 * first
+
+
+CPU = Device("cpu", "CPU")
+
+
+def test_gpu_part_advises_without_one(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
+    """Alone it is an error; among all parts it is a line, and the others run."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--only", "gpu", "--out", str(tmp_path / "bench.json")])
+    with pytest.raises(SystemExit, match="2"):
+        benchmarks.__main__.main()
+    assert "no CUDA GPU here" in (said := capsys.readouterr().err) and "--tiny" in said
+    assert gpu.bench(Options(40, 3, None)) == {}
+    assert capsys.readouterr().out == "gpu: skipped, for torch finds no CUDA GPU here\n"
+
+
+@pytest.mark.parametrize("stage", ["encoder", "decoder"])
+def test_gpu_part_trains_from_files(stage: str, tmp_path: Path) -> None:
+    make_images(tmp_path, TINY)
+    row = gpu.training(stage, gpu.network("vgg_small", TINY), tmp_path, 1, 1e12, CPU, TINY)
+    first = 2 * 32 * 32 * 9 * 3 * 16  # operations of the first convolution of an image
+    assert row.peak_share and row.speed and row.peak_share > first * row.speed / 1e12
+    assert row.bare and row.waited is not None and 0 < row.waited < 1
+    assert set(row.figures()) == {
+        f"gpu.train.{stage}_vgg_small.{name}" for name in ("images_per_second", "busy_share", "data_wait", "peak_share")
+    }
+
+
+def test_gpu_part_times_steps_and_bare_networks() -> None:
+    steps: list[None] = []
+    speed = rate(lambda: steps.append(time.sleep(0.01)), 3, 0.1, CPU)
+    assert len(steps) % 5 == 0 and 0 < speed <= 3 / 0.01
+    config = gpu.network("vgg_small", TINY)
+    encoder = config.build_encoder()
+    net = SegmentationNet(config, encoder, config.build_decoder(encoder)).eval()
+    assert all(speed > 0 for speed in gpu_loops.bare_networks(net, config, CPU, TINY).values())
+
+
+@pytest.mark.parametrize(
+    ("speed", "bare", "waited", "bound"),
+    [(90.0, 100.0, 0.05, "device"), (20.0, 100.0, 0.7, "data"), (20.0, 100.0, 0.1, "its process")],
+)
+def test_what_bounds_a_loop(speed: float, bare: float, waited: float, bound: str) -> None:
+    row = Row("segment_1_core", "frames", speed, bare, waited)
+    assert row.bound == bound and row.figures()["gpu.segment_1_core.busy_share"] == speed / bare
+    assert Row("segment_1_core", "frames", bare=bare, missing="no time was left").figures() == {}
+
+
+def test_gpu_part_stops_a_command_at_its_limit(tmp_path: Path) -> None:
+    words = ["stage=segment", f"videos={tmp_path}"]
+    assert gpu_loops.run(words, 1, "1_core", tmp_path, CPU, 1) == "not finished within 1 s"
+    assert gpu_loops.run(words, 1, "1_core", tmp_path, CPU, 0) == "no time was left"
+
+
+@pytest.mark.slow
+def test_gpu_part_in_tiny_sizes(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    done = run("--only", "gpu", "--tiny", "--out", out)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(out.read_text())
+    assert figures["gpu.peak_tflops"] > 0 and figures["gpu.cores"] == 1 and "without a figure" not in done.stdout
+    for name, unit in (("relevance", "frames"), ("segment", "frames"), ("predict", "images")):
+        assert figures[f"gpu.{name}_1_core.{unit}_per_second"] > 0
+        assert 0 <= figures[f"gpu.{name}_1_core.data_wait"] < 1
+    assert figures["gpu.train.decoder_vgg_small.images_per_second"] > 0
 
 
 @pytest.mark.parametrize("world", ["toy", "small"])
