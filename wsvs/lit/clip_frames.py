@@ -40,7 +40,9 @@ class End:
 
 
 class ClipFrames(IterableDataset["Frames | End"]):
-    """Frames of clips, some at a time, each clip followed by its `End`. A worker reads every so many-th clip.
+    """Frames of clips, some at a time, each clip followed by its `End`.
+
+    Of N workers each reads every Nth clip.
 
     Args:
         clips: What to read.
