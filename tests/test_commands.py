@@ -40,6 +40,7 @@ NOT_RUN = {
     "python docs/onnx_example.py": "no wsvs in it: tests/stages/test_export_model.py",
     "export.format=onnx": "a minute each: tests/stages/test_export_model.py",
     "export.format=torch_export": "a minute each: tests/stages/test_export_model.py",
+    "name=many": "several shards of one set: tests/stages/test_shards.py",
     "stage=review": "a person: tests/stages/test_review_browser.py",
     "stage=reproduce": "whole pipelines: tests/stages/test_reproduce.py",
     "trainer=ddp": "several processes: tests/test_launch.py",

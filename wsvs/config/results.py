@@ -19,6 +19,16 @@ class SubmitSettings(Section):
     split: Text = option("test", "part of the folder's name in the archive")
 
 
+class MergeSettings(Section):
+    """Stage merge."""
+
+    shards: Text | None = option(
+        None,
+        "folder of the shards, outputs/<name>/<stage>/shards; null = those of this name that were started last",
+        path=OnDisk("folder of shards"),
+    )
+
+
 class ReportSettings(Section):
     """Stage report."""
 

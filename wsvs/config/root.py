@@ -23,7 +23,7 @@ from wsvs.config.groups import (
     YouTubeObjectsData,
     YouTubeRetrieve,
 )
-from wsvs.config.results import ExportSettings, ReportSettings, ReviewSettings, SubmitSettings
+from wsvs.config.results import ExportSettings, MergeSettings, ReportSettings, ReviewSettings, SubmitSettings
 from wsvs.config.stages import (
     AdaptSettings,
     DecoderSettings,
@@ -127,6 +127,7 @@ class Settings(Section):
     pipeline: PipelineSettings = option(PipelineSettings(), "stage pipeline")
     submit: SubmitSettings = option(SubmitSettings(), "stage submit")
     reproduce: ReproduceSettings = option(ReproduceSettings(), "stage reproduce")
+    merge: MergeSettings = option(MergeSettings(), "stage merge")
     report: ReportSettings = option(ReportSettings(), "stage report")
     review: ReviewSettings = option(ReviewSettings(), "stage review")
     export: ExportSettings = option(ExportSettings(), "stage export")

@@ -48,6 +48,7 @@ _EMA = "decay of a moving average of the weights, such as 0.999; checkpoints the
 _JITTER = "brightness, contrast and saturation are multiplied by factors in 1 +- this"
 _SCALE = "longest side of a training image, in units of "
 _READERS = "processes that read "
+_SHARD = "i/n, numbered from 0: work on share i of the {} only, as one of n independent jobs; stage merge joins them"
 
 
 _ACCEPTED = "weight in the loss of {} that were accepted in stage review; 1 = that of all others"
@@ -82,6 +83,7 @@ class RelevanceSettings(Section):
     batch_size: Positive = option(16, "frames scored at once")
     cuts: bool = option(True, "end shots where the video cuts to another shot")
     workers: Natural = option(1, "processes that read frames and find cuts, per device")
+    shard: Text | None = option(None, _SHARD.format("clips"))
 
 
 class Energy(Section):
@@ -159,6 +161,7 @@ class SegmentLoop(Section):
     instances: bool = option(
         False, "also write instances/: masks with an id for each object of a video, the same in all of its frames"
     )
+    shard: Text | None = option(None, _SHARD.format("videos, or of the shots"))
 
 
 class SegmentSettings(SegmentLoop, Energy):
@@ -246,6 +249,7 @@ class PredictSettings(Section):
     )
     overlay: bool = option(True, "write images and videos with the masks and a legend drawn over them, in overlay/")
     scores: bool = option(False, "store the probabilities (float16) for a scan of thresholds")
+    shard: Text | None = option(None, _SHARD.format("images and videos"))
     workers: Natural = option(1, _READERS + "images, per device")
 
 

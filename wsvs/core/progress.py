@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 log = logging.getLogger("wsvs")
 
 T = TypeVar("T")
+WORK = "work.json"  # of a run: its number of items, and when the present start began, for stage status
 EVERY = 30.0  # seconds between two lines without a terminal
 
 

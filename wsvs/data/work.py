@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset
 
 from wsvs.config.base import Natural
 from wsvs.config.checked import checked
+from wsvs.core.shards import W, deal
 from wsvs.data.loading import one_thread
 
 log = logging.getLogger("wsvs")
-
-
-class Work(Protocol):
-    """An item of a predict loop. Its id is unique."""
-
-    @property
-    def id(self) -> str: ...
-
-
-W = TypeVar("W", bound=Work)
 
 
 class WorkModule(pl.LightningDataModule, Generic[W]):
@@ -42,6 +32,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         size: Amount of work of an item, for order and balance.
         unit: Unit of `size`, for the progress.
         loader: Makes the loader from dataset and workers. It has a batch for each item.
+        begin: Called on rank 0 with all items and the unfinished ones.
 
     Attributes:
         mine: This rank's items, after `setup`.
@@ -60,6 +51,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         size: Callable[[W], float] = lambda _: 1,
         unit: str = "items",
         loader: Callable[[Any, int], Iterable[Any]] | None = None,
+        begin: Callable[[Sequence[W], Sequence[W]], None] = lambda items, left: None,
     ) -> None:
         super().__init__()
         self.items = items
@@ -69,6 +61,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         self.size = size
         self.unit = unit
         self.loader = loader or hand_over
+        self.begin = begin
         self.mine: list[W] = []
         self.amounts: list[float] = []
         self.begun = 0.0
@@ -81,6 +74,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         shares: list[list[W]] | None = None
         if trainer.is_global_zero:
             left = [item for item in items if not self.finished(item)]
+            self.begin(items, left)
             shares = deal(left, self.size, trainer.world_size)
             if 0 < len(left) < trainer.world_size:
                 log.warning(
@@ -98,21 +92,6 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
 
     def predict_dataloader(self) -> Iterable[Any]:
         return self.loader(self.dataset(self.mine), min(self.workers, len(self.mine)))
-
-
-def deal(items: Sequence[W], size: Callable[[W], float], ranks: int) -> list[list[W]]:
-    """A share for each rank: the longest items first, each to the rank with the least work so far.
-
-    Longest processing time first (Graham, "Bounds on multiprocessing timing anomalies", 1969): the longest share takes
-    at most 4/3 of the optimum.
-    """
-    shares: list[list[W]] = [[] for _ in range(ranks)]
-    loads: list[tuple[float, int, int]] = [(0.0, 0, rank) for rank in range(ranks)]
-    for item in sorted(items, key=lambda item: (-size(item), item.id)):
-        load, count, rank = loads[0]
-        shares[rank].append(item)
-        heapq.heapreplace(loads, (load + size(item), count + 1, rank))
-    return shares
 
 
 def hand_over(dataset: Dataset[Any], workers: int) -> DataLoader[Any]:

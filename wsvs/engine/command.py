@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import hydra
@@ -22,16 +23,19 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
 from wsvs.core.plugins import load_plugins
 from wsvs.core.processes import rank
+from wsvs.core.runs import SUMMARY
 from wsvs.core.stopping import catch_signals, leave, number, stop_in
 from wsvs.engine import job, status, sweep
 from wsvs.engine.explain import explain_config_error, user_errors
 from wsvs.engine.extras import check_extras
+from wsvs.engine.names import stage_names
 from wsvs.engine.next import next_line
 from wsvs.engine.objective import objective, objective_name
 from wsvs.engine.paths import check_paths
 from wsvs.engine.ranks import config_options
 from wsvs.engine.registry import load_stage, register_stages
 from wsvs.engine.resume import resolve_run_id
+from wsvs.engine.shards import refuse_shards, said_shard, shard_of
 from wsvs.engine.sweep import trial_number
 from wsvs.engine.tracking import tracked
 
@@ -42,6 +46,7 @@ def register_resolvers() -> None:
     register_stages()
     register()
     OmegaConf.register_new_resolver("run_id", resolve_run_id, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("shard", said_shard, replace=True)
     OmegaConf.register_new_resolver("trial", trial_number, replace=True)
     OmegaConf.register_new_resolver("run_dir", lambda: os.environ.get("WSVS_RUN_DIR", "outputs"), replace=True)
 
@@ -86,10 +91,14 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
     said = HydraConfig.get().overrides.task
     settings = check(cfg, said)
     stage = load_stage(cfg.stage)
+    refuse_shards(settings, stage.name)
     sought = objective_name(settings, stage)
     check_extras(settings, stage)
     check_paths(settings, stage.paths, said)
     run = stage.start(settings, cfg)
+    if not stage.writes:
+        stage.run(run)
+        return None, None
     with run.opened(), user_errors(), tracked(run, stage):
         if stage.ranks == "one" and rank() != 0:
             raise UserError(
@@ -97,7 +106,10 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
                 where="torchrun or srun with several tasks",
                 remedy="start it once, and give trainer=ddp trainer.devices=N",
             )
-        if stage.ranks == "all" or rank() == 0:
+        if shard_of(settings, stage.name) and (run.dir / SUMMARY).is_file():
+            log.info("this shard is finished")  # a whole array may be submitted again after some of its jobs failed
+            run.closing = (True, ())
+        elif stage.ranks == "all" or rank() == 0:
             load_plugins(cfg.plugins)
             stage.run(run)
         goes_on, proposed = run.closing
@@ -112,11 +124,19 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
 
 def application() -> None:
     """Compose the configuration of the command line and run it."""
+    if not _writes(sys.argv[1:]):
+        sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # Hydra then makes no folder and no file
     if not any(config_options(sys.argv[1:])) and not any("hydra.mode" in word for word in sys.argv):
         # Hydra composes everything twice, first to see whether hydra.mode is set. No file of wsvs sets it (tested),
         # and this takes a quarter of the time until a mistake is reported.
         Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(run_stage)()
+
+
+def _writes(words: Sequence[str]) -> bool:
+    """Whether a command's stage has a run directory."""
+    said = (word.partition("=")[2] for word in words if word.startswith("stage="))
+    return all(load_stage(name).writes for name in said if name in stage_names())
 
 
 def _run_jobs() -> None:

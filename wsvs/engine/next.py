@@ -15,6 +15,7 @@ from wsvs.config.root import Settings
 from wsvs.core.console import for_shell
 from wsvs.engine.names import PIPELINE, stage_names
 from wsvs.engine.registry import load_stage
+from wsvs.engine.shards import shard_of
 from wsvs.engine.stage import home_of
 
 PREDICTED = "{predict}"
@@ -72,6 +73,8 @@ def next_command(
 def _following(stage: str, settings: Settings, said: Collection[str]) -> str:
     """The stage after this one: the next of the pipeline, else one that uses the masks, else the report."""
     masks = true_masks(settings)
+    if shard_of(settings, stage):
+        return "merge"
     if stage == "data":
         return "segment" if settings.videos else "pipeline"
     if stage == "segment" and settings.videos:

@@ -14,7 +14,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from wsvs.config.check import text_of
 from wsvs.core import runs
+from wsvs.core.errors import UserError
 from wsvs.core.reviews import Reviews
+from wsvs.core.shards import SET, Shard
 from wsvs.core.sweeps import unfinished
 from wsvs.engine.job import is_sweep
 from wsvs.engine.lock import is_locked
@@ -24,7 +26,7 @@ REQUEST_OPTIONS = ("pause", "rate", "timeout", "backoff", "retries", "streak", "
 BUDGETS = ("max_videos", "max_bytes", "max_hours")
 # Settings that change no result. `dirpath` and `every` belong to callbacks: the checkpoint folder, progress intervals.
 LOGGING = ("log_every_n_steps", "enable_model_summary", "profiler", "every")
-RESULT_NEUTRAL = ("workers", "solver", "dirpath", *LOGGING, *REQUEST_OPTIONS)
+RESULT_NEUTRAL = ("workers", "solver", "dirpath", "shard", *LOGGING, *REQUEST_OPTIONS)
 # Settings added to a section later, with the value that changes nothing: earlier runs keep their fingerprint.
 LATER = {
     "decoder.accepted_weight": 1.0,
@@ -99,9 +101,26 @@ def _left(value: Any, keys: Sequence[str]) -> Any:
     return {k: _left(v, keys) for k, v in value.items() if k not in keys} if isinstance(value, dict) else value
 
 
-def resolve_run_id(out: str, name: str, stage: str, resume: bool) -> str:
-    """Id of this run: from the environment, else the unfinished run of the same command, else a new one."""
+def _shard_id(shard: Shard, resume: bool) -> str:
+    """WSVS_RUN_ID names the set of shards; the number of a scheduler's job does not, since each shard has its own."""
+    if not resume and not os.environ.get("WSVS_RUN_ID"):
+        raise UserError(
+            "a shard cannot tell whether the others start again too",
+            where="resume=false",
+            remedy="leave it out to resume, or give all jobs of a new set of shards the same WSVS_RUN_ID=<word>",
+        )
+    os.environ["WSVS_RUN_ID"] = os.environ.get("WSVS_RUN_ID") or SET
+    return f"{runs.run_id().partition('/')[0]}/{shard.folder}"
+
+
+def resolve_run_id(out: str, name: str, stage: str, resume: bool, shard: str | None = None) -> str:
+    """Id of this run: from the environment, else the unfinished run of the same command, else a new one.
+
+    Of a shard <id>/<i>-of-<n>, which does not depend on the job that works on it.
+    """
     home = Path(runs.check_out(text_of("out", out)), runs.check_folder_name("name", text_of("name", name)), stage)
+    if shard is not None:
+        return _shard_id(Shard.parse(f"{stage}.shard", shard), resume)
     if resume and not any(os.environ.get(v) for v in ("WSVS_RUN_ID", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")):
         said = sorted(word for word in sys.argv[1:] if is_task_override(word))
         begun = [(path.parents[1], overrides_of(path)) for path in home.glob("*/.hydra/overrides.yaml")]

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from wsvs.core import runs
+from wsvs.core.alive import ALIVE, alive
 from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
@@ -32,11 +33,12 @@ log = logging.getLogger("wsvs")
 
 INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
-_OWN = (
+OWN = (
     INPUTS,
     FINGERPRINT,
     SNAPSHOT,
     LOCK,
+    ALIVE,
     ".hydra",
     "wandb",
     "wandb.json",
@@ -127,6 +129,7 @@ class Run(Generic[S]):
                 try:
                     self.dir.mkdir(parents=True, exist_ok=True)
                     self._lock = take_lock(self.dir)
+                    self.held.enter_context(alive(self.dir))
                     handler = logging.FileHandler(self.dir / runs.LOG, encoding="utf-8")
                 except OSError as error:
                     raise explain_os_error(error, self.dir) from error
@@ -202,7 +205,7 @@ class Run(Generic[S]):
 
     def _forget_inputs(self) -> None:
         """After a mistake before any output: the next start resolves its inputs again."""
-        if all(path.name in (*_OWN, *_NO_WORK, runs.LOG) for path in self.dir.iterdir()):
+        if all(path.name in (*OWN, *_NO_WORK, runs.LOG) for path in self.dir.iterdir()):
             for name in (INPUTS, FINGERPRINT, SNAPSHOT):
                 (self.dir / name).unlink(missing_ok=True)
 

@@ -53,6 +53,7 @@ class Stage(Generic[S]):
             with a warning.
         ranks: "all": the ranks share the work; "first": only the first rank works; "one": the stage starts its own
             processes, so that torchrun or srun must not start it several times.
+        writes: False for a stage that only prints: it has no run directory, lock or log.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Stage(Generic[S]):
     reviews: Sequence[Part] = ()
     version: int = 1
     ranks: Literal["all", "first", "one"] = "all"
+    writes: bool = True
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,9 +12,12 @@ import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import Dataset
 
+from wsvs.core.files import write_json
 from wsvs.core.processes import rank
+from wsvs.core.progress import WORK
+from wsvs.core.shards import W
 from wsvs.data.prefetch import Stopwatch
-from wsvs.data.work import W, WorkModule
+from wsvs.data.work import WorkModule
 from wsvs.engine.run import Run
 from wsvs.engine.trainer import build_trainer, explained
 from wsvs.lit.steps import DataWait
@@ -47,7 +50,21 @@ def work_through(
     trainer = build_trainer(run, callbacks=[writer], use_distributed_sampler=False)
     wait = DataWait()
     trainer.callbacks.append(wait)  # type: ignore[attr-defined]
-    work = WorkModule(items, finished=finished, dataset=dataset, workers=workers, size=size, unit=unit, loader=loader)
+
+    def begin(every: Sequence[W], left: Sequence[W]) -> None:
+        record = {"items": len(every), "left": len(left), "unit": unit, "amount": sum(map(size, every))}
+        write_json(run.dir / WORK, record | {"started": time()})
+
+    work = WorkModule(
+        items,
+        finished=finished,
+        dataset=dataset,
+        workers=workers,
+        size=size,
+        unit=unit,
+        loader=loader,
+        begin=begin,
+    )
     with explained(run):
         trainer.predict(module, work, return_predictions=False, weights_only=True)
         inside: Stopwatch | None = getattr(module, "watch", None)

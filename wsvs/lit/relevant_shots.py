@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class RelevantShots:
         self.manifest = manifest
         self.labels = {name: number + 1 for number, name in enumerate(classes)}
         self.max_frames = max_frames
+        self.kept: Collection[str] | None = None
         if next(Shot.read(self.manifest), None) is None:
             raise UserError(
                 "no shot is relevant to its class",
@@ -40,17 +41,28 @@ class RelevantShots:
                 remedy="lower relevance.threshold, add videos, or train the encoder longer; scores/ has the scores",
             )
 
+    def sizes(self) -> dict[str, float]:
+        """{name: frames} of the shots, before they are cut into pieces."""
+        return {shot.name: shot.stop - shot.start for shot in Shot.read(self.manifest)}
+
+    def keep(self, names: Collection[str]) -> None:
+        """Leave the other shots out."""
+        self.kept = names
+
+    def _whole(self) -> Iterator[Shot]:
+        return (shot for shot in Shot.read(self.manifest) if self.kept is None or shot.name in self.kept)
+
     def items(self, trainer: pl.Trainer) -> list[Piece]:
         return list(self.pieces()) if trainer.is_global_zero else []
 
     def pieces(self) -> Iterator[Piece]:
         """All pieces, those of a shot in turn."""
-        for whole in Shot.read(self.manifest):
+        for whole in self._whole():
             for shot in whole.cut(self.max_frames):
                 yield replace(self._piece(shot), of=whole.name)
 
     def _shots(self) -> Iterator[Shot]:
-        for shot in Shot.read(self.manifest):
+        for shot in self._whole():
             yield from shot.cut(self.max_frames)
 
     def _piece(self, shot: Shot) -> Piece:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ from wsvs.config.stages import SegmentSettings
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.processes import rank
 from wsvs.core.progress import follow
-from wsvs.data.work import ItemDataset, deal, hand_over
+from wsvs.core.shards import deal
+from wsvs.data.work import ItemDataset, hand_over
 from wsvs.lit.overlay import join
 from wsvs.lit.totals import Totals
 from wsvs.records.ledger import Ledger
@@ -101,6 +103,14 @@ class VideoFolder:
                 remedy="give a table of classes with labels=FILE, or put the videos into folders named by class, or "
                 "use experiment=motion, which needs no classes",
             )
+
+    def sizes(self) -> dict[str, float]:
+        """{id: bytes} of the videos."""
+        return {video.id: _bytes(video.file) for video in self.videos}
+
+    def keep(self, names: Collection[str]) -> None:
+        """Leave the other videos out: they are not even looked at."""
+        self.videos = [video for video in self.videos if video.id in names]
 
     def items(self, trainer: pl.Trainer) -> list[Piece]:
         """Look at the videos, each rank at its share; then all pieces, on rank 0."""
@@ -237,7 +247,11 @@ def _cut(video: Given, found: SeenVideo, max_frames: int) -> Iterator[Piece]:
 
 
 def _bytes(path: str) -> int:
+    """Of a folder of images about those of the images: the size of the folder itself depends on the file system."""
     try:
+        if os.path.isdir(path):
+            names = sorted(os.listdir(path))
+            return len(names) * Path(path, names[0]).stat().st_size if names else 0
         return Path(path).stat().st_size
     except OSError:
         return 0

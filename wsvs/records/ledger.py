@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import read_json, write_json, write_text
 from wsvs.records.row import Row
 
 R = TypeVar("R", bound=Row)
@@ -29,7 +29,11 @@ class Ledger:
         write_json(self.path(item), record.to_json())
 
     def fail(self, item: str, reason: str) -> None:
-        """Record that an item cannot be done, so that it is not tried again and can be counted."""
+        """Record that an item cannot be done, so that it is not tried again and can be counted.
+
+        done/<item>.failed is empty: listing the folder is enough to count failures.
+        """
+        write_text(self.folder / f"{item}.failed", "")
         write_json(self.path(item), {"failed": reason})
 
     def read(self, item: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from wsvs.data.inputs import VIDEOS, by_id, find_files, without_clash
 from wsvs.data.tag_sources import read_image_tags
 from wsvs.engine.choose import network_stage
 from wsvs.engine.run import Run
+from wsvs.engine.shards import share
 from wsvs.engine.stage import Stage, reads
 from wsvs.records.predicted import Bad, Predicted, PredictedFile, Wanted
 from wsvs.records.row import write_rows
@@ -53,6 +54,9 @@ def run(run: Run[Settings]) -> None:
     items = list_images(run.settings, classes)
     if not settings.tags:
         items = retagged(items, run.reviews, classes)
+    mine = share(run, settings.shard, lambda: {item.id: getattr(item, "size", 1) for item in items})
+    if mine is not None:
+        items = [item for item in items if item.id in mine]
     module = PredictorModule(
         net,
         method=settings.method,

@@ -14,6 +14,7 @@ from wsvs.config.stages import RelevanceSettings
 from wsvs.core.errors import UserError
 from wsvs.core.processes import rank
 from wsvs.engine.run import Run
+from wsvs.engine.shards import share
 from wsvs.engine.stage import Stage, reads
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import SHOTS
@@ -50,6 +51,9 @@ def run(run: Run[Settings]) -> None:
                 remedy="retrieve for the classes that the encoder was trained on",
             )
     cv2.setNumThreads(1)  # ranks and workers are the parallelism
+    mine = share(run, settings.shard, lambda: {clip.id: clip.stop - clip.start for clip in clips})
+    if mine is not None:
+        clips = [clip for clip in clips if clip.id in mine]
     ledger = Ledger(run.dir)
     loop = work_through(
         run,

@@ -14,6 +14,7 @@ from wsvs.core.files import write_text
 from wsvs.core.processes import rank
 from wsvs.core.runs import Home
 from wsvs.engine.run import Run
+from wsvs.engine.shards import share
 from wsvs.engine.stage import Stage, reads
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
@@ -73,6 +74,9 @@ def run(run: Run[Settings]) -> None:
     else:
         manifest = run.inputs["relevance"] / "shots.jsonl"
         source = RelevantShots(run.dir, manifest, classes, max_frames=settings.max_frames)
+    mine = share(run, settings.shard, source.sizes)
+    if mine is not None:
+        source.keep(mine)
     energy = VideoSettings.of(settings, run.seed)
     cv2.setNumThreads(1)  # ranks and workers are the parallelism
     describe_frames(np.zeros((2, 64, 96, 3), np.uint8), energy)  # compile once here, not in every worker

@@ -1,0 +1,262 @@
+"""Shards of a run: each item in one of them, merged into what one run gives, and what is said of them meanwhile."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.films import make_film
+from tests.processes import files, quoted, rows, summary
+from wsvs.core.alive import ALIVE, SILENCE
+from wsvs.core.errors import UserError
+from wsvs.core.runs import find_run
+from wsvs.core.shards import Shard, digest
+from wsvs.stages import merge
+
+QUICK = (
+    "stage=segment",
+    "experiment=motion",
+    "name=n",
+    "out=out",
+    "trainer=cpu",
+    "logger=none",
+    "segment.workers=0",
+    "segment.superpixels=60",
+    "segment.flow=dis_ultrafast",
+    "segment.lambda_c=0",
+    "segment.min_confidence=0",
+    "segment.max_frames=4",
+    "videos=v",
+)
+HERE = Path("out/n/segment")
+MERGE = ("stage=merge", "name=n", "out=out", "logger=none")
+
+
+@pytest.fixture
+def videos(tmp_path) -> Path:
+    for number, frames in enumerate((9, 5, 3)):
+        make_film(tmp_path / f"v/{'abc'[number]}.mp4", frames, seed=number)
+    return tmp_path / "v"
+
+
+@pytest.fixture
+def wsvs(wsvs):
+    """Each shard is a job that knows nothing of the others, so that it has no id; the others have one."""
+
+    def call(*words: str, run_id: str | None = None):
+        return wsvs(*words, run_id="auto" if any(".shard=" in word for word in words) else run_id)
+
+    return call
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 40])
+def test_every_item_is_in_one_shard_and_they_are_balanced(count):
+    sizes = {f"v{k}": (k * 37) % 11 + 1 for k in range(23)}
+    shares = [Shard(number, count).mine(sizes) for number in range(count)]
+    assert sorted(name for share in shares for name in share) == sorted(sizes)
+    loads = [sum(sizes[name] for name in share) for share in shares]
+    assert max(loads) - min(loads) <= max(sizes.values())  # by the greedy rule, whatever the sizes
+    backwards = dict(reversed(sizes.items()))
+    assert [Shard(number, count).mine(backwards) for number in range(count)] == shares
+    assert digest(backwards) == digest(sizes) != digest(sizes | {"v0": 99})
+
+
+@pytest.mark.parametrize("text", ["8/8", "1", "-1/3", "0/0", "a/b", "1/2/3"])
+def test_wrong_shards_are_refused_with_right_ones(wsvs, videos, text):
+    status, _, err = wsvs(*QUICK, f"segment.shard={text}")
+    assert status == 2 and "error: segment.shard must be i/n" in err, err
+    assert "segment.shard=0/8 to segment.shard=7/8 for 8 jobs" in err
+    assert not Path("out").exists()
+
+
+def test_a_pipeline_of_a_shard_is_refused(wsvs, videos):
+    status, _, err = wsvs("stage=pipeline", "data.root=v", "name=n", "out=out", "segment.shard=0/2")
+    assert status == 2 and "stage pipeline runs every stage whole" in err
+
+
+def test_shards_merge_into_what_one_run_gives(wsvs, videos, caplog):
+    """Bit for bit; a shard looks at its own videos alone, is no input, and is not touched by the merge."""
+    caplog.set_level(logging.INFO, "wsvs")
+    more = ("segment.overlay=true", "segment.instances=true")
+    assert wsvs(*QUICK, *more, run_id="whole")[0] == 0
+    whole = HERE / "whole"
+    assert wsvs(*QUICK, *more, "segment.shard=1/2")[0] == 0
+    assert "stage=merge" in caplog.messages[-1] and find_run("out", "n", "segment") == whole
+    status, _, err = wsvs(*MERGE)
+    assert status == 2 and "not finished: 1 of 2" in err and "0/2 not started" in err
+    assert "segment.shard=0/2" in err and "WSVS_RUN_ID" not in err
+    assert wsvs(*QUICK, *more, "segment.shard=0/2")[0] == 0
+    shards = [HERE / "shards" / f"{number}-of-2" for number in range(2)]
+    seen = [{path.stem for path in (shard / "seen/done").iterdir()} for shard in shards]
+    assert seen == [{"a"}, {"b", "c"}] and find_run("out", "n", "segment") == whole
+    before = [{path: path.stat().st_mtime_ns for path in shard.rglob("*")} for shard in shards]
+    caplog.clear()
+    assert wsvs(*QUICK, *more, "segment.shard=0/2")[0] == 0 and "this shard is finished" in caplog.messages
+    status, _, err = wsvs(*MERGE, run_id="m")
+    assert status == 0, err
+    assert caplog.messages[-1].startswith("next: wsvs stage=export")
+    made = HERE / "merged-m"
+    check_same(made, whole)
+    assert files(made / "instances") == files(whole / "instances") and len(files(whole / "instances")) == 17
+    assert (made / "tracks.jsonl").read_text() == (whole / "tracks.jsonl").read_text()
+    assert sorted(path.name for path in (made / "overlay").iterdir()) == ["a.mp4", "b.mp4", "c.mp4"]
+    assert find_run("out", "n", "segment") == made
+    assert summary(made)["results"]["fingerprint"] == summary(whole)["results"]["fingerprint"]
+    assert before == [{path: path.stat().st_mtime_ns for path in shard.rglob("*")} for shard in shards]
+    shutil.rmtree(HERE / "shards")
+    check_same(made, whole)
+
+
+def check_same(made: Path, whole: Path) -> None:
+    assert files(made / "masks") == files(whole / "masks") and files(made / "masks")
+    names = [path.relative_to(whole) for path in (whole / "done").rglob("*.json")]
+    assert sorted(names) == sorted(path.relative_to(made) for path in (made / "done").rglob("*.json"))
+    for name in ("videos.jsonl", "shots.jsonl", "labels.txt"):
+        assert (made / name).is_file() == (whole / name).is_file()
+        assert not (made / name).is_file() or (made / name).read_text() == (whole / name).read_text()
+    assert summary(made)["counts"] == summary(whole)["counts"]
+
+
+def test_a_killed_merge_resumes(wsvs, videos, monkeypatch):
+    """Killed at the fifth link, and then where every link is made, before the run that lists them has begun."""
+    for shard in ("0/2", "1/2"):
+        assert wsvs(*QUICK, f"segment.shard={shard}")[0] == 0
+    place, left = merge.place_clip, iter(range(5))
+
+    def killed(path: Path, target: Path) -> None:
+        if next(left, None) is None:
+            (target.parent / ".tmp-1-x.png").write_bytes(b"half")
+            os._exit(9)
+        place(path, target)
+
+    for name, stop in (("place_clip", killed), ("call", lambda *_: os._exit(9))):
+        with monkeypatch.context() as patch:
+            patch.setattr(merge, name, stop)
+            process = multiprocessing.get_context("fork").Process(target=wsvs, args=MERGE, kwargs={"run_id": "m"})
+            process.start()
+            process.join(120)
+        assert process.exitcode == 9 and not (HERE / "merged-m/summary.json").exists()
+        assert find_run("out", "n", "segment") is None
+    assert wsvs(*MERGE, run_id="m")[0] == 0
+    assert wsvs(*QUICK, run_id="whole")[0] == 0
+    check_same(HERE / "merged-m", HERE / "whole")
+    assert not list((HERE / "merged-m").rglob(".tmp-*"))
+
+
+def begun(number: int, *, items="i", mark="f", finished=True, started=1.0, parent="shards") -> Path:
+    """A shard of three as a job leaves it, without results."""
+    folder = HERE / parent / f"{number}-of-3"
+    (folder / ".hydra").mkdir(parents=True)
+    words = [*QUICK, f"segment.shard={number}/3"]
+    (folder / ".hydra/overrides.yaml").write_text("".join(f"- {word}\n" for word in words))
+    record = {"shard": f"{number}/3", "items": items, "started": started, "folder": "/home"}
+    (folder / "shard.json").write_text(json.dumps(record))
+    (folder / ".fingerprint").write_text(mark)
+    (folder / "wsvs.log").write_text("")
+    work = {"items": 4, "left": 4, "unit": "frames", "amount": 40, "started": started}
+    (folder / "work.json").write_text(json.dumps(work))
+    if finished:
+        (folder / "summary.json").write_text(json.dumps({"seconds": 61, "counts": {"skipped items": 1}, "finished": 1}))
+    return folder
+
+
+@pytest.mark.parametrize("other", [{"mark": "g"}, {"items": "j"}])
+def test_shards_that_do_not_agree_are_not_merged(wsvs, videos, other):
+    begun(0, started=2.0)
+    begun(1)
+    begun(2, **other)
+    status, _, err = wsvs(*MERGE)
+    what = "settings or inputs" if "mark" in other else "items"
+    assert status == 2 and f"shards 0/3 and 2/3 do not agree: they are of other {what}" in err, err
+    status, _, err = wsvs(*QUICK, "segment.shard=1/3")  # finished
+    assert status == 0
+    shutil.rmtree(HERE / "shards/1-of-3")
+    status, _, err = wsvs(*QUICK, "segment.shard=1/3")  # at once, not when all is computed
+    assert status == 2 and "so that the two cannot be merged" in err, err
+
+
+def test_an_older_complete_set_is_merged_by_its_folder(wsvs, videos):
+    for number in range(3):
+        begun(number, parent="old")
+    begun(0, items="j", started=2.0)
+    settings = merge.Settings(merge.MergeSettings())
+    found = merge.shards_below(HERE / "old", HERE / "shards")
+    stub = type("Stub", (), {"settings": settings})
+    with pytest.raises(UserError, match="not finished: 2 of 3"):
+        merge.complete(found, stub)
+    old = merge.complete(merge.shards_below(HERE / "old"), stub)
+    assert [str(one.shard) for one in old] == ["0/3", "1/3", "2/3"]
+    with pytest.raises(UserError, match="no shards to merge"):
+        merge.complete([], type("Stub", (), {"settings": settings, "home": type("Home", (), {"folder": HERE})}))
+
+
+def test_status_tells_the_four_states_apart_and_writes_nothing(wsvs, tmp_path):
+    begun(0)
+    killed = begun(1, finished=False)
+    running = begun(1, finished=False, parent="more")
+    now = (running / "work.json").stat().st_mtime
+    for folder, ago in ((killed, SILENCE + 200), (running, 5)):
+        (folder / ALIVE).write_text(json.dumps({"host": "node7", "process": 1}))
+        os.utime(folder / ALIVE, (now - ago, now - ago))
+    record = json.loads((running / "work.json").read_text())
+    (running / "work.json").write_text(json.dumps(record | {"started": now - 100}))
+    for name in ("x.json", "deep/y.json", "deep/y.failed"):
+        (running / "done" / name).parent.mkdir(parents=True, exist_ok=True)
+        (running / "done" / name).write_text("{}")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    status, out, err = wsvs("stage=status", "name=n", "out=out")
+    assert status == 0, err
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    shown = {}
+    for line in out.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("│┃|").replace("┃", "│").split("│")]
+        if len(cells) == 7 and cells[1][:1].isalpha():
+            shown[cells[1]] = cells[2:]
+    assert shown["shards/0-of-3"] == ["finished", "4 of 4", "1", "", "took 1 min"], out
+    assert shown["shards/1-of-3"][0].startswith("killed, last sign 5 min ago"), out
+    assert shown["shards/2-of-3"][0] == "not started" == shown["more/0-of-3"][0]
+    state, done, failed, rate, left = shown["more/1-of-3"]
+    assert (state, done, failed) == ("running on node7", "2 of 4", "1")
+    assert rate.endswith("frames/min") and left.endswith("min")  # 2 items of 10 frames in about 100 s
+    status, _, err = wsvs("stage=status", "name=other", "out=out")
+    assert status == 2 and "there are no runs of this name" in err and not Path("out/other").exists()
+
+
+def test_a_run_gives_signs_of_life_until_it_ends(make_run):
+    run = make_run("stage=report")
+    with run.opened():
+        assert json.loads((run.dir / ALIVE).read_text())["process"] == os.getpid()
+    assert not (run.dir / ALIVE).exists()
+
+
+@pytest.mark.slow
+def test_shards_of_relevant_shots_and_of_predictions(toy, wsvs):
+    """Relevance, then segment of its merged run, then predict: equal to the toy's undivided runs."""
+    shared = [*toy.words(), "name=n", "out=out"]
+    named = {
+        "relevance": toy.inputs("encoder", "retrieve"),
+        "segment": toy.inputs("encoder"),
+        "predict": [*toy.inputs("adapt"), f"input={quoted(toy.data / 'images')}"],
+    }
+    named["predict"].append(f"labels={quoted(toy.data / 'labels.tsv')}")
+    for stage, more in named.items():
+        for number in range(2):
+            status, _, err = wsvs(f"stage={stage}", *shared, *more, f"{stage}.shard={number}/2")
+            assert status == 0, err
+        status, _, err = wsvs(*MERGE, run_id=stage)
+        assert status == 0, err
+        made, whole = Path("out/n", stage, f"merged-{stage}"), toy.run(stage)
+        assert files(made) == files(whole) and files(made, "*.csv").keys() >= files(whole / "scores", "*.csv").keys()
+        counts, expected = summary(made)["counts"], summary(whole)["counts"]
+        assert counts == expected
+        for name in ("shots.jsonl", "clips.jsonl", "items.jsonl"):
+            if (whole / name).is_file():
+                assert rows(made / name) == rows(whole / name)
+        kept = [len(list((Path("out/n", stage, "shards") / f"{k}-of-2").rglob("done/**/*.json"))) for k in range(2)]
+        assert min(kept) > 0

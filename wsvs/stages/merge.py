@@ -1,0 +1,150 @@
+"""Stage merge: join the finished shards of a run into one run, which later stages read as any other."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose
+
+from wsvs.config.check import check
+from wsvs.config.results import MergeSettings
+from wsvs.core import runs
+from wsvs.core.alive import silence
+from wsvs.core.console import for_shell
+from wsvs.core.errors import UserError
+from wsvs.core.files import read_json, write_json
+from wsvs.core.progress import follow
+from wsvs.core.shards import SHARD, Shard, ShardRun, shards_below
+from wsvs.engine.fork import GOOD, call
+from wsvs.engine.next import key_of, next_line, quote
+from wsvs.engine.resume import overrides_of
+from wsvs.engine.run import INPUTS, OWN, Run
+from wsvs.engine.stage import Stage
+from wsvs.retrieve.clips import place_clip
+
+log = logging.getLogger("wsvs")
+
+# Joining computes nothing, so it needs no device; the precision stays, which is part of the fingerprint.
+ON_ONE_CPU = ("trainer.accelerator=cpu", "trainer.devices=1", "trainer.num_nodes=1", "trainer.strategy=auto")
+DEVICES = ("trainer", *map(key_of, ON_ONE_CPU))
+
+
+@dataclass(frozen=True)
+class Settings:
+    merge: MergeSettings
+
+
+def run(run: Run[Settings]) -> None:
+    given = run.settings.merge.shards
+    shards = complete(shards_below(*([Path(given)] if given else run.home.folder.glob("*/*"))), run)
+    stage = shards[0].folder.parents[1].name
+    target = run.home.folder / stage / f"merged-{run.id}"
+    sources = [str(one.folder.resolve()) for one in shards]
+    words = overrides_of(shards[0].folder / ".hydra" / "overrides.yaml")
+    words = [word for word in words if key_of(word) not in (f"{stage}.shard", "stage", "resume", *DEVICES)]
+    record = {"merged": sources, "items": shards[0].items}
+    if (target / SHARD).is_file() and read_json(target / SHARD) != record:
+        raise UserError(
+            "this merge was started with other shards", where=target, remedy="run it again with resume=false"
+        )
+    write_json(target / SHARD, record)
+    for number, shard in enumerate(shards, 1):
+        log.info("--- shard %s (%d of %d)", shard.shard, number, len(shards))
+        for path in follow(data_files(shard.folder), "files"):
+            if not (place := target / path.relative_to(shard.folder)).exists():
+                place_clip(path, place)
+    # The run itself then finds every item finished, and writes its lists and its summary as an undivided one does.
+    inputs = [f"inputs.{one}={quote(path)}" for one, path in read_json(shards[0].folder / INPUTS).items()]
+    words = [word for word in words if not word.startswith("inputs.")] + inputs
+    kept = [word for word in run.overrides if key_of(word) in ("name", "out")]
+    words = [word for word in words if key_of(word) not in ("name", "out")] + kept
+    status = call([f"stage={stage}", *words, *ON_ONE_CPU], target.name)
+    if status not in GOOD:
+        raise UserError(
+            f"stage {stage} stopped with exit status {status}",
+            where=target,
+            remedy=f"fix the error above, and run the same command again; the shards ran in {folder_of(shards[0])}",
+        )
+    summary = runs.read_summary(target)
+    run.finish(
+        counts={"stage": stage, "shards": len(shards), **summary["counts"]},
+        wrote=target,
+        goes_on=False,
+    )
+    settings = check(compose(config_name="config", overrides=[f"stage={stage}", *words]), words)
+    if following := next_line(stage, settings, words, target):
+        log.info("%s", following)
+
+
+def complete(found: Sequence[ShardRun], run: Run[Settings]) -> list[ShardRun]:
+    """All finished shards of one run, in order: of the newest.
+
+    Raises:
+        UserError: There is none, one is missing, not finished, or of other settings, inputs or items.
+    """
+    if not found:
+        raise UserError(
+            "no shards to merge",
+            where=run.settings.merge.shards or run.home.folder,
+            remedy="run stage relevance, segment or predict with its setting shard first, as in docs/clusters.md",
+        )
+    newest = found[0]
+    count, stage = newest.shard.count, newest.folder.parents[1].name
+    same = {one.shard: one for one in reversed(found) if one.of == newest.of}
+    done = {shard: one for shard, one in same.items() if (one.folder / runs.SUMMARY).is_file()}
+    left = [shard for number in range(count) if (shard := Shard(number, count)) not in done]
+    beside = [one for one in found if one.shard in left and one.of != newest.of and one.of[:3] == newest.of[:3]]
+    if beside:
+        what = "items" if beside[0].items != newest.items else "settings or inputs"
+        raise UserError(
+            f"shards {newest.shard} and {beside[0].shard} do not agree: they are of other {what}",
+            where=f"{newest.folder} and {beside[0].folder}",
+            remedy="remove the wrong one and run its job again; merge.shards=DIR names the folder of the shards to use",
+        )
+    if left:
+        raise UserError(
+            f"shards of stage {stage} that are not finished: {len(left)} of {count}",
+            where=", ".join(_state(shard, same) for shard in left[:8]) + (", ..." if len(left) > 8 else ""),
+            remedy=f"run in {folder_of(newest)}: {command_of(newest, left[0])}"
+            + (", and the others in the same way" if len(left) > 1 else ""),
+        )
+    return [done[shard] for shard in sorted(done)]
+
+
+def _state(shard: Shard, begun: dict[Shard, ShardRun]) -> str:
+    if shard not in begun:
+        return f"{shard} not started"
+    return f"{shard} not finished" if silence(begun[shard].folder) is None else f"{shard} running, or killed"
+
+
+def command_of(other: ShardRun, shard: Shard) -> str:
+    """The command of a shard, by that of another one."""
+    key, parent = f"{other.folder.parents[1].name}.shard", other.folder.parent.name
+    words = overrides_of(other.folder / ".hydra" / "overrides.yaml")
+    words = [f"{key}={shard}" if key_of(word) == key else word for word in words]
+    own = "" if parent == "shards" else f"WSVS_RUN_ID={for_shell(parent)} "
+    return own + " ".join(["wsvs", *map(for_shell, words)])
+
+
+def folder_of(shard: ShardRun) -> str:
+    """The folder in which its command was started."""
+    return str(read_json(shard.folder / SHARD)["folder"])
+
+
+def data_files(folder: Path) -> Iterator[Path]:
+    """The results of a run: all files of its folders, and masks beside them. Its own records stay."""
+    for top in sorted(folder.iterdir()):
+        if top.name.startswith(".") or top.name in OWN:
+            continue
+        if top.is_dir():
+            for base, _, names in os.walk(top):
+                yield from (Path(base, name) for name in sorted(names) if not name.startswith(".tmp-"))
+        elif top.suffix == ".png":
+            yield top
+
+
+STAGE = Stage("merge", Settings, run, paths=("merge.shards",), ranks="one")
