@@ -97,7 +97,8 @@ def complete(found: Sequence[ShardRun], run: Run[Settings]) -> list[ShardRun]:
     same = {one.shard: one for one in reversed(found) if one.of == newest.of}
     done = {shard: one for shard, one in same.items() if (one.folder / runs.SUMMARY).is_file()}
     left = [shard for number in range(count) if (shard := Shard(number, count)) not in done]
-    beside = [one for one in found if one.shard in left and one.of != newest.of and one.of[:3] == newest.of[:3]]
+    there = [one for one in found if one.folder.parent == newest.folder.parent and one.shard.count == count]
+    beside = [one for one in there if one.shard in left and one.of != newest.of]
     if beside:
         what = "items" if beside[0].items != newest.items else "settings or inputs"
         raise UserError(
