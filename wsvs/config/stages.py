@@ -51,6 +51,10 @@ _READERS = "processes that read "
 _SHARD = "i/n, numbered from 0: work on share i of the {} only, as one of n independent jobs; stage merge joins them"
 
 
+_REUSE = (
+    "finished run of this stage with the same settings, or last (of this name): its masks of {} that have not changed "
+    "are taken over, and only the others are worked on"
+)
 _ACCEPTED = "weight in the loss of {} that were accepted in stage review; 1 = that of all others"
 
 
@@ -162,6 +166,7 @@ class SegmentLoop(Section):
         False, "also write instances/: masks with an id for each object of a video, the same in all of its frames"
     )
     shard: Text | None = option(None, _SHARD.format("videos, or of the shots"))
+    reuse: Text | None = option(None, "for `videos`: " + _REUSE.format("videos"))
 
 
 class SegmentSettings(SegmentLoop, Energy):
@@ -250,6 +255,7 @@ class PredictSettings(Section):
     overlay: bool = option(True, "write images and videos with the masks and a legend drawn over them, in overlay/")
     scores: bool = option(False, "store the probabilities (float16) for a scan of thresholds")
     shard: Text | None = option(None, _SHARD.format("images and videos"))
+    reuse: Text | None = option(None, _REUSE.format("images and videos"))
     workers: Natural = option(1, _READERS + "images, per device")
 
 

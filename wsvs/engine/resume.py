@@ -26,7 +26,7 @@ REQUEST_OPTIONS = ("pause", "rate", "timeout", "backoff", "retries", "streak", "
 BUDGETS = ("max_videos", "max_bytes", "max_hours")
 # Settings that change no result. `dirpath` and `every` belong to callbacks: the checkpoint folder, progress intervals.
 LOGGING = ("log_every_n_steps", "enable_model_summary", "profiler", "every")
-RESULT_NEUTRAL = ("workers", "solver", "dirpath", "shard", *LOGGING, *REQUEST_OPTIONS)
+RESULT_NEUTRAL = ("workers", "solver", "dirpath", "shard", "reuse", *LOGGING, *REQUEST_OPTIONS)
 # Settings added to a section later, with the value that changes nothing: earlier runs keep their fingerprint.
 LATER = {
     "decoder.accepted_weight": 1.0,

@@ -22,6 +22,7 @@ from wsvs.video.instance_masks import NODES, Segment, id_maps, kept, limited, li
 from wsvs.video.instances import track
 
 TRACKS = "tracks.jsonl"
+TRACKED = ".tracked"  # below the instances: a video's tracks, once all of them are written
 
 
 def track_videos(masks: MaskSet, pieces: Iterable[Piece], names: Sequence[str], workers: int) -> int:
@@ -41,7 +42,7 @@ def track_videos(masks: MaskSet, pieces: Iterable[Piece], names: Sequence[str], 
     for piece in pieces:
         if done.get(piece.id, SegmentedPiece) is not None:
             videos.setdefault(piece.of, []).append(piece)
-    said = {video: folder / ".tracked" / f"{video}.json" for video in videos}
+    said = {video: folder / TRACKED / f"{video}.json" for video in videos}
     todo = [found for video, found in videos.items() if not said[video].is_file()]
     work: Iterable[tuple[str, list[dict[str, Any]]]] = hand_over(
         ItemDataset(todo, partial(_track, masks=masks)), min(workers, len(todo))

@@ -16,14 +16,17 @@ from wsvs.config.stages import SegmentSettings
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.processes import rank
 from wsvs.core.progress import follow
+from wsvs.core.runs import INSTANCES
 from wsvs.core.shards import deal
 from wsvs.data.work import ItemDataset, hand_over
 from wsvs.lit.overlay import join
 from wsvs.lit.totals import Totals
+from wsvs.lit.tracked import TRACKED
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
 from wsvs.records.row import write_rows
 from wsvs.records.shots import Piece, SeenVideo, SegmentedPiece, Video
+from wsvs.records.sources import files_in, state_of
 from wsvs.records.spans import left_out, pieces, sound_spans, spans
 from wsvs.retrieve.folder import FolderSource
 from wsvs.video.cuts import EDGE, find_cuts
@@ -111,6 +114,21 @@ class VideoFolder:
     def keep(self, names: Collection[str]) -> None:
         """Leave the other videos out: they are not even looked at."""
         self.videos = [video for video in self.videos if video.id in names]
+
+    @staticmethod
+    def state(video: Given) -> str:
+        """Of its file and its class, on which its masks depend."""
+        return state_of(video.file, video.class_name, list(video.classes), video.label)
+
+    def results(self, video: Given, earlier: Path) -> Iterator[str]:
+        """The files of a video in an earlier run, those last that mark it as finished; none if a part of it failed."""
+        found, done = Ledger(earlier / "seen").get(video.id, SeenVideo), Ledger(earlier)
+        parts = [piece.id for piece in _cut(video, found, self.settings.max_frames)] if found else []
+        if parts and all(done.get(part, SegmentedPiece) is not None for part in parts):
+            yield from files_in(earlier, *(f"{top}/{video.id}" for top in ("masks", "frames", INSTANCES)))
+            yield from files_in(earlier, f"overlay/{video.id}.mp4", f"{INSTANCES}/{TRACKED}/{video.id}.json")
+            yield from (f"done/{part}.json" for part in parts)
+            yield f"seen/done/{video.id}.json"
 
     def items(self, trainer: pl.Trainer) -> list[Piece]:
         """Look at the videos, each rank at its share; then all pieces, on rank 0."""

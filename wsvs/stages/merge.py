@@ -24,6 +24,8 @@ from wsvs.engine.next import key_of, next_line, quote
 from wsvs.engine.resume import overrides_of
 from wsvs.engine.run import INPUTS, OWN, Run
 from wsvs.engine.stage import Stage
+from wsvs.records.row import write_rows
+from wsvs.records.sources import SOURCES, Source
 from wsvs.retrieve.clips import place_clip
 
 log = logging.getLogger("wsvs")
@@ -57,6 +59,8 @@ def run(run: Run[Settings]) -> None:
         for path in follow(data_files(shard.folder), "files"):
             if not (place := target / path.relative_to(shard.folder)).exists():
                 place_clip(path, place)
+    if any((shard.folder / SOURCES).is_file() for shard in shards):  # as they were when the shards read them
+        write_rows(target / SOURCES, (one for shard in shards for one in Source.read(shard.folder / SOURCES)))
     # The run itself then finds every item finished, and writes its lists and its summary as an undivided one does.
     inputs = [f"inputs.{one}={quote(path)}" for one, path in read_json(shards[0].folder / INPUTS).items()]
     words = [word for word in words if not word.startswith("inputs.")] + inputs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +18,14 @@ from wsvs.data.images import EXTENSIONS, find_image, mask_name, unread
 from wsvs.data.inputs import VIDEOS, by_id, find_files, without_clash
 from wsvs.data.tag_sources import read_image_tags
 from wsvs.engine.choose import network_stage
+from wsvs.engine.reuse import take_over
 from wsvs.engine.run import Run
 from wsvs.engine.shards import share
 from wsvs.engine.stage import Stage, reads
+from wsvs.records.ledger import Ledger
 from wsvs.records.predicted import Bad, Predicted, PredictedFile, Wanted
 from wsvs.records.row import write_rows
+from wsvs.records.sources import files_in, state_of
 
 log = logging.getLogger("wsvs")
 
@@ -57,6 +60,8 @@ def run(run: Run[Settings]) -> None:
     mine = share(run, settings.shard, lambda: {item.id: getattr(item, "size", 1) for item in items})
     if mine is not None:
         items = [item for item in items if item.id in mine]
+    wanted = [item for item in items if isinstance(item, Wanted)]
+    take_over(run, settings.reuse, wanted, lambda item: state_of(item.file, item.classes), results)
     module = PredictorModule(
         net,
         method=settings.method,
@@ -93,6 +98,16 @@ def run(run: Run[Settings]) -> None:
         goes_on=bool(written),
         supervision=f"image tags; tags of the predicted images {'given' if given else 'predicted'}",
     )
+
+
+def results(item: Wanted, earlier: Path) -> Iterator[str]:
+    """The files of an image or a video in an earlier run, those last that mark it as finished; none if it failed."""
+    found = Ledger(earlier).get(item.id, PredictedFile)
+    if item.video and found is not None:
+        yield from files_in(earlier, item.id, f"overlay/{item.id}.mp4", f"done/{item.id}.json")
+    elif found is not None and (earlier / f"{item.id}.png").is_file():
+        yield from files_in(earlier, f"scores/{item.id}.npz", f"overlay/{item.id}.jpg")
+        yield from files_in(earlier, f"done/{item.id}.json", f"{item.id}.png")
 
 
 def retagged(items: list[Wanted | Bad], reviews: Reviews, classes: Classes) -> list[Wanted | Bad]:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from wsvs.config.stages import SegmentSettings
 from wsvs.core.classes import BACKGROUND
+from wsvs.core.errors import UserError
 from wsvs.core.files import write_text
 from wsvs.core.processes import rank
 from wsvs.core.runs import Home
+from wsvs.engine.reuse import take_over
 from wsvs.engine.run import Run
 from wsvs.engine.shards import share
 from wsvs.engine.stage import Stage, reads
@@ -71,12 +73,20 @@ def run(run: Run[Settings]) -> None:
             settings=settings,
             skip=run.skip,
         )
+    elif settings.reuse:
+        raise UserError(
+            "masks are taken over for whole videos only",
+            where="segment.reuse",
+            remedy="leave it out, or name your videos with videos=FOLDER",
+        )
     else:
         manifest = run.inputs["relevance"] / "shots.jsonl"
         source = RelevantShots(run.dir, manifest, classes, max_frames=settings.max_frames)
     mine = share(run, settings.shard, source.sizes)
     if mine is not None:
         source.keep(mine)
+    if isinstance(source, VideoFolder):
+        take_over(run, settings.reuse, source.videos, source.state, source.results)
     energy = VideoSettings.of(settings, run.seed)
     cv2.setNumThreads(1)  # ranks and workers are the parallelism
     describe_frames(np.zeros((2, 64, 96, 3), np.uint8), energy)  # compile once here, not in every worker
