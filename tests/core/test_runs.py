@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -122,17 +123,17 @@ def test_summary_records_what_made_the_run(tmp_path):
         supervision="image tags",
     )
     summary = read_summary(tmp_path)
-    assert summary["stage"] == "segment" and summary["overrides"] == ["name=voc"] and summary["results"] == {}
-    assert summary["inputs"] == {"encoder": "x"} and summary["counts"] == {"shots": 3}
-    assert 5 <= summary["seconds"] < 60 and abs(summary["finished"] - time.time()) < 60
-    assert summary["versions"]["wsvs"] == wsvs.__version__ and "numpy" in summary["versions"]
-    assert summary["git_commit"] is None or re.fullmatch(r"[0-9a-f]{40}\+?", summary["git_commit"])
-    assert read_json(tmp_path / "summary.json") == summary
+    assert summary.stage == "segment" and summary.overrides == ["name=voc"] and summary.results == {}
+    assert summary.inputs == {"encoder": "x"} and summary.counts == {"shots": 3}
+    assert 5 <= summary.seconds < 60 and abs(summary.finished - time.time()) < 60
+    assert summary.versions["wsvs"] == wsvs.__version__ and "numpy" in summary.versions
+    assert summary.git_commit is None or re.fullmatch(r"[0-9a-f]{40}\+?", summary.git_commit)
+    assert read_json(tmp_path / "summary.json") == asdict(summary)
 
 
 def test_summaries_of_earlier_versions_are_read(tmp_path):
     write_json(tmp_path / "summary.json", {"counts": {"masks": 3, "passed over": 1}})
-    assert read_summary(tmp_path)["counts"] == {"masks": 3, "skipped items": 1}
+    assert read_summary(tmp_path).counts == {"masks": 3, "skipped items": 1}
 
 
 def touch(folder: Path, *names: str) -> None:

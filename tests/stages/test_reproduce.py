@@ -137,7 +137,7 @@ def test_a_row_within_its_range(played, capsys):
     metrics = json.loads((run.dir / "metrics.json").read_text())
     assert metrics["class average"]["mean"] == pytest.approx(0.57)  # the range is from 0.566 on
     assert metrics["class average"]["seeds"] == {"0": 0.6, "4": 0.54}
-    assert runs.read_summary(run.dir)["results"]["video average"] == "PASS 0.5650"
+    assert runs.read_summary(run.dir).results["video average"] == "PASS 0.5650"
     assert "0.586" in capsys.readouterr().out  # the paper's number
 
 
@@ -145,7 +145,7 @@ def test_a_seed_out_of_range_counts_and_the_mean_decides(played):
     run, calls, error = played({0: (0.40, 0.6), 1: (0.6, 0.6), 2: (0.6, 0.6)})
     assert len(calls) == 3
     assert error is not None and "figures outside their range: 1 of 2 (class average)" in error.problem
-    summary = runs.read_summary(run.dir)["results"]
+    summary = runs.read_summary(run.dir).results
     assert summary["class average"] == "FAIL 0.5333" and summary["video average"] == "PASS 0.6000"
 
 

@@ -117,8 +117,8 @@ def test_a_run_keeps_the_answers_that_it_began_with(make_run):
     with make_run(*words).opened() as run:
         run.finish(counts={}, supervision="image tags")
     summary = read_summary(run.dir)
-    assert summary["person"] == ["masks corrected by a person: 50", "reviewed by a person: shots 1 (1 rejected)"]
-    assert summary["supervision"] == "image tags"
+    assert summary.person == ["masks corrected by a person: 50", "reviewed by a person: shots 1 (1 rejected)"]
+    assert summary.supervision == "image tags"
 
 
 def test_other_ranks_read_what_the_first_has_kept(make_run, monkeypatch):

@@ -95,8 +95,8 @@ def test_training_reads_answers_and_corrections(wsvs, runs, images, seen, tmp_pa
         "dog/c_0": {"1 1"},
     }
     summary = read_summary(runs / "decoder" / "d")
-    assert summary["person"] == read_checkpoint(runs / "decoder/d/checkpoints/best.ckpt")["person"]
-    assert summary["person"] == ["reviewed by a person: shots 3 (2 accepted, 1 rejected, 1 with other tags)"]
+    assert summary.person == read_checkpoint(runs / "decoder/d/checkpoints/best.ckpt")["person"]
+    assert summary.person == ["reviewed by a person: shots 3 (2 accepted, 1 rejected, 1 with other tags)"]
 
     seen.clear()
     made = np.zeros((32, 40), np.uint8)
@@ -111,9 +111,9 @@ def test_training_reads_answers_and_corrections(wsvs, runs, images, seen, tmp_pa
     assert seen["i3"] == {"0 1", "1 1"}  # both that the corrected mask shows
     assert {f"i{number}" for number in (1, 2, 3)} <= set(seen)
     assert not (runs / "adapt/a/masks/i3.png").exists()  # nobody has to guess it
-    counts, person = read_summary(runs / "adapt/a")["counts"], read_summary(runs / "adapt/a")["person"]
+    counts, person = read_summary(runs / "adapt/a").counts, read_summary(runs / "adapt/a").person
     assert counts["corrected masks"] == 1 and counts["pseudo-labels"] == 5  # three to train, two held out
-    assert person[0] == summary["person"][0] and any("corrected" in line for line in person)
+    assert person[0] == summary.person[0] and any("corrected" in line for line in person)
     assert read_checkpoint(runs / "adapt/a/checkpoints/best.ckpt")["person"] == person
     assert json.loads((runs / "adapt/a/reviews.json").read_text())["corrected"]
     assert read_json(runs / "adapt/a/corrected.json")["corrected"] == {"i3": [0, 1]}

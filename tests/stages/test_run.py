@@ -352,9 +352,9 @@ def test_finish_writes_the_summary_last_and_prints_the_table(make_run, capsys, c
         assert not (run.dir / "summary.json").exists()
         run.finish(counts={"images": 3}, results={"mIoU": 0.51234}, supervision="image tags")
     summary = read_summary(run.dir)
-    assert summary["counts"] == {"images": 3, "skipped items": 1} and summary["debug"] is True
-    assert summary["results"]["mIoU"] == 0.51234 and summary["supervision"] == "image tags"
-    assert summary["results"]["fingerprint"] == fingerprint(run.cfg, load_stage("evaluate").decisive, {})
+    assert summary.counts == {"images": 3, "skipped items": 1} and summary.debug is True
+    assert summary.results["mIoU"] == 0.51234 and summary.supervision == "image tags"
+    assert summary.results["fingerprint"] == fingerprint(run.cfg, load_stage("evaluate").decisive, {})
     assert json.loads((run.dir / "skipped.json").read_text()) == [{"item": "cat/1", "reason": "torn\n  where: f"}]
     out = capsys.readouterr().out
     assert "0.5123" in out and "skipped" in out and "images" in out

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wsvs.core.errors import UserError
-from wsvs.core.runs import SUMMARY, read_summary
+from wsvs.core.runs import SUMMARY, Summary, read_summary
 
 Origin = dict[str, Any]
 
@@ -26,33 +26,32 @@ def origin_of(checkpoint: Path) -> Origin:
         return {}
     origin: Origin = {"supervision": [], "counts": {}, "figures": {}}
     for summary in reversed(chain.values()):
-        stage = summary["stage"]
-        if summary.get("supervision"):
-            origin["supervision"].append({"stage": stage, "supervision": summary["supervision"]})
-        origin["counts"][stage] = summary["counts"]
-        origin["figures"][stage] = _figures(summary)
+        if summary.supervision:
+            origin["supervision"].append({"stage": summary.stage, "supervision": summary.supervision})
+        origin["counts"][summary.stage] = summary.counts
+        origin["figures"][summary.stage] = _figures(summary)
     for path in sorted(run.parents[1].glob(f"evaluate/*/{SUMMARY}")):
         if run in dict(_runs_before(path.parent.resolve())):
             origin["figures"]["evaluate"] = _figures(read_summary(path.parent))
     last = chain[run]
-    seeds = [word.partition("=")[2] for word in last.get("overrides", ()) if word.startswith("seed=")]
+    seeds = [word.partition("=")[2] for word in last.overrides if word.startswith("seed=")]
     origin["seed"] = int(seeds[-1]) if seeds and seeds[-1].isdecimal() else None
-    return {**origin, "versions": last.get("versions", {}), "git_commit": last.get("git_commit")}
+    return {**origin, "versions": last.versions, "git_commit": last.git_commit}
 
 
-def _runs_before(run: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _runs_before(run: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path, Summary]]:
     """(run directory, its summary) of a run and those that it has read, the last stage first; missing ones are left."""
     try:
         summary = read_summary(run)
     except (UserError, OSError):
         return
-    if not isinstance(summary, dict) or "stage" not in summary or run in seen:
+    if not summary.stage or run in seen:
         return
     yield run, summary
-    for path in summary.get("inputs", {}).values():
+    for path in summary.inputs.values():
         yield from _runs_before(Path(path).resolve(), (*seen, run))
 
 
-def _figures(summary: dict[str, Any]) -> dict[str, float]:
+def _figures(summary: Summary) -> dict[str, float]:
     """The numbers among a run's results, rounded."""
-    return {key: round(value, 4) for key, value in summary["results"].items() if isinstance(value, int | float)}
+    return {key: round(value, 4) for key, value in summary.figures.items()}

@@ -81,8 +81,8 @@ class Record:
             KeyError: It has read no run of this stage.
         """
         summary = read_summary(self.run)
-        recorded = Path(summary["inputs"][stage])
-        name = next((folder.parent for folder in self.run.parents if folder.name == summary["stage"]), None)
+        recorded = Path(summary.inputs[stage])
+        name = next((folder.parent for folder in self.run.parents if folder.name == summary.stage), None)
         for place in (self.where(recorded), *([name / stage / recorded.name] if name else [])):
             if (place / SUMMARY).is_file():
                 return Read(recorded, place, True)
@@ -90,7 +90,7 @@ class Record:
 
     def require(self, stage: str) -> Path:
         """The present path of the run that this one has read. Raises `UserError` if it is gone, or none was read."""
-        if stage not in read_summary(self.run)["inputs"]:
+        if stage not in read_summary(self.run).inputs:
             raise UserError(f"this run did not read a run of stage {stage}", where=self.run)
         found = self.read(stage)
         if found.now is None or not found.same:

@@ -13,7 +13,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +29,47 @@ SKIPPED = "skipped items"  # key of the counts in a summary; skipped.json has th
 VIDEOS = "videos.jsonl"  # of a segment run on whole videos: one line per video with masks
 INSTANCES = "instances"  # of a segment run: masks whose pixels hold track ids, named as in masks/
 ITEMS = "items.jsonl"  # masks of a predict run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """summary.json of a finished run; files of earlier versions may lack a part.
+
+    Attributes:
+        debug: Whether it is a debug run.
+        finished: Time of its end, seconds since 1970; `seconds` is the duration of its last start.
+        overrides: Those of its command.
+        inputs: {stage: run directory} that it has read.
+        counts: Numbers of items and the like, some by kind: {name: {kind: number}}.
+        results: Figures, and verdicts as text.
+        supervision: The annotations that it used.
+        person: Manual work beyond these, for it or for its inputs; one sentence each.
+        versions: {package: version}.
+        git_commit: Of the code; None outside a checkout.
+    """
+
+    stage: str = ""
+    debug: bool = False
+    finished: float = 0.0
+    seconds: float = 0.0
+    overrides: Sequence[str] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+    supervision: str | None = None
+    person: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+
+    @property
+    def skipped(self) -> int:
+        """Number of its skipped items."""
+        return int(self.counts.get(SKIPPED) or 0)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The numbers among its results."""
+        return {key: value for key, value in self.results.items() if isinstance(value, int | float)}
 
 
 @dataclass(frozen=True)
@@ -122,15 +163,15 @@ def run_id() -> str:
     return value
 
 
-def finished_runs(out: str | Path, name: str, stage: str, *, debug: bool = False) -> dict[Path, dict[str, Any]]:
+def finished_runs(out: str | Path, name: str, stage: str, *, debug: bool = False) -> dict[Path, Summary]:
     """{run directory: summary} of a stage's finished runs, the latest first (by the time in the summary).
 
     Args:
         debug: Include debug runs, which are skipped otherwise.
     """
     found = {path.parent: read_summary(path.parent) for path in Path(out, name, stage).glob(f"*/{SUMMARY}")}
-    order = sorted(found, key=lambda path: (found[path]["finished"], str(path)), reverse=True)
-    return {path: found[path] for path in order if debug or not found[path].get("debug")}
+    order = sorted(found, key=lambda path: (found[path].finished, str(path)), reverse=True)
+    return {path: found[path] for path in order if debug or not found[path].debug}
 
 
 def find_run(out: str | Path, name: str, stage: str, *, debug: bool = False) -> Path | None:
@@ -169,12 +210,14 @@ def require_run(out: str | Path, name: str, stage: str, given: str | None, *, de
     return found.resolve()
 
 
-def read_summary(run: str | Path) -> dict[str, Any]:
-    summary: dict[str, Any] = read_json(Path(run, SUMMARY))
-    counts = summary.get("counts", {})
+def read_summary(run: str | Path) -> Summary:
+    """What a finished run says of itself."""
+    read = read_json(Path(run, SUMMARY))
+    said: dict[str, Any] = read if isinstance(read, dict) else {}
+    counts = said.get("counts", {})
     if "passed over" in counts:  # the key that versions before 0.1.0 wrote
         counts[SKIPPED] = counts.pop("passed over")
-    return summary
+    return Summary(**{one.name: said[one.name] for one in fields(Summary) if one.name in said})
 
 
 def mask_ids(root: Path) -> Iterator[str]:
@@ -205,23 +248,21 @@ def write_summary(
         person: Manual work beyond these, for this run or for its input runs.
     """
     now = time.time()
-    write_json(
-        Path(run, SUMMARY),
-        {
-            "stage": stage,
-            "debug": debug,
-            "finished": now,
-            "seconds": round(now - started, 2),
-            "overrides": overrides,
-            "inputs": inputs,
-            "counts": counts,
-            "results": results or {},
-            "supervision": supervision,
-            "person": list(person),
-            "versions": versions(),
-            "git_commit": git_commit(),
-        },
+    said = Summary(
+        stage=stage,
+        debug=debug,
+        finished=now,
+        seconds=round(now - started, 2),
+        overrides=overrides,
+        inputs=inputs,
+        counts=counts,
+        results=results or {},
+        supervision=supervision,
+        person=list(person),
+        versions=versions(),
+        git_commit=git_commit(),
     )
+    write_json(Path(run, SUMMARY), asdict(said))
 
 
 def versions() -> dict[str, str]:

@@ -47,7 +47,7 @@ def continues(directory: Path, stage: str, said: Sequence[str], before: Sequence
 
 def _reopens(directory: Path, said: Sequence[str], before: Sequence[str]) -> bool:
     """Whether a finished retrieval can continue: temporary failures, a larger budget, or retrieve.retry."""
-    failures = runs.read_summary(directory)["counts"].get("failures", {})
+    failures = runs.read_summary(directory).counts.get("failures", {})
     asked = any(word.lstrip("+").startswith("retrieve.retry=") and not word.endswith(("=null", "=[]")) for word in said)
     more = _without(said, "retrieve", REQUEST_OPTIONS) != _without(before, "retrieve", REQUEST_OPTIONS)
     return asked or "later" in failures or ("budget" in failures and more)

@@ -252,7 +252,7 @@ class Run(Generic[S]):
     def by_a_person(self, *own: str) -> list[str]:
         """Manual work for this run and for its input runs: one sentence each."""
         there = [path for path in self.inputs.values() if (path / runs.SUMMARY).is_file()]
-        read = [line for path in there for line in runs.read_summary(path).get("person", ())]
+        read = [line for path in there for line in runs.read_summary(path).person]
         return list(dict.fromkeys([*read, *own, *self.reviews.summary()]))
 
     def finish(

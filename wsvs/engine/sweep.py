@@ -170,7 +170,7 @@ class Sweep(Callback):
         for job in Path(config.hydra.sweep.dir).glob("*/.hydra"):
             record = job.parent / RECORD
             if (job.parent / runs.SUMMARY).is_file():
-                if runs.read_summary(job.parent)["counts"].get(runs.SKIPPED):
+                if runs.read_summary(job.parent).skipped:
                     status.add(status.SKIPPED)
             elif search or not record.is_file():  # a search counts its failed jobs itself
                 status.add(status.SKIPPED)

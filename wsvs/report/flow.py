@@ -93,7 +93,7 @@ def _answers(run: Path) -> Mapping[str, Answer]:
 
 
 def _images(found: Mapping[str, Path]) -> list[Count]:
-    counts = {stage: runs.read_summary(path)["counts"] for stage, path in found.items()}
+    counts = {stage: runs.read_summary(path).counts for stage, path in found.items()}
     rows = (
         ("tagged", "encoder", "train images"),
         ("pseudo-labelled", "adapt", "used for training"),
@@ -124,14 +124,14 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 def evaluation(path: Path) -> Evaluation:
     """The input and the results of a finished evaluation."""
     summary, cfg = runs.read_summary(path), Record(path).config
-    scored = Path((cfg.predictions if cfg else None) or summary["inputs"].get("segment", ""))
+    scored = Path((cfg.predictions if cfg else None) or summary.inputs.get("segment", ""))
     kind = str(cfg.evaluate.kind) if cfg else ""
     return Evaluation(
         label_of(path) or kind or path.name,
         kind,
         ", ".join(part for part in (scored.parent.name, label_of(scored)) if part),
-        summary["counts"].get("split", ""),
-        {key: value for key, value in summary["results"].items() if isinstance(value, int | float)},
+        summary.counts.get("split", ""),
+        summary.figures,
         *(table_of(path / f"{key}.csv") for key in ("per_class", "confusion")),
     )
 

@@ -44,7 +44,7 @@ def finished_runs(
             continue
         found[stage] = path
         record = Record(path)
-        for name in runs.read_summary(path)["inputs"]:
+        for name in runs.read_summary(path).inputs:
             if name in found:
                 continue
             read = record.read(name, debug=debug)
@@ -68,11 +68,11 @@ def stage_run(stage: str, path: Path) -> StageRun:
     return StageRun(
         stage,
         str(path),
-        summary["seconds"],
-        "; ".join([one for one in (summary.get("supervision"), *summary.get("person", ())) if one]) or None,
-        " ".join(["wsvs", *map(for_shell, summary["overrides"])]),
-        summary.get("versions", {}),
-        summary.get("git_commit"),
+        summary.seconds,
+        "; ".join([one for one in (summary.supervision, *summary.person) if one]) or None,
+        " ".join(["wsvs", *map(for_shell, summary.overrides)]),
+        summary.versions,
+        summary.git_commit,
     )
 
 

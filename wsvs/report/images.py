@@ -79,7 +79,7 @@ def rounds(home: Path, evaluations: Sequence[Path], *, debug: bool = False) -> I
         given = Record(path).where(config.input) if config is not None and config.input else path
         by_input.setdefault(given, []).append(path)
     for given, (path, *earlier) in by_input.items():
-        read = Record(path).read("adapt").now if "adapt" in runs.read_summary(path)["inputs"] else None
+        read = Record(path).read("adapt").now if "adapt" in runs.read_summary(path).inputs else None
         before = [*earlier[:1], *([read / "masks"] if read else [])]
         truth, notes = truths.get(path.resolve(), (None, []))
         labels = path / "labels.txt"

@@ -75,7 +75,7 @@ def run(run: Run[Settings]) -> None:
         )
     summary = runs.read_summary(target)
     run.finish(
-        counts={"stage": stage, "shards": len(shards), **summary["counts"]},
+        counts={"stage": stage, "shards": len(shards), **summary.counts},
         wrote=target,
         goes_on=False,
     )

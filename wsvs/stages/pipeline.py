@@ -76,10 +76,10 @@ def run(run: Run[Settings]) -> None:
         else:
             log.info("--- %s: finished before, in %s", step.label, os.path.relpath(found))
         done[step.label] = found
-        skipped += runs.read_summary(found)["counts"][runs.SKIPPED]
+        skipped += runs.read_summary(found).skipped
     table = Table("step", "seconds", Column("run", overflow="fold"))
     for label, path in done.items():
-        table.add_row(label, f"{runs.read_summary(path)['seconds']:.0f}", os.path.relpath(path))
+        table.add_row(label, f"{runs.read_summary(path).seconds:.0f}", os.path.relpath(path))
     show(table)
     run.steps = done
     results = judge(run.settings.pipeline.checks, done)
@@ -175,7 +175,7 @@ def _finished(cfg: DictConfig, settings: CommandSettings, step: Step, name: str)
     answers = reviews_for(home, stage.name, stage.reviews, cfg)
     wanted = fingerprint(cfg, stage.decisive, inputs, reviews=answers)
     for path, summary in runs.finished_runs(home.out, home.name, step.stage, debug=home.debug).items():
-        if (settings.resume or path.name == name) and summary["results"].get("fingerprint") == wanted:
+        if (settings.resume or path.name == name) and summary.results.get("fingerprint") == wanted:
             return path.absolute()
     return None
 

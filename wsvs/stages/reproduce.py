@@ -41,7 +41,7 @@ def run(run: Run[Settings]) -> None:
     figures: dict[str, dict[int, float]] = {name: {} for name in checks}
     for seed in seeds:
         log.info("=== seed %d", seed)
-        found = runs.read_summary(_pipeline(run, seed))["results"]
+        found = runs.read_summary(_pipeline(run, seed)).results
         for name, values in figures.items():
             values[seed] = float(found[name].split()[1])  # 'PASS 0.5810'
     results = {name: held_against(figures[name], checks[name]) for name in checks}
@@ -83,7 +83,7 @@ def _pipeline(run: Run[Settings], seed: int) -> Path:
     name = f"{run.id}-seed{seed}"
     found = (run.home.folder / "pipeline" / name).absolute()
     status = call(["stage=pipeline", *shared, f"seed={seed}"], name)
-    judged = (found / runs.SUMMARY).is_file() and runs.read_summary(found)["finished"] >= run.started
+    judged = (found / runs.SUMMARY).is_file() and runs.read_summary(found).finished >= run.started
     if status not in GOOD and not judged:
         raise UserError(
             f"the pipeline stopped with exit status {status}",
