@@ -13,7 +13,6 @@ import pytest
 
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.retrieve import clips as clip_files
 from wsvs.retrieve import folder
 from wsvs.retrieve.folder import FolderSource, retrieve_folder
 from wsvs.retrieve.manifest import iter_clips
@@ -367,7 +366,7 @@ def test_full_disk_stops_the_work_and_leaves_no_stump(tmp_path: Path, monkeypatc
     def no_link(*_: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(clip_files.os, "link", no_link)
+    monkeypatch.setattr(os, "link", no_link)
     monkeypatch.setattr(shutil, "copyfile", full)
     fake(tmp_path / "in" / "cat" / "a.mp4")
     with pytest.raises(UserError, match="no space left"):

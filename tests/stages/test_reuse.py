@@ -112,7 +112,7 @@ def test_another_class_or_other_settings_take_over_nothing(segment, wsvs, caplog
 
 def test_a_kill_while_masks_are_taken_over(segment, wsvs, monkeypatch):
     """At the eighth link. Meanwhile a video changes: the run that goes on must not take its old masks."""
-    place, left = reuse.place_clip, iter(range(7))
+    place, left = reuse.link_file, iter(range(7))
 
     def killed(path: Path, target: Path) -> None:
         if next(left, None) is None:
@@ -120,7 +120,7 @@ def test_a_kill_while_masks_are_taken_over(segment, wsvs, monkeypatch):
         place(path, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(reuse, "place_clip", killed)
+        patch.setattr(reuse, "link_file", killed)
         process = multiprocessing.get_context("fork").Process(target=wsvs, args=LAST, kwargs={"run_id": "second"})
         process.start()
         process.join(120)

@@ -127,7 +127,7 @@ def test_a_killed_merge_resumes(wsvs, videos, monkeypatch):
     """Killed at the fifth link, and then where every link is made, before the run that lists them has begun."""
     for shard in ("0/2", "1/2"):
         assert wsvs(*QUICK, f"segment.shard={shard}")[0] == 0
-    place, left = merge.place_clip, iter(range(5))
+    place, left = merge.link_file, iter(range(5))
 
     def killed(path: Path, target: Path) -> None:
         if next(left, None) is None:
@@ -135,7 +135,7 @@ def test_a_killed_merge_resumes(wsvs, videos, monkeypatch):
             os._exit(9)
         place(path, target)
 
-    for name, stop in (("place_clip", killed), ("call", lambda *_: os._exit(9))):
+    for name, stop in (("link_file", killed), ("call", lambda *_: os._exit(9))):
         with monkeypatch.context() as patch:
             patch.setattr(merge, name, stop)
             process = multiprocessing.get_context("fork").Process(target=wsvs, args=MERGE, kwargs={"run_id": "m"})

@@ -14,7 +14,10 @@ REQUIRED = "???"  # Hydra's marker of a mandatory value
 class Section(BaseModel):
     """Base of every section. Values are not converted: `true` is not a number, and 1e4 is not an integer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
+    # Sections are built when they are first checked: most commands check only the whole, which has them in it.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True, defer_build=True
+    )
     made: ClassVar[bool] = False  # its files are generated or unpacked when first needed
 
     def replaced(self, **changes: Any) -> Self:

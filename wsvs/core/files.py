@@ -6,6 +6,7 @@ import errno
 import glob
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,25 @@ def explain_os_error(error: OSError, path: str | Path, key: str = "out") -> Exce
     if error.errno in (errno.EISDIR, errno.EBUSY) and Path(path).is_dir():
         return UserError("this is a folder, not a file", where=path, remedy="give the name of a file")
     return error
+
+
+def link_file(path: Path, target: Path) -> None:
+    """Hard link the file, or copy it with its time stamp, atomically."""
+    status = path.stat()
+    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path.resolve(), temporary)
+        except OSError:  # another disk, no support for links, or another user's file
+            shutil.copyfile(path, temporary)
+            os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.replace(temporary, target)
+    except OSError as error:
+        raise explain_os_error(error, target) from error
+    finally:
+        temporary.unlink(missing_ok=True)  # renaming onto a link of the same file does not remove it
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 from wsvs.core import runs
 from wsvs.core.errors import UserError
+from wsvs.core.files import link_file
 from wsvs.core.processes import rank
 from wsvs.core.progress import follow
 from wsvs.core.shards import W
 from wsvs.engine.run import FINGERPRINT, Run
 from wsvs.records.row import write_rows
 from wsvs.records.sources import SOURCES, Source, read_states
-from wsvs.retrieve.clips import place_clip
 
 log = logging.getLogger("wsvs")
 
@@ -56,7 +56,7 @@ def take_over(
         taken += bool(files)
         for file in files:
             if not (run.dir / file).exists():
-                place_clip(earlier / file, run.dir / file)
+                link_file(earlier / file, run.dir / file)
     log.info(
         "taken over from %s: %d of %d; the others are new, or changed, or failed there", earlier, taken, len(states)
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -142,22 +140,3 @@ def digest_file(path: Path) -> tuple[str, int]:
             digest.update(block)
             size += len(block)
     return digest.hexdigest(), size
-
-
-def place_clip(path: Path, target: Path) -> None:
-    """Hard link the file, or copy it with its time stamp, atomically."""
-    status = path.stat()
-    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(path.resolve(), temporary)
-        except OSError:  # another disk, no support for links, or another user's file
-            shutil.copyfile(path, temporary)
-            os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
-        os.replace(temporary, target)
-    except OSError as error:
-        raise explain_os_error(error, target) from error
-    finally:
-        temporary.unlink(missing_ok=True)  # renaming onto a link of the same file does not remove it

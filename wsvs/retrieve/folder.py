@@ -15,12 +15,12 @@ from wsvs.config.checked import checked
 from wsvs.config.groups import Foreign
 from wsvs.core.classes import Classes
 from wsvs.core.errors import BadItem, UserError
-from wsvs.core.files import explain_os_error
+from wsvs.core.files import explain_os_error, link_file
 from wsvs.core.folders import split_of
 from wsvs.core.tables import Tags, read_tag_table
 from wsvs.records.retrieved import FoundClip, FoundVideo
 from wsvs.records.row import write_rows
-from wsvs.retrieve.clips import digest_file, place_clip
+from wsvs.retrieve.clips import digest_file
 from wsvs.retrieve.find import Given, find_videos
 from wsvs.retrieve.manifest import FAILED, MANIFEST, RETRIEVED, SKIPPED, fail, safe_name, skip
 
@@ -305,7 +305,7 @@ def _retrieve(
         reason = error.problem if isinstance(error, BadItem) else f"cannot be read ({error.strerror or error})"
         return fail(replace(row, clips=()), reason)
     if path != target:
-        place_clip(path, target)
+        link_file(path, target)
     return replace(
         row,
         status=RETRIEVED,

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsvs.core.errors import UserError
+from wsvs.core.files import link_file
 from wsvs.core.runs import SUMMARY
 from wsvs.records.retrieved import FoundVideo
 from wsvs.records.row import write_rows
-from wsvs.retrieve.clips import place_clip
 from wsvs.retrieve.manifest import MANIFEST, skip
 
 
@@ -52,5 +52,5 @@ def _merged(jobs: Iterable[Path], out: Path) -> Iterator[FoundVideo]:
                 if other != row.video:
                     row = replace(skip(row, f"the same video as {other} (by its content)"), clips=())
                 for clip in row.clips:
-                    place_clip(job / clip.path, out / clip.path)
+                    link_file(job / clip.path, out / clip.path)
                 yield row

@@ -16,7 +16,7 @@ from wsvs.core import runs
 from wsvs.core.alive import silence
 from wsvs.core.console import for_shell
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import link_file, read_json, write_json
 from wsvs.core.progress import follow
 from wsvs.core.shards import SHARD, Shard, ShardRun, shards_below
 from wsvs.engine.fork import GOOD, call
@@ -26,7 +26,6 @@ from wsvs.engine.run import INPUTS, OWN, Run
 from wsvs.engine.stage import Stage
 from wsvs.records.row import write_rows
 from wsvs.records.sources import SOURCES, Source
-from wsvs.retrieve.clips import place_clip
 
 log = logging.getLogger("wsvs")
 
@@ -58,7 +57,7 @@ def run(run: Run[Settings]) -> None:
         log.info("--- shard %s (%d of %d)", shard.shard, number, len(shards))
         for path in follow(data_files(shard.folder), "files"):
             if not (place := target / path.relative_to(shard.folder)).exists():
-                place_clip(path, place)
+                link_file(path, place)
     if any((shard.folder / SOURCES).is_file() for shard in shards):  # as they were when the shards read them
         write_rows(target / SOURCES, (one for shard in shards for one in Source.read(shard.folder / SOURCES)))
     # The run itself then finds every item finished, and writes its lists and its summary as an undivided one does.
