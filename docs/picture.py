@@ -39,8 +39,8 @@ from wsvs.video.settings import SegmentSettings
 
 def main(runs: Path, out: Path) -> None:
     adapt = require_run(runs.parent, runs.name, "adapt", None)
-    decoder = Path(read_summary(adapt)["inputs"]["decoder"])
-    read = read_summary(decoder)["inputs"]  # what taught the decoder, whatever was run since
+    decoder = Path(read_summary(adapt).inputs["decoder"])
+    read = read_summary(decoder).inputs  # what taught the decoder, whatever was run since
     net = load_net(Path(read["encoder"], "checkpoints", "best.ckpt"))
     figure = stack([video_row(runs, Path(read["segment"]), net), image_row(runs, adapt, decoder, net)])
     with atomic_path(out) as temporary:
@@ -124,13 +124,13 @@ def median(scored: Sequence[tuple[float, str]]) -> tuple[float, str]:
     return sorted(scored)[(len(scored) - 1) // 2]
 
 
-def latest(runs: Path, stage: str, wanted: Callable[[DictConfig, dict[str, str]], bool]) -> Path:
+def latest(runs: Path, stage: str, wanted: Callable[[DictConfig, Mapping[str, str]], bool]) -> Path:
     """The run of a stage that finished last among those for which `wanted(configuration, inputs)` holds."""
     found = []
     for path in runs.glob(f"{stage}/*/{SUMMARY}"):
         summary = read_summary(path.parent)
-        if wanted(config(path.parent), summary["inputs"]):
-            found.append((summary["finished"], str(path.parent)))
+        if wanted(config(path.parent), summary.inputs):
+            found.append((summary.finished, str(path.parent)))
     if not found:
         raise UserError(f"no run of stage {stage} belongs to these models", where=runs, remedy="run the pipeline first")
     return Path(max(found)[1])
