@@ -177,6 +177,15 @@ def test_finished_steps_are_skipped_unless_resume_is_false(piped):
     assert piped(run_id="e")[:2] == (0, [])
 
 
+def test_a_step_that_looks_for_new_files_is_not_skipped(piped):
+    """But within one pipeline it is, so that a killed one resumes."""
+    steps = "pipeline.steps=[{stage: segment, set: ['videos=x', 'segment.lambda_a=0.0']}]"
+    assert piped(steps, run_id="a")[:2] == (0, ["segment/a"])
+    assert piped(steps, run_id="b")[:2] == (0, [])
+    assert piped(steps, "segment.reuse=last", run_id="c")[:2] == (0, ["segment/c"])
+    assert piped(steps, "segment.reuse=last", run_id="c")[:2] == (0, [])
+
+
 def test_a_requeued_job_resumes_even_with_resume_false(piped):
     """It has its number again, and so its own steps; those of other runs do not count."""
     assert piped(run_id="a")[0] == 0

@@ -15,6 +15,7 @@ from tests.films import make_film
 from tests.processes import files, rows, summary
 from tests.stages.test_predict import write_checkpoint
 from wsvs.core.files import read_json
+from wsvs.core.reviews import Answer, Journal, subject_of
 from wsvs.engine import reuse
 
 WORDS = (
@@ -60,7 +61,7 @@ def check_same(made: Path, whole: Path) -> None:
         assert files(made / folder) == files(whole / folder) and files(made / folder)
     for name in ("videos.jsonl", "tracks.jsonl", "sources.jsonl"):
         assert rows(made / name) == rows(whole / name)
-    for name in ("overlay", "done", "seen"):
+    for name in ("overlay", "terms", "done", "seen"):
         found = [sorted(path.relative_to(run).as_posix() for path in (run / name).rglob("*")) for run in (made, whole)]
         assert found[0] == found[1]
     assert summary(made)["counts"] == summary(whole)["counts"]
@@ -90,11 +91,29 @@ def test_only_new_and_changed_videos_are_segmented(segment, wsvs, caplog):
     assert all(path.read_bytes() for path in (third / "masks").rglob("*.png"))
 
 
-def test_a_video_that_failed_is_tried_again(segment):
+def test_what_failed_or_has_lost_files_is_done_again(segment):
     made = segment("second")
     records = [run / "seen/done/torn.json" for run in (made, HERE / "first")]
     assert linked(made, HERE / "first") == {"a", "b"}
     assert "failed" in read_json(records[0]) and not records[0].samefile(records[1])
+    (made / "overlay/a.mp4").unlink()
+    (made / "masks/b/00002.png").unlink()
+    assert not linked(segment("third"), made)
+    check_same(HERE / "third", HERE / "first")
+
+
+def test_shards_take_over_and_are_merged(segment, wsvs):
+    """The merge takes over nothing by itself; it skips what the shards have skipped."""
+    make_film(Path("v/b.mp4"), 7, seed=5)
+    for number in range(2):
+        assert wsvs(*LAST, f"segment.shard={number}/2", run_id="set")[0] in (0, 3)
+    shutil.rmtree(HERE / "first/masks/b")
+    status, _, err = wsvs("stage=merge", "name=n", "out=out", "logger=none", run_id="m")
+    assert status == 3, err
+    assert summary(Path("out/n/merge/m"))["counts"]["skipped items"] == 1
+    made, whole = HERE / "merged-m", segment("whole", *WORDS)
+    assert linked(made, HERE / "first") == {"a"}
+    check_same(made, whole)
 
 
 def test_another_class_or_other_settings_take_over_nothing(segment, wsvs, caplog):
@@ -110,7 +129,7 @@ def test_another_class_or_other_settings_take_over_nothing(segment, wsvs, caplog
     assert linked(segment("named", *WORDS, f"segment.reuse={HERE / 'moved'}"), HERE / "moved") == {"a", "b"}
 
 
-def test_a_kill_while_masks_are_taken_over(segment, wsvs, monkeypatch):
+def test_a_kill_while_masks_are_taken_over(segment, wsvs, monkeypatch, caplog):
     """At the eighth link. Meanwhile a video changes: the run that goes on must not take its old masks."""
     place, left = reuse.link_file, iter(range(7))
 
@@ -127,6 +146,7 @@ def test_a_kill_while_masks_are_taken_over(segment, wsvs, monkeypatch):
     assert process.exitcode == 9 and (HERE / "second/masks/a").is_dir() and not (HERE / "second/masks/b").exists()
     make_film(Path("v/b.mp4"), 7, seed=5)
     made, whole = segment("second"), segment("whole", *WORDS)
+    assert "changed since this run was started: 1 of 3 files (b)" in caplog.text
     assert linked(made, HERE / "first") == {"a"} and files(made / "masks") == files(whole / "masks")
     states = [{row["id"]: row["state"] for row in rows(run / "sources.jsonl")} for run in (made, whole)]
     assert states[0]["a"] == states[1]["a"]
@@ -134,14 +154,23 @@ def test_a_kill_while_masks_are_taken_over(segment, wsvs, monkeypatch):
 
 
 def test_images_and_videos_of_predict(wsvs, tmp_path):
-    """An image, a video and a broken file stay; an image changes, one has other tags, one is new."""
+    """Images, a video and a broken file stay; an image changes, two have other tags, one is new; then the network."""
     write_checkpoint(tmp_path / "net.ckpt")
-    for name, color in (("same", "red"), ("changed", "blue"), ("tagged", "green"), ("same/deep", "gray")):
+    long = "n" * 249  # with its suffix as long as a name may be
+    colors = {
+        "same": "red",
+        "changed": "blue",
+        "tagged": "green",
+        "same/deep": "gray",
+        "corrected": "pink",
+        long: "tan",
+    }
+    for name, color in colors.items():
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (30, 20), color).save(tmp_path / f"in/{name}.png")
     (tmp_path / "in/torn.jpg").write_bytes(b"")
     make_film(tmp_path / "in/film.mp4", 3, size=(32, 16))
-    tags = {"same": "dog", "changed": "dog", "tagged": "dog", "same/deep": "cat", "torn": "cat", "film": "cat"}
+    tags = {**dict.fromkeys(colors, "dog"), "same/deep": "cat", "torn": "cat", "film": "cat"}
 
     def predict(run_id: str, *more: str) -> Path:
         (tmp_path / "tags.tsv").write_text("id\ttags\n" + "".join(f"{name}\t{tag}\n" for name, tag in tags.items()))
@@ -155,10 +184,12 @@ def test_images_and_videos_of_predict(wsvs, tmp_path):
     Image.new("RGB", (40, 20), "white").save(tmp_path / "in/changed.png")
     Image.new("RGB", (30, 20), "white").save(tmp_path / "in/new.png")
     tags |= {"new": "cat", "tagged": "cat"}
+    with Journal(tmp_path / "out/n/review.jsonl") as journal:
+        journal.answer(subject_of("image", "corrected", tmp_path / "in/corrected.png"), Answer(tags=("cat",)))
     made, whole = predict("second", "predict.reuse=last"), predict("whole")
     kept = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
     kept = {name for name in kept if (first / name).is_file() and (first / name).samefile(made / name)}
-    images = ("same", "same/deep")
+    images = ("same", "same/deep", long)
     assert kept == {
         *(f"{name}.png" for name in images),
         *(f"scores/{name}.npz" for name in images),
@@ -171,3 +202,6 @@ def test_images_and_videos_of_predict(wsvs, tmp_path):
     assert files(made) == files(whole) and rows(made / "items.jsonl") == rows(whole / "items.jsonl")
     assert files(made, "*.npz").keys() == files(whole, "*.npz").keys()
     assert summary(made)["counts"] == summary(whole)["counts"]
+    os.utime(tmp_path / "net.ckpt", (1, 1))  # another network at the same place
+    third = predict("third", "predict.reuse=last")
+    assert not any((third / f"{name}.png").samefile(whole / f"{name}.png") for name in colors)

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from wsvs.core.alive import ALIVE, SILENCE
 from wsvs.core.errors import UserError
 from wsvs.core.runs import find_run
 from wsvs.core.shards import Shard, digest
+from wsvs.engine import command
 from wsvs.stages import merge
 
 QUICK = (
@@ -75,30 +77,39 @@ def test_wrong_shards_are_refused_with_right_ones(wsvs, videos, text):
     assert not Path("out").exists()
 
 
-def test_a_pipeline_of_a_shard_is_refused(wsvs, videos):
+def test_a_pipeline_and_a_debug_run_of_a_shard_are_refused(wsvs, videos):
     status, _, err = wsvs("stage=pipeline", "data.root=v", "name=n", "out=out", "segment.shard=0/2")
     assert status == 2 and "stage pipeline runs every stage whole" in err
+    status, _, err = wsvs(*QUICK, "segment.shard=0/2", "debug=fast")  # it would count as finished
+    assert status == 2 and "leave out segment.shard, or the debug settings" in err
+    assert not (HERE / "shards/0-of-2/summary.json").exists()
 
 
 def test_shards_merge_into_what_one_run_gives(wsvs, videos, caplog):
-    """Bit for bit; a shard looks at its own videos alone, is no input, and is not touched by the merge."""
+    """Bit for bit; a shard looks at its own videos alone, is no input, and is not touched by the merge.
+
+    The precision is that of a group, and the shards are merged at another place.
+    """
     caplog.set_level(logging.INFO, "wsvs")
-    more = ("segment.overlay=true", "segment.instances=true")
-    assert wsvs(*QUICK, *more, run_id="whole")[0] == 0
+    more = ("segment.overlay=true", "segment.instances=true", "trainer.accelerator=cpu")
+    more = (*("trainer=gpu" if word == "trainer=cpu" else word for word in QUICK), *more)
+    assert wsvs(*more, run_id="whole")[0] == 0
     whole = HERE / "whole"
-    assert wsvs(*QUICK, *more, "segment.shard=1/2")[0] == 0
+    assert wsvs(*more, "segment.shard=1/2")[0] == 0
     assert "stage=merge" in caplog.messages[-1] and find_run("out", "n", "segment") == whole
     status, _, err = wsvs(*MERGE)
     assert status == 2 and "not finished: 1 of 2" in err and "0/2 not started" in err
     assert "segment.shard=0/2" in err and "WSVS_RUN_ID" not in err
-    assert wsvs(*QUICK, *more, "segment.shard=0/2")[0] == 0
+    assert wsvs(*more, "segment.shard=0/2")[0] == 0
     shards = [HERE / "shards" / f"{number}-of-2" for number in range(2)]
     seen = [{path.stem for path in (shard / "seen/done").iterdir()} for shard in shards]
     assert seen == [{"a"}, {"b", "c"}] and find_run("out", "n", "segment") == whole
     caplog.clear()
-    assert wsvs(*QUICK, *more, "segment.shard=0/2")[0] == 0 and "this shard is finished" in caplog.messages
+    assert wsvs(*more, "segment.shard=0/2")[0] == 0 and "this shard is finished" in caplog.messages
+    os.rename(HERE / "shards", "moved")
+    shards = [Path("moved", shard.name) for shard in shards]
     before = [{path: path.stat().st_mtime_ns for path in shard.rglob("*")} for shard in shards]
-    status, _, err = wsvs(*MERGE, run_id="m")
+    status, _, err = wsvs(*MERGE, "merge.shards=moved", run_id="m")
     assert status == 0, err
     assert caplog.messages[-1].startswith("next: wsvs stage=export")
     made = HERE / "merged-m"
@@ -109,7 +120,7 @@ def test_shards_merge_into_what_one_run_gives(wsvs, videos, caplog):
     assert find_run("out", "n", "segment") == made
     assert summary(made)["results"]["fingerprint"] == summary(whole)["results"]["fingerprint"]
     assert before == [{path: path.stat().st_mtime_ns for path in shard.rglob("*")} for shard in shards]
-    shutil.rmtree(HERE / "shards")
+    shutil.rmtree("moved")
     check_same(made, whole)
 
 
@@ -147,6 +158,12 @@ def test_a_killed_merge_resumes(wsvs, videos, monkeypatch):
     assert wsvs(*QUICK, run_id="whole")[0] == 0
     check_same(HERE / "merged-m", HERE / "whole")
     assert not list((HERE / "merged-m").rglob(".tmp-*"))
+    for number in range(2):  # shards of settings that this command does not have
+        (HERE / f"shards/{number}-of-2/.fingerprint").write_text("other")
+    status, _, err = wsvs(*MERGE, run_id="m")
+    assert status == 2 and "this merge was started with other shards" in err
+    status, _, err = wsvs(*MERGE, run_id="m2")
+    assert status == 2 and "run them again as a new set" in err and not (HERE / "merged-m2/summary.json").exists()
 
 
 def begun(number: int, *, items="i", mark="f", finished=True, started=1.0, parent="shards") -> Path:
@@ -155,7 +172,8 @@ def begun(number: int, *, items="i", mark="f", finished=True, started=1.0, paren
     (folder / ".hydra").mkdir(parents=True)
     words = [*QUICK, f"segment.shard={number}/3"]
     (folder / ".hydra/overrides.yaml").write_text("".join(f"- {word}\n" for word in words))
-    record = {"shard": f"{number}/3", "items": items, "started": started, "folder": "/home"}
+    record = {"shard": f"{number}/3", "stage": "segment", "items": items, "started": started}
+    record |= {"cwd": "/home", "options": ["--config-dir", "my conf"]}
     (folder / "shard.json").write_text(json.dumps(record))
     (folder / ".fingerprint").write_text(mark)
     (folder / "wsvs.log").write_text("")
@@ -167,7 +185,7 @@ def begun(number: int, *, items="i", mark="f", finished=True, started=1.0, paren
 
 
 @pytest.mark.parametrize("other", [{"mark": "g"}, {"items": "j"}])
-def test_shards_that_do_not_agree_are_not_merged(wsvs, videos, other):
+def test_shards_that_do_not_agree_are_not_merged(wsvs, videos, other, monkeypatch):
     begun(0, started=2.0)
     begun(1)
     begun(2, **other)
@@ -175,8 +193,11 @@ def test_shards_that_do_not_agree_are_not_merged(wsvs, videos, other):
     what = "settings or inputs" if "mark" in other else "items"
     assert status == 2 and f"shards 0/3 and 2/3 do not agree: they are of other {what}" in err, err
     shutil.rmtree(HERE / "shards/1-of-3")
+    made = []
+    monkeypatch.setattr(command, "tracked", lambda run, stage: nullcontext(made.append(stage.makes)))
     status, _, err = wsvs(*QUICK, "segment.shard=1/3")  # at once, not when all is computed
     assert status == 2 and "so that the two cannot be merged" in err, err
+    assert made == [()]  # a part is no artifact
 
 
 def test_an_older_complete_set_is_merged_by_its_folder(wsvs, videos):
@@ -186,8 +207,9 @@ def test_an_older_complete_set_is_merged_by_its_folder(wsvs, videos):
     settings = merge.Settings(merge.MergeSettings())
     found = merge.shards_below(HERE / "old", HERE / "shards")
     stub = type("Stub", (), {"settings": settings})
-    with pytest.raises(UserError, match="not finished: 2 of 3"):
+    with pytest.raises(UserError, match="not finished: 2 of 3") as caught:
         merge.complete(found, stub)
+    assert "run in /home: wsvs --config-dir 'my conf' experiment=motion" in caught.value.remedy
     old = merge.complete(merge.shards_below(HERE / "old"), stub)
     assert [str(one.shard) for one in old] == ["0/3", "1/3", "2/3"]
     with pytest.raises(UserError, match="no shards to merge"):

@@ -90,10 +90,9 @@ def explain_os_error(error: OSError, path: str | Path, key: str = "out") -> Exce
 def link_file(path: Path, target: Path) -> None:
     """Hard link the file, or copy it with its time stamp, atomically."""
     status = path.stat()
-    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
+    temporary = target.with_name(f".tmp-{uuid.uuid4().hex}{target.suffix}")  # a name of its own may be too long
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
         try:
             os.link(path.resolve(), temporary)
         except OSError:  # another disk, no support for links, or another user's file

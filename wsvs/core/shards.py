@@ -1,7 +1,7 @@
 """Shards: independent jobs that each work on their share of the items of one run.
 
 <out>/<name>/<stage>/<id>/<i>-of-<n>/     a run of its own; one folder deeper than other runs, so no stage reads it
-<out>/<name>/<stage>/<id>/<i>-of-<n>/shard.json     which shard it is, and of which items
+<out>/<name>/<stage>/<id>/<i>-of-<n>/shard.json     which shard it is, of which stage, and of which items
 """
 
 from __future__ import annotations
@@ -97,16 +97,22 @@ class ShardRun:
     """The run directory of a shard, and its record.
 
     Attributes:
-        items: Digest of all items of the run that is divided.
+        stage: Of the run that is divided.
+        items: Digest of all its items.
         started: Time of its first start.
         fingerprint: Of its settings and inputs.
+        cwd: The folder in which its command was started first.
+        options: Hydra's options of that command, such as --config-dir and its value.
     """
 
     folder: Path
     shard: Shard
+    stage: str
     items: str
     started: float
     fingerprint: str
+    cwd: str
+    options: Sequence[str]
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -116,13 +122,13 @@ class ShardRun:
             return None
         mark = folder / ".fingerprint"
         text = mark.read_text(encoding="utf-8") if mark.is_file() else ""
-        return cls(folder, Shard.parse("shard", record["shard"]), record["items"], record["started"], text)
+        shard = Shard.parse("shard", record.pop("shard"))
+        return cls(folder, shard, fingerprint=text, **record)
 
     @property
-    def of(self) -> tuple[str, str, int, str, str]:
+    def of(self) -> tuple[str, int, str, str]:
         """Equal for the shards of one run."""
-        stage = self.folder.parents[1].name
-        return stage, self.folder.parents[2].name, self.shard.count, self.items, self.fingerprint
+        return self.stage, self.shard.count, self.items, self.fingerprint
 
 
 def shards_below(*folders: Path) -> list[ShardRun]:

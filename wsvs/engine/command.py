@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import hydra
@@ -95,6 +96,8 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
     sought = objective_name(settings, stage)
     check_extras(settings, stage)
     check_paths(settings, stage.paths, said)
+    if shard := shard_of(settings, stage.name):
+        stage = replace(stage, makes=())  # no artifact: later runs would take the part for the whole
     run = stage.start(settings, cfg)
     if not stage.writes:
         stage.run(run)
@@ -106,7 +109,7 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
                 where="torchrun or srun with several tasks",
                 remedy="start it once, and give trainer=ddp trainer.devices=N",
             )
-        if shard_of(settings, stage.name) and (run.dir / SUMMARY).is_file():
+        if shard and (run.dir / SUMMARY).is_file():
             log.info("this shard is finished")  # a whole array may be submitted again after some of its jobs failed
             run.closing = (True, ())
         elif stage.ranks == "all" or rank() == 0:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from wsvs.core import runs
@@ -33,6 +33,7 @@ log = logging.getLogger("wsvs")
 
 INPUTS = "inputs.json"
 FINGERPRINT = ".fingerprint"
+SKIPPED = "skipped.json"  # the skipped items, if there are any
 OWN = (
     INPUTS,
     FINGERPRINT,
@@ -195,8 +196,9 @@ class Run(Generic[S]):
             raise UserError(
                 "the review or the corrected masks have changed since this run was started",
                 where=self.dir,
-                remedy="give resume=false to start a new run with the new answers (or another WSVS_RUN_ID, if it is "
-                "set), or remove the directory",
+                remedy=self._new_set
+                or "give resume=false to start a new run with the new answers (or another WSVS_RUN_ID, if it is set), "
+                "or remove the directory",
             )
         if now:
             write_json(path, now)
@@ -209,23 +211,37 @@ class Run(Generic[S]):
             for name in (INPUTS, FINGERPRINT, SNAPSHOT):
                 (self.dir / name).unlink(missing_ok=True)
 
+    @property
+    def _version(self) -> str:
+        return f"{self.version} " if self.version > 1 else ""
+
+    def mark(self, inputs: Mapping[str, Path], reviews: Reviews) -> str:
+        """What a run with its settings, these inputs and these answers has in its file .fingerprint."""
+        return self._version + fingerprint(self.cfg, self.keys, inputs, BUDGETS, reviews)
+
     def _check_settings(self, inputs: Mapping[str, Path]) -> None:
         """Refuse a run directory that was started with other settings: its results would be mixed."""
-        now, path = fingerprint(self.cfg, self.keys, inputs, BUDGETS, self.reviews), self.dir / FINGERPRINT
-        mark = f"{self.version} " if self.version > 1 else ""
+        now, path = self.mark(inputs, self.reviews), self.dir / FINGERPRINT
         before = path.read_text(encoding="utf-8") if path.is_file() else None
-        if before is not None and not before.startswith(mark):
+        if before is not None and not before.startswith(self._version):
             log.warning("this run was started by an earlier version: its settings cannot be compared")
             before = None
         if before is None:
-            write_text(path, mark + now)
-        elif before != mark + now:
+            write_text(path, now)
+        elif before != now:
             raise UserError(
                 "this run directory was started with other settings",
                 where=self.dir,
-                remedy="give another WSVS_RUN_ID (also in a SLURM job, whose number is the default), or resume=false, "
-                "or remove the directory",
+                remedy=self._new_set
+                or "give another WSVS_RUN_ID (also in a SLURM job, whose number is the default), or resume=false, or "
+                "remove the directory",
             )
+
+    @property
+    def _new_set(self) -> str:
+        """How to start a shard in a new directory; empty for other runs."""
+        shard = OmegaConf.select(self.cfg, f"{self.stage}.shard", default=None)
+        return "give all shards of a new set the same WSVS_RUN_ID=<word>, or remove the directory" if shard else ""
 
     def wait_for(self, record: Path, seconds: float = 600.0) -> Any:
         """Wait for a JSON file that rank 0 writes, and return its content. Raises `UserError` after `seconds`."""
@@ -279,7 +295,7 @@ class Run(Generic[S]):
             return
         counts = {**counts, runs.SKIPPED: len(self.skipped)}
         if self.skipped:
-            write_json(self.dir / "skipped.json", self.skipped)
+            write_json(self.dir / SKIPPED, self.skipped)
         runs.write_summary(
             self.dir,
             stage=self.stage,

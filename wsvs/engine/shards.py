@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.core.processes import rank
 from wsvs.core.shards import SHARD, Shard, ShardRun, digest
+from wsvs.engine.ranks import config_options
 from wsvs.engine.run import FINGERPRINT, Run
 
 SHARDED = ("relevance", "segment", "predict")  # the stages with a setting `shard`, which stage merge joins
@@ -22,18 +24,24 @@ SHARDED = ("relevance", "segment", "predict")  # the stages with a setting `shar
 
 def shard_of(settings: Settings, stage: str) -> Shard | None:
     """The shard that a command works on."""
-    text = getattr(getattr(settings, stage, None), "shard", None)
+    text = getattr(getattr(settings, stage), "shard", None) if stage in SHARDED else None
     return None if text is None else Shard.parse(f"{stage}.shard", text)
 
 
 def said_shard(stage: str, *, _root_: Any) -> str | None:
     """The same as text, of a configuration that is not yet checked: a resolver of OmegaConf."""
-    value = OmegaConf.select(_root_, f"{stage}.shard", default=None)
+    value = OmegaConf.select(_root_, f"{stage}.shard", default=None) if stage in SHARDED else None
     return None if value is None else str(value)
 
 
 def refuse_shards(settings: Settings, stage: str) -> None:
-    """Raises `UserError` if a stage that runs others is asked for a shard of one."""
+    """Raises `UserError` for a shard of a debug run, or if a stage that runs others is asked for a shard of one."""
+    if settings.debug and shard_of(settings, stage):
+        raise UserError(
+            "a debug run leaves most items out, so that a shard of it is never finished",
+            where=f"{stage}.shard",
+            remedy=f"leave out {stage}.shard, or the debug settings",
+        )
     for name in SHARDED:
         if stage in ("pipeline", "reproduce") and shard_of(settings, name):
             raise UserError(
@@ -75,7 +83,8 @@ def share(run: Run[Any], text: str | None, sizes: Callable[[], Mapping[str, floa
                 "files meanwhile; for a new set of shards give all jobs another WSVS_RUN_ID=<word>, or another name=",
             )
     if rank() == 0 and not path.is_file():
-        write_json(path, {"shard": str(shard), "items": listed, "started": time.time(), "folder": os.getcwd()})
+        record = {"shard": str(shard), "stage": run.stage, "items": listed, "started": time.time()}
+        write_json(path, {**record, "cwd": os.getcwd(), "options": list(config_options(sys.argv[1:]))})
     return shard.mine(every)
 
 

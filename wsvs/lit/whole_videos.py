@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -116,19 +117,37 @@ class VideoFolder:
         self.videos = [video for video in self.videos if video.id in names]
 
     @staticmethod
-    def state(video: Given) -> str:
-        """Of its file and its class, on which its masks depend."""
-        return state_of(video.file, video.class_name, list(video.classes), video.label)
+    def state(video: Given, network: str | None) -> str:
+        """Of what its masks depend on: its file, its class, and the checkpoint, whose state is given."""
+        return state_of(video.file, video.class_name, list(video.classes), video.label, network)
 
-    def results(self, video: Given, earlier: Path) -> Iterator[str]:
-        """The files of a video in an earlier run, those last that mark it as finished; none if a part of it failed."""
-        found, done = Ledger(earlier / "seen").get(video.id, SeenVideo), Ledger(earlier)
-        parts = [piece.id for piece in _cut(video, found, self.settings.max_frames)] if found else []
-        if parts and all(done.get(part, SegmentedPiece) is not None for part in parts):
-            yield from files_in(earlier, *(f"{top}/{video.id}" for top in ("masks", "frames", INSTANCES)))
-            yield from files_in(earlier, f"overlay/{video.id}.mp4", f"{INSTANCES}/{TRACKED}/{video.id}.json")
-            yield from (f"done/{part}.json" for part in parts)
-            yield f"seen/done/{video.id}.json"
+    def results(self, video: Given, earlier: Path) -> list[str]:
+        """The files of a video in an earlier run, those last that mark it as finished.
+
+        None if a part of it failed, or if masks or an overlay are gone.
+        """
+        found, done, settings = Ledger(earlier / "seen").get(video.id, SeenVideo), Ledger(earlier), self.settings
+        parts = list(_cut(video, found, settings.max_frames)) if found else []
+        if not parts or any(done.get(part.id, SegmentedPiece) is None for part in parts):
+            return []
+        frames = sum(part.size for part in parts)
+        tops = {"masks": True, "frames": settings.frames, INSTANCES: settings.instances}
+        masks = [list(files_in(earlier, f"{top}/{video.id}")) for top, wanted in tops.items() if wanted]
+        single = {
+            f"overlay/{video.id}.mp4": settings.overlay,
+            f"{INSTANCES}/{TRACKED}/{video.id}.json": settings.instances,
+        }
+        others = [file for file, wanted in single.items() if wanted]
+        if any(len(one) != frames for one in masks) or not all((earlier / file).is_file() for file in others):
+            return []
+        terms = files_in(earlier, *(f"terms/{part.id}" for part in parts))
+        return [
+            *chain(*masks),
+            *others,
+            *terms,
+            *(f"done/{part.id}.json" for part in parts),
+            f"seen/done/{video.id}.json",
+        ]
 
     def items(self, trainer: pl.Trainer) -> list[Piece]:
         """Look at the videos, each rank at its share; then all pieces, on rank 0."""

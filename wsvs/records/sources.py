@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +34,16 @@ def read_states(run: Path) -> dict[str, str]:
     return {one.id: one.state for one in Source.read(path)} if path.is_file() else {}
 
 
-def state_of(file: str, *more: Any) -> str:
-    """Digest of sizes and times of a file, or of the files in a folder of images, and of `more`."""
-    path = Path(file)
+def state_of(file: str | Path, *more: Any) -> str:
+    """Digest of name, size and time of a file, or of those in a folder of images, and of `more`."""
     try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        found = [(one.name, status.st_size, status.st_mtime_ns) for one in files for status in [one.stat()]]
+        found = [(os.path.basename(file), own := os.stat(file))]
+        if stat.S_ISDIR(own.st_mode):
+            found = sorted((one.name, one.stat()) for one in os.scandir(file))
+        states: Any = [(name, status.st_size, status.st_mtime_ns) for name, status in found]
     except OSError:
-        found = []  # what cannot be read now is not the same as at another time
-    return hashlib.sha256(repr((found or os.urandom(8), more)).encode()).hexdigest()[:20]
+        states = os.urandom(8)  # what cannot be read now is not the same as at another time
+    return hashlib.sha256(repr((states, more)).encode()).hexdigest()[:20]
 
 
 def files_in(run: Path, *names: str) -> Iterator[str]:

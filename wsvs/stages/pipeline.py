@@ -168,14 +168,16 @@ def _fill(word: str, done: dict[str, Path], step: Step) -> str:
 def _finished(cfg: DictConfig, settings: CommandSettings, step: Step, name: str) -> Path | None:
     """The latest finished run of this stage with the same settings and inputs.
 
-    With resume=false only the run with this `name` counts: this pipeline's own, in a requeued job.
+    With resume=false only the run with this `name` counts: this pipeline's own, in a requeued job. So it is with
+    <stage>.reuse, since settings do not show that files are new.
     """
+    anyone = settings.resume and not getattr(getattr(settings, step.stage, None), "reuse", None)
     stage, home = load_stage(step.stage), home_of(settings)
     inputs = {one: home.require(one) for one in stage.needed(settings)}
     answers = reviews_for(home, stage.name, stage.reviews, cfg)
     wanted = fingerprint(cfg, stage.decisive, inputs, reviews=answers)
     for path, summary in runs.finished_runs(home.out, home.name, step.stage, debug=home.debug).items():
-        if (settings.resume or path.name == name) and summary.results.get("fingerprint") == wanted:
+        if (anyone or path.name == name) and summary.results.get("fingerprint") == wanted:
             return path.absolute()
     return None
 

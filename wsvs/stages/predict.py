@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from wsvs.config.stages import PredictSettings
@@ -23,9 +24,10 @@ from wsvs.engine.run import Run
 from wsvs.engine.shards import share
 from wsvs.engine.stage import Stage, reads
 from wsvs.records.ledger import Ledger
+from wsvs.records.masks import frame_name
 from wsvs.records.predicted import Bad, Predicted, PredictedFile, Wanted
 from wsvs.records.row import write_rows
-from wsvs.records.sources import files_in, state_of
+from wsvs.records.sources import state_of
 
 log = logging.getLogger("wsvs")
 
@@ -61,7 +63,14 @@ def run(run: Run[Settings]) -> None:
     if mine is not None:
         items = [item for item in items if item.id in mine]
     wanted = [item for item in items if isinstance(item, Wanted)]
-    take_over(run, settings.reuse, wanted, lambda item: state_of(item.file, item.classes), results)
+    network = state_of(checkpoint)
+    take_over(
+        run,
+        settings.reuse,
+        wanted,
+        lambda item: state_of(item.file, item.classes, network),
+        partial(results, settings=settings),
+    )
     module = PredictorModule(
         net,
         method=settings.method,
@@ -100,14 +109,21 @@ def run(run: Run[Settings]) -> None:
     )
 
 
-def results(item: Wanted, earlier: Path) -> Iterator[str]:
-    """The files of an image or a video in an earlier run, those last that mark it as finished; none if it failed."""
+def results(item: Wanted, earlier: Path, settings: PredictSettings) -> list[str]:
+    """The files of an image or a video in an earlier run, those last that mark it as finished.
+
+    None if it failed, or if some of them are gone.
+    """
     found = Ledger(earlier).get(item.id, PredictedFile)
-    if item.video and found is not None:
-        yield from files_in(earlier, item.id, f"overlay/{item.id}.mp4", f"done/{item.id}.json")
-    elif found is not None and (earlier / f"{item.id}.png").is_file():
-        yield from files_in(earlier, f"scores/{item.id}.npz", f"overlay/{item.id}.jpg")
-        yield from files_in(earlier, f"done/{item.id}.json", f"{item.id}.png")
+    if found is None:
+        return []
+    files = [f"{frame_name(item.id, number)}.png" for number in range(found.frames or 0)]
+    if settings.scores and not item.video:
+        files.append(f"scores/{item.id}.npz")
+    if settings.overlay and found.unshown is None:
+        files.append(f"overlay/{item.id}.{'mp4' if item.video else 'jpg'}")
+    files += [f"done/{item.id}.json", *([] if item.video else [f"{item.id}.png"])]
+    return files if all((earlier / file).is_file() for file in files) else []
 
 
 def retagged(items: list[Wanted | Bad], reviews: Reviews, classes: Classes) -> list[Wanted | Bad]:

@@ -20,6 +20,7 @@ from wsvs.engine.shards import share
 from wsvs.engine.stage import Stage, reads
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
+from wsvs.records.sources import state_of
 
 if TYPE_CHECKING:
     from wsvs.lit.segmenter import SegmenterModule
@@ -58,9 +59,10 @@ def run(run: Run[Settings]) -> None:
     from wsvs.video.settings import SegmentSettings as VideoSettings
 
     settings, videos = run.settings.segment, run.settings.videos
-    net = None
+    net = network = None
     if not videos or settings.lambda_a:
-        net = load_net(settings.checkpoint or run.checkpoint("encoder"))
+        checkpoint = settings.checkpoint or run.checkpoint("encoder")
+        net, network = load_net(checkpoint), state_of(checkpoint)
     classes = net.classes if net is not None else ()
     source: VideoFolder | RelevantShots
     if videos:
@@ -86,7 +88,7 @@ def run(run: Run[Settings]) -> None:
     if mine is not None:
         source.keep(mine)
     if isinstance(source, VideoFolder):
-        take_over(run, settings.reuse, source.videos, source.state, source.results)
+        take_over(run, settings.reuse, source.videos, partial(source.state, network=network), source.results)
     energy = VideoSettings.of(settings, run.seed)
     cv2.setNumThreads(1)  # ranks and workers are the parallelism
     describe_frames(np.zeros((2, 64, 96, 3), np.uint8), energy)  # compile once here, not in every worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from wsvs.core.console import show
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json
 from wsvs.core.progress import WORK, duration, rate_text
-from wsvs.core.shards import Shard, shards_below
+from wsvs.core.shards import Shard, ShardRun
 from wsvs.engine.names import stage_names
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage
@@ -57,16 +57,17 @@ def rows_of(home: Path) -> Iterator[Row]:
         for folder in sorted((home / stage).iterdir()):
             if (folder / runs.LOG).is_file():
                 yield row_of(stage, folder, folder.name)
-            inner = sorted(path.parent for path in folder.glob(f"*/{runs.LOG}")) if folder.is_dir() else []
+            inner = [one for one in _folders(folder) if (one / runs.LOG).is_file()]
             yield from (row_of(stage, one, f"{folder.name}/{one.name}") for one in inner)
-            yield from (Row(stage, f"{folder.name}/{shard.folder}", "not started") for shard in missing(folder))
+            yield from (Row(stage, f"{folder.name}/{shard.folder}", "not started") for shard in missing(inner))
 
 
-def missing(folder: Path) -> list[Shard]:
-    """The shards of a set that no job has begun."""
-    begun = [one.shard for one in shards_below(folder)]
+def missing(inner: Sequence[Path]) -> list[Shard]:
+    """The shards of a set that no job has begun. Without those that have not recorded yet what they are."""
+    begun = {one.shard for folder in inner if (one := ShardRun.read(folder))}
     every = (Shard(number, count) for count in sorted({one.count for one in begun}) for number in range(count))
-    return [shard for shard in every if shard not in begun and not (folder / shard.folder / runs.LOG).is_file()]
+    names = {folder.name for folder in inner}
+    return [shard for shard in every if shard not in begun and shard.folder not in names]
 
 
 def row_of(stage: str, folder: Path, name: str) -> Row:
@@ -115,6 +116,15 @@ def count(folder: Path) -> tuple[int, int]:
         done += sum(name.endswith(".json") and not name.startswith(".") for name in names)
         failed += sum(name.endswith(".failed") and not name.startswith(".") for name in names)
     return done, failed
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in it, 2-of-10 before 10-of-10; none if it cannot be read, or is no folder."""
+    try:
+        found = [Path(one.path) for one in os.scandir(folder) if one.is_dir()]
+    except OSError:
+        return []
+    return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
 def _json(path: Path) -> dict[str, Any]:
