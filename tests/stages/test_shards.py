@@ -245,6 +245,8 @@ def test_status_tells_the_four_states_apart_and_writes_nothing(wsvs, tmp_path, m
     state, done, failed, rate, left = shown["more/1-of-3"]
     assert (state, done, failed) == ("running on node7", "2 of 4", "1")
     assert rate.endswith("frames/min") and left.endswith("min")  # 2 items of 10 frames in about 100 s
+    status, _, err = wsvs("-m", "stage=status", "name=n", "out=out")  # the sweep would have a folder
+    assert status == 2 and "leave out -m" in err and not Path("out/n/status").exists()
     status, _, err = wsvs("stage=status", "name=other", "out=out")
     assert status == 2 and "there are no runs of this name" in err and not Path("out/other").exists()
 

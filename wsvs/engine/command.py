@@ -128,6 +128,8 @@ def _run_stage(cfg: DictConfig) -> tuple[str | None, float | None]:
 def application() -> None:
     """Compose the configuration of the command line and run it."""
     if not _writes(sys.argv[1:]):
+        if job.is_sweep(sys.argv[1:]):
+            raise UserError("this stage only prints, so it cannot be swept", where="-m", remedy="leave out -m")
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # Hydra then makes no folder and no file
     if not any(config_options(sys.argv[1:])) and not any("hydra.mode" in word for word in sys.argv):
         # Hydra composes everything twice, first to see whether hydra.mode is set. No file of wsvs sets it (tested),
