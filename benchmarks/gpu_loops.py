@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_rows import CLASSES, Device, Row, Sizes, rate
-from benchmarks.loop import HEIGHT, WIDTH, make_video
+from benchmarks.loop import HEIGHT, WIDTH, environment, make_video
 from wsvs.config.stages import PredictSettings, RelevanceSettings, SegmentLoop
 from wsvs.core.files import read_json
 from wsvs.core.runs import SUMMARY, write_summary
@@ -76,9 +76,7 @@ def run(words: list[str], cores: int, label: str, folder: Path, device: Device, 
     """The summary of a command on some of the cores; or why there is none."""
     if seconds < 1:
         return "no time was left"
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("WSVS_", "SLURM_", "TORCHELASTIC_"))}
-    own |= {"WSVS_RUN_ID": label, "OMP_NUM_THREADS": "1"}
-    own["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), own.get("PYTHONPATH", "")])
+    own = environment() | {"WSVS_RUN_ID": label, "OMP_NUM_THREADS": "1"}
     trainer = "gpu" if device.kind == "cuda" else "cpu"
     place = ["name=gpu", f"out={folder / 'out'}", "logger=none", f"trainer={trainer}"]
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None

@@ -105,15 +105,12 @@ def run(folder: Path, videos: str, *words: str) -> Measured:
         "logger=none",
         *words,
     ]
-    private = ("WSVS_", "SLURM_", "TORCHELASTIC_")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(private)}
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), environment.get("PYTHONPATH", "")])
     begun, peak = time.perf_counter(), 0.0
     with (folder / "said.txt").open("w", encoding="utf-8") as said:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment,
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -178,3 +175,10 @@ def texture(rng: np.random.Generator, height: int, width: int, colour: tuple[int
         grain = cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), sigma)
         texture += contrast * grain / grain.std()
     return texture.clip(0, 255).astype(np.uint8)
+
+
+def environment() -> dict[str, str]:
+    """Of a command that knows of no run, job or rank around it, and imports this checkout."""
+    private = ("WSVS_", "SLURM_", "TORCHELASTIC_")
+    found = {key: value for key, value in os.environ.items() if not key.startswith(private)}
+    return found | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), found.get("PYTHONPATH", "")])}

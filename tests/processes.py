@@ -268,6 +268,20 @@ def make_own_data(folder: Path) -> None:
         (folder / ("labels.tsv" if kind == "images" else "videos.tsv")).write_text("\n".join(lines) + "\n")
 
 
+SEGMENT = (  # the words of a segmentation that takes a second
+    "stage=segment",
+    "experiment=motion",
+    "name=n",
+    "out=out",
+    "trainer=cpu",
+    "logger=none",
+    "segment.superpixels=60",
+    "segment.flow=dis_ultrafast",
+    "segment.lambda_c=0",
+    "segment.min_confidence=0",
+)
+
+
 def summary(run: Path) -> dict[str, Any]:
     return json.loads((run / "summary.json").read_text())
 

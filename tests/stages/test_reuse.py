@@ -12,24 +12,15 @@ import pytest
 from PIL import Image
 
 from tests.films import make_film
-from tests.processes import files, rows, summary
+from tests.processes import SEGMENT, files, rows, summary
 from tests.stages.test_predict import write_checkpoint
 from wsvs.core.files import read_json
 from wsvs.core.reviews import Answer, Journal, subject_of
 from wsvs.engine import reuse
 
 WORDS = (
-    "stage=segment",
-    "experiment=motion",
-    "name=n",
-    "out=out",
-    "trainer=cpu",
-    "logger=none",
+    *SEGMENT,
     "segment.workers=0",
-    "segment.superpixels=60",
-    "segment.flow=dis_ultrafast",
-    "segment.lambda_c=0",
-    "segment.min_confidence=0",
     "segment.max_frames=4",
     "segment.overlay=true",
     "segment.instances=true",
@@ -169,8 +160,8 @@ def test_images_and_videos_of_predict(wsvs, tmp_path):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (30, 20), color).save(tmp_path / f"in/{name}.png")
     (tmp_path / "in/torn.jpg").write_bytes(b"")
-    make_film(tmp_path / "in/film.mp4", 3, size=(32, 16))
-    tags = {**dict.fromkeys(colors, "dog"), "same/deep": "cat", "torn": "cat", "film": "cat"}
+    make_film(tmp_path / "in/clip.mp4", 3, size=(32, 16))
+    tags = {**dict.fromkeys(colors, "dog"), "same/deep": "cat", "torn": "cat", "clip": "cat"}
 
     def predict(run_id: str, *more: str) -> Path:
         (tmp_path / "tags.tsv").write_text("id\ttags\n" + "".join(f"{name}\t{tag}\n" for name, tag in tags.items()))
@@ -195,9 +186,9 @@ def test_images_and_videos_of_predict(wsvs, tmp_path):
         *(f"scores/{name}.npz" for name in images),
         *(f"overlay/{name}.jpg" for name in images),
         *(f"done/{name}.json" for name in images),
-        *(f"film/{number:05d}.png" for number in range(3)),
-        "overlay/film.mp4",
-        "done/film.json",
+        *(f"clip/{number:05d}.png" for number in range(3)),
+        "overlay/clip.mp4",
+        "done/clip.json",
     }
     assert files(made) == files(whole) and rows(made / "items.jsonl") == rows(whole / "items.jsonl")
     assert files(made, "*.npz").keys() == files(whole, "*.npz").keys()

@@ -12,22 +12,14 @@ import numpy as np
 from PIL import Image
 
 from tests.films import make_film, make_sound, pictures, write_film
+from tests.processes import SEGMENT
 from wsvs.config.check import check
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.engine.registry import load_stage
 
 QUICK = (
-    "stage=segment",
-    "experiment=motion",
-    "name=n",
-    "out=out",
-    "trainer=cpu",
-    "logger=none",
+    *SEGMENT,
     "segment.workers=0",
-    "segment.superpixels=60",
-    "segment.flow=dis_ultrafast",
-    "segment.lambda_c=0",
-    "segment.min_confidence=0",
 )
 
 

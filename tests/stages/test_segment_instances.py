@@ -8,20 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.films import make_film
+from tests.processes import SEGMENT
 from wsvs.core.files import read_json
 from wsvs.core.masks import read_mask
 
 QUICK = (
-    "stage=segment",
-    "experiment=motion",
-    "name=n",
-    "out=out",
-    "trainer=cpu",
-    "logger=none",
-    "segment.superpixels=60",
-    "segment.flow=dis_ultrafast",
-    "segment.lambda_c=0",
-    "segment.min_confidence=0",
+    *SEGMENT,
     "segment.max_frames=8",
     "videos=v",
 )

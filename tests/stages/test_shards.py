@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.films import make_film
-from tests.processes import files, quoted, rows, summary
+from tests.processes import SEGMENT, files, quoted, rows, summary
 from wsvs.core.alive import ALIVE, SILENCE
 from wsvs.core.errors import UserError
 from wsvs.core.runs import find_run
@@ -22,17 +22,8 @@ from wsvs.engine import command
 from wsvs.stages import merge
 
 QUICK = (
-    "stage=segment",
-    "experiment=motion",
-    "name=n",
-    "out=out",
-    "trainer=cpu",
-    "logger=none",
+    *SEGMENT,
     "segment.workers=0",
-    "segment.superpixels=60",
-    "segment.flow=dis_ultrafast",
-    "segment.lambda_c=0",
-    "segment.min_confidence=0",
     "segment.max_frames=4",
     "videos=v",
 )

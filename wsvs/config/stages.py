@@ -49,8 +49,6 @@ _JITTER = "brightness, contrast and saturation are multiplied by factors in 1 +-
 _SCALE = "longest side of a training image, in units of "
 _READERS = "processes that read "
 _SHARD = "i/n, numbered from 0: work on share i of the {} only, as one of n independent jobs; stage merge joins them"
-
-
 _REUSE = (
     "finished run of this stage with the same settings, or last (of this name): its masks of {} that have not changed "
     "are taken over, and only the others are worked on"

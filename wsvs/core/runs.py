@@ -25,6 +25,7 @@ from wsvs.core.files import read_json, write_json
 
 SUMMARY = "summary.json"
 LOG = "wsvs.log"
+FINGERPRINT = ".fingerprint"  # digest of the settings and inputs that determine a run's result
 SKIPPED = "skipped items"  # key of the counts in a summary; skipped.json has the reasons
 VIDEOS = "videos.jsonl"  # of a segment run on whole videos: one line per video with masks
 INSTANCES = "instances"  # of a segment run: masks whose pixels hold track ids, named as in masks/

@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json
+from wsvs.core.runs import FINGERPRINT
 
 SHARD = "shard.json"
 SET = "shards"  # the <id> of shards that are given none
@@ -120,7 +121,7 @@ class ShardRun:
         record: dict[str, Any] = read_json(folder / SHARD) if (folder / SHARD).is_file() else {}
         if "shard" not in record:
             return None
-        mark = folder / ".fingerprint"
+        mark = folder / FINGERPRINT
         text = mark.read_text(encoding="utf-8") if mark.is_file() else ""
         shard = Shard.parse("shard", record.pop("shard"))
         return cls(folder, shard, fingerprint=text, **record)

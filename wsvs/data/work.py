@@ -94,19 +94,19 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         return self.loader(self.dataset(self.mine), min(self.workers, len(self.mine)))
 
 
-def hand_over(dataset: Dataset[Any], workers: int) -> DataLoader[Any]:
-    """A loader that yields the items of a dataset one by one, in order and unchanged."""
+def hand_over(dataset: Dataset[Any], workers: int, ahead: int = 1) -> DataLoader[Any]:
+    """A loader that yields the items of a dataset one by one and unchanged; each worker is `ahead` items in front."""
     return DataLoader(
         dataset,
         batch_size=None,
-        collate_fn=as_it_is,
+        collate_fn=_as_it_is,
         num_workers=workers,
         worker_init_fn=one_thread,
-        prefetch_factor=1 if workers else None,
+        prefetch_factor=ahead if workers else None,
     )
 
 
-def as_it_is(item: Any) -> Any:
+def _as_it_is(item: Any) -> Any:
     return item  # torch's default conversion would turn every NumPy array into a tensor
 
 

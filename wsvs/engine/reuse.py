@@ -13,8 +13,9 @@ from wsvs.core.files import link_file, read_json
 from wsvs.core.processes import rank
 from wsvs.core.progress import follow
 from wsvs.core.reviews import SNAPSHOT, Reviews
+from wsvs.core.runs import FINGERPRINT
 from wsvs.core.shards import W
-from wsvs.engine.run import FINGERPRINT, Run
+from wsvs.engine.run import Run
 from wsvs.records.row import write_rows
 from wsvs.records.sources import SOURCES, Source, read_states
 

@@ -23,6 +23,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, rank, world_size
 from wsvs.core.reviews import SNAPSHOT, Part, Reviews
+from wsvs.core.runs import FINGERPRINT
 from wsvs.engine.lock import LOCK, take_lock
 from wsvs.engine.ranks import leave_group, prepare_relaunch, relaunched
 from wsvs.engine.resume import BUDGETS, fingerprint
@@ -32,7 +33,6 @@ from wsvs.engine.tracker import Tracker
 log = logging.getLogger("wsvs")
 
 INPUTS = "inputs.json"
-FINGERPRINT = ".fingerprint"
 SKIPPED = "skipped.json"  # the skipped items, if there are any
 OWN = (
     INPUTS,

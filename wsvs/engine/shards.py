@@ -15,9 +15,10 @@ from wsvs.config.root import Settings
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.core.processes import rank
+from wsvs.core.runs import FINGERPRINT
 from wsvs.core.shards import SHARD, Shard, ShardRun, digest
 from wsvs.engine.ranks import config_options
-from wsvs.engine.run import FINGERPRINT, Run
+from wsvs.engine.run import Run
 
 SHARDED = ("relevance", "segment", "predict")  # the stages with a setting `shard`, which stage merge joins
 

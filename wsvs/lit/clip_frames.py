@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from wsvs.config.base import Positive
 from wsvs.config.checked import checked
 from wsvs.core.errors import BadItem
-from wsvs.data.loading import one_thread
 from wsvs.data.prefetch import batched
-from wsvs.data.work import as_it_is
+from wsvs.data.work import hand_over
 from wsvs.records.shots import Clip
 from wsvs.video.cuts import CutFinder, Cuts
 from wsvs.video.reader import read_frames
@@ -88,14 +86,7 @@ class ClipLoader:
 
     def __init__(self, dataset: ClipFrames, workers: int) -> None:
         self.steps = len(dataset.clips)
-        self.frames: DataLoader[Any] = DataLoader(
-            dataset,
-            batch_size=None,
-            collate_fn=as_it_is,
-            num_workers=workers,
-            worker_init_fn=one_thread,
-            prefetch_factor=2 if workers else None,
-        )
+        self.frames = hand_over(dataset, workers, ahead=2)
 
     def __len__(self) -> int:
         return self.steps

@@ -20,12 +20,13 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import link_file, read_json, write_bytes, write_json
 from wsvs.core.progress import follow
 from wsvs.core.reviews import SNAPSHOT
+from wsvs.core.runs import FINGERPRINT
 from wsvs.core.shards import SET, SHARD, Shard, ShardRun, shards_below
 from wsvs.engine.fork import GOOD, call
 from wsvs.engine.next import key_of, next_line
 from wsvs.engine.ranks import config_options
 from wsvs.engine.resume import overrides_of
-from wsvs.engine.run import FINGERPRINT, INPUTS, OWN, SKIPPED, Run
+from wsvs.engine.run import INPUTS, OWN, SKIPPED, Run
 from wsvs.engine.stage import Stage
 from wsvs.records.row import write_rows
 from wsvs.records.sources import SOURCES, Source
