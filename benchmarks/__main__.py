@@ -14,11 +14,8 @@ from rich.console import Console
 from benchmarks.options import Options
 from wsvs.core.files import write_json
 
-PARTS = tuple(
-    part
-    for part in ("startup", "segment", "cuts", "superpixels", "loop", "retrieve", "train", "predict", "speedup", "gpu")
-    if find_spec(f"benchmarks.{part}")
-)
+NAMES = "startup segment cuts superpixels loop retrieve train predict speedup store gpu"
+PARTS = tuple(part for part in NAMES.split() if find_spec(f"benchmarks.{part}"))
 
 
 def parts(text: str) -> tuple[str, ...]:

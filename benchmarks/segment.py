@@ -138,6 +138,8 @@ def bench(options: Options) -> dict[str, float]:
                 figures[f"segment.step.{step}_ms_per_frame_{size}"] = value
         timings["480p at 400"] = measure(videos["480p"], paper["400"], options.repeats, place)
         timings["400, strongest"] = measure(videos["400"], experiment("full"), options.repeats, place)
+        figures["segment.flow_ratio_480p_at_400"] = timings["480p at 400"].ratio
+        figures["segment.strong_flow_ratio_400"] = timings["400, strongest"].ratio
         figures["segment.strong_ms_per_frame_400"] = timings["400, strongest"].total
     source = ", ".join(video.file.stem for video in videos["480p"])
     print_table(timings, f"Segmentation, ms per frame on one thread, of {source} ({options.frames} frames each)")

@@ -34,7 +34,7 @@ from wsvs.nets.model import NetConfig
 STEPS, WARM, BATCH = 10, 3, 8
 CLASSES = ("cat", "dog", "bus")
 SCALES = (0.5, 1.0, 1.5)
-# Network and side of the crops in px: of the toy world, and of experiment=small
+# Network and side of the crops in px: of the toy world, and SqueezeNet for tens of photographs
 WORLDS = {
     "toy": (
         NetConfig(backbone="vgg_small", classes=CLASSES, image_size=128, scales=SCALES, hidden=96, dropout=0.2),

@@ -64,7 +64,7 @@ def write_film(
     container: dict[str, str],
     options: dict[str, str],
 ) -> Path:
-    """Encode (H, W, 3) uint8 pictures at 25 a second; `container` and `options` are FFmpeg's, of file and codec."""
+    """Encode (H, W, 3) uint8 images at 25 frames per second; `container` and `options` are those of FFmpeg."""
     with av.open(str(path), "w", options=container) as out:
         stream = out.add_stream(codec, rate=25, options={"threads": "1", **options})
         assert isinstance(stream, av.VideoStream)
@@ -95,7 +95,7 @@ def make_sound(path: Path) -> Path:
 
 
 def assert_same_films(one: Path, other: Path) -> None:
-    """The same films in two folders, picture by picture: x264 does not give the same bytes twice."""
+    """The same videos in two folders, frame by frame: x264 does not give the same bytes twice."""
     names = sorted(path.relative_to(one) for path in one.rglob("*.mp4"))
     assert names and names == sorted(path.relative_to(other) for path in other.rglob("*.mp4"))
     for name in names:

@@ -54,11 +54,12 @@ TINY = (
 TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 CLASSES = ("polar bear", "it's a=zebra", "Pfau (grün)")  # in the order of the world's tiger, panda and parrot
 
-# Put in front of a process's own modules: ends it, holds it, or fills its disk, at a known rename of a known file.
+# Put in front of a process's own modules: ends it, holds it, or fills its disk, at a known rename of a known file, or
+# ends it in the middle of a known write.
 SABOTAGE = """
 import errno, os, signal, time
 pattern, number, rank, what = os.environ["SABOTAGE"].rsplit("|", 3)
-left, replace = int(number), os.replace
+left, replace, write = int(number), os.replace, os.write
 if "SLURM_RESTART_COUNT" in os.environ:  # a job's second life
     left = 10**9
 
@@ -74,7 +75,16 @@ def sabotaged(source, target, **more):
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
     return replace(source, target, **more)
 
-os.replace = sabotaged
+def torn(file, data):
+    global left
+    if what == "tear" and pattern in os.readlink(f"/proc/self/fd/{file}") and os.environ.get("LOCAL_RANK", "0") == rank:
+        left -= 1
+        if left < 0:
+            write(file, data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+    return write(file, data)
+
+os.replace, os.write = sabotaged, torn
 """
 
 
@@ -109,7 +119,8 @@ class Cli:
         sabotage: str | None = None,
         **environment: str,
     ) -> Process:
-        """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or hang, or full).
+        """`sabotage` is '<part of a path>|<how often it goes well>|<rank>|kill' (or hang, or full; or tear: killed in
+        the middle of a write to a file that stays open).
 
         Several parts of the path are joined by *.
         """

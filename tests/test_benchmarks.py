@@ -139,7 +139,8 @@ def test_what_bounds_a_loop(speed: float, bare: float, waited: float, bound: str
 
 
 def test_gpu_part_stops_a_command_at_its_limit(tmp_path: Path) -> None:
-    words = ["stage=segment", f"videos={tmp_path}"]
+    (tmp_path / "sleeper.py").write_text("import time\ntime.sleep(600)\n")
+    words = ["stage=segment", "plugins=[sleeper]"]
     assert gpu_loops.run(words, 1, "1_core", tmp_path, CPU, 1) == "not finished within 1 s"
     assert gpu_loops.run(words, 1, "1_core", tmp_path, CPU, 0) == "no time was left"
 
@@ -218,3 +219,16 @@ def test_corrected_images_are_never_scored(tmp_path):
     }
     with pytest.raises(SystemExit, match="only 30 images"):
         chosen(tmp_path / "masks", ids, 30)
+
+
+@pytest.mark.slow
+def test_stores_are_compared(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    done = run("--only", "store", "--repeats", 1, "--tiny", "--out", out)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(out.read_text())
+    assert set(figures) == {
+        *("store.journal_s", "store.files_per_frame", "store.files_per_frame_ratio"),
+        *("store.write_a_frame_ratio", "store.read_a_frame_ratio"),
+    }
+    assert 0 < figures["store.files_per_frame"] <= 0.03 and figures["store.files_per_frame_ratio"] < 0.02

@@ -107,7 +107,7 @@ def world(tiny_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     _videos(toy, tmp_path)
     for name in ("some_masks", "true_masks"):
         write_mask(tmp_path / name / "a.png", np.repeat(np.arange(3, dtype=np.uint8), 4)[None].repeat(9, 0))
-    for name in ("vgg16-397923af.pth", "squeezenet1_1-b8a52dc0.pth"):
+    for name in ("vgg16-397923af.pth", "tf_efficientnet_lite2-dcccb7df.pth"):
         torch.save(build_backbone("vgg_small").state_dict(), tmp_path / name)
     for name, stage in (("best.ckpt", "adapt"), ("encoder.ckpt", "encoder")):
         shutil.copy(next((tiny_runs / stage).glob("*/checkpoints/best.ckpt")), tmp_path / name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,24 @@ def test_names_of_tests_use_the_terms_of_the_field():
         for name in re.findall(r"^ *def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
             found |= {name: bad} if (bad := words(name) | words(name.replace("_", " "))) else {}
             found |= {name: {"longer than 60"}} if len(name) > 60 else {}
+    assert found == {}
+
+
+def test_comments_of_tests_use_the_terms_of_the_field():
+    found = {}
+    for path in (ROOT / "tests").rglob("*.py"):
+        if path == Path(__file__):  # the terms themselves
+            continue
+        source = path.read_text(encoding="utf-8")
+        scopes = [
+            node
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        ]
+        texts = [ast.get_docstring(node) or "" for node in scopes]
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        texts += [token.string for token in tokens if token.type == tokenize.COMMENT]
+        found |= {path.name: bad} if (bad := words("\n".join(texts))) else {}
     assert found == {}
 
 

@@ -1,4 +1,4 @@
-"""The notebooks and the README's picture, made from a finished run."""
+"""The notebooks and the README's figure, made from a finished run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run_cell(source: str, space: dict[str, Any]) -> Any:
 
 
 def run_notebook(name: str, runs: Path) -> tuple[list[Image.Image], dict[str, Any]]:
-    """The pictures that a notebook shows of some runs, which it leaves as they are, and its variables."""
+    """The images that a notebook shows of some runs, which it does not change, and its variables."""
     before = contents(runs)
     space: dict[str, Any] = {"RUNS": str(runs)}
     cells = code_cells(ROOT / "notebooks" / f"{name}.ipynb")[1:]
@@ -76,7 +76,7 @@ def contents(folder: Path) -> dict[str, int]:
 
 @every
 def test_stored_outputs_are_of_the_stored_code(notebook):
-    """make notebooks runs them anew; another order or number of cells is another code."""
+    """make notebooks runs them again; another order or number of cells is another code."""
     content = json.loads(notebook.read_text())
     code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
     said = "\0".join("".join(cell["source"]) for cell in code)

@@ -25,7 +25,7 @@ ALL = [pytest.param(page, line, id=f"{page.name}: {line[:60]}") for page in PAGE
 
 @pytest.fixture
 def modules_of_pages(tmp_path: Path) -> Iterator[None]:
-    """Plugins of a page are imported anew for each command; in a copy of sys.modules torch could not be imported."""
+    """Plugins of a page are imported again for each command; in a copy of sys.modules torch could not be imported."""
     yield
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):

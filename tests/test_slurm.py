@@ -164,7 +164,7 @@ def test_array_task_is_a_sweep_job_that_is_requeued_alone(slurm: Slurm, truth, t
 
 
 def test_a_sweep_as_an_array_by_submitit_whose_jobs_are_requeued(slurm: Slurm, cli: Cli, truth, tmp_path):
-    """Told that their time is up, both jobs are handed in again, under the same numbers, and go on in their folders."""
+    """At the time limit both jobs are requeued with the same numbers, and resume in their folders."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     free = ("partition=null", "gpus_per_node=null", "mem_gb=null", "cpus_per_task=1", "timeout_min=30")
     process = cli.start(

@@ -1,4 +1,4 @@
-"""A whole pipeline with logger=wandb, offline: a run for each stage, its pictures, and what is made from what."""
+"""A whole pipeline with logger=wandb, offline: a run for each stage, its images, and its lineage."""
 
 from __future__ import annotations
 
@@ -161,5 +161,5 @@ def test_a_training_that_was_stopped_resumes_with_its_run(toy, cli, tmp_path):
     assert first.summary.get("results/val/miou") is None
     assert second.summary["results/val/miou"] == summary(run)["results"]["val/miou"]
     steps = [line["trainer/global_step"] for line in second.history if "train/loss" in line]
-    assert steps == sorted(steps) and steps[0] > 0  # it went on, not from the start
+    assert steps == sorted(steps) and steps[0] > 0  # it resumed, not from the start
     assert not any("val/masks" in line for line in second.history)  # media=0

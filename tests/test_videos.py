@@ -12,6 +12,7 @@ import pytest
 from tests.films import assert_same_films, make_film
 from tests.processes import TWO_RANKS, files, only_run, quoted, rows, summary, times
 from wsvs.core.masks import read_mask
+from wsvs.records.journal import JournalLedger
 
 pytestmark = pytest.mark.slow
 KILLED = -signal.SIGKILL
@@ -70,12 +71,12 @@ def test_two_ranks_with_two_workers_give_what_one_gives_alone(cli, videos, alone
     check_whole(only_run(tmp_path, "segment"), alone)
 
 
-@pytest.mark.parametrize(("place", "rank"), [("/masks/|9", 1), ("/masks/|9", 0), ("/seen/|0", 1), ("/done/b_|1", 0)])
+@pytest.mark.parametrize(("place", "rank"), [("/masks/|9", 1), ("/masks/|9", 0), ("/seen/|0", 1), ("/done/|1", 0)])
 def test_a_rank_is_killed_and_the_run_resumes(cli, videos, alone, tmp_path, place, rank):
     """While it writes its tenth mask, in the middle of a piece; while it looks at the videos; before a ledger line."""
     more = ("segment.workers=1",) if place.startswith("/seen") else ()
     command = words(videos, tmp_path, *TWO_RANKS, *more)
-    process = cli.start(*command, sabotage=f"{place}|{rank}|kill")
+    process = cli.start(*command, sabotage=f"{place}|{rank}|{'tear' if more else 'kill'}")
     process.communicate(timeout=600)
     assert process.returncode in ({KILLED} if rank == 0 else {KILLED, 2})
     run = only_run(tmp_path, "segment")
@@ -87,6 +88,26 @@ def test_a_rank_is_killed_and_the_run_resumes(cli, videos, alone, tmp_path, plac
     assert only_run(tmp_path, "segment") == run
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())  # nothing finished was done again
     check_whole(run, alone)
+
+
+@pytest.mark.parametrize("place", ["-worker-0.jsonl|3|1|tear", "killed/done/|2|0|kill"])
+def test_a_kill_while_some_videos_are_not_looked_at(cli, tmp_path, place):
+    """In the middle of what a worker records of a video, and before a piece is recorded; other ranks resume it."""
+    for number in range(18):
+        make_film(tmp_path / f"v/{number:02d}.mp4", 3 + number % 2, size=(48, 32), seed=number)
+    cli.run(*words(tmp_path / "v", tmp_path / "alone"))
+    whole = only_run(tmp_path / "alone", "segment")
+    command = words(tmp_path / "v", tmp_path / "out", *TWO_RANKS, "segment.workers=1")
+    cli.start(*command, sabotage=place, WSVS_RUN_ID="killed").communicate(timeout=600)
+    run = only_run(tmp_path / "out", "segment")
+    done, seen = times(run / "done", "*.json"), {*JournalLedger(run / "seen").items()}
+    assert 0 < len(seen) < 18 and not (run / "summary.json").exists()
+    cli.run(*words(tmp_path / "v", tmp_path / "out", "segment.workers=2"), WSVS_RUN_ID="killed")
+    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+    assert files(run / "masks") == files(whole / "masks") and len(files(run / "masks")) == 63
+    assert (run / "videos.jsonl").read_bytes() == (whole / "videos.jsonl").read_bytes()
+    lines = sum(path.read_bytes().count(b"\n") for path in (run / "seen/done").iterdir())
+    assert lines == 18  # nothing was looked at twice; half a line of a killed process has no end
 
 
 def test_killed_while_overlays_are_joined(cli, videos, alone, tmp_path):

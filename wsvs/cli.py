@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -65,6 +66,7 @@ def show_and_leave(show: Callable[[], None]) -> NoReturn:
 
 def main() -> None:
     """Console entry; `wsvs.engine.command.main` has the exit statuses."""
+    gc.set_threshold(10_000, 10, 10)  # a tenth of a start was the search for garbage in what the imports make
     words = sys.argv[1:]
     stage = next((word.partition("=")[2] for word in words if word.startswith("stage=")), None)
     if {"--help", "-h"} & set(words):  # Hydra's own help shows a configuration, which needs a stage

@@ -133,7 +133,7 @@ def test_label_studio_by_its_sdk(tmp_path, how):
     for task in tasks:
         assert all(interface.validate_prediction(one, return_errors=True) == [] for one in task["predictions"])
         [prediction] = task.pop("predictions")
-        task |= {"id": 1, "annotations": [{"id": 1, "result": prediction["result"]}]}  # as somebody accepts it
+        task |= {"id": 1, "annotations": [{"id": 1, "result": prediction["result"]}]}  # as an annotator accepts it
     (tmp_path / "accepted").mkdir()
     (tmp_path / "accepted/tasks.json").write_text(json.dumps(tasks))
     converter = sdk.Converter(str(tmp_path / "config.xml"), str(tmp_path), download_resources=False)

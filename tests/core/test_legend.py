@@ -1,4 +1,4 @@
-"""Legends: the swatch has the label's colour, lines wrap, and the picture above stays as it is."""
+"""Legends: the swatch has the label's colour, lines wrap, and the image above stays as it is."""
 
 from __future__ import annotations
 

@@ -147,16 +147,19 @@ def test_masks_of_a_run_that_lists_them(tmp_path):
     rows = [{"id": "wandb/b", "file": "wandb/b.JPG"}, {"id": "overlay/c", "file": "overlay/c.mp4", "frames": 2}]
     write_jsonl(tmp_path / "items.jsonl", [*rows, {"id": "masks/a", "file": "masks/a.gif"}])
     films = {"overlay/c/00000": None, "overlay/c/00001": None}
-    assert masks_of(tmp_path) == (tmp_path, {"masks/a": "masks/a.gif", **films, "wandb/b": "wandb/b.JPG"})
+    found = masks_of(tmp_path)
+    assert (found.root, found.files) == (tmp_path, {"masks/a": "masks/a.gif", **films, "wandb/b": "wandb/b.JPG"})
 
 
 def test_masks_of_other_folders(tmp_path):
     touch(tmp_path, "done/a.png", "wandb/b.png", "c.d.png", ".tmp-1.png", ".hidden/e.png", "f.jpg")
-    assert masks_of(tmp_path) == (tmp_path, dict.fromkeys(["c.d", "done/a", "wandb/b"]))
+    found = masks_of(tmp_path)
+    assert (found.root, found.files) == (tmp_path, dict.fromkeys(["c.d", "done/a", "wandb/b"]))
     touch(tmp_path, "wsvs.log")  # a run that did not finish
-    assert list(masks_of(tmp_path)[1]) == ["c.d", "done/a"]
+    assert list(masks_of(tmp_path).files) == ["c.d", "done/a"]
     touch(tmp_path, "masks/wandb/000001.png")
-    assert masks_of(tmp_path) == (tmp_path / "masks", {"wandb/000001": None})
+    found = masks_of(tmp_path)
+    assert (found.root, found.files) == (tmp_path / "masks", {"wandb/000001": None})
 
 
 @pytest.mark.parametrize(
@@ -194,3 +197,9 @@ def test_a_folder_that_would_not_be_the_one_meant_is_refused(out):
     with pytest.raises(UserError, match="out is not a folder"):
         check_out(out)
     assert check_out("../a b") == "../a b"
+
+
+@pytest.mark.parametrize("out", ["s3://bucket/runs", "file:///tmp/runs", "https://site/runs"])
+def test_an_address_is_no_folder_for_runs(out):
+    with pytest.raises(UserError, match="not an address"):
+        check_out(out)

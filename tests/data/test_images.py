@@ -30,7 +30,7 @@ CORNERS = np.array([[RED, GREEN, BLUE], [WHITE, (0, 0, 0), (128, 128, 128)]], np
 
 @pytest.mark.parametrize(
     ("orientation", "upright"),
-    [  # the EXIF standard: where row 0 and column 0 of the stored picture belong
+    [  # the EXIF standard: where row 0 and column 0 of the stored image belong
         (1, CORNERS),
         (2, CORNERS[:, ::-1]),  # mirrored
         (3, CORNERS[::-1, ::-1]),  # upside down

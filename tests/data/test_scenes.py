@@ -98,7 +98,7 @@ def test_area_of_a_thing() -> None:
 
 @pytest.mark.parametrize("name", FACES)
 def test_masks_agree_with_the_pixels(name: str) -> None:
-    """Drawn and not drawn, the pictures differ in the mask and nowhere else but at its smooth edge."""
+    """Images with and without an object differ only in its mask and at the mask's smooth edge."""
     rng = np.random.default_rng(3)
     back = ground(rng, 96, 128)
     thing = creature(rng, name, pick_skin(rng, back.mean((0, 1)), 35), SETTINGS.head_size)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from wsvs.core.errors import BadItem
-from wsvs.data.shots import ShotDataset
+from wsvs.data.shots import ShotDataset, ShotStream
+from wsvs.data.work import hand_over
 from wsvs.records.predicted import Bad
 from wsvs.records.shots import Piece
 
@@ -91,3 +92,41 @@ def test_odd_and_blank_frames_are_kept_but_not_described():
     item = replace(PIECE, stop=8, odd=[4], blank=[6])
     found = ShotDataset([item], describe=describe, read=lambda *_, **__: pictures(3, 4, 5, 6, 7))[0]
     assert found.graph == [3, 5, 7] and found.frames[:, 0, 0, 0].tolist() == [3, 4, 5, 6, 7]
+
+
+class Parts:
+    """Opens a task of two pieces, and remembers when."""
+
+    def __init__(self, opened, worker=None):
+        self.opened = opened
+        self.worker = worker
+
+    def in_worker(self, number):
+        return Parts(self.opened, number)
+
+    def __call__(self, task):
+        self.opened.append(task)
+        yield from (replace(PIECE, id=f"{task}{part}", mark=f"{self.worker}") for part in range(2))
+
+
+def stream(tasks, opened):
+    shots = ShotDataset(tasks, describe=describe, read=lambda *_, **__: pictures(3, 4, 5))
+    return ShotStream(shots, tasks, Parts(opened))
+
+
+def test_tasks_are_opened_on_the_way_the_middle_first():
+    opened = []
+    found = iter(stream("abcde", opened))
+    first = next(found)
+    assert opened == ["c"] and (first.piece.id, first.graph) == ("c0", [3, 4, 5])
+    assert next(found).piece.id == "c1" and opened == ["c"]
+    assert [one.piece.id for one in found] == ["a0", "a1", "b0", "b1", "d0", "d1", "e0", "e1"]
+    assert list(stream("", opened)) == []
+
+
+def test_workers_open_every_task_once():
+    """Each knows which one it is. Their pieces may come in any order; those of a task come in turn."""
+    found = [one.piece for one in hand_over(stream("abcdefg", []), 2)]
+    assert sorted(piece.id for piece in found) == [f"{task}{part}" for task in "abcdefg" for part in range(2)]
+    assert {piece.id[0]: piece.mark for piece in found} == dict(zip("abcdefg", "0101010", strict=True))
+    assert all(found.index(replace(piece, id=f"{piece.id[0]}0")) <= place for place, piece in enumerate(found))

@@ -113,9 +113,9 @@ def test_how_many_frames_show_their_class(world: Path) -> None:
 
 
 def test_the_encoded_frames_are_the_ones_of_the_masks(world: Path) -> None:
-    """The film is shot again: picture k of the file must be its frame k, by the smallest difference.
+    """Frame k of the file must be most similar to frame k of the scene, rendered again.
 
-    Where nothing moves, the neighbours are as near, so not every picture tells.
+    Where nothing moves, its neighbours are equally similar, so not every frame is decisive.
     """
     telling = total = 0
     videos = list(read_tags(world / "videos.tsv").items())

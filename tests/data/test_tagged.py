@@ -213,7 +213,7 @@ def test_items(root):
     assert item["id"] == "b" and item["y"].tolist() == [0, 1, 1] and item["y"].dtype == torch.float32
     assert item["image"].shape == (3, 10, 21) and item["image"].dtype == torch.uint8
     assert item["image"][0].unique().tolist() == [1] and not item["image"][1].any()
-    assert dataset[1]["y"].tolist() == [0, 0, 0]  # nothing of ours in the picture is knowledge too
+    assert dataset[1]["y"].tolist() == [0, 0, 0]  # an image without any of our classes is information, too
 
 
 def test_bad_image_is_an_item_with_its_reason(root):

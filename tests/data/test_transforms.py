@@ -45,7 +45,7 @@ def test_jitter_factors_fill_their_range():
     assert np.abs(np.corrcoef(found.T) - np.eye(3)).max() < 0.2  # each by itself
 
 
-# A picture whose colour is its label: blocks of 1 px a label would lose their colour where sizes change.
+# An image whose colour is its label: blocks of 1 px a label would lose their colour where sizes change.
 LABELS = np.kron(np.array([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]], np.uint8), np.ones((40, 30), np.uint8))
 PICTURE = np.repeat(LABELS[..., None] * 20, 3, 2).astype(np.uint8)
 

@@ -190,7 +190,7 @@ def test_an_annotation_without_size_or_name_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_the_official_lists_and_tags(real_data, tmp_path):
-    """Annotations and pictures are stand-ins; lists, checksums and frequencies of the classes are the real ones."""
+    """Annotations and images are stand-ins; lists, checksums and frequencies of the classes are the real ones."""
     official = real_data / "data" / "voc_lists"
     root = tmp_path / "VOC2012"
     lists = root / "ImageSets" / "Segmentation"

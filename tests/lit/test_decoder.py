@@ -180,7 +180,7 @@ def test_starts_from_an_encoder_and_resumes_from_a_decoder(config, make_trainer,
     y = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
     trainer.fit(trained, load([{"image": batch()["image"], "y": y}]))
     trainer.save_checkpoint(tmp_path / "encoder.ckpt")
-    assert net_of(tmp_path / "encoder.ckpt") == config.asdict()
+    assert net_of(tmp_path / "encoder.ckpt") == config
     module = DecoderModule(config.asdict(), start=str(tmp_path / "encoder.ckpt"))
     for name, value in trained.net.encoder.state_dict().items():
         assert torch.equal(module.net.encoder.state_dict()[name], value)

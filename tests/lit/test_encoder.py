@@ -15,7 +15,7 @@ from wsvs.nets.model import load_net
 
 
 def batch(count=6):
-    """Red pictures are cats, blue ones dogs; the last one is both."""
+    """Red images are cats, blue ones dogs; the last one is both."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 40, (count, 3, 32, 32), dtype=np.uint8)
     y = np.zeros((count, 2), np.float32)

@@ -1,4 +1,4 @@
-"""Pictures of a validation: the right items, the right labels, and no trace in the training."""
+"""Images of a validation: the right items, the right labels, and no effect on the training."""
 
 from __future__ import annotations
 

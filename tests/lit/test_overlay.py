@@ -1,4 +1,4 @@
-"""Films of masks over frames: what they show, and pieces that become one."""
+"""Overlay videos: their content, and pieces joined into one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wsvs.lit.overlay import join, write_overlay
 
 
 def shown(path: Path) -> tuple[np.ndarray, list[float], str]:
-    """Pictures (T, H, W, 3), their times in seconds, and the codec."""
+    """Frames (T, H, W, 3), their times in seconds, and the codec."""
     with av.open(str(path)) as video:
         stream = video.streams.video[0]
         frames = list(video.decode(stream))

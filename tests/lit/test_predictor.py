@@ -15,6 +15,7 @@ from tests.films import make_film, make_sound
 from wsvs.core.errors import UserError
 from wsvs.core.masks import encode_mask, read_mask
 from wsvs.data.work import ItemDataset, WorkModule
+from wsvs.lit.overlay import open_writer
 from wsvs.lit.predictor import (
     OVERLAY_SIDE,
     Loaded,
@@ -24,7 +25,6 @@ from wsvs.lit.predictor import (
     confidences,
     load_image,
 )
-from wsvs.lit.video_writer import open_writer
 from wsvs.nets.model import Found, SegmentationNet
 from wsvs.records.ledger import Ledger
 from wsvs.records.predicted import Bad, Wanted

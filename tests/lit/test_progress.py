@@ -95,7 +95,7 @@ def test_predict_loop_and_unknown_length(clock, caplog):
 
 
 def test_work_of_many_sizes_and_a_part_of_it(clock, caplog):
-    """Frames of shots that are done at once, and of a film that is written frame by frame."""
+    """Frames of shots that finish at once, and of a video that is written frame by frame."""
     caplog.set_level(logging.INFO, "wsvs")
     work = SimpleNamespace(amounts=[30, 10], unit="frames")
     progress = Progress(every=1)
@@ -132,6 +132,24 @@ def test_a_video_with_more_frames_than_its_header_says(clock, caplog):
         "88 of 128 frames",
     ]
     assert work.amounts == [60, 40]
+
+
+def test_the_total_of_items_that_are_opened_on_the_way(clock, caplog):
+    """By the share of the bytes: 10 frames of 20 bytes of 100, and what fails has neither."""
+    caplog.set_level(logging.INFO, "wsvs")
+    work = SimpleNamespace(amounts=[70, 30], unit="frames", measure=lambda batch: batch)
+    progress = Progress(every=1)
+    endless = [float("inf")]
+    fake = trainer(progress_bar_metrics={}, datamodule=work, num_predict_batches=endless, world_size=2)
+    progress.on_predict_start(fake, None)
+    for number, batch in enumerate([(0, 0), (10, 20), (30, 40)]):
+        clock.time += 2
+        progress.on_predict_batch_end(fake, None, None, batch, number)
+    assert caplog.messages == [
+        "0 of ? frames on this rank",
+        "10 of about 50 frames on this rank, 2.5 frames/s, 16 s left",
+        "40 of about 67 frames on this rank, 6.7 frames/s, 4 s left",
+    ]
 
 
 def test_other_ranks_are_silent(clock, caplog):

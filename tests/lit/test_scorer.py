@@ -136,7 +136,7 @@ def test_any_number_of_workers_writes_the_same(net, clips, make_trainer, tmp_pat
 
 
 def test_clips_whose_frames_come_in_turns(net):
-    """One ends while two others go on, one of which breaks off."""
+    """One video ends while two others continue, one of which breaks off."""
     one, two, three = (replace(CLIP, clip=name) for name in "abc")
     images = [torch.from_numpy(FRAMES[k : k + 3]) for k in range(0, 9, 3)]
     parts = [

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-import wsvs.lit.segmenter
+import wsvs.records.mask_writers
 from wsvs.core.masks import read_mask
 from wsvs.data.shots import Described, ShotDataset
 from wsvs.data.work import WorkModule
@@ -217,7 +217,7 @@ def test_failing_write_propagates(tmp_path, monkeypatch, shots):
     def full(path, data):
         raise OSError("no space left")
 
-    monkeypatch.setattr(wsvs.lit.segmenter, "write_bytes", full)
+    monkeypatch.setattr(wsvs.records.mask_writers, "write_bytes", full)
     writer = MaskWriter(MaskSet(tmp_path, False), frames=True, overlay=False)
     with pytest.raises(OSError, match="no space left"):
         for k in range(shots):

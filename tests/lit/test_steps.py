@@ -22,7 +22,7 @@ from wsvs.lit.steps import DataWait, StepSeed, Throughput, ValidateLast
 
 
 class Items(Dataset):
-    """Nine pictures with all that encoder and decoder ask for; a visit decides each pixel."""
+    """Nine images with all inputs of encoder and decoder; the visit determines each pixel."""
 
     def __len__(self):
         return 9

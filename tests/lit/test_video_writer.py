@@ -1,4 +1,4 @@
-"""Films written picture by picture."""
+"""Videos written frame by frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from wsvs.lit.video_writer import open_writer
+from wsvs.lit.overlay import open_writer
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (47, 33), (1, 1)])

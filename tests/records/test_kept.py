@@ -141,7 +141,7 @@ def test_masks_of_old_runs_are_found():
     videos = {row.name: row.middle for row in MaskSet.find(KEPT / "videos").rows()}
     assert MaskSet.find(KEPT / "videos").whole and videos["damaged_middle"] == 3 and videos["anim"] == 12
     assert MaskSet.find(KEPT / "relevance/none") is None
-    assert list(masks_of(KEPT / "predict")[1])[:2] == ["a b/film/00000", "a b/film/00001"]
+    assert list(masks_of(KEPT / "predict").files)[:2] == ["a b/film/00000", "a b/film/00001"]
 
 
 def test_lines_of_older_versions_lack_what_is_newer():

@@ -1,4 +1,4 @@
-"""Films whose key frames and contents are known: frame t carries its number and a level of red."""
+"""Videos with known key frames and contents: frame t shows its number and a level of red."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def film(
     options: Mapping[str, str] | None = None,
     rotate: int = 0,
 ) -> Path:
-    """Encode `frames` pictures at 25 a second, a key frame every `gop`."""
+    """Encode `frames` images at 25 frames per second, a key frame every `gop`."""
     encoder, own, _ = CODECS[codec]
     path.parent.mkdir(parents=True, exist_ok=True)
     with usual_scheduling(), av.open(str(path), "w") as out:
@@ -84,17 +84,17 @@ def thumbnail(red: float) -> bytes:
 
 
 def redness(images: list[np.ndarray], class_name: str) -> np.ndarray:
-    """The tests' scorer: mean red of each picture, whatever the class."""
+    """The tests' scorer: mean red of each image, for any class."""
     return np.array([image[..., 0].mean() / 255 for image in images], np.float32)
 
 
 def another(content: bytes, name: str) -> bytes:
-    """The same film as a file of other bytes: a free box with a name at the end of an MP4."""
+    """The same video in a file with other bytes: a free box with a name at the end of an MP4."""
     return content + struct.pack(">I4s", 8 + len(name), b"free") + name.encode()
 
 
 def segmented(film: bytes, folder: Path) -> list[bytes]:
-    """A film as segments of MPEG-TS, as HLS has them, not encoded again."""
+    """A video as segments of MPEG-TS, as in HLS, without re-encoding."""
     folder.mkdir(parents=True, exist_ok=True)
     options = {"hls_time": "0.5", "hls_list_size": "0", "hls_segment_filename": str(folder / "%03d.ts")}
     with av.open(io.BytesIO(film)) as source, av.open(str(folder / "x.m3u8"), "w", "hls", options=options) as out:

@@ -40,7 +40,7 @@ class Site:
 
             def do_GET(self) -> None:
                 begin = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
-                path = re.sub(r"^http://[^/]+", "", self.path)  # to a proxy the whole address is said
+                path = re.sub(r"^http://[^/]+", "", self.path)  # a proxy is sent the whole address
                 hit = Hit(path, int(begin), headers=dict(self.headers), time=time.monotonic())
                 site.hits.append(hit)
                 site.handlers.get(path, status(404))(Answer(self, hit))

@@ -31,7 +31,7 @@ RED = thumbnail(0.9)
 
 
 def pages(site: Site, content: bytes, names: str, picture: bytes = RED) -> list[str]:
-    """Pages with a film each, of the same frames and other bytes."""
+    """Pages with a video each: the same frames, other bytes."""
     return [site.page(name, another(content, name), picture) for name in names.split()]
 
 

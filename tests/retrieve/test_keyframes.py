@@ -127,7 +127,7 @@ def test_two_windows_share_a_key_frame(tmp_path: Path) -> None:
 
 
 def numbered(count: int, keys: list[int]) -> PacketIndex:
-    """So many frames, ten a second."""
+    """This number of frames, ten per second."""
     return PacketIndex(np.arange(count), np.isin(np.arange(count), keys), np.ones(count, bool), Fraction(1, 10))
 
 
@@ -152,7 +152,7 @@ def test_files_that_cannot_be_cut(tmp_path: Path) -> None:
 
 
 def test_in_the_place_of_a_black_key_frame_another_stands(tmp_path: Path) -> None:
-    """The film fades in from black over two seconds; its second key frame shows something, its third is black."""
+    """The video fades in from black over two seconds; its second key frame shows something, its third is black."""
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=10, options={"x264-params": "scenecut=0:keyint=40:min-keyint=40"})

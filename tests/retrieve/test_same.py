@@ -133,7 +133,7 @@ def test_a_list_within_a_list_and_an_empty_one(retrieval: Retrieval, site: Site,
 def test_what_is_longer_is_known_of_the_file_too(
     retrieval: Retrieval, site: Site, red_film: bytes, says_so: dict, most: float, status: str
 ) -> None:
-    """A page that says nothing of the film's 12 s, and one that says something else."""
+    """A page without the video's duration of 12 s, and one with a wrong duration."""
     row = retrieval.one(site.page("a", red_film, RED, **says_so), max_duration=most)
     assert row.status == status and row.frames == 300 and row.sha256
     assert bool(row.clips) == bool(row.key_frames) == (status == "retrieved")

@@ -48,7 +48,7 @@ def images(tmp_path):
 
 
 def one_message(err: str) -> str:
-    """The one thing that is said on the standard error: a problem, where it is, and what to do."""
+    """The only message on the standard error: a problem, where it is, and what to do."""
     assert err.startswith("error: ") and err.count("error: ") == 1, err
     assert "Traceback" not in err and "  next:  " in err, err
     return err
@@ -194,6 +194,9 @@ def test_missing_root(wsvs):
         (("stage=predict", "input=images"), ["no finished run of stage decoder"]),
         (("stage=predict", "predict.model=segment"), ["predict.model must be auto, encoder, decoder or adapt, got"]),
         (("stage=predict", "predict.checkpoint=nowhere.ckpt"), ["checkpoint not found", "nowhere.ckpt"]),
+        (("stage=predict", "input=s3://b/images"), ["input=s3://b/images", "of this machine", "give input=DIR"]),
+        (("stage=segment", "videos=gs://b/a.mp4"), ["videos=gs://b/a.mp4", "of this machine", "give videos=DIR"]),
+        (("stage=predict", "predict.checkpoint=s3://b/x.ckpt"), ["checkpoint not found", "predict.checkpoint=FILE"]),
         (("stage=retrieve",), ["no folder of videos", "retrieve.root"]),
         (("stage=evaluate",), ["nothing to score", "predictions=DIR"]),
         (("stage=evaluate", "predictions=images"), ["no true masks", "truth=DIR"]),

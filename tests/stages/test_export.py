@@ -21,7 +21,7 @@ def words(tmp_path):
 
 @pytest.fixture
 def predict(tmp_path):
-    """A finished run of stage predict: an image and a film, and what else lies there."""
+    """A finished run of stage predict: an image and a video, and its other files."""
     run = tmp_path / "out/n/predict/r"
     for name in ("a b/c.d", "film/00000", "film/00001"):
         write_mask(run / f"{name}.png", MASK)

@@ -6,7 +6,7 @@ import pytest
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from wsvs.core.errors import UserError
-from wsvs.engine.launcher import check_launcher
+from wsvs.engine.devices import check_launcher
 from wsvs.engine.trainer import DDP_TIMEOUT, build_trainer
 
 TWO = ("trainer=ddp", "trainer.devices=2")

@@ -99,7 +99,7 @@ SETTINGS = {"tensorboard": TensorBoard(media=2), "mlflow": Mlflow(experiment="n"
 
 @pytest.mark.parametrize("name", list(SETTINGS))
 def test_a_resumed_training_has_every_step_once(training, monkeypatch, tmp_path, name):
-    """It was killed after step 7, and goes on from a checkpoint of step 5, with the same values."""
+    """Killed after step 7, it resumes from a checkpoint of step 5, with the same values."""
     pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
     training.dir.mkdir()

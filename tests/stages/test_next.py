@@ -1,4 +1,4 @@
-"""The command that a stage proposes last: the right stage, what was said that still counts, and no word it refuses."""
+"""The command that a stage proposes last: the right stage, the overrides that still apply, and none that it refuses."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from wsvs.core.masks import write_mask
 from wsvs.engine.registry import load_stage
 from wsvs.stages import reproduce
 from wsvs.stages.pipeline import plan
+from wsvs.stages.reproduce import Result
 
 TABLES = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
 ROWS = {  # row: stages, and figure: (the paper's number in percent, metric)
@@ -78,14 +79,14 @@ def pipeline_settings(cfg):
 
 
 def test_mean_spread_and_bounds():
-    result = reproduce.held_against({0: 0.5, 1: 0.6, 2: 0.7}, check(low=0.6, expected=0.58))
-    assert result["mean"] == pytest.approx(0.6) and result["spread"] == pytest.approx(0.1)
-    assert result["verdict"] == "PASS" and result["seeds"] == {"0": 0.5, "1": 0.6, "2": 0.7}
-    assert reproduce.held_against({0: 0.5}, check(low=0.5, high=0.5))["verdict"] == "PASS"
-    assert reproduce.held_against({0: 0.5}, check(low=0.51))["verdict"] == "FAIL"
-    assert reproduce.held_against({0: 0.5}, check(high=0.49))["verdict"] == "FAIL"
-    assert reproduce.held_against({0: 0.5}, check())["spread"] is None
-    assert reproduce.held_against({0: math.nan}, check(low=0.1))["verdict"] == "FAIL"
+    result = Result.of({0: 0.5, 1: 0.6, 2: 0.7}, check(low=0.6, expected=0.58))
+    assert result.mean == pytest.approx(0.6) and result.spread == pytest.approx(0.1)
+    assert result.verdict == "PASS" and result.seeds == {"0": 0.5, "1": 0.6, "2": 0.7}
+    assert Result.of({0: 0.5}, check(low=0.5, high=0.5)).verdict == "PASS"
+    assert Result.of({0: 0.5}, check(low=0.51)).verdict == "FAIL"
+    assert Result.of({0: 0.5}, check(high=0.49)).verdict == "FAIL"
+    assert Result.of({0: 0.5}, check()).spread is None
+    assert Result.of({0: math.nan}, check(low=0.1)).verdict == "FAIL"
 
 
 @pytest.fixture

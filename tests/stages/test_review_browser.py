@@ -1,4 +1,4 @@
-"""A person reviews in headless Chromium, the server is killed, the next training reads exactly what was said."""
+"""A person reviews in headless Chromium, the server is killed, the next training reads exactly these answers."""
 
 from __future__ import annotations
 

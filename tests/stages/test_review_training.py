@@ -1,4 +1,4 @@
-"""The smallest decoder and its adaptation, trained after a review: they read exactly what was said and corrected."""
+"""The smallest decoder and its adaptation, trained after a review: they read exactly the answers and corrections."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_training_reads_answers_and_corrections(wsvs, runs, images, seen, tmp_pa
     assert "i0" not in seen and seen["i2"] == {"0 1"}  # rejected; called a cat
     assert seen["i3"] == {"0 1", "1 1"}  # both that the corrected mask shows
     assert {f"i{number}" for number in (1, 2, 3)} <= set(seen)
-    assert not (runs / "adapt/a/masks/i3.png").exists()  # nobody has to guess it
+    assert not (runs / "adapt/a/masks/i3.png").exists()  # no user has to guess it
     counts, person = read_summary(runs / "adapt/a").counts, read_summary(runs / "adapt/a").person
     assert counts["corrected masks"] == 1 and counts["pseudo-labels"] == 5  # three to train, two held out
     assert person[0] == summary.person[0] and any("corrected" in line for line in person)

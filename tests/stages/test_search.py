@@ -20,9 +20,8 @@ from wsvs.config.files import config_dir
 from wsvs.core.errors import UserError
 from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import write_mask
-from wsvs.engine.figures import read_figure
+from wsvs.engine.figures import objective, read_figure
 from wsvs.engine.names import stage_names
-from wsvs.engine.objective import objective
 from wsvs.engine.registry import load_stage
 from wsvs.engine.run import LOCK
 from wsvs.engine.sweep import FIRST

@@ -190,7 +190,7 @@ def test_videos_of_every_kind(wsvs, tmp_path):
 
 
 def test_nothing_that_moves_gets_no_mask_and_is_reported(wsvs, tmp_path, caplog):
-    """A photograph with noise beside a film of a moving square; with the limit at 0 every mask is kept."""
+    """A photograph with noise beside a video of a moving square; with the limit at 0 every mask is kept."""
     make_film(tmp_path / "v/moving.mp4", 10)
     rng = np.random.default_rng(0)
     still = np.clip(pictures(1, 96, 64) + rng.normal(0, 6, (10, 64, 96, 3)), 0, 255).astype(np.uint8)

@@ -124,6 +124,24 @@ def test_settings_of_the_synthetic_world(composed, word, said):
     assert "noise" not in composed("stage=pipeline", "data=synthetic").data.world
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("pipeline.steps=[{label: x}]", "pipeline.steps.0.stage must be one text, got None"),
+        ("pipeline.steps=[{stage: x, set: y}]", "pipeline.steps.0.set must be a list of texts, got 'y'"),
+        ("pipeline.steps=[{stage: x, sets: []}]", "there is no setting pipeline.steps.0.sets"),
+        ("pipeline.steps=encoder", "pipeline.steps must be a list of mappings, or null, got 'encoder'"),
+        ("+pipeline.checks.miou={step: a, metric: b, low: c}", "pipeline.checks.miou.low must be a number, or null"),
+    ],
+)
+def test_steps_and_checks_are_typed(composed, word, said):
+    with pytest.raises(UserError) as caught:
+        check(composed("stage=pipeline", "data.root=x", word), [word])
+    assert caught.value.problem.startswith(said)
+    assert caught.value.where == f"the command line: {word}"
+    assert "sets" not in word or caught.value.remedy == "did you mean pipeline.steps.0.set?"
+
+
 def test_a_refusal_names_the_file_of_a_value(composed, tmp_path):
     cfg = composed("stage=pipeline", "data=synthetic", "experiment=small")
     cfg.segment.clip_a, cfg.adapt.lr = 0.7, 1e-4

@@ -1,4 +1,4 @@
-"""Shards of a run: each item in one of them, merged into what one run gives, and what is said of them meanwhile."""
+"""Shards of a run: each item in one of them, merged into the result of one run, and the messages about them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +20,7 @@ from wsvs.core.errors import UserError
 from wsvs.core.runs import find_run
 from wsvs.core.shards import Shard, digest
 from wsvs.engine import command
+from wsvs.records.journal import JournalLedger
 from wsvs.stages import merge
 
 QUICK = (
@@ -93,7 +95,7 @@ def test_shards_merge_into_what_one_run_gives(wsvs, videos, caplog):
     assert "segment.shard=0/2" in err and "WSVS_RUN_ID" not in err
     assert wsvs(*more, "segment.shard=0/2")[0] == 0
     shards = [HERE / "shards" / f"{number}-of-2" for number in range(2)]
-    seen = [{path.stem for path in (shard / "seen/done").iterdir()} for shard in shards]
+    seen = [{*JournalLedger(shard / "seen").items()} for shard in shards]
     assert seen == [{"a"}, {"b", "c"}] and find_run("out", "n", "segment") == whole
     caplog.clear()
     assert wsvs(*more, "segment.shard=0/2")[0] == 0 and "this shard is finished" in caplog.messages
@@ -236,6 +238,15 @@ def test_status_tells_the_four_states_apart_and_writes_nothing(wsvs, tmp_path, m
     state, done, failed, rate, left = shown["more/1-of-3"]
     assert (state, done, failed) == ("running on node7", "2 of 4", "1")
     assert rate.endswith("frames/min") and left.endswith("min")  # 2 items of 10 frames in about 100 s
+    looked = JournalLedger(running / "seen")  # of videos that are looked at on the way
+    (running / "work.json").write_text(json.dumps(record | {"started": now - 100, "videos": 8, "pieces": 1}))
+    looked.add({"a": {"pieces": 2, "frames": 30}, "b": {"pieces": 4, "frames": 30}})
+    looked.fail("torn", "no video")
+    looked.fail("lost", "no video")
+    status, out, err = wsvs("stage=status", "name=n", "out=out")
+    assert status == 0 and "2 of about 12" in out, out  # 6 pieces of 4 videos
+    rate, left = re.search(r"([\d.]+) frames/min *│ (\d+) min", out).groups()
+    assert 3 < float(rate) <= 6 and 16 < int(left) < 40, out  # pieces of 10 frames, one in 100 s or somewhat more
     status, _, err = wsvs("-m", "stage=status", "name=n", "out=out")  # the sweep would have a folder
     assert status == 2 and "leave out -m" in err and not Path("out/n/status").exists()
     status, _, err = wsvs("stage=status", "name=other", "out=out")

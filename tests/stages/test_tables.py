@@ -74,7 +74,7 @@ def make_youtube_objects(root: Path) -> None:
             for number in (1, 6):
                 truth = np.zeros((64, 96), np.uint8)
                 left = 2 * (number - 1)
-                truth[21:42, left : left + 21] = 255  # where films.pictures has its square
+                truth[21:42, left : left + 21] = 255  # the place of the square in the frames
                 Image.fromarray(truth).resize((48, 32)).save(labels / f"{number:05d}.jpg")
 
 

@@ -110,7 +110,7 @@ def test_each_job_has_one_wandb_run_even_when_resumed(wsvs, masks):
     first, second = sorted((masks / "one" / "wandb").glob("offline-run-*/run-*.wandb"))
     ids = [Written(path).run.run_id for path in (first, second)]
     assert ids[0] == ids[1] != read(masks / "two").run.run_id
-    assert Written(second).run.resume  # W&B may go on with a run of this id
+    assert Written(second).run.resume  # W&B may resume a run with this id
 
 
 @pytest.mark.slow

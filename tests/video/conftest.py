@@ -1,4 +1,4 @@
-"""Small clips of many kinds. Every frame shows its own number, so that frame numbers are checked from the pictures."""
+"""Small clips of many kinds. Every frame shows its own number, so that frame numbers are checked in the images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BITS, CELL = 8, 16
 
 
 def numbered(number: int, width: int, height: int) -> np.ndarray:
-    """Grey picture with the bits of a number as dark and bright cells along the top."""
+    """Grey image with the bits of a number as dark and bright cells along the top."""
     image = np.full((height, width, 3), 128, np.uint8)
     image[CELL:, :, 0] = np.linspace(60, 200, width).astype(np.uint8)  # some detail
     for bit in range(BITS):
@@ -54,5 +54,5 @@ def make(
 
 @pytest.fixture(scope="session")
 def clips() -> SimpleNamespace:
-    """make(path, ...) -> path; numbered(n, width, height) -> picture; number_of(picture) -> n."""
+    """make(path, ...) -> path; numbered(n, width, height) -> image; number_of(image) -> n."""
     return SimpleNamespace(make=make, numbered=numbered, number_of=number_of, cell=CELL)

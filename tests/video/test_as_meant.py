@@ -35,10 +35,10 @@ def tracks(path: Path, *kinds: tuple[tuple[int, int], int]) -> Path:
     ("kinds", "chosen"),
     [
         ([((64, 36), 1), ((96, 64), 24)], 1),  # a thumbnail first
-        ([((320, 240), 1), ((96, 64), 24)], 1),  # a large still image is no film
+        ([((320, 240), 1), ((96, 64), 24)], 1),  # a large still image is no video
         ([((48, 32), 24), ((96, 64), 24)], 1),
         ([((96, 64), 24), ((48, 32), 24)], 0),
-        ([((96, 64), 12), ((96, 64), 24)], 1),  # both are films of one size: the longer
+        ([((96, 64), 12), ((96, 64), 24)], 1),  # both are videos of one size: the longer
     ],
 )
 def test_of_several_tracks_the_video_is_read(tmp_path: Path, kinds: list, chosen: int) -> None:

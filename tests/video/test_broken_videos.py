@@ -108,7 +108,7 @@ def test_truncated_file_gives_its_frames_and_then_breaks(tmp_path: Path, clips: 
 
 
 FAST = {"container": {"movflags": "faststart"}}
-ALONE = {"options": {"g": "1"}}  # pictures so large that the cut goes through one
+ALONE = {"options": {"g": "1"}}  # frames so large that the cut goes through one
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_damage_at_the_start_lasts_to_the_next_key_frame(tmp_path: Path, clips: 
 
 
 def place_of(path: Path, number: int) -> tuple[int, int]:
-    """(position, length) of a coded picture in the file, in bytes."""
+    """(position, length) of a coded frame in the file, in bytes."""
     with av.open(str(path)) as video:
         packets = [packet for packet in video.demux(video.streams.video[0]) if packet.size]
         position = packets[number].pos
@@ -181,7 +181,7 @@ def place_of(path: Path, number: int) -> tuple[int, int]:
 
 
 def blank(path: Path, number: int, share: float = 1.0) -> None:
-    """Overwrite the last part of one coded picture with zeros."""
+    """Overwrite the last part of one coded frame with zeros."""
     position, size = place_of(path, number)
     lost = int(size * share)
     data = bytearray(path.read_bytes())
@@ -190,7 +190,7 @@ def blank(path: Path, number: int, share: float = 1.0) -> None:
 
 
 def test_the_stump_of_an_image_is_no_frame(tmp_path: Path, clips: Any) -> None:
-    """Of a motion JPEG cut inside a picture the decoder makes a whole frame without complaint."""
+    """The decoder makes a whole frame of a motion JPEG cut inside a frame, without an error."""
     path = clips.make(
         tmp_path / "clip.mov", frames=40, codec="mjpeg", pixels="yuvj420p", container={"movflags": "faststart"}
     )
@@ -280,7 +280,7 @@ def test_three_zero_bytes_inside_a_unit_are_damage() -> None:
 
 
 def test_what_builds_on_a_damaged_image() -> None:
-    """Decoded I0 P4 B2 b1 b3 | I8 with the leading B6, b5, b7 | I9, as an open group of pictures has it."""
+    """Decoded I0 P4 B2 b1 b3 | I8 with the leading B6, b5, b7 | I9, as in an open GOP."""
     pts = [0, 4, 2, 1, 3, 8, 6, 5, 7, 9, 10]
     read = Packets(
         pts=list(pts),

@@ -1,9 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
 from wsvs.video.contrast import border_distance, carried, consensus, contrast_term, evidence, own_levels
+from wsvs.video.contrast_kernels import connected
 from wsvs.video.segmentation import SegmentSettings, describe_frames, segment
 
 SETTINGS = SegmentSettings(lambda_a=0.0, motion="contrast", superpixels=300, lambda_c=1.0, alpha_s=80.0, alpha_t=64.0)
@@ -57,11 +59,14 @@ def test_motion_of_unlinked_superpixels_stays():
     assert carried(values, np.zeros((0, 2), int), np.zeros(0), np.array([0, 1, 3])) == pytest.approx(values)
 
 
-def test_consensus_against_sklearn():
+@pytest.mark.parametrize(("per", "spread"), [(20, 1.0), (20, 0.01), (3, 5.0), (1, 1.0), (2, 0.0)])
+def test_consensus_against_sklearn(per, spread):
+    """Near together, far apart, a single one, and frames whose superpixels are at one place or beside the others."""
     rng = np.random.default_rng(2)
-    frames, per = 15, 20
+    frames = 15
     offsets = np.arange(frames + 1) * per
     features, values = rng.normal(size=(frames * per, 4)), rng.random(frames * per)
+    features[:, :2] = spread * features[:, :2] + 0.3 * np.repeat(np.arange(frames) % 3, per)[:, None]
     expected = np.empty(len(values))
     for t in range(frames):
         for i in range(t * per, (t + 1) * per):
@@ -69,13 +74,24 @@ def test_consensus_against_sklearn():
             for other in (t - 12, t - 4, t - 1, t + 1, t + 4, t + 12):
                 if 0 <= other < frames:
                     block = slice(other * per, (other + 1) * per)
-                    near = NearestNeighbors(n_neighbors=2).fit(features[block])
+                    near = NearestNeighbors(n_neighbors=min(2, per)).fit(features[block])
                     distance, index = near.kneighbors(features[[i]])
                     for d, j in zip(distance[0], index[0], strict=True):
                         total += np.exp(-d * d / 2) * values[block][j]
                         weight += np.exp(-d * d / 2)
             expected[i] = total / weight
     assert consensus(values, features, offsets) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.03, 0.2])
+def test_components_are_those_of_scipy(density):
+    rng = np.random.default_rng(5)
+    links = np.triu(rng.random((60, 60)) < density, 1)
+    edges = rng.permutation(np.argwhere(links)).reshape(-1, 2)
+    count, expected = connected_components(links, directed=False)
+    found, region = connected(60, edges)
+    assert found == count
+    assert np.array_equal(region[:, None] == region, expected[:, None] == expected)
 
 
 def moving_square(step: float, drift: int = 2, frames: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -224,3 +240,11 @@ def test_an_object_that_touches_the_border_is_no_ground(touching):
         assert found[patch].min() > 0.5 > 0.3 > found[~patch].max()
     else:
         assert found[patch].min() < 0.5
+
+
+@pytest.mark.parametrize("motion", ["contrast", "inside_outside"])
+def test_a_graph_of_the_other_motion_term_is_refused(motion):
+    other = "inside_outside" if motion == "contrast" else "contrast"
+    graph = describe_frames(moving_square(2, frames=3)[0], SETTINGS.replaced(motion=other))
+    with pytest.raises(ValueError, match=f'motion="{motion}" needs a graph'):
+        segment(graph, None, SETTINGS.replaced(motion=motion))

@@ -1,4 +1,4 @@
-"""Cuts between shots, and odd frames inside them, on films made of moving textures."""
+"""Cuts between shots, and odd frames inside them, on videos of moving textures."""
 
 from __future__ import annotations
 

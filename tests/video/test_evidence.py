@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from wsvs.video.camera import camera_plane
 from wsvs.video.evidence import confidence, confidences, detail, frame_evidence, own_motion
 from wsvs.video.segmentation import SegmentSettings, describe_frames, segment
+from wsvs.video.superpixels import superpixel_means
 
 SETTINGS = SegmentSettings(lambda_a=0.0, superpixels=400)
 SIZE = (120, 160)
@@ -74,6 +76,11 @@ def test_an_object_that_rests_keeps_the_shot_confident() -> None:
     assert segment(describe_frames(rests, SETTINGS), None, SETTINGS).confidence < 0.2
 
 
+def own(before: np.ndarray, after: np.ndarray, flow: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    motion = superpixel_means(labels, flow, len(centres))
+    return own_motion(before, after, flow, motion, camera_plane(motion, centres, labels.shape), labels, centres)
+
+
 def test_evidence_in_closed_form() -> None:
     """Stripes move by one, 3 px, where the camera does not: errors of 10 grey levels against 0, noise of 1."""
     labels = np.arange(80)[None, :].repeat(60, axis=0) // 4  # 20 columns
@@ -84,11 +91,11 @@ def test_evidence_in_closed_form() -> None:
     stripes = 10.0 * (np.arange(60) // 3 % 2)  # 3 px down is one stripe farther
     before[:, 32:44] = stripes[:, None]
     after[:, 32:44] = 10 - stripes[:, None]
-    found = own_motion(before, after, flow, labels, centres)
+    found = own(before, after, flow, labels, centres)
     moved = (centres[:, 1] > 32) & (centres[:, 1] < 44)
     np.testing.assert_allclose(found[moved], np.log((100 + 1) / (0 + 1)), rtol=2e-3)
     assert not found[~moved].any()
-    assert not own_motion(before, before, flow * 0, labels, centres).any()
+    assert not own(before, before, flow * 0, labels, centres).any()
 
 
 def test_no_evidence_where_the_frame_does_not_show_it() -> None:
@@ -96,7 +103,7 @@ def test_no_evidence_where_the_frame_does_not_show_it() -> None:
     centres = np.stack([np.full(20, 29.5), 4 * np.arange(20) + 1.5], axis=1)
     flow = np.full((60, 80, 2), 500, np.float32)
     noise = np.random.default_rng(0).normal(0, 30, (2, 60, 80)).astype(np.float32)
-    assert not own_motion(*noise, flow, labels, centres).any()
+    assert not own(*noise, flow, labels, centres).any()
 
 
 def test_frames_against_a_slow_sum() -> None:

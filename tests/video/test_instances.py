@@ -82,7 +82,7 @@ def colourful(masks: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("pause", [0, 6])
 def test_ids_left_behind_at_a_crossing_are_exchanged(pause):
-    """Two squares pass one behind the other; whoever comes out on the left has been given the left one's id."""
+    """Two squares pass one behind the other; the one that comes out on the left was given the left one's id."""
     there = [*range(2, 24), *[23] * pause, *range(23, 42)]
     masks = video(there, there[::-1], width=50)
     met = int(np.argmin(np.abs(np.array(there) - np.array(there[::-1]))))

@@ -1,4 +1,4 @@
-"""Every frame of the test clips shows its own number, so the frame numbering is checked from the pictures."""
+"""Every frame of the test clips shows its own number, so the frame numbering is checked in the images."""
 
 from __future__ import annotations
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic.fields import FieldInfo
 
 REQUIRED = "???"  # Hydra's marker of a mandatory value
 
@@ -29,8 +30,14 @@ class Section(BaseModel):
         """{key: default} as primitives, nested sections too; required values are `REQUIRED`."""
         found: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
-            value = REQUIRED if is_required(name, cls) else field.get_default(call_default_factory=True)
-            found[field.alias or name] = _plain(value)
+            value: Any
+            if (inner := section_of(field)) and field.default != {}:
+                value = inner.defaults()
+            elif is_required(name, cls):
+                value = REQUIRED
+            else:
+                value = field.get_default()
+            found[field.alias or name] = list(value) if isinstance(value, tuple) else value
         return found
 
 
@@ -68,6 +75,22 @@ def option(default: Any = REQUIRED, help: str = "", *, unit: str = "", path: OnD
     return Field(default=None if default == REQUIRED else default, description=help, json_schema_extra=extra, **more)
 
 
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """The section that is nested in a field."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def items_of(kind: Any) -> type[Section] | None:
+    """The section of which a field holds a list or a mapping."""
+    for part in get_args(kind):
+        if isinstance(part, type) and issubclass(part, Section):
+            return part
+        if found := items_of(part):
+            return found
+    return None
+
+
 def is_required(name: str, section: type[Section]) -> bool:
     extra = section.model_fields[name].json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("required"))
@@ -82,12 +105,6 @@ def path_of(name: str, section: type[Section]) -> OnDisk | None:
 def unit_of(name: str, section: type[Section]) -> str:
     extra = section.model_fields[name].json_schema_extra
     return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Section):
-        return type(value).defaults()
-    return list(value) if isinstance(value, tuple) else value
 
 
 def ordered(pair: tuple[float, float]) -> tuple[float, float]:

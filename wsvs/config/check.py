@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import ValidationError
 
-from wsvs.config.base import Group, Section
+from wsvs.config.base import Group, Section, items_of, section_of
 from wsvs.config.describe import is_list, is_text, values_of
 from wsvs.config.groups import OtherRetrieve
 from wsvs.config.root import DATA, LOGGERS, OUTSIDE, SOURCES, Settings, groups
@@ -39,7 +39,7 @@ def check(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
     given = _plain(cfg)
     found: dict[str, Section] = {}
     for prefix, section in parts.items():
-        node = _at(given, prefix) if prefix else {key: given[key] for key in given if key not in parts}
+        node = _at(given, prefix, {}) if prefix else {key: given[key] for key in given if key not in parts}
         try:
             found[prefix] = section.model_validate_json(json.dumps(node, default=str))
         except ValidationError as error:
@@ -85,9 +85,14 @@ def _leaf(node: DictConfig | ListConfig, key: Any) -> Any:
     return _plain(value) if isinstance(value, DictConfig | ListConfig) else value
 
 
-def _at(node: Any, path: str) -> Any:
+def _at(node: Any, path: str, default: Any = None) -> Any:
     for key in path.split("."):
-        node = node[key] if isinstance(node, Mapping) and key in node else {}
+        if isinstance(node, Mapping) and key in node:
+            node = node[key]
+        elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+            node = node[int(key)]
+        else:
+            return default
     return node
 
 
@@ -95,8 +100,7 @@ def fields_below(section: type[Section], prefix: str = "") -> Iterator[tuple[str
     """(dotted key, section, field) of every setting, also of nested sections."""
     for name, field in section.model_fields.items():
         key = f"{prefix}.{field.alias or name}".lstrip(".")
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
+        if inner := section_of(field):
             yield from fields_below(inner, key)
         else:
             yield key, section, name
@@ -171,8 +175,9 @@ def _refusal(
     key, owner, name = _field(section, prefix, loc)
     if name is None:  # a rule between settings of a section, or an unknown key
         if first["type"] == "extra_forbidden":
+            beside = [f"{key}.{one}" for one in owner.model_fields]
             key = ".".join(filter(None, [prefix, *loc]))
-            near = nearest(key)
+            near = nearest(key, beside)
             return UserError(
                 f"there is no setting {key}",
                 where=source_of(key, overrides),
@@ -186,7 +191,7 @@ def _refusal(
             where=next((one for one in found if one != DEFAULT), DEFAULT),
             remedy=_SHOW.format(stage=stage),
         )
-    field, value = owner.model_fields[name], _at(given, key) if key in _keys(given) else None
+    field, value = owner.model_fields[name], _at(given, key)
     many = is_list(field.annotation)
     each = "each of " if many and isinstance(value, list) and is_text(field.annotation, field.metadata) else ""
     problem = f"{each}{key} must be {'one text' if each else values_of(field)}, got {value!r}"
@@ -203,24 +208,20 @@ def _refusal(
 
 def _field(section: type[Section], prefix: str, loc: Sequence[str]) -> tuple[str, type[Section], str | None]:
     """(dotted key, its section, its field) of a location in a validation error; the field is None if there is none."""
-    key = prefix
-    for part in loc:
+    key, parts = prefix, list(loc)
+    while parts:
+        part = parts.pop(0)
         name = next((name for name, field in section.model_fields.items() if part in (name, field.alias)), None)
         if name is None:
             return key, section, None
         key = f"{key}.{part}".lstrip(".")
-        inner = section.model_fields[name].annotation
-        if not (isinstance(inner, type) and issubclass(inner, Section)):
+        inner = section_of(section.model_fields[name])
+        if inner is None and len(parts) > 1 and (inner := items_of(section.model_fields[name].annotation)):
+            key = f"{key}.{parts.pop(0)}"  # of one of several
+        if inner is None:
             return key, section, name
         section = inner
     return key, section, None
-
-
-def _keys(node: Any, prefix: str = "") -> set[str]:
-    found = set()
-    for key, value in node.items() if isinstance(node, Mapping) else ():
-        found |= {f"{prefix}{key}"} | _keys(value, f"{prefix}{key}.")
-    return found
 
 
 def source_of(key: str, overrides: Sequence[str]) -> str:
@@ -244,7 +245,7 @@ def all_keys() -> set[str]:
     return found
 
 
-def nearest(key: str) -> str | None:
+def nearest(key: str, more: Iterable[str] = ()) -> str | None:
     """The setting with the most similar name, if there is one."""
-    near = get_close_matches(key, sorted(all_keys()), n=1)
+    near = get_close_matches(key, sorted({*all_keys(), *more}), n=1)
     return near[0] if near else None

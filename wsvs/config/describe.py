@@ -40,7 +40,7 @@ def values(kind: Any, bounds: Iterable[Any] = ()) -> str:
         return f"two {each}, the lower one first" if rising else f"two {each}"
     if origin is dict:
         return "a mapping"
-    return _WORDS.get(kind, "a section") + _range(kind, bounds)
+    return _WORDS.get(kind, "a mapping") + _range(kind, bounds)
 
 
 def _plural(words: str) -> str:

@@ -60,4 +60,6 @@ def _chain(folders: Sequence[Path], group: str, option: str) -> Iterator[Path]:
 
 def _holds(node: Any, key: str) -> bool:
     first, _, rest = key.partition(".")
+    if isinstance(node, list):
+        return True  # it is of one file
     return isinstance(node, dict) and first in node and (not rest or _holds(node[first], rest))

@@ -203,7 +203,7 @@ class WebRetrieve(RetrieveSettings):
     retry: Text | SomeTexts | None = option(
         None, "kinds of failures to try again: gone, account, region, list, unusable, unknown; or all"
     )
-    yt_dlp: YtDlpSettings = option(YtDlpSettings(), "options for yt-dlp")
+    yt_dlp: YtDlpSettings = YtDlpSettings()
     keep_videos: bool = option(False, "keep the whole videos after their clips are cut")
 
 

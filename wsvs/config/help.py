@@ -43,7 +43,7 @@ def _rows(section: type[Section], prefix: str) -> Iterator[Row]:
         field = owner.model_fields[name]
         if field.alias:  # _target_
             continue
-        default = REQUIRED if is_required(name, owner) else as_yaml(field.get_default(call_default_factory=True))
+        default = REQUIRED if is_required(name, owner) else as_yaml(field.get_default())
         values = values_of(field).replace("one text", "text")
         yield Row(key, default, values, unit_of(name, owner), field.description or "")
 

@@ -95,7 +95,7 @@ class Settings(Section):
         gt=0,
     )
     debug: bool = option(False, "set by debug=fast, overfit and profile: the run is never used as input")
-    inputs: Inputs = option(Inputs.model_construct(), "runs to read, by stage")
+    inputs: Inputs
     dry_run: bool = option(False, "stage retrieve: search and score thumbnails only, and estimate a full run's cost")
     videos: Text | SomeTexts | None = option(
         None,
@@ -117,22 +117,22 @@ class Settings(Section):
         None, "folder of masks to score, or to export", path=OnDisk("predicted masks", "any")
     )
     truth: Text | None = option(None, "folder of true masks", path=OnDisk("true masks", "any"))
-    encoder: EncoderSettings = option(EncoderSettings.model_construct(), "stage encoder")
-    relevance: RelevanceSettings = option(RelevanceSettings.model_construct(), "stage relevance")
-    segment: SegmentSettings = option(SegmentSettings.model_construct(), "stage segment")
-    decoder: DecoderSettings = option(DecoderSettings.model_construct(), "stage decoder")
-    adapt: AdaptSettings = option(AdaptSettings.model_construct(), "stage adapt")
-    predict: PredictSettings = option(PredictSettings.model_construct(), "stage predict")
-    evaluate: EvaluateSettings = option(EvaluateSettings.model_construct(), "stage evaluate")
-    pipeline: PipelineSettings = option(PipelineSettings.model_construct(), "stage pipeline")
-    submit: SubmitSettings = option(SubmitSettings.model_construct(), "stage submit")
-    reproduce: ReproduceSettings = option(ReproduceSettings.model_construct(), "stage reproduce")
-    merge: MergeSettings = option(MergeSettings.model_construct(), "stage merge")
-    report: ReportSettings = option(ReportSettings.model_construct(), "stage report")
-    review: ReviewSettings = option(ReviewSettings.model_construct(), "stage review")
-    export: ExportSettings = option(ExportSettings.model_construct(), "stage export")
-    model: ModelSettings = option(ModelSettings.model_construct(), "the networks")
-    trainer: TrainerSettings = option(TrainerSettings.model_construct(), "Lightning's trainer")
-    data: Section = option(Section.model_construct(), "the tagged images")
-    retrieve: RetrieveSettings = option(RetrieveSettings.model_construct(), "the source of videos")
+    encoder: EncoderSettings
+    relevance: RelevanceSettings
+    segment: SegmentSettings
+    decoder: DecoderSettings
+    adapt: AdaptSettings
+    predict: PredictSettings
+    evaluate: EvaluateSettings
+    pipeline: PipelineSettings
+    submit: SubmitSettings
+    reproduce: ReproduceSettings
+    merge: MergeSettings
+    report: ReportSettings
+    review: ReviewSettings
+    export: ExportSettings
+    model: ModelSettings
+    trainer: TrainerSettings
+    data: Section = Section()  # of the choice, as `retrieve`: `wsvs.config.check.check` sets them
+    retrieve: RetrieveSettings = RetrieveSettings()
     logger: dict[str, Any] = option({}, "loggers by name")

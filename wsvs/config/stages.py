@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import AfterValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from wsvs.config.base import (
     Above0,
@@ -155,6 +155,11 @@ class SegmentLoop(Section):
     attention_batch: Positive = option(8, "frames whose attention is computed at once")
     workers: Natural = option(1, "processes that read frames and compute superpixels and flow, per device")
     frames: bool = option(True, "store the frames as JPEG with the masks; stage decoder needs them")
+    store: Literal["files", "shards"] = option(
+        "files",
+        "files: a file for each mask and frame; shards: tar archives of about 100 frames in the layout of WebDataset, "
+        "and journals instead of files in done/",
+    )
     overlay: bool = option(False, "write videos with the mask drawn over the frames")
     cuts: bool = option(True, "for `videos`: detect shots and segment each separately; false: every video is one shot")
     min_confidence: Share = option(
@@ -298,12 +303,18 @@ class Check(Section):
         return "PASS" if low <= value <= high else "FAIL"
 
 
+class PipelineStep(Section):
+    """One run of a stage within a pipeline."""
+
+    stage: str = Field(description="name of the stage")
+    label: str | int | None = option(None, "name of its run for later steps; null = that of the stage")
+    set: list[str] = option((), "overrides for this step only")
+
+
 class PipelineSettings(Section):
     """Stage pipeline."""
 
-    steps: list[dict[str, Any]] | None = option(
-        None, "list of {stage, label, set: [overrides]}; null = every stage once"
-    )
+    steps: list[PipelineStep] | None = option(None, "list of {stage, label, set: [overrides]}; null = every stage once")
     checks: dict[str, Check | None] | None = option(
         {}, "expected figures: {name: {step, metric, minus, low, high, expected}}"
     )

@@ -8,13 +8,15 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from wsvs.core.errors import UserError
+
+Json: TypeAlias = "float | str | Sequence[Json] | Mapping[str, Json] | None"  # a value of a JSON file
 
 
 @contextmanager
@@ -122,7 +124,7 @@ def read_text(path: str | Path, problem: str = "not UTF-8 text", remedy: str = "
         raise UserError(f"{problem}: {error}", where=path, remedy=remedy) from error
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 

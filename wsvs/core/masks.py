@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from wsvs.core.classes import voc_palette
 from wsvs.core.errors import BadItem
 from wsvs.core.files import write_bytes
+from wsvs.core.tars import File, opened
 
 _PALETTE = voc_palette().tobytes()
 
@@ -31,14 +32,14 @@ def write_mask(path: str | Path, mask: np.ndarray) -> None:
     write_bytes(path, encode_mask(mask))
 
 
-def read_mask(path: str | Path) -> np.ndarray:
+def read_mask(path: str | File) -> np.ndarray:
     """Read labels of a mask as (H, W) uint8: indexed, grey or 1-bit PNG (1-bit gives 0 and 1).
 
     Raises:
         BadItem: Missing, unreadable, or a colour image instead of labels.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(opened(path)) as image:
             if image.mode not in ("P", "L", "1"):
                 raise BadItem(
                     f"mask is an image of mode {image.mode}, not labels",

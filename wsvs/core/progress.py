@@ -32,6 +32,7 @@ class Meter:
     def __init__(self, total: int | None, unit: str, *, done: int = 0, share: str = "", every: float = EVERY) -> None:
         self.total, self.unit, self.every = total, unit, every
         self.label = f"{unit} {share}".strip()
+        self.about = ""
         self.done = self._first = done
         self._begun = self._said = time.monotonic()
         self._bar: Bar | None = None
@@ -47,6 +48,10 @@ class Meter:
             self._bar.start()
             self._task = self._bar.add_task(self.label, total=total, completed=done, note="")
 
+    def expect(self, total: float) -> None:
+        """The number of items is about `total`, as far as is known now."""
+        self.total, self.about = round(total), "about "
+
     def tell(self, done: int, note: str = "") -> None:
         """Report the number of finished items; `note` is shown after it."""
         self.done, now = done, time.monotonic()
@@ -59,7 +64,7 @@ class Meter:
             self._bar.update(self._task, completed=done, total=total, note=said.strip())
             return
         self._said = now
-        left, counted = "", f"{done} of {self.total or '?'} {self.label}"
+        left, counted = "", f"{done} of {self.about}{self.total or '?'} {self.label}"
         if self.total and done > self.total:  # a video has more frames than its header says
             counted = f"{done} {self.label} ({self.total} expected)"
         elif self.total and done < self.total and rate > 0:

@@ -21,7 +21,7 @@ from typing import Any
 
 from wsvs import __version__
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import Json, read_json, write_json
 
 SUMMARY = "summary.json"
 LOG = "wsvs.log"
@@ -55,8 +55,8 @@ class Summary:
     seconds: float = 0.0
     overrides: Sequence[str] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
-    counts: Mapping[str, Any] = field(default_factory=dict)
-    results: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Json] = field(default_factory=dict)
+    results: Mapping[str, Json] = field(default_factory=dict)
     supervision: str | None = None
     person: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +65,12 @@ class Summary:
     @property
     def skipped(self) -> int:
         """Number of its skipped items."""
-        return int(self.counts.get(SKIPPED) or 0)
+        return self.count(SKIPPED)
+
+    def count(self, key: str) -> int:
+        """One of its counts; 0 if it has none of this name."""
+        found = self.counts.get(key)
+        return int(found) if isinstance(found, int | float) else 0
 
     @property
     def figures(self) -> dict[str, float]:
@@ -126,13 +131,23 @@ def check_folder_name(key: str, value: str) -> str:
 
 
 def check_out(value: str) -> str:
-    """Check the folder of all runs, and return it unchanged. Raises `UserError` if it is empty or starts with ~."""
+    """Check the folder of all runs, and return it unchanged.
+
+    Raises:
+        UserError: It is empty, starts with ~, or is an address such as s3://bucket/runs, which would be a folder `s3:`.
+    """
     if not value.strip() or value.startswith("~") or "\0" in value:
         home = "~ is not expanded here" if value.startswith("~") else "it is empty"
         raise UserError(
             f"out is not a folder: {value!r}",
             where="out",
             remedy=f"{home}: write out=$HOME/... , or omit it for the default, outputs",
+        )
+    if "://" in value:
+        raise UserError(
+            "out is a folder of this machine, not an address: runs are written in place",
+            where=f"out={value}",
+            remedy="give out=DIR, and copy DIR when the run has ended",
         )
     return value
 
@@ -236,8 +251,8 @@ def write_summary(
     started: float,
     overrides: list[str],
     inputs: dict[str, str],
-    counts: dict[str, Any],
-    results: dict[str, Any] | None = None,
+    counts: Mapping[str, Json],
+    results: Mapping[str, Json] | None = None,
     supervision: str | None = None,
     person: Sequence[str] = (),
     debug: bool = False,

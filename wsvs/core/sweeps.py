@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_text
+from wsvs.core.files import read_json, write_json, write_text
 from wsvs.core.runs import SUMMARY
 
 RECORD = "job.json"  # of a job: its objective, or why it failed
@@ -44,6 +44,35 @@ class Job:
     value: float | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+
+
+@dataclass
+class Outcome:
+    """The objective of a finished job, or why it failed: the content of job.json.
+
+    Attributes:
+        objective: Its name; None if there is none.
+        value: Its value.
+        direction: MAXIMIZE or MINIMIZE, of a search.
+        failed: Why it failed.
+        status: The exit status of a failed job.
+    """
+
+    objective: str | None = None
+    value: float | None = None
+    direction: str | None = None
+    failed: str | None = None
+    status: int | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Outcome | None:
+        """That of the job in a directory; None if there is none."""
+        found = _json(folder / RECORD)
+        return cls(**{key: found[key] for key in vars(cls()) if key in found}) if found else None
+
+    def write(self, folder: Path) -> None:
+        keys = ("objective", "value", "direction") if self.failed is None else ("failed", "status")
+        write_json(folder / RECORD, {key: getattr(self, key) for key in keys})
 
 
 @dataclass(frozen=True)
@@ -109,9 +138,9 @@ def read_sweep(folder: str | Path) -> Sweep | None:
     found = [_read(path) for path in sorted(_folders(folder), key=lambda path: int(path.name))]
     if not found:
         return None
-    records = [_json(folder / job.number / RECORD) for job in found]
-    objective = next((record["objective"] for record in records if record.get("objective")), None)
-    direction = next((record["direction"] for record in records if record.get("direction")), None)
+    outcomes = [one for job in found if (one := Outcome.read(folder / job.number))]
+    objective = next((one.objective for one in outcomes if one.objective), None)
+    direction = next((one.direction for one in outcomes if one.direction), None)
     if direction is None:  # no search
         direction = MINIMIZE if any(part in (objective or "") for part in LOWER) else MAXIMIZE
     sign = 1 if direction == MINIMIZE else -1
@@ -147,10 +176,10 @@ def _folders(folder: Path) -> Iterator[Path]:
 def _read(folder: Path) -> Job:
     pairs = (str(word).partition("=") for word in _yaml(folder / ".hydra" / "overrides.yaml") or ())
     settings = {key.lstrip("+"): value for key, _, value in pairs}
-    record = _json(folder / RECORD)
+    outcome = Outcome.read(folder) or Outcome()
     summary = _json(folder / SUMMARY)
     if not summary:
-        reason = str(record.get("failed", ""))
+        reason = outcome.failed or ""
         return Job(folder.name, settings, FAILED if reason else OPEN, reason)
     metrics = _json(folder / "metrics.json") or summary["results"]
     return Job(
@@ -158,7 +187,7 @@ def _read(folder: Path) -> Job:
         settings,
         DONE,
         "",
-        record.get("value"),
+        outcome.value,
         dict(_numbers(metrics)),
         summary.get("seconds"),
     )

@@ -78,7 +78,7 @@ class FrameSet:
             ]
             if numbers:
                 chosen.append(UsableShot(**vars(shot), numbers=numbers))
-        return cls(MaskSet(run, whole=False), chosen)
+        return cls(MaskSet.of(run, whole=False), chosen)
 
     @checked
     def split(self, share: BelowOne) -> tuple[FrameSet, FrameSet]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, features
 
 from wsvs.core.errors import BadItem
+from wsvs.core.tars import File, Member, opened
 
 _BUILT_IN = {".avif": "avif", ".jp2": "jpg_2000"}  # formats that some builds of Pillow do not read
 _BUILDS = [suffix for suffix, feature in _BUILT_IN.items() if feature in (*features.modules, *features.codecs)]
@@ -41,7 +43,7 @@ _OVERSHOOT = 2.0  # floats in [0, 1] may exceed it a little, after a filter
 _SEVERAL = ("GIF", "WEBP", "PNG", "TIFF")
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | File) -> np.ndarray:
     """RGB uint8 (H, W, 3), rotated according to EXIF; grey, CMYK, palette and 10 to 16 bits are converted.
 
     Transparent parts become white; for an animation the first image is used.
@@ -50,17 +52,17 @@ def read_image(path: str | Path) -> np.ndarray:
         BadItem: Missing, empty, truncated or not an image.
     """
     try:
-        with Image.open(path) as opened:
-            return as_rgb(opened)
+        with Image.open(opened(path)) as image:
+            return as_rgb(image)
     except FileNotFoundError:
         raise BadItem("image not found", where=path, remedy=_LEAVE) from None
     except Exception as error:  # decoders raise many types for damaged files, such as struct.error for bad EXIF
         raise unreadable(error, path) from error
 
 
-def unreadable(error: Exception, path: str | Path) -> BadItem:
+def unreadable(error: Exception, path: str | File) -> BadItem:
     """The error for a file that Pillow cannot read, with a remedy."""
-    kind = Path(path).suffix.lower()
+    kind = (path if isinstance(path, Member) else Path(path)).suffix.lower()
     if isinstance(error, Image.DecompressionBombError):
         found = [int(number) / 1e6 for number in re.findall(r"\d+", str(error))]
         return BadItem(
@@ -178,23 +180,25 @@ def unread(files: Iterable[Path]) -> str:
 
 def find_image(root: Path, name: str) -> Path | None:
     """The file of an id: root/id if it is an image file, else root/id + a known extension, in upper or lower case."""
-    direct = root / name
-    has_one = direct.suffix.lower() in EXTENSIONS
-    if has_one and direct.is_file():
-        return direct
-    for extension in EXTENSIONS:
-        for candidate in (root / f"{name}{extension}", root / f"{name}{extension.upper()}"):
-            if candidate.is_file():
-                return candidate
-    others = (root / f"{name}{spelling}" for extension in EXTENSIONS for spelling in _spellings(extension))
-    own = (direct.with_suffix(spelling) for spelling in _spellings(direct.suffix)) if has_one else ()
-    return next((candidate for candidate in (*own, *others) if candidate.is_file()), None)
+    base = os.path.join(root, name)
+    if not os.path.isdir(os.path.dirname(base)):  # else a hundred spellings are looked for
+        return None
+    plain, suffix = os.path.splitext(base)
+    has_one = suffix.lower() in EXTENSIONS
+    own = (plain + spelling for spelling in _spellings(suffix)) if has_one else ()
+    usual, others = ((base + spelling for spelling in spellings) for spellings in (_USUAL, _OTHERS))
+    candidates = chain((base,) if has_one else (), usual, own, others)
+    return next((Path(candidate) for candidate in candidates if os.path.isfile(candidate)), None)
 
 
 def _spellings(extension: str) -> Iterator[str]:
     """.jpg, .jpG, .jPg, ...: checking each is faster than listing a large folder."""
     letters = (letter + letter.upper() if letter.isalpha() else letter for letter in extension.lower())
     return map("".join, product(*letters))
+
+
+_USUAL = [spelling for extension in EXTENSIONS for spelling in (extension, extension.upper())]
+_OTHERS = [spelling for extension in EXTENSIONS for spelling in _spellings(extension)]
 
 
 def mask_name(root: Path, name: str, file: Path) -> str:

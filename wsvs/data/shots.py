@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from wsvs.core.errors import BadItem
 from wsvs.records.predicted import Bad
@@ -60,7 +60,9 @@ class ShotDataset(Dataset["Described[G] | Bad"]):
         return len(self.pieces)
 
     def __getitem__(self, index: int) -> Described[G] | Bad:
-        piece = self.pieces[index]
+        return self.load(self.pieces[index])
+
+    def load(self, piece: Piece) -> Described[G] | Bad:
         frames = _Frames(piece, self.read(piece.file, piece.start, piece.stop, total=piece.total))
         kept: list[np.ndarray] | None = [] if self.keep is None or self.keep(piece) else None
         sound = None if piece.whole else set(piece.sound)
@@ -69,6 +71,44 @@ class ShotDataset(Dataset["Described[G] | Bad"]):
         except BadItem as error:
             return Bad(piece.id, error.message)
         return Described(piece, graph, frames.seconds, None if kept is None else np.stack(kept))
+
+
+class Open(Protocol):
+    """What makes pieces of a task, such as a video that was not looked at yet."""
+
+    def __call__(self, task: Any) -> Iterable[Piece]: ...
+
+    def in_worker(self, number: int) -> Open:
+        """The same for a loader worker."""
+        ...
+
+
+class ShotStream(IterableDataset["Described[G] | Bad"]):
+    """The same of tasks that are opened one after the other, only when the pieces of the one before were handed over.
+
+    Of N workers each opens every Nth task. It begins with the middle one, so that the first piece does not wait for the
+    longest video, which comes next.
+
+    Args:
+        shots: Describes the pieces.
+        tasks: The largest first.
+        open: Makes pieces of a task.
+    """
+
+    def __init__(self, shots: ShotDataset[G], tasks: Sequence[Any], open: Open) -> None:
+        self.shots = shots
+        self.tasks = tasks
+        self.open = open
+
+    def __iter__(self) -> Iterator[Described[G] | Bad]:
+        worker = get_worker_info()
+        first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        opened = self.open if worker is None else self.open.in_worker(worker.id)
+        mine = range(first, len(self.tasks), step)
+        middle = len(mine) // 2
+        for place in (*mine[middle : middle + 1], *mine[:middle], *mine[middle + 1 :]):
+            for piece in opened(self.tasks[place]):
+                yield self.shots.load(piece)
 
 
 class _Frames:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +133,8 @@ def _build(root: Path, settings: WorldSettings) -> None:
     write_text(root / "labels.tsv", _table(("image", "tags"), [(name, ",".join(t)) for name, t in tags.items()]))
     for file, wanted in (("train.txt", False), ("val.txt", True)):
         write_text(root / file, "".join(f"{name}\n" for k, name in enumerate(ids) if (k in held_out) is wanted))
-    videos: dict[str, dict[str, Any]] = {}
-    frames: list[tuple[Any, ...]] = []
+    videos: dict[str, dict[str, object]] = {}
+    frames: list[tuple[object, ...]] = []
     for name, label, video in _make_videos(settings):
         _write_video(root / "videos" / f"{name}.mp4", video)
         for number, (mask, head) in enumerate(zip(video.masks, video.heads, strict=True)):
@@ -149,7 +149,7 @@ def _build(root: Path, settings: WorldSettings) -> None:
     )
 
 
-def _table(heading: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+def _table(heading: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
     return "".join("\t".join(str(cell) for cell in row) + "\n" for row in [heading, *rows])
 
 

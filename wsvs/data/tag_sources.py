@@ -37,7 +37,7 @@ def _place(root: Path, name: str) -> str:
     """
     if not re.search(r"[/\\]", name) and not _UPLOAD.match(name):
         return name
-    return next((one for one in _candidates(name) if find_image(root, one) is not None), name)
+    return next((one for one in dict.fromkeys(_candidates(name)) if find_image(root, one) is not None), name)
 
 
 def _candidates(name: str) -> Iterator[str]:

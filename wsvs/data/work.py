@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any, Generic
 
 import lightning.pytorch as pl
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from wsvs.config.base import Natural
 from wsvs.config.checked import checked
@@ -30,9 +30,11 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         dataset: Makes the dataset of a rank's items.
         workers: Loader processes.
         size: Amount of work of an item, for order and balance.
-        unit: Unit of `size`, for the progress.
+        unit: Unit of the progress: that of `size`, or of `measure`.
         loader: Makes the loader from dataset and workers. It has a batch for each item.
         begin: Called on rank 0 with all items and the unfinished ones.
+        measure: For a dataset that makes several batches of an item: how many units a batch is, and how much of the
+            items' sizes.
 
     Attributes:
         mine: This rank's items, after `setup`.
@@ -52,6 +54,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         unit: str = "items",
         loader: Callable[[Any, int], Iterable[Any]] | None = None,
         begin: Callable[[Sequence[W], Sequence[W]], None] = lambda items, left: None,
+        measure: Callable[[Any], tuple[float, float]] | None = None,
     ) -> None:
         super().__init__()
         self.items = items
@@ -62,6 +65,7 @@ class WorkModule(pl.LightningDataModule, Generic[W]):
         self.unit = unit
         self.loader = loader or hand_over
         self.begin = begin
+        self.measure = measure
         self.mine: list[W] = []
         self.amounts: list[float] = []
         self.begun = 0.0
@@ -103,6 +107,7 @@ def hand_over(dataset: Dataset[Any], workers: int, ahead: int = 1) -> DataLoader
         num_workers=workers,
         worker_init_fn=one_thread,
         prefetch_factor=ahead if workers else None,
+        in_order=not isinstance(dataset, IterableDataset),  # such workers do not wait for each other
     )
 
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from wsvs.core import runs
 from wsvs.core.files import read_json
+from wsvs.core.tars import Member
 from wsvs.engine.registry import load_stage
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Kind
@@ -65,9 +66,10 @@ def build(folder: Path, artifact: dict[str, str]) -> Any:
 
 
 def masks_below(folder: Path) -> Iterator[Path]:
-    root, names = masks_of(folder)
-    for name in names:
-        yield root / f"{name}.png"
+    """The files that hold the masks of a run: each mask, or the archives."""
+    found = masks_of(folder)
+    files = map(found.find, found.files)
+    yield from dict.fromkeys(one.tar if isinstance(one, Member) else one for one in files)
 
 
 def inputs_of(run: Run[Any], record: str) -> Iterator[tuple[Path, dict[str, str]]]:

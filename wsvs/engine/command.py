@@ -22,19 +22,17 @@ from wsvs.config.store import register
 from wsvs.core.console import log_to_stdout
 from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
-from wsvs.core.plugins import load_plugins
 from wsvs.core.processes import rank
 from wsvs.core.runs import SUMMARY
 from wsvs.core.stopping import catch_signals, leave, number, stop_in
 from wsvs.engine import job, status, sweep
 from wsvs.engine.explain import explain_config_error, user_errors
-from wsvs.engine.extras import check_extras
+from wsvs.engine.figures import objective, objective_name
 from wsvs.engine.names import stage_names
 from wsvs.engine.next import next_line
-from wsvs.engine.objective import objective, objective_name
-from wsvs.engine.paths import check_paths
 from wsvs.engine.ranks import config_options
-from wsvs.engine.registry import load_stage, register_stages
+from wsvs.engine.registry import load_plugins, load_stage, register_stages
+from wsvs.engine.requirements import check_extras, check_paths
 from wsvs.engine.resume import resolve_run_id
 from wsvs.engine.shards import refuse_shards, said_shard, shard_of
 from wsvs.engine.sweep import trial_number
@@ -61,9 +59,8 @@ def run_stage(cfg: DictConfig) -> float | None:
         return job.run_apart(_config_options())
     try:
         with job.recorded() as outcome, user_errors():
-            name, value = _run_stage(cfg)
-            outcome |= {"objective": name, "value": value}
-            return value
+            outcome.objective, outcome.value = _run_stage(cfg)
+            return outcome.value
     except UserError as mistake:
         # The sweep's process must see the error of a job in another process, and a search that of every failed job.
         if not status.counts_here() or (job.searches() and cfg.trainer.devices == 1):

@@ -17,15 +17,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
 from wsvs.core.processes import end_with, rank
-from wsvs.core.sweeps import RECORD
+from wsvs.core.sweeps import RECORD, Outcome
 from wsvs.engine import status
 
 STARTED = "WSVS_JOB"  # in a process started for a job: the parent's process id, the sweeper, its direction
@@ -108,15 +106,15 @@ def run_apart(options: list[str]) -> float | None:
     ]
     own = {"WSVS_RUN_DIR": str(folder), STARTED: f"{os.getpid()} {sweeper()} {_direction() or ''}"}
     ended = subprocess.call(command, env=os.environ | own)
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    outcome = Outcome.read(folder) or Outcome()
     if ended in (status.OK, status.SKIPPED):
-        return record.get("value")
-    if "failed" not in record:
-        record = {"failed": _ended(ended), "status": status.UNEXPECTED}
-        write_json(folder / RECORD, record)
+        return outcome.value
+    if outcome.failed is None:
+        outcome = Outcome(failed=_ended(ended), status=status.UNEXPECTED)
+        outcome.write(folder)
     if searches():
         raise UserError(
-            f"job {hydra.job.num} failed: {str(record['failed']).splitlines()[0]}",
+            f"job {hydra.job.num} failed: {str(outcome.failed).splitlines()[0]}",
             where=folder,
             remedy="see the job's messages above, or its wsvs.log",
         )
@@ -136,19 +134,20 @@ def _ended(code: int) -> str:
 
 
 @contextmanager
-def recorded() -> Iterator[dict[str, Any]]:
-    """Record the outcome of a sweep's job; the block puts the results of a finished job into the dict."""
-    outcome: dict[str, Any] = {}
+def recorded() -> Iterator[Outcome]:
+    """Record the outcome of a sweep's job; the block adds the objective of a finished job."""
+    outcome = Outcome()
     if not swept() or rank() != 0:
         yield outcome
         return
-    path = Path(HydraConfig.get().runtime.output_dir) / RECORD
-    path.unlink(missing_ok=True)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    (folder / RECORD).unlink(missing_ok=True)
     try:
         yield outcome
     except Exception as error:
         mistake = isinstance(error, UserError)
         text = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        write_json(path, {"failed": text, "status": status.MISTAKE if mistake else status.UNEXPECTED})
+        Outcome(failed=text, status=status.MISTAKE if mistake else status.UNEXPECTED).write(folder)
         raise
-    write_json(path, outcome | {"direction": _direction()})
+    outcome.direction = _direction()
+    outcome.write(folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import Json, read_json, write_json
 from wsvs.engine.run import Run
 from wsvs.engine.tracking import LONGEST, drawn, harmless, outcome, overlays
 
@@ -119,7 +119,7 @@ class MlflowTracker:
                 self._client.log_image(self.id, image, f"{key}{kind}/{step or 0:06d}-{number}.png")
 
     @harmless("MLflow")
-    def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    def finished(self, counts: Mapping[str, Json], results: Mapping[str, Json]) -> None:
         if not self.id:
             self.open()
         for key, value in outcome(self.run, counts, results).items():

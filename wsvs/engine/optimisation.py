@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from wsvs.config.groups import ModelSettings
-from wsvs.config.stages import EncoderSettings, Training
+from wsvs.config.stages import EncoderSettings, Schedule, Training
 from wsvs.core.errors import UserError
 from wsvs.nets.model import NetConfig
 from wsvs.nets.timm_backbone import PREFIX as TIMM
@@ -21,8 +21,15 @@ def learning_rates(common: float | None, training: Training | None, stage: str, 
     return rates
 
 
-def optimisation(model: ModelSettings, training: Training) -> dict[str, Any]:
+class Optimisation(TypedDict):
     """Optimizer settings of the Lightning modules."""
+
+    lr: float
+    schedule: Schedule
+    warmup: int
+
+
+def optimisation(model: ModelSettings, training: Training) -> Optimisation:
     lr = training.lr if model.lr is None else model.lr
     return {"lr": lr, "schedule": training.schedule, "warmup": training.warmup}
 
@@ -31,13 +38,13 @@ def net_config(model: ModelSettings, classes: tuple[str, ...]) -> NetConfig:
     return NetConfig(classes=tuple(classes), **model.model_dump(exclude={"weights", "sha256", "lr"}))
 
 
-def decoder_config(model: ModelSettings, trained: dict[str, Any]) -> NetConfig:
+def decoder_config(model: ModelSettings, trained: NetConfig) -> NetConfig:
     """The trained encoder's configuration, with the decoder and input sizes of the model section.
 
     Raises:
         UserError: The encoder's backbone is not model.backbone.
     """
-    theirs = trained["backbone"]
+    theirs = trained.backbone
     if theirs != model.backbone:
         name = f"timm model.backbone={theirs}" if theirs.startswith(TIMM) else theirs
         raise UserError(
@@ -45,8 +52,8 @@ def decoder_config(model: ModelSettings, trained: dict[str, Any]) -> NetConfig:
             where="inputs.encoder",
             remedy=f"use the model that the encoder was trained with: model={name}",
         )
-    asked = net_config(model, tuple(trained["classes"]))
-    return NetConfig.read(trained).replaced(
+    asked = net_config(model, trained.classes)
+    return trained.replaced(
         image_size=asked.image_size,
         scales=asked.scales,
         batch_norm=asked.batch_norm,

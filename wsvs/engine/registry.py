@@ -1,9 +1,9 @@
-"""The stages: built-in ones, those of installed packages, and those of plugins."""
+"""Plugins (modules of the user that add backbones, optical flows, sources of videos or stages), and all stages."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, cast, get_type_hints
 
@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from wsvs.config.base import Section
 from wsvs.config.root import OUTSIDE, OUTSIDE_INPUTS, Settings
-from wsvs.core.plugins import load_plugins
+from wsvs.core.errors import UserError
 from wsvs.engine import names
 from wsvs.engine.stage import Stage
 
@@ -48,3 +48,29 @@ def register_stages() -> None:
         for key, kind in get_type_hints(stage.settings).items():
             if isinstance(kind, type) and issubclass(kind, Section) and key not in Settings.model_fields:
                 OUTSIDE[key] = kind
+
+
+def load_plugins(modules: str | Iterable[str]) -> None:
+    """Import modules by their dotted names; they register in `BACKBONES`, `FLOWS`, `SOURCES` or `STAGES` on import.
+
+    Only modules named by the command are imported, never modules named by a checkpoint: checkpoints are data.
+
+    Raises:
+        UserError: No such module, or a module that it imports is missing. Other errors of its code keep their
+            traceback.
+    """
+    for module in [modules] if isinstance(modules, str) else modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if f"{module}.".startswith(f"{error.name}."):
+                raise UserError(
+                    f"there is no module {module!r}",
+                    where="plugins",
+                    remedy="give the module's name without .py; put its folder on PYTHONPATH, or install it",
+                ) from error
+            raise UserError(
+                f"module {module!r} needs {error.name!r}, which is not installed",
+                where="plugins",
+                remedy=f"pip install {error.name}, or the package that provides it",
+            ) from error

@@ -35,6 +35,7 @@ LATER = {
     "adapt.corrected_format": "masks",
     "adapt.corrected_share": 0.25,
     "segment.instances": False,
+    "segment.store": "files",
 }
 
 
@@ -47,7 +48,8 @@ def continues(directory: Path, stage: str, said: Sequence[str], before: Sequence
 
 def _reopens(directory: Path, said: Sequence[str], before: Sequence[str]) -> bool:
     """Whether a finished retrieval can continue: temporary failures, a larger budget, or retrieve.retry."""
-    failures = runs.read_summary(directory).counts.get("failures", {})
+    counted = runs.read_summary(directory).counts.get("failures")
+    failures = counted if isinstance(counted, Mapping) else {}
     asked = any(word.lstrip("+").startswith("retrieve.retry=") and not word.endswith(("=null", "=[]")) for word in said)
     more = _without(said, "retrieve", REQUEST_OPTIONS) != _without(before, "retrieve", REQUEST_OPTIONS)
     return asked or "later" in failures or ("budget" in failures and more)

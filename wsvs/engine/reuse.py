@@ -30,6 +30,7 @@ def take_over(
     items: Sequence[W],
     state: Callable[[W], str],
     results: Callable[[W, Path], Iterable[str]],
+    taken: Callable[[W, Path], None] = lambda item, earlier: None,
 ) -> None:
     """Hard link what an earlier run has of unchanged items into this one, and record the states of all items.
 
@@ -40,6 +41,7 @@ def take_over(
         state: Of an item: of its file, its tags and the checkpoint (`state_of`).
         results: Of an item and an earlier run: the item's files below that run, those last that mark it as finished;
             none if it failed there, or if some of its files are gone, so that it is done again.
+        taken: Is called with both once these files are here: what is to be recorded of the item, beside files.
 
     Raises:
         UserError: The named run does not exist, is not finished, or has other settings or inputs.
@@ -62,15 +64,17 @@ def take_over(
         return
     before = read_states(earlier)
     same = [item for item in items if before.get(item.id) == states[item.id]]
-    taken = 0
+    count = 0
     for item in follow(same, "items taken over", len(same)):
         files = list(results(item, earlier))
-        taken += bool(files)
         for file in files:
             if not (run.dir / file).exists():
                 link_file(earlier / file, run.dir / file)
+        if files:
+            taken(item, earlier)
+            count += 1
     log.info(
-        "taken over from %s: %d of %d; the others are new, or changed, or incomplete there", earlier, taken, len(states)
+        "taken over from %s: %d of %d; the others are new, or changed, or incomplete there", earlier, count, len(states)
     )
 
 

@@ -20,7 +20,7 @@ from wsvs.core import runs
 from wsvs.core.alive import ALIVE, alive
 from wsvs.core.console import show
 from wsvs.core.errors import UserError
-from wsvs.core.files import explain_os_error, read_json, write_json, write_text
+from wsvs.core.files import Json, explain_os_error, read_json, write_json, write_text
 from wsvs.core.processes import end_with, rank, world_size
 from wsvs.core.reviews import SNAPSHOT, Part, Reviews
 from wsvs.core.runs import FINGERPRINT
@@ -274,8 +274,8 @@ class Run(Generic[S]):
     def finish(
         self,
         *,
-        counts: Mapping[str, Any],
-        results: Mapping[str, Any] | None = None,
+        counts: Mapping[str, Json],
+        results: Mapping[str, Json] | None = None,
         wrote: Path | None = None,
         supervision: str | None = None,
         person: Sequence[str] = (),
@@ -321,7 +321,7 @@ class Run(Generic[S]):
         self.closing = (goes_on, proposed)
 
 
-def _add_rows(table: Table, key: str, value: Any) -> None:
+def _add_rows(table: Table, key: str, value: Json) -> None:
     """Add one row, or for a mapping a heading and one row per entry."""
     if isinstance(value, Mapping) and value:
         table.add_row(key, "")

@@ -28,10 +28,10 @@ from wsvs.core import runs
 from wsvs.core.console import plain_console
 from wsvs.core.errors import UserError
 from wsvs.core.extras import require
-from wsvs.core.files import explain_os_error, read_json
+from wsvs.core.files import explain_os_error
 from wsvs.core.processes import rank, world_size
 from wsvs.core.stopping import stop_in
-from wsvs.core.sweeps import DONE, FAILED, MINIMIZE, RECORD, read_sweep
+from wsvs.core.sweeps import DONE, FAILED, MINIMIZE, Outcome, read_sweep
 from wsvs.core.sweeps import Sweep as Table
 from wsvs.engine import status
 from wsvs.engine.job import STARTED
@@ -168,14 +168,14 @@ class Sweep(Callback):
         release()
         search = config.hydra.runtime.choices.get("hydra/sweeper", "basic") != "basic"
         for job in Path(config.hydra.sweep.dir).glob("*/.hydra"):
-            record = job.parent / RECORD
+            outcome = Outcome.read(job.parent)
             if (job.parent / runs.SUMMARY).is_file():
                 if runs.read_summary(job.parent).skipped:
                     status.add(status.SKIPPED)
-            elif search or not record.is_file():  # a search counts its failed jobs itself
+            elif search or outcome is None:  # a search counts its failed jobs itself
                 status.add(status.SKIPPED)
             else:
-                status.add(read_json(record).get("status", status.SKIPPED))
+                status.add(status.SKIPPED if outcome.status is None else outcome.status)
 
 
 def _refuse_secrets(config: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from wsvs.core.files import Json
 from wsvs.engine.run import Run
 from wsvs.engine.tracking import LONGEST, drawn, harmless, outcome, overlays, read_csv
 
@@ -58,7 +59,7 @@ class TensorBoardTracker:
                 self._at(step).add_image(f"{key}{kind}/{number}", image, step or 0, dataformats="HWC")
 
     @harmless("TensorBoard")
-    def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    def finished(self, counts: Mapping[str, Json], results: Mapping[str, Json]) -> None:
         writer = self._at(None)
         words = []
         for key, value in outcome(self.run, counts, results).items():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from wsvs.core.files import Json
 
 if TYPE_CHECKING:
     from wsvs.lit.media import LoggedImage
@@ -27,7 +29,7 @@ class Tracker(Protocol):
     def show(self, key: str, images: Iterable[LoggedImage], names: Sequence[str], step: int | None = None) -> None:
         """Images with their masks; `names` are those of the labels 0, 1, ..."""
 
-    def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    def finished(self, counts: Mapping[str, Json], results: Mapping[str, Json]) -> None:
         """What summary.json says, the tables of an evaluation, and videos."""
 
     def close(self, code: int) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from wsvs.config.root import LOGGERS
+from wsvs.core.files import Json
 from wsvs.core.processes import rank
 from wsvs.engine.tracker import Tracker
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from wsvs.engine.run import Run
     from wsvs.engine.stage import Stage
     from wsvs.lit.media import LoggedImage
@@ -46,7 +49,7 @@ class Trackers:
         for one in self.all:
             one.show(key, [images[place] for place in spread(one.media, len(images))], names, step)
 
-    def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    def finished(self, counts: Mapping[str, Json], results: Mapping[str, Json]) -> None:
         for one in self.all:
             one.finished(counts, results)
 
@@ -106,9 +109,9 @@ def harmless(service: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     return decorate
 
 
-def numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def numbers(values: Mapping[str, Json], prefix: str) -> dict[str, float | str]:
     """{"<prefix>/<key>": number} of nested dicts; of what is no number only the words of the first level are kept."""
-    found: dict[str, Any] = {}
+    found: dict[str, float | str] = {}
     for key, value in values.items():
         name = f"{prefix}/{key}"
         if isinstance(value, Mapping):
@@ -118,7 +121,7 @@ def numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return found
 
 
-def outcome(run: Run[Any], counts: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+def outcome(run: Run[Any], counts: Mapping[str, Json], results: Mapping[str, Json]) -> dict[str, float | str]:
     """Numbers and words of a finished run by the names that all services show; of an evaluation its metrics.json."""
     from wsvs.core.files import read_json
 
@@ -140,7 +143,7 @@ def overlays(run: Run[Any], number: int) -> list[Path]:
     return [found[place] for place in spread(number, len(found))]
 
 
-def drawn(image: LoggedImage) -> dict[str, Any]:
+def drawn(image: LoggedImage) -> dict[str, np.ndarray]:
     """{"": the image, or "/<mask>": the image under a mask}, (H, W, 3) uint8: some viewers show no masks."""
     from wsvs.core.visualize import over
 

@@ -27,9 +27,8 @@ from wsvs.core.errors import UserError
 from wsvs.core.files import explain_os_error
 from wsvs.core.processes import DDP_TIMEOUT, rank
 from wsvs.core.stopping import at_a_stop, stop_in
-from wsvs.engine.devices import lease
+from wsvs.engine.devices import check_launcher, devices_of, lease
 from wsvs.engine.explain import build
-from wsvs.engine.launcher import check_launcher, devices_of
 from wsvs.engine.optimisation import learning_rates
 from wsvs.engine.run import Run
 from wsvs.engine.tracking import is_tracker

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from wsvs.core.classes import IGNORE
 from wsvs.core.errors import UserError
-from wsvs.core.files import read_json, write_json
+from wsvs.core.files import Json, read_json, write_json
 from wsvs.engine.artifacts import Masks, build, describe, inputs_of
 from wsvs.engine.job import swept
 from wsvs.engine.run import Run
@@ -143,7 +143,7 @@ class WandbTracker:
             self.wandb.log({key: converted, **({} if step is None else {STEP: step})})
 
     @harmless("W&B")
-    def finished(self, counts: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    def finished(self, counts: Mapping[str, Json], results: Mapping[str, Json]) -> None:
         """Log the content of summary.json, the scores of an evaluation, and the artifacts."""
         if self.wandb is None:
             self.open()

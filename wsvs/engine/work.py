@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import perf_counter, time
@@ -21,6 +22,7 @@ from wsvs.data.work import WorkModule
 from wsvs.engine.run import Run
 from wsvs.engine.trainer import build_trainer, explained
 from wsvs.lit.steps import DataWait
+from wsvs.records.masks import TARS
 
 
 def work_through(
@@ -35,11 +37,13 @@ def work_through(
     size: Callable[[W], float] = lambda _: 1,
     unit: str = "items",
     loader: Callable[[Any, int], Iterable[Any]] | None = None,
+    measure: Callable[[Any], tuple[float, float]] | None = None,
+    about: Callable[[], dict[str, int]] = dict,
 ) -> dict[str, float]:
     """Process all remaining items; those that an earlier start finished are kept. Returns when all ranks are done.
 
-    See `WorkModule` for the arguments. A module that reads files itself measures how long it waits for them in `watch`,
-    a `Stopwatch`.
+    See `WorkModule` for the arguments; `about` gives what stage status has to know beside the number of items. A module
+    that reads files itself measures how long it waits for them in `watch`, a `Stopwatch`.
 
     Returns:
         For the summary, of this start: "seconds of the loop", from the distribution of the items until the last rank is
@@ -53,7 +57,7 @@ def work_through(
 
     def begin(every: Sequence[W], left: Sequence[W]) -> None:
         record = {"items": len(every), "left": len(left), "unit": unit, "amount": sum(map(size, every))}
-        write_json(run.dir / WORK, record | {"started": time()})
+        write_json(run.dir / WORK, record | about() | {"started": time()})
 
     work = WorkModule(
         items,
@@ -64,6 +68,7 @@ def work_through(
         unit=unit,
         loader=loader,
         begin=begin,
+        measure=measure,
     )
     with explained(run):
         trainer.predict(module, work, return_predictions=False, weights_only=True)
@@ -77,6 +82,12 @@ def work_through(
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Delete the partial files of a killed start. Call it before the ranks start, whose files have the same names."""
-    for partial in folder.rglob(".tmp-*"):
-        partial.unlink(missing_ok=True)
+    """Delete the partial files of a killed start. Call it before the ranks start, whose files have the same names.
+
+    Archives of masks are begun beside their folder, which is not listed.
+    """
+    for base, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != TARS or Path(base) != folder]
+        for name in names:
+            if name.startswith(".tmp-"):
+                Path(base, name).unlink(missing_ok=True)

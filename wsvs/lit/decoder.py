@@ -122,6 +122,6 @@ def cross_entropy(score: Tensor, target: Tensor, weight: Tensor | None = None) -
     return (F.cross_entropy(score, target, ignore_index=IGNORE, reduction="none") * known).sum() / known.sum()
 
 
-def net_of(checkpoint: str) -> dict[str, Any]:
-    """The `NetConfig` dict that a checkpoint was trained with."""
-    return dict(read_checkpoint(checkpoint)["hyper_parameters"]["net"])
+def net_of(checkpoint: str) -> NetConfig:
+    """The configuration of the networks in a checkpoint."""
+    return NetConfig.read(read_checkpoint(checkpoint)["hyper_parameters"]["net"])

@@ -1,4 +1,4 @@
-"""Images logged during training: attention of the encoder, crops with target and prediction of the decoder."""
+"""Images for the trackers: of trainings (attention, crops with target and prediction), and of the masks of a run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from PIL import Image
 from torch import Tensor
 
 from wsvs.core.classes import BACKGROUND, IGNORE
+from wsvs.core.errors import BadItem
+from wsvs.core.masks import read_mask
 from wsvs.core.visualize import heat
+from wsvs.data.images import read_image
 from wsvs.data.loading import Batch, scaled
 from wsvs.lit.decoder import DecoderModule
 from wsvs.lit.encoder import EncoderModule
 from wsvs.nets.decoder import foreground
+from wsvs.records.masks import MaskSet, frame_name
+from wsvs.records.predicted import PredictedFile, Wanted
+from wsvs.video.reader import probe, read_frames
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class LoggedImage:
 
 
 Show = Callable[[str, Sequence[LoggedImage], Sequence[str], int], None]  # key, images, names of the labels, step
+Attend = Callable[[np.ndarray, Sequence[str]], np.ndarray]  # (1, H, W, 3) uint8 and classes -> (1, H, W) in [0, 1]
 
 
 class ShowValidation(pl.Callback):
@@ -111,8 +118,6 @@ def alike(images: Iterable[LoggedImage], longest: int) -> list[LoggedImage]:
 
 def animated(path: str | Path, longest: int = 320, frames: int = 40) -> bytes:
     """A video as a GIF of its own speed: none of its sides longer than `longest` px, some frames spread over it."""
-    from wsvs.video.reader import probe, read_frames
-
     facts = probe(path)
     kept = {*spread(frames, facts.frames)}
     all_frames = enumerate(read_frames(path, longest_edge=longest))
@@ -167,3 +172,55 @@ def crops(module: DecoderModule, batch: Batch, items: Sequence[int]) -> Iterator
 def _array(image: Tensor) -> np.ndarray:
     """(3, H, W) to (H, W, 3) uint8."""
     return image.permute(1, 2, 0).cpu().numpy()
+
+
+def middle_frames(masks: MaskSet, number: int, longest: int) -> Iterator[tuple[LoggedImage, Sequence[str]]]:
+    """Middle frames of evenly spread shots (or videos) of a segment run under their masks, and their known classes.
+
+    Args:
+        masks: Of the run.
+        number: Shots, at most.
+        longest: Longer side of a frame in px, where the run kept none.
+    """
+    chosen = set(spread(number, sum(1 for _ in masks.rows())))
+    for place, row in enumerate(masks.rows()):
+        if place not in chosen:
+            continue
+        kept = masks.frame(row.name, row.middle)
+        try:
+            mask = read_mask(masks.mask(row.name, row.middle))
+            frame = read_image(kept) if kept.is_file() else _frame(row.file, row.middle, longest)
+        except BadItem:
+            continue
+        caption = f"{masks.frame_name(row.name, row.middle)} {row.class_name}"
+        yield LoggedImage(frame, caption, {"mask": mask}), row.classes
+
+
+def attention_of(frames: Sequence[tuple[LoggedImage, Sequence[str]]], attend: Attend) -> Iterator[LoggedImage]:
+    """The same frames under the attention of their classes."""
+    for logged, classes in frames:
+        if classes:
+            yield LoggedImage(glow(logged.image, attend(logged.image[None], classes)[0]), logged.caption)
+
+
+def predictions(items: Sequence[tuple[Wanted, PredictedFile]], folder: Path, number: int) -> Iterator[LoggedImage]:
+    """Evenly spread images, and middle frames of videos, under their predicted masks."""
+    for place in spread(number, len(items)):
+        item, record = items[place]
+        try:
+            if record.frames is not None:
+                t = record.frames // 2
+                mask = read_mask(folder / f"{frame_name(item.id, t)}.png")
+                yield LoggedImage(_frame(item.file, t), item.id, {"prediction": mask})
+            else:
+                mask = read_mask(folder / f"{item.id}.png")
+                yield LoggedImage(read_image(item.file), item.id, {"prediction": mask})
+        except BadItem:
+            continue
+
+
+def _frame(path: str, t: int, longest: int | None = None) -> np.ndarray:
+    """Frame t of a video. Raises `BadItem` where there is none."""
+    for frame in read_frames(path, t, t + 1, longest_edge=longest):
+        return frame
+    raise BadItem(f"the video has no frame {t}", where=path)

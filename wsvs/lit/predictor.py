@@ -27,8 +27,8 @@ from wsvs.core.visualize import over, shrunk
 from wsvs.data.images import images_in, read_image
 from wsvs.data.tagged import to_tensor
 from wsvs.lit.image_segmenter import ImageSegmenter, VideoFrame
+from wsvs.lit.overlay import open_writer
 from wsvs.lit.progress import Progress
-from wsvs.lit.video_writer import open_writer
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import frame_name
 from wsvs.records.predicted import Bad, PredictedFile, Wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -23,9 +24,11 @@ class Progress(pl.Callback):
         self._meter: Meter | None = None
         self._done = 0
         self._amounts: list[float] = []
+        self._measure: Callable[[Any], tuple[float, float]] | None = None
+        self._part = self._whole = 0.0
 
     def _start(self, trainer: pl.Trainer, total: float, unit: str, *, done: int = 0, share: str = "") -> None:
-        self._done = done
+        self._done, self._part = done, 0.0
         if trainer.is_global_zero:
             whole = None if total == float("inf") else int(total)
             self._meter = Meter(whole, unit, done=done, share=share, every=self.every)
@@ -50,10 +53,15 @@ class Progress(pl.Callback):
         self._stop()
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        batches = int(sum(trainer.num_predict_batches))
+        batches = sum(trainer.num_predict_batches)
         work = getattr(trainer, "datamodule", None)
-        self._amounts = [1] * batches if work is None else list(work.amounts[:batches])
         share = "on this rank" if work is not None and trainer.world_size > 1 else ""
+        self._measure = getattr(work, "measure", None)
+        if work is not None and self._measure is not None:
+            self._whole = sum(work.amounts)
+            self._start(trainer, float("inf"), work.unit, share=share)
+            return
+        self._amounts = [1] * int(batches) if work is None else list(work.amounts[: int(batches)])
         self._start(trainer, sum(self._amounts), "batches" if work is None else work.unit, share=share)
 
     def within(self, trainer: pl.Trainer, batch_idx: int, part: int) -> None:
@@ -74,7 +82,13 @@ class Progress(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._done += int(self._amounts[batch_idx])
+        if self._measure is None:
+            self._done += int(self._amounts[batch_idx])
+        else:
+            units, part = self._measure(batch)
+            self._done, self._part = self._done + int(units), self._part + part
+            if self._meter is not None and self._part:
+                self._meter.expect(self._done * self._whole / self._part)
         self._tell(trainer, self._done)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

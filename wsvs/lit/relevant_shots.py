@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 
 from wsvs.core.errors import UserError
 from wsvs.lit.totals import Totals
-from wsvs.records.masks import MaskSet
+from wsvs.records.masks import MaskSet, Store
 from wsvs.records.row import write_rows
 from wsvs.records.shots import Piece, Shot
 
@@ -23,13 +24,17 @@ class RelevantShots:
         manifest: shots.jsonl of the relevance run.
         classes: Those that the encoder knows, in the order of the labels 1, 2, ...
         max_frames: Of a piece.
+        store: How the masks are stored.
 
     Raises:
         UserError: There is no shot.
     """
 
-    def __init__(self, folder: Path, manifest: Path, classes: Sequence[str], *, max_frames: int) -> None:
-        self.masks = MaskSet(folder, whole=False)
+    def __init__(
+        self, folder: Path, manifest: Path, classes: Sequence[str], *, max_frames: int, store: Store = "files"
+    ) -> None:
+        self.masks = MaskSet.of(folder, whole=False, store=store)
+        self.ledger = self.masks.ledger
         self.manifest = manifest
         self.labels = {name: number + 1 for number, name in enumerate(classes)}
         self.max_frames = max_frames
@@ -60,6 +65,14 @@ class RelevantShots:
         for whole in self._whole():
             for shot in whole.cut(self.max_frames):
                 yield replace(self._piece(shot), of=whole.name)
+
+    def work(self) -> dict[str, Any]:
+        """The items and what they are, for `wsvs.engine.work.work_through`."""
+        return {
+            "items": self.items,
+            "finished": lambda piece: self.ledger.has(piece.id),
+            "size": lambda piece: piece.size,
+        }
 
     def _shots(self) -> Iterator[Shot]:
         for shot in self._whole():

@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
+from torch.utils.data import Dataset
 
 from wsvs.config.base import Positive, Share
 from wsvs.config.checked import checked
 from wsvs.config.stages import Guided, SegmentLoop
 from wsvs.core.errors import BadItem
-from wsvs.core.files import write_bytes
-from wsvs.core.masks import write_mask
+from wsvs.core.masks import encode_mask
 from wsvs.data.loading import scaled
-from wsvs.data.shots import Described, ShotDataset
+from wsvs.data.shots import Described, Open, ShotDataset, ShotStream
 from wsvs.lit.overlay import write_overlay
 from wsvs.nets.attention import activations, merge_scales, resize
 from wsvs.nets.model import SegmentationNet, require_finite
-from wsvs.records.ledger import Ledger
+from wsvs.records.mask_writers import writer_of
 from wsvs.records.masks import MaskSet
 from wsvs.records.predicted import Bad
 from wsvs.records.shots import Piece, SegmentedPiece
@@ -133,19 +133,23 @@ class SegmenterModule(pl.LightningModule):
         return found, scores
 
 
-def shots(pieces: Sequence[Piece], settings: SegmentSettings, *, needed: bool, guided: bool) -> ShotDataset[FrameGraph]:
+def shots(
+    tasks: Sequence[Any], settings: SegmentSettings, *, needed: bool, guided: bool, opener: Open | None = None
+) -> Dataset[Described[FrameGraph] | Bad]:
     """The work of loader processes: frames and superpixel graph of each piece.
 
     Args:
+        tasks: The pieces, or what an opener makes pieces of.
         needed: The writer needs the frames.
         guided: Frames of shots with a class are needed for their attention.
     """
-    return ShotDataset(
-        pieces,
+    described: ShotDataset[FrameGraph] = ShotDataset(
+        tasks,
         describe=partial(describe_frames, settings=settings),
         read=partial(read_frames, longest_edge=settings.longest_edge),
         keep=partial(_keeps, needed=needed, guided=guided),
     )
+    return described if opener is None else ShotStream(described, tasks, opener)
 
 
 def _keeps(piece: Piece, *, needed: bool, guided: bool) -> bool:
@@ -153,12 +157,11 @@ def _keeps(piece: Piece, *, needed: bool, guided: bool) -> bool:
 
 
 class MaskWriter(BasePredictionWriter):
-    """Writes the files of a piece, then done/<id>.json, which marks them as complete.
+    """Writes what `MaskSet` has of a piece, and then its record in the ledger, which marks it as complete.
 
-    Masks (`MaskSet`) at the frame's own size; frames and overlay at working size; terms/<id>/attention.jpg and
-    motion.jpg, A and M of the middle frame from 0 (black) to 1, for people. An odd frame has the mask of the nearest
-    frame that is not odd, a blank one has none. PNG encoding runs in a thread beside the next shot's attention; one
-    shot waits for it.
+    Masks at the frame's own size; frames and overlay at working size; images of the terms, A and M of the middle frame
+    from 0 (black) to 1, for people. An odd frame has the mask of the nearest frame that is not odd, a blank one has
+    none. PNG encoding runs in a thread beside the next shot's attention; one shot waits for it.
 
     A shot with a confidence below `min_confidence` gets empty masks, and its record has "uncertain". Every record has
     the "confidence" of the shot and the "confidences" of its frames.
@@ -191,7 +194,7 @@ class MaskWriter(BasePredictionWriter):
         self.frames = frames
         self.overlay = overlay
         self.refine = refine
-        self.ledger = Ledger(self.run)
+        self.writer = writer_of(masks)
         self._pool = ThreadPoolExecutor(1)
         self._waiting: Future[None] | None = None
 
@@ -210,6 +213,7 @@ class MaskWriter(BasePredictionWriter):
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finish()
+        self.writer.close()
 
     def _finish(self) -> None:
         waiting, self._waiting = self._waiting, None
@@ -217,9 +221,9 @@ class MaskWriter(BasePredictionWriter):
             waiting.result()
 
     def write(self, result: Segmented | Bad) -> None:
-        """All files of a piece, its ledger line last."""
+        """All that there is of a piece, its record last."""
         if isinstance(result, Bad):
-            self.ledger.fail(result.id, result.reason)
+            self.masks.ledger.fail(result.id, result.reason)
             return
         piece = result.piece
         begun = time.perf_counter()
@@ -229,15 +233,21 @@ class MaskWriter(BasePredictionWriter):
         if uncertain:
             masks = np.zeros_like(masks)
         size, label = (piece.height, piece.width), np.uint8(piece.label)
+        terms = _terms(result.segmentation)
+        middle = next(one[1] for one in sources if one and one[0] == result.segmentation.graph.frames // 2)
+        confidences = [
+            0.0 if source is None else round(float(result.segmentation.confidences[source[0]]), 4) for source in sources
+        ]
         areas = []
         for t, source in enumerate(sources):  # one at a time: at their own size they can be many times as large
-            place = piece.name, piece.start + t
             full = self._enlarged(masks, result.frames, source, size)
             areas.append(round(np.count_nonzero(full) / full.size, 5))
-            write_mask(self.masks.mask(*place), full * label)
+            parts = {"png": encode_mask(full * label)}
             if self.frames:
                 assert result.frames is not None
-                write_bytes(self.masks.frame(*place), _jpeg(Image.fromarray(result.frames[t])))
+                parts["jpg"] = _jpeg(Image.fromarray(result.frames[t]))
+            about = {"area": areas[-1], "confidence": confidences[t], "uncertain": uncertain}
+            self.writer.add(piece, piece.start + t, parts | (terms if t == middle else {}), about)
         if self.overlay:
             assert result.frames is not None
             shown = np.stack([self._enlarged(masks, result.frames, source, masks.shape[1:]) for source in sources])
@@ -251,14 +261,10 @@ class MaskWriter(BasePredictionWriter):
                 times=piece.times,
                 mark=piece.mark,
             )
-        self._write_terms(piece.id, result.segmentation)
         if self.instances:
             labels = result.segmentation.labels
             save(kept(self.run, piece.id), *nodes_of(result.segmentation.graph, labels & (not uncertain)))
         seconds = {**result.seconds, "write": time.perf_counter() - begun}
-        confidences = [
-            0.0 if source is None else round(float(result.segmentation.confidences[source[0]]), 4) for source in sources
-        ]
         record = SegmentedPiece(
             len(sources),
             areas,
@@ -268,17 +274,7 @@ class MaskWriter(BasePredictionWriter):
             seconds={key: round(value, 4) for key, value in seconds.items()},
             uncertain=uncertain,
         )
-        self.ledger.write(piece.id, record)
-
-    def _write_terms(self, name: str, found: Segmentation) -> None:
-        graph = found.graph
-        t = graph.frames // 2
-        for term, values in (("attention", found.attention), ("motion", found.motion)):
-            if values.any():  # all 0 if the term was not used
-                grey = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
-                shown = Image.fromarray(graph.paint(grey)[t])
-                shown.thumbnail((TERM_WIDTH, TERM_WIDTH))
-                write_bytes(self.run / "terms" / name / f"{term}.jpg", _jpeg(shown))
+        self.writer.finish(piece, record)
 
     def _enlarged(
         self, masks: np.ndarray, frames: np.ndarray | None, source: tuple[int, int] | None, size: tuple[int, int]
@@ -303,6 +299,19 @@ def mask_sources(piece: Piece, count: int) -> list[tuple[int, int] | None]:
     blank = {number - piece.start for number in piece.blank}
     nearest = [int(np.abs(sound - t).argmin()) for t in range(piece.size)]
     return [None if t in blank else (mask, int(sound[mask])) for t, mask in enumerate(nearest)]
+
+
+def _terms(found: Segmentation) -> dict[str, bytes]:
+    """The images of the terms of the middle frame."""
+    graph = found.graph
+    shown = {}
+    for term, values in (("attention", found.attention), ("motion", found.motion)):
+        if values.any():  # all 0 if the term was not used
+            grey = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
+            image = Image.fromarray(graph.paint(grey)[graph.frames // 2])
+            image.thumbnail((TERM_WIDTH, TERM_WIDTH))
+            shown[f"{term}.jpg"] = _jpeg(image)
+    return shown
 
 
 def _jpeg(image: Image.Image) -> bytes:

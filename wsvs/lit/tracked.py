@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from wsvs.core.files import read_json, write_json, write_jsonl
+from wsvs.core.files import read_json, write_json
 from wsvs.core.masks import read_mask, write_mask
 from wsvs.core.progress import follow
 from wsvs.core.runs import INSTANCES
 from wsvs.data.work import ItemDataset, hand_over
 from wsvs.lit.segmenter import mask_sources
-from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
-from wsvs.records.shots import Piece, SegmentedPiece
+from wsvs.records.row import write_rows
+from wsvs.records.shots import Piece, SegmentedPiece, Track
 from wsvs.video.instance_masks import NODES, Segment, id_maps, kept, limited, linked, load, over
 from wsvs.video.instances import track
 
@@ -37,32 +37,47 @@ def track_videos(masks: MaskSet, pieces: Iterable[Piece], names: Sequence[str], 
         workers: Processes.
     """
     folder = masks.folder / INSTANCES
-    done = Ledger(masks.folder)
+    done = masks.ledger
     videos: dict[str, list[Piece]] = {}
     for piece in pieces:
         if done.get(piece.id, SegmentedPiece) is not None:
             videos.setdefault(piece.of, []).append(piece)
     said = {video: folder / TRACKED / f"{video}.json" for video in videos}
     todo = [found for video, found in videos.items() if not said[video].is_file()]
-    work: Iterable[tuple[str, list[dict[str, Any]]]] = hand_over(
+    work: Iterable[tuple[str, list[_Track]]] = hand_over(
         ItemDataset(todo, partial(_track, masks=masks)), min(workers, len(todo))
     )
     for video, tracks in follow(work, "tracked videos", len(todo)):
-        write_json(said[video], tracks)
+        write_json(said[video], [vars(one) for one in tracks])
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[Track]:
         for video, found in videos.items():
             label = found[0].label
+            name = names[label] if label < len(names) else ""
             for one in read_json(said[video]):
-                yield {"video": video, **one, "label": label, "class": names[label] if label < len(names) else ""}
+                yield Track(video=video, **one, label=label, class_name=name)
 
-    count = write_jsonl(masks.folder / TRACKS, rows())
+    count = write_rows(masks.folder / TRACKS, rows())
     shutil.rmtree(folder / NODES, ignore_errors=True)
     return count
 
 
-def _track(pieces: Sequence[Piece], masks: MaskSet) -> tuple[str, list[dict[str, Any]]]:
-    """All masks of one video; returns its name and [{"track", "first", "last", "frames", "area"}]."""
+@dataclass
+class _Track:
+    """See `Track`."""
+
+    track: int
+    first: int
+    last: int = 0
+    frames: int = 0
+    area: float = 0.0
+
+    def add(self, number: int, area: float) -> None:
+        self.last, self.frames, self.area = number, self.frames + 1, self.area + area
+
+
+def _track(pieces: Sequence[Piece], masks: MaskSet) -> tuple[str, list[_Track]]:
+    """All masks of one video; returns its name and its tracks."""
     parts: list[Segment] = []
     stop = -1
     for piece in pieces:
@@ -71,7 +86,7 @@ def _track(pieces: Sequence[Piece], masks: MaskSet) -> tuple[str, list[dict[str,
         stop = piece.stop
     nodes = linked(parts)
     ids = limited(nodes, track(nodes))
-    rows: dict[int, dict[str, Any]] = {}
+    tracks: dict[int, _Track] = {}
     begin = 0
     for piece, part in zip(pieces, parts, strict=True):
         mine = ids[begin : begin + len(part.nodes.frame)]
@@ -84,12 +99,7 @@ def _track(pieces: Sequence[Piece], masks: MaskSet) -> tuple[str, list[dict[str,
             write_mask(masks.folder / INSTANCES / f"{masks.frame_name(piece.name, number)}.png", full)
             areas = np.bincount(full.ravel())
             for one in (np.flatnonzero(areas[1:]) + 1).tolist():
-                row = rows.setdefault(one, {"track": one, "first": number, "last": 0, "frames": 0, "area": 0.0})
-                row |= {
-                    "last": number,
-                    "frames": row["frames"] + 1,
-                    "area": row["area"] + int(areas[one]) / full.size,
-                }
-    for row in rows.values():
-        row["area"] = round(row["area"] / row["frames"], 5)
-    return pieces[0].of, [rows[one] for one in sorted(rows)]
+                tracks.setdefault(one, _Track(one, number)).add(number, int(areas[one]) / full.size)
+    for found in tracks.values():
+        found.area = round(found.area / found.frames, 5)
+    return pieces[0].of, [tracks[one] for one in sorted(tracks)]

@@ -3,59 +3,51 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 
 from wsvs.config.stages import SegmentSettings
-from wsvs.core.errors import BadItem, UserError
+from wsvs.core.errors import UserError
 from wsvs.core.processes import rank
 from wsvs.core.progress import follow
 from wsvs.core.runs import INSTANCES
 from wsvs.core.shards import deal
 from wsvs.data.work import ItemDataset, hand_over
+from wsvs.lit.opened_videos import PIECES, Given, Opener, bytes_of, cut, measure, size_of
 from wsvs.lit.overlay import join
 from wsvs.lit.totals import Totals
 from wsvs.lit.tracked import TRACKED
+from wsvs.records.journal import JournalLedger
 from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
 from wsvs.records.row import write_rows
 from wsvs.records.shots import Piece, SeenVideo, SegmentedPiece, Video
 from wsvs.records.sources import files_in, state_of
-from wsvs.records.spans import left_out, pieces, sound_spans, spans
 from wsvs.retrieve.folder import FolderSource
-from wsvs.video.cuts import EDGE, find_cuts
-from wsvs.video.reader import probe, read_frames
 
 log = logging.getLogger("wsvs")
 
 UNKNOWN_LABEL = 1  # of an object whose class the encoder does not know; any value above 0 is an object
 UNKNOWN = "object"  # name of that label if no class is known
-_PIECES = "overlay/.pieces"  # no video's name begins with a dot
-
-
-@dataclass(frozen=True)
-class Given:
-    """A video of `videos=`; see `Video` for its fields."""
-
-    id: str
-    file: str
-    class_name: str
-    classes: Sequence[str]
-    label: int
+LARGE = 4  # a video is large if fewer videos of its size than this would be a process's share
 
 
 class VideoFolder:
     """The videos of `videos=`.
 
-    The ranks decode the videos together and remember what they found (size, length, damage, times, shots); then the
-    videos are cut into pieces of at most `max_frames` frames of one shot, none of which holds a damaged frame.
+    What has to be known of a video (size, length, damage, times, shots) is found by decoding it. Then it is cut into
+    pieces of at most `max_frames` frames of one shot, none of which holds a damaged frame.
+
+    A video is looked at when its turn comes, while others are already worked on, and all its pieces are made by one
+    process. So large videos, of which a process would get few, are looked at first, by all ranks together, and their
+    pieces are dealt one by one. They are never many, whatever the number of videos.
 
     Args:
         folder: The segment run.
@@ -64,7 +56,7 @@ class VideoFolder:
         frame_rate: Of folders of numbered images, per second.
         classes: Those that the encoder knows; empty: no attention is wanted.
         settings: Of stage segment: `max_frames` of a piece, the `workers` of each rank that look at videos, `cuts`
-            (find the shots; else every video is one), `overlay`.
+            (find the shots; else every video is one), `overlay`, `store`.
         skip: Is told of a bad video, and why it is bad.
 
     Raises:
@@ -87,11 +79,13 @@ class VideoFolder:
             log.info("%s", source.not_read)
         root = source.root
         self.folder = folder
-        self.masks = MaskSet(folder, whole=True)
+        self.masks = MaskSet.of(folder, whole=True, store=settings.store)
         self.rate = frame_rate
         self.settings = settings
         self.skip = skip
-        self.seen = Ledger(folder / "seen")
+        self.seen = self.masks.seen
+        self.opener = Opener(self.seen, self.masks.ledger, frame_rate, settings.cuts, settings.max_frames)
+        self.before = 0  # pieces that an earlier start has finished
         self.videos: list[Given] = []
         for video in source.videos:
             if video.path is None:  # the table may list videos that are not in this folder
@@ -110,7 +104,7 @@ class VideoFolder:
 
     def sizes(self) -> dict[str, float]:
         """{id: bytes} of the videos."""
-        return {video.id: _bytes(video.file) for video in self.videos}
+        return {video.id: bytes_of(video.file) for video in self.videos}
 
     def keep(self, names: Collection[str]) -> None:
         """Leave the other videos out: they are not even looked at."""
@@ -126,8 +120,8 @@ class VideoFolder:
 
         None if a part of it failed, or if masks or an overlay are gone.
         """
-        found, done, settings = Ledger(earlier / "seen").get(video.id, SeenVideo), Ledger(earlier), self.settings
-        parts = list(_cut(video, found, settings.max_frames)) if found else []
+        found, done, settings = self._earlier(earlier).get(video.id, SeenVideo), Ledger(earlier), self.settings
+        parts = list(cut(video, found, settings.max_frames)) if found else []
         if not parts or any(done.get(part.id, SegmentedPiece) is None for part in parts):
             return []
         frames = sum(part.size for part in parts)
@@ -146,34 +140,71 @@ class VideoFolder:
             *others,
             *terms,
             *(f"done/{part.id}.json" for part in parts),
-            f"seen/done/{video.id}.json",
         ]
 
-    def items(self, trainer: pl.Trainer) -> list[Piece]:
-        """Look at the videos, each rank at its share; then all pieces, on rank 0."""
-        share = deal(self.videos, lambda video: _bytes(video.file), trainer.world_size)[trainer.global_rank]
-        todo = [video for video in share if not self.seen.has(video.id)]
-        look = ItemDataset(todo, partial(look_at, rate=self.rate, cuts=self.settings.cuts))
-        looked: Iterable[tuple[str, SeenVideo | str]] = hand_over(look, min(self.settings.workers, len(todo)))
-        for video, found in follow(looked, "videos", len(todo)) if trainer.is_global_zero else looked:
-            if isinstance(found, SeenVideo):
-                self.seen.write(video, found)
-            else:
-                self.seen.fail(video, found)
+    def taken(self, video: Given, earlier: Path) -> None:
+        """Its masks were taken over: so is what was seen of it."""
+        found = self._earlier(earlier).get(video.id, SeenVideo)
+        if found is not None and not self.seen.has(video.id):
+            self.seen.write(video.id, found)
+
+    @cache  # noqa: B019 one run, and it lives as long as its source
+    def _earlier(self, run: Path) -> JournalLedger:
+        """What an earlier run has seen."""
+        return MaskSet.of(run, whole=True).seen
+
+    def items(self, trainer: pl.Trainer) -> list[Given | Piece]:
+        """What is left to do, on rank 0: pieces of large videos, at which all ranks look now; and the other videos."""
+        left = self._left() if trainer.is_global_zero else []
+        processes = trainer.world_size * max(self.settings.workers, 1)
+        enough = sum(video.size for video in left) / (LARGE * processes)
+        large: list[Given] = trainer.strategy.broadcast([video for video in left if video.size > enough])
+        todo = [video for video in large if not self.seen.has(video.id)]
+        share = deal(todo, size_of, trainer.world_size)[trainer.global_rank]
+        look = ItemDataset(share, self.opener.look)
+        looked = hand_over(look, min(self.settings.workers, len(share)))
+        for name, found in follow(looked, "videos", len(share)) if trainer.is_global_zero else looked:
+            self.opener.record(name, found)
         trainer.strategy.barrier()
-        return list(self.pieces()) if trainer.is_global_zero else []
+        for ledger in (self.seen, self.opener.done):
+            ledger.refresh()
+            ledger.has("")  # read once, here, not in every worker
+        if not trainer.is_global_zero:
+            return []
+        names = {video.id for video in large}
+        parts = [piece for video in large for piece in self.opener(video)]
+        return [*parts, *(video for video in left if video.id not in names)]
+
+    def _left(self) -> list[Given]:
+        """The videos that are not finished, with their sizes."""
+        left = []
+        for video in self.videos:
+            finished = [self.opener.done.has(piece.id) for piece in self.opener.pieces(video)]
+            self.before += sum(finished)
+            if not self.seen.has(video.id) or not all(finished):
+                left.append(replace(video, size=bytes_of(video.file)))
+        return left
+
+    def work(self) -> dict[str, Any]:
+        """The items and what they are, for `wsvs.engine.work.work_through`. Their sizes are bytes."""
+        return {
+            "items": self.items,
+            "finished": lambda task: False,  # or it would not be among the items
+            "size": size_of,
+            "measure": measure,
+            "about": lambda: {"videos": len(self.videos), "pieces": self.before},
+        }
 
     def pieces(self) -> Iterator[Piece]:
         """All pieces, those of a video in turn; the videos have been looked at."""
         for video in self.videos:
-            if found := self.seen.get(video.id, SeenVideo):
-                yield from _cut(video, found, self.settings.max_frames)
+            yield from self.opener.pieces(video)
 
     def close(self, totals: Totals) -> dict[str, int]:
         """Write videos.jsonl, those that have masks, and join their overlays; returns the counts."""
         counts = {"videos": len(self.videos), "segmented": 0, **({"shots": 0} if self.settings.cuts else {})}
         write_rows(self.masks.listing, self._rows(totals, counts))
-        shutil.rmtree(self.folder / _PIECES, ignore_errors=True)
+        shutil.rmtree(self.folder / PIECES, ignore_errors=True)
         counts |= {"frames": totals.frames, **totals.without_motion}
         if self.settings.lambda_a:
             counts["without a known class"] = sum(not video.classes for video in self.videos)
@@ -184,7 +215,7 @@ class VideoFolder:
             found = self.seen.get(video.id, SeenVideo, self.skip)
             if found is None:
                 continue
-            taken = [(piece, totals.take(piece.id)) for piece in _cut(video, found, self.settings.max_frames)]
+            taken = [(piece, totals.take(piece.id)) for piece in cut(video, found, self.settings.max_frames)]
             good: list[tuple[Piece, SegmentedPiece]] = [(piece, one) for piece, one in taken if one is not None]
             if found.broken:
                 of = f" of {found.promised}" if found.promised > found.frames else ""
@@ -227,68 +258,3 @@ class VideoFolder:
         if self.settings.overlay and not path.is_file():
             starts = [piece.times[0] for piece in pieces if piece.times is not None]
             join([self.folder / piece.overlay for piece in pieces], path, starts or None)
-
-
-def look_at(video: Given, rate: float, cuts: bool) -> tuple[str, SeenVideo | str]:
-    """What has to be known of a video before it is cut: (id, record), or (id, reason) where it cannot be read.
-
-    One that breaks off is used up to there. `cuts` asks for the cuts, and the odd and the blank frames, too.
-    """
-    try:
-        info = probe(video.file, partial_ok=True, rate=rate)
-    except BadItem as error:
-        return video.id, error.message
-    known = {"damage": info.damage, **asdict(info)}
-    if cuts:
-        found = find_cuts(read_frames(video.file, 0, info.frames, longest_edge=EDGE, partial_ok=True))
-        seconds = [round(info.times[number] if info.times else number / info.fps, 3) for number in found.cuts]
-        known |= {"cuts": found.cuts, "cut_seconds": seconds, "odd": found.odd, "blank": found.blank}
-    return video.id, SeenVideo.from_json(known)
-
-
-def _cut(video: Given, found: SeenVideo, max_frames: int) -> Iterator[Piece]:
-    times = found.times
-    if times is None and found.damaged:  # what stands where the damage is, stands as long
-        times = [number / found.fps for number in range(found.frames)]
-    shots = spans(found.frames, found.cuts or ())
-    numbered = (
-        (number, *piece)
-        for number, shot in enumerate(shots, 1)
-        for span in sound_spans(*shot, found.damaged)
-        for piece in pieces(*span, max_frames)
-    )
-    for number, start, stop in numbered:
-        name = f"{video.id}_{start:06d}"
-        gone = left_out(start, stop, found.odd or (), found.blank or ())
-        yield Piece(
-            id=name,
-            name=video.id,
-            file=video.file,
-            start=start,
-            stop=stop,
-            total=found.frames,
-            height=found.height,
-            width=found.width,
-            fps=found.fps,
-            classes=video.classes,
-            label=video.label,
-            overlay=f"{_PIECES}/{name}.mp4",
-            aspect=found.aspect,
-            times=None if times is None else list(times[start:stop]),
-            mark=f"shot {number} of {len(shots)}" if len(shots) > 1 else "",
-            odd=gone.get("odd", ()),
-            blank=gone.get("blank", ()),
-            of=video.id,
-            shot=number,
-        )
-
-
-def _bytes(path: str) -> int:
-    """Of a folder of images about those of the images: the size of the folder itself depends on the file system."""
-    try:
-        if os.path.isdir(path):
-            names = sorted(os.listdir(path))
-            return len(names) * Path(path, names[0]).stat().st_size if names else 0
-        return Path(path).stat().st_size
-    except OSError:
-        return 0

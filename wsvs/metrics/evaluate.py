@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wsvs.core.errors import BadItem
+from wsvs.core.tars import File
 from wsvs.metrics.mask_files import (
     bad_record,
     find_videos,
@@ -194,6 +195,7 @@ def evaluate_video(
     boundary: bool = False,
     truth_offset: int | None = None,
     progress: Progress | None = None,
+    predicted: Callable[[str], Mapping[int, File]] | None = None,
 ) -> VideoResults:
     """Score foreground masks <predictions>/<video>/<number>.png against <truth>/<video>/<number>.png (or .jpg).
 
@@ -209,19 +211,21 @@ def evaluate_video(
         truth_offset: Number of the first frame in the names of true masks; None: 1 where every video has true masks
             1 to N and predictions 0 to N - 1, else 0.
         progress: Wraps the videos to show progress.
+        predicted: Video -> {number: mask} where `predictions` has no folder for each; raises `BadItem` without any.
 
     Raises:
         UserError: A folder is missing or empty, or no frame could be scored.
     """
     predictions, truth = Path(predictions), Path(truth)
     require_folders(predictions, truth)
+    masks_of = predicted or (lambda video: numbered_frames(predictions / video, "predicted"))
     classes = dict.fromkeys(find_videos(truth), "") if table is None else dict(table)
     results = VideoResults(VideoScores(boundary))
-    results.truth_offset, results.notes = first_number(predictions, truth, classes, truth_offset)
+    results.truth_offset, results.notes = first_number(masks_of, truth, classes, truth_offset)
     for video in (progress or iter)(list(classes)):
         try:
             true_frames = numbered_frames(truth / video, "true", results.truth_offset)
-            frames = numbered_frames(predictions / video, "predicted")
+            frames = masks_of(video)
         except BadItem as item:
             results.bad.append(item)
             continue

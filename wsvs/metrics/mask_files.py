@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,7 @@ from wsvs.core.classes import IGNORE
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import files_below
 from wsvs.core.masks import read_mask
+from wsvs.core.tars import File, opened
 from wsvs.metrics.reading import SUFFIXES, Reading
 
 JPEG_FOREGROUND = 128  # true masks of YouTube-Objects are JPEGs of 0/255: compression blurs the two values
@@ -125,8 +126,10 @@ def numbered_frames(folder: Path, what: str, first: int = 0) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def first_number(predictions: Path, truth: Path, videos: Iterable[str], given: int | None) -> tuple[int, list[str]]:
-    """Number of the first frame in the names of true masks, and notes about it.
+def first_number(
+    predicted: Callable[[str], Mapping[int, File]], truth: Path, videos: Iterable[str], given: int | None
+) -> tuple[int, list[str]]:
+    """Number of the first frame in the names of true masks, and notes about it; `predicted` are a video's masks.
 
     If it is not given, it is 1 if every video has true masks 1 to N and predictions 0 to N - 1, since such a set can
     only be numbered from 1.
@@ -136,7 +139,7 @@ def first_number(predictions: Path, truth: Path, videos: Iterable[str], given: i
     shifted, starts = [], []
     for video in videos:
         try:
-            true, frames = (list(numbered_frames(at / video, "")) for at in (truth, predictions))
+            true, frames = list(numbered_frames(truth / video, "")), list(predicted(video))
         except BadItem:
             continue
         shifted.append(len(true) > 1 and true == [number + 1 for number in frames] and frames[0] == 0)
@@ -151,7 +154,7 @@ def first_number(predictions: Path, truth: Path, videos: Iterable[str], given: i
     return 0, []
 
 
-def read_foreground(path: Path) -> np.ndarray:
+def read_foreground(path: File) -> np.ndarray:
     """(H, W) bool foreground of a mask file: > 0 of a PNG (1-bit, 0/255 or indexed), >= 128 of a JPEG.
 
     Raises:
@@ -160,7 +163,7 @@ def read_foreground(path: Path) -> np.ndarray:
     if path.suffix.lower() not in _JPEG:
         return read_mask(path) > 0
     try:
-        with Image.open(path) as image:
+        with Image.open(opened(path)) as image:
             return np.asarray(image.convert("L")) >= JPEG_FOREGROUND
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise BadItem(f"mask cannot be read: {error}", where=path) from error

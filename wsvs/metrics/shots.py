@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsvs.core.errors import BadItem, UserError
 from wsvs.core.files import read_json
+from wsvs.core.tars import File
 from wsvs.metrics.evaluate import Progress, VideoResults, evaluate_video
 from wsvs.metrics.mask_files import FROM_ONE, numbered_frames, read_foreground, require_some, resize_nearest
 from wsvs.metrics.video import VideoScores
@@ -101,7 +102,21 @@ def evaluate_videos(
             where=truth,
             remedy="true masks are <video>/00000.png, with the names of the videos",
         )
-    results = evaluate_video(masks.masks, truth, known, boundary=boundary, truth_offset=truth_offset, progress=progress)
+
+    def predicted(video: str) -> Mapping[int, File]:
+        if found := masks.numbered(video):
+            return found
+        raise BadItem("no predicted masks of this video", where=masks.masks / video)
+
+    results = evaluate_video(
+        masks.masks,
+        truth,
+        known,
+        boundary=boundary,
+        truth_offset=truth_offset,
+        progress=progress,
+        predicted=predicted,
+    )
     skipped = masks.folder / "skipped.json"
     results.bad += [
         BadItem(f"not segmented: {row['reason']}", where=masks.masks / row["item"])

@@ -36,6 +36,9 @@ class Ledger:
         write_text(self.folder / f"{item}.failed", "")
         write_json(self.path(item), {"failed": reason})
 
+    def refresh(self) -> None:
+        """Take in what other processes have recorded since; files are looked up when they are asked for."""
+
     def read(self, item: str) -> dict[str, Any]:
         """What is on disk: a record, or {"failed": reason}."""
         record: dict[str, Any] = read_json(self.path(item))

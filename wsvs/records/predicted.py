@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from wsvs.core.runs import ITEMS, LOG, mask_ids
-from wsvs.records.masks import frame_name
+from wsvs.core.tars import File
+from wsvs.records.masks import MaskSet, TarSet, frame_name
 from wsvs.records.row import Row
 
 
@@ -61,23 +63,43 @@ class Wanted:
     size: int = 1
 
 
-def masks_of(folder: str | Path) -> tuple[Path, dict[str, str | None]]:
+@dataclass(frozen=True)
+class Masks:
+    """Masks that a run or a folder has.
+
+    Attributes:
+        root: Where they are.
+        files: {id: name of the image's file, None if unknown}, sorted.
+        find: Id -> its mask.
+    """
+
+    root: Path
+    files: Mapping[str, str | None]
+    find: Callable[[str], File]
+
+
+def masks_of(folder: str | Path) -> Masks:
     """The masks of a run, or of any folder of them; hidden files are left out.
 
-    A run of stage predict lists its items, since folders of images may be named like its own. Other runs keep their
-    masks in masks/.
-
-    Returns:
-        The folder, and {id: name of the image's file, None if unknown} of its masks <id>.png, sorted.
+    A run of stage predict lists its items, since folders of images may be named like its own. A segment run knows
+    whether its masks are in archives. Other runs keep them in masks/.
     """
     folder = Path(folder)
+    archived = MaskSet.find(folder)
+    if isinstance(archived, TarSet):
+        return Masks(archived.masks, dict.fromkeys(archived.names()), archived.named)
     if (folder / ITEMS).is_file():
         rows = Predicted.read(folder / ITEMS)
         named = {name: row.file if row.frames is None else None for row in rows for name in row.masks}
-        return folder, dict(sorted(named.items()))
+        return Masks(folder, dict(sorted(named.items())), partial(_png, folder))
     root = folder / "masks" if (folder / "masks").is_dir() else folder
     unlisted = root == folder and (folder / LOG).is_file()  # a run that did not finish
-    return root, {name: None for name in mask_ids(root) if not (unlisted and name.startswith("wandb/"))}
+    names = {name: None for name in mask_ids(root) if not (unlisted and name.startswith("wandb/"))}
+    return Masks(root, names, partial(_png, root))
+
+
+def _png(root: Path, name: str) -> Path:
+    return root / f"{name}.png"
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,7 @@ class Piece:
         mark: Text for the overlay.
         of: The video, or the whole shot, within which an object keeps its id.
         shot: Number of the shot within it.
+        load: Its share of the bytes of the video.
     """
 
     id: str
@@ -201,6 +202,7 @@ class Piece:
     mark: str = ""
     of: str = ""
     shot: int = 1
+    load: float = 0.0
 
     @property
     def size(self) -> int:
@@ -248,8 +250,34 @@ class SegmentedPiece(Row):
 
 
 @dataclass(frozen=True)
+class Track(Row):
+    """An object that is tracked through a video: a line of tracks.jsonl.
+
+    Attributes:
+        track: Its id, the value in the masks of instances.
+        first, last: The first and the last frame in which it is visible.
+        frames: Number of frames in which it is visible.
+        area: Its mean share of these frames.
+        label, class_name: Of the video's object in the masks.
+    """
+
+    video: str
+    track: int
+    first: int
+    last: int
+    frames: int
+    area: float
+    label: int
+    class_name: str
+
+
+@dataclass(frozen=True)
 class SeenVideo(Row):
-    """A video's line in seen/: what had to be known before it was cut. See `wsvs.video.reader.VideoInfo`, `Video`."""
+    """A video's line in seen/: what had to be known before it was cut. See `wsvs.video.reader.VideoInfo`, `Video`.
+
+    Attributes:
+        pieces: How many it is cut into; runs of older versions do not say.
+    """
 
     damage: str
     width: int
@@ -266,3 +294,4 @@ class SeenVideo(Row):
     cut_seconds: Sequence[float] | None = None
     odd: Numbers | None = None
     blank: Numbers | None = None
+    pieces: int | None = None

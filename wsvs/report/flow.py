@@ -93,13 +93,17 @@ def _answers(run: Path) -> Mapping[str, Answer]:
 
 
 def _images(found: Mapping[str, Path]) -> list[Count]:
-    counts = {stage: runs.read_summary(path).counts for stage, path in found.items()}
+    summaries = {stage: runs.read_summary(path) for stage, path in found.items()}
     rows = (
         ("tagged", "encoder", "train images"),
         ("pseudo-labelled", "adapt", "used for training"),
         ("predicted", "predict", "masks"),
     )
-    return [Count("images", step, counts[stage][key]) for step, stage, key in rows if key in counts.get(stage, {})]
+    return [
+        Count("images", step, summaries[stage].count(key))
+        for step, stage, key in rows
+        if stage in summaries and key in summaries[stage].counts
+    ]
 
 
 def curves(path: Path) -> dict[str, list[tuple[float, float]]]:
@@ -130,7 +134,7 @@ def evaluation(path: Path) -> Evaluation:
         label_of(path) or kind or path.name,
         kind,
         ", ".join(part for part in (scored.parent.name, label_of(scored)) if part),
-        summary.counts.get("split", ""),
+        str(summary.counts.get("split", "")),
         summary.figures,
         *(table_of(path / f"{key}.csv") for key in ("per_class", "confusion")),
     )

@@ -113,7 +113,7 @@ def root_of(given: Path) -> Path:
 def _rows(folder: Path) -> list[Predicted]:
     if (folder / runs.ITEMS).is_file():
         return sorted(Predicted.read(folder / runs.ITEMS), key=lambda row: row.id)
-    return [Predicted(name) for name in masks_of(folder)[1]]  # of an older version
+    return [Predicted(name) for name in masks_of(folder).files]  # of an older version
 
 
 def predicted_items(found: Sequence[Round], most: int, width: int, address: Address) -> tuple[list[Item], list[str]]:

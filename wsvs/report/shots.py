@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from wsvs.core.errors import BadItem
-from wsvs.core.files import read_json
 from wsvs.core.masks import read_mask
 from wsvs.core.records import Record
 from wsvs.records.masks import MaskSet
@@ -46,8 +45,7 @@ def _item(masks: MaskSet, record: Record, row: Shot | Video, width: int, address
     shot, video = (row, None) if isinstance(row, Shot) else (None, row)
     areas = shot.areas if shot else ()
     count = max(1, len(areas))
-    done = path / "done" / f"{name}.json"
-    energy = read_json(done).get("energy") if done.is_file() else None
+    energy = masks.ledger.read(name).get("energy") if masks.ledger.has(name) else None
     found = Figures(
         area=sum(areas) / count if areas else None,
         confidence=row.confidence,
@@ -76,8 +74,8 @@ def _item(masks: MaskSet, record: Record, row: Shot | Video, width: int, address
             kept=masks.frame(name, row.middle),
             frames=shot.frames or None if shot else None,
         ),
-        attention=term_thumbnail(path, name, "attention", width),
-        motion=term_thumbnail(path, name, "motion", width),
+        attention=term_thumbnail(masks.term(name, "attention"), width),
+        motion=term_thumbnail(masks.term(name, "motion"), width),
         tags=(row.class_name,) if row.class_name else (),
         run="/".join(path.parts[-2:]),
     )

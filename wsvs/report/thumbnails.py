@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from wsvs.core.errors import BadItem
+from wsvs.core.tars import File
 from wsvs.core.visualize import heat, over
 from wsvs.data.images import as_rgb, read_image
 from wsvs.video.reader import read_frames
@@ -51,7 +52,7 @@ def masked_image(file: Path | None, labels: np.ndarray, width: int) -> str:
 
 
 def masked_frame(
-    file: Path, number: int, labels: np.ndarray, width: int, *, kept: Path | None = None, frames: int | None = None
+    file: Path, number: int, labels: np.ndarray, width: int, *, kept: File | None = None, frames: int | None = None
 ) -> str | None:
     """A mask over a frame of a video; None if the video no longer exists.
 
@@ -70,9 +71,8 @@ def masked_frame(
     return masked(frame, labels, width)
 
 
-def term_thumbnail(run: Path, shot: str, term: str, width: int) -> str | None:
-    """Attention A or motion M of the shot's middle frame at 2/3 of the width; None if the run did not write it."""
-    path = run / "terms" / shot / f"{term}.jpg"
+def term_thumbnail(path: File, width: int) -> str | None:
+    """Attention A or motion M of a shot's middle frame at 2/3 of the width; None if the run did not write it."""
     return embedded(heat(read_image(path)[..., 0] / 255), 2 * width // 3) if path.is_file() else None
 
 

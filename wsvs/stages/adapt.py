@@ -110,7 +110,7 @@ def run(run: Run[Settings]) -> None:
         workers=settings.workers,
         seed=run.seed,
     )
-    config = decoder_config(model, net.config.asdict())
+    config = decoder_config(model, net.config)
     module = DecoderModule(config.asdict(), **optimisation(model, settings), start=checkpoint)
     by = [f"masks corrected by a person: {len(corrected)}"] if corrected else []
     module.person = run.by_a_person(*by)

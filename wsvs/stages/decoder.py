@@ -50,7 +50,7 @@ def run(run: Run[Settings]) -> None:
             remedy="widen decoder.min_area and decoder.max_area, lower decoder.min_confidence, or inspect the masks"
             + ("; the review has rejected some: review.use=false trains without it" if answers else ""),
         )
-    if not (segmented / "frames").is_dir():
+    if not frames.masks.has_frames:
         remedy = "run stage segment with segment.frames=true"
         raise UserError("the segment run stored no frames", where=segmented, remedy=remedy)
     train, held = frames.split(settings.holdout)

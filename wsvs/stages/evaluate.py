@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -80,24 +79,37 @@ def _images(run: Run[Settings], predictions: Path, truth: Path) -> None:
         _check_names(settings.prediction_names, "evaluate.prediction_names")
     if settings.classes:
         _check_names(settings.classes, "evaluate.classes", names)
-    chosen: dict[str, Any] = {
-        "ids": ids,
-        "named": settings.classes or None,
-        "prediction_classes": labels.predicted,
-        "reading": labels.reading,
-        "progress": partial(follow, unit="images"),
-    }
-    results = evaluate_images(predictions, truth, names, **chosen)
+    named, progress = settings.classes or None, partial(follow, unit="images")
+    results = evaluate_images(
+        predictions,
+        truth,
+        names,
+        ids=ids,
+        named=named,
+        prediction_classes=labels.predicted,
+        reading=labels.reading,
+        progress=progress,
+    )
     scan = None
     if settings.thresholds:
-        scan = scan_thresholds(predictions, truth, names, settings.thresholds, **chosen)
+        scan = scan_thresholds(
+            predictions,
+            truth,
+            names,
+            settings.thresholds,
+            ids=ids,
+            named=named,
+            prediction_classes=labels.predicted,
+            reading=labels.reading,
+            progress=progress,
+        )
     said = {"names": names, "prediction_names": labels.predicted or names, "notes": labels.notes}
     write_image_results(run.dir, results, scan, said)
     for item in results.bad:
         run.skip(item.where or "?", item.message)
     iou = results.metrics()["iou"]
-    shown: dict[str, Any] = {f"mIoU ({split}, images: {results.images})": results.miou}
-    counts: dict[str, Any] = {"images": results.images, "split": split}
+    shown = {f"mIoU ({split}, images: {results.images})": results.miou}
+    counts: dict[str, int | str] = {"images": results.images, "split": split}
     if results.absent:
         present = len(iou) - len(results.absent)
         shown[f"mIoU ({split}), over the classes that occur: {present}"] = results.miou_present
@@ -170,18 +182,22 @@ def _videos(run: Run[Settings], predictions: Path, truth: Path) -> None:
     from wsvs.metrics.write import write_video_results
 
     settings = run.settings.evaluate
-    scoring: dict[str, Any] = {"boundary": settings.boundary, "truth_offset": settings.truth_offset}
+    boundary, offset = settings.boundary, settings.truth_offset
+    progress = partial(follow, unit="videos")
     table = None
     if settings.table:
         table = {video: tags[0] for video, tags in read_tags(settings.table).items() if tags}
-    counts: dict[str, Any] = {}
+    counts: dict[str, int] = {}
     masks = MaskSet.find(predictions)
     if masks is None:
-        results = evaluate_video(predictions, truth, table, **scoring, progress=partial(follow, unit="videos"))
+        results = evaluate_video(predictions, truth, table, boundary=boundary, truth_offset=offset, progress=progress)
     elif masks.whole:
-        results, counts = evaluate_videos(masks, truth, table, **scoring, progress=partial(follow, unit="videos"))
+        results, counts = evaluate_videos(
+            masks, truth, table, boundary=boundary, truth_offset=offset, progress=progress
+        )
     else:
-        results, counts = evaluate_shots(masks, truth, **scoring, progress=partial(follow, unit="shots"))
+        progress = partial(follow, unit="shots")
+        results, counts = evaluate_shots(masks, truth, boundary=boundary, truth_offset=offset, progress=progress)
     for note in results.notes:
         log.warning("%s", note)
     write_video_results(run.dir, results)

@@ -24,7 +24,7 @@ from wsvs.data.images import find_image
 from wsvs.engine.choose import network_stage
 from wsvs.engine.run import INPUTS, Run
 from wsvs.engine.stage import Stage
-from wsvs.records.predicted import masks_of
+from wsvs.records.predicted import Masks, masks_of
 
 if TYPE_CHECKING:
     from wsvs.core.export import How
@@ -96,14 +96,14 @@ def run_masks(run: Run[Settings]) -> None:
         how = how_of(settings)
         folder = source_of(run.settings, run.home)
         labels = list(settings.names) if settings.names else label_names(folder)
-        root, files = masks_of(folder)
-        require_lines(settings.format, files, root)
+        found = masks_of(folder)
+        require_lines(settings.format, found.files, found.root)
         if settings.objects == "track":
             how.tracks = partial(read_track, track_folder(folder))
         make_writable(out, "export.out" if settings.out else "out")
         if settings.format in WITH_FILES:
-            how.files = image_files(files, run.settings.input)
-        count = WRITE[settings.format](out, read_masks(run, root, list(files), len(labels)), labels, how)
+            how.files = image_files(found.files, run.settings.input)
+        count = WRITE[settings.format](out, read_masks(run, found, len(labels)), labels, how)
         results = how.errors.results()
     run.finish(counts={"masks": count, "format": settings.format}, results=results, wrote=out)
 
@@ -166,16 +166,16 @@ def source_of(settings: Settings, home: Home) -> Path:
     return home.require("segment" if videos else "predict")
 
 
-def read_masks(run: Run[Settings], root: Path, names: list[str], labels: int) -> Iterator[tuple[str, np.ndarray]]:
-    """(id, mask) of the masks <id>.png below a folder; unreadable ones are skipped.
+def read_masks(run: Run[Settings], found: Masks, labels: int) -> Iterator[tuple[str, np.ndarray]]:
+    """(id, mask) of all masks; unreadable ones are skipped.
 
     Raises:
         UserError: There is no mask, or one has a label without a name.
     """
-    if not names:
-        raise UserError("no mask in this folder", where=root, remedy="masks are PNG files")
-    for name in MASKS(names):
-        path = root / f"{name}.png"
+    if not found.files:
+        raise UserError("no mask in this folder", where=found.root, remedy="masks are PNG files")
+    for name in MASKS(list(found.files)):
+        path = found.find(name)
         try:
             mask = read_mask(path)
         except BadItem as error:

@@ -62,7 +62,10 @@ def run(run: Run[Settings]) -> None:
     for number, shard in enumerate(shards, 1):
         log.info("--- shard %s (%d of %d)", shard.shard, number, len(shards))
         for path in follow(data_files(shard.folder), "files"):
-            if not (place := target / path.relative_to(shard.folder)).exists():
+            place = target / path.relative_to(shard.folder)
+            if path.suffix == ".jsonl" and path.parent.name == "done":  # a journal of each rank of each shard
+                place = place.with_name(f"{shard.shard.folder}-{path.name}")
+            if not place.exists():
                 link_file(path, place)
     if states := [path for shard in shards if (path := shard.folder / SOURCES).is_file()]:
         write_rows(target / SOURCES, (row for path in states for row in Source.read(path)))  # as the shards read them

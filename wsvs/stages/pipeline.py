@@ -101,7 +101,7 @@ def plan(settings: Settings) -> Iterator[Step]:
     """The steps of the settings, else the data check and every stage once.
 
     Raises:
-        UserError: A step is malformed, is not a stage, or a label occurs twice; no videos are given.
+        UserError: A step is not a stage, or a label occurs twice; no videos are given.
     """
     if not settings.pipeline.steps:
         if isinstance(settings.retrieve, FolderRetrieve) and not settings.retrieve.root:
@@ -118,15 +118,7 @@ def plan(settings: Settings) -> Iterator[Step]:
     seen: set[str] = set()
     steps = [name for name in stage_names() if load_stage(name).ranks != "one"]
     for entry in settings.pipeline.steps:
-        if not {"stage"} <= set(entry) <= {"stage", "label", "set"}:
-            raise UserError(
-                f"not a step: {entry!r}",
-                where="pipeline.steps",
-                remedy="a step is {stage, label, set: [...]}",
-            )
-        if not isinstance(entry.get("set", []), list):
-            raise UserError(f"set must be a list, got {entry['set']!r}", where=f"pipeline.steps, {entry['stage']}")
-        step = Step(str(entry["stage"]), str(entry.get("label") or entry["stage"]), tuple(entry.get("set", ())))
+        step = Step(entry.stage, str(entry.label or entry.stage), tuple(entry.set))
         if step.stage not in steps or step.label in seen:
             unknown = step.stage not in steps
             raise UserError(

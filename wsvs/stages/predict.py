@@ -48,8 +48,8 @@ def needs(settings: Settings, home: runs.Home) -> tuple[str, ...]:
 
 def run(run: Run[Settings]) -> None:
     from wsvs.engine.predict import predict_all
+    from wsvs.lit.media import predictions
     from wsvs.lit.predictor import PredictorModule
-    from wsvs.lit.shown import predictions
     from wsvs.nets.model import load_net
 
     settings = run.settings.predict

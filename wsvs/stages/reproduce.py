@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from rich.table import Table
 
@@ -43,13 +43,13 @@ def run(run: Run[Settings]) -> None:
         log.info("=== seed %d", seed)
         found = runs.read_summary(_pipeline(run, seed)).results
         for name, values in figures.items():
-            values[seed] = float(found[name].split()[1])  # 'PASS 0.5810'
-    results = {name: held_against(figures[name], checks[name]) for name in checks}
+            values[seed] = float(str(found[name]).split()[1])  # 'PASS 0.5810'
+    results = {name: Result.of(figures[name], checks[name]) for name in checks}
     _print(results)
-    write_json(run.dir / "metrics.json", results)
-    verdicts = {name: f"{result['verdict']} {result['mean']:.4f}" for name, result in results.items()}
+    write_json(run.dir / "metrics.json", {name: asdict(result) for name, result in results.items()})
+    verdicts = {name: f"{result.verdict} {result.mean:.4f}" for name, result in results.items()}
     run.finish(counts={"seeds": len(seeds)}, results=verdicts, wrote=run.dir / "metrics.json")
-    failed = [name for name, result in results.items() if result["verdict"] == "FAIL"]
+    failed = [name for name, result in results.items() if result.verdict == "FAIL"]
     if failed:
         raise UserError(
             f"figures outside their range: {len(failed)} of {len(results)} ({', '.join(failed)})",
@@ -93,27 +93,39 @@ def _pipeline(run: Run[Settings], seed: int) -> Path:
     return found
 
 
-def held_against(values: Mapping[int, float], check: Check) -> dict[str, Any]:
-    """Mean over the seeds, sample standard deviation, and PASS or FAIL for low <= mean <= high."""
-    mean = statistics.fmean(values.values())
-    return {
-        "mean": mean,
-        "spread": statistics.stdev(values.values()) if len(values) > 1 else None,
-        "seeds": {str(seed): value for seed, value in values.items()},
-        "low": check.low,
-        "high": check.high,
-        "expected": check.expected,
-        "verdict": check.verdict(mean),
-    }
+@dataclass(frozen=True)
+class Result:
+    """A figure over the seeds: a value of metrics.json.
+
+    Attributes:
+        spread: Sample standard deviation; None for one seed.
+        seeds: {seed: value}.
+        verdict: PASS or FAIL, for low <= mean <= high.
+    """
+
+    mean: float
+    spread: float | None
+    seeds: Mapping[str, float]
+    low: float | None
+    high: float | None
+    expected: float | str | None
+    verdict: str
+
+    @classmethod
+    def of(cls, values: Mapping[int, float], check: Check) -> Self:
+        mean = statistics.fmean(values.values())
+        spread = statistics.stdev(values.values()) if len(values) > 1 else None
+        seeds = {str(seed): value for seed, value in values.items()}
+        return cls(mean, spread, seeds, check.low, check.high, check.expected, check.verdict(mean))
 
 
-def _print(results: Mapping[str, Mapping[str, Any]]) -> None:
+def _print(results: Mapping[str, Result]) -> None:
     table = Table("figure", "mean", "spread", "expected", "allowed", "")
     for name, result in results.items():
-        low, high = ("" if bound is None else bound for bound in (result["low"], result["high"]))
-        spread = "" if result["spread"] is None else f"{result['spread']:.3f}"
-        expected = "" if result["expected"] is None else str(result["expected"])
-        table.add_row(name, f"{result['mean']:.3f}", spread, expected, f"{low} .. {high}", result["verdict"])
+        low, high = ("" if bound is None else bound for bound in (result.low, result.high))
+        spread = "" if result.spread is None else f"{result.spread:.3f}"
+        expected = "" if result.expected is None else str(result.expected)
+        table.add_row(name, f"{result.mean:.3f}", spread, expected, f"{low} .. {high}", result.verdict)
     show(table)
 
 

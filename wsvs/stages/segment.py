@@ -18,7 +18,6 @@ from wsvs.engine.reuse import take_over
 from wsvs.engine.run import Run
 from wsvs.engine.shards import share
 from wsvs.engine.stage import Stage, reads
-from wsvs.records.ledger import Ledger
 from wsvs.records.masks import MaskSet
 from wsvs.records.sources import state_of
 
@@ -59,6 +58,7 @@ def run(run: Run[Settings]) -> None:
     from wsvs.video.settings import SegmentSettings as VideoSettings
 
     settings, videos = run.settings.segment, run.settings.videos
+    refuse_archives(settings)
     net = network = None
     if not videos or settings.lambda_a:
         checkpoint = settings.checkpoint or run.checkpoint("encoder")
@@ -83,22 +83,23 @@ def run(run: Run[Settings]) -> None:
         )
     else:
         manifest = run.inputs["relevance"] / "shots.jsonl"
-        source = RelevantShots(run.dir, manifest, classes, max_frames=settings.max_frames)
+        source = RelevantShots(run.dir, manifest, classes, max_frames=settings.max_frames, store=settings.store)
     mine = share(run, settings.shard, source.sizes)
     if mine is not None:
         source.keep(mine)
     if isinstance(source, VideoFolder):
-        take_over(run, settings.reuse, source.videos, partial(source.state, network=network), source.results)
+        state = partial(source.state, network=network)
+        take_over(run, settings.reuse, source.videos, state, source.results, source.taken)
     energy = VideoSettings.of(settings, run.seed)
     cv2.setNumThreads(1)  # ranks and workers are the parallelism
     describe_frames(np.zeros((2, 64, 96, 3), np.uint8), energy)  # compile once here, not in every worker
-    ledger = Ledger(run.dir)
+    ledger = source.masks.ledger
     guided = settings.lambda_a > 0
     needed = settings.frames or settings.overlay or settings.refine != "none"
     module = SegmenterModule(net if guided else None, energy, batch_size=settings.attention_batch)
+    opener = source.opener if isinstance(source, VideoFolder) else None
     loop = work_through(
         run,
-        source.items,
         module=module,
         writer=MaskWriter(
             source.masks,
@@ -108,13 +109,15 @@ def run(run: Run[Settings]) -> None:
             min_confidence=settings.min_confidence,
             instances=settings.instances,
         ),
-        finished=lambda piece: ledger.has(piece.id),
         workers=settings.workers,
-        dataset=partial(shots, settings=energy, needed=needed, guided=guided),
-        size=lambda piece: piece.size,
+        dataset=partial(shots, settings=energy, needed=needed, guided=guided, opener=opener),
         unit="frames",
+        **source.work(),
     )
     if rank() == 0:
+        ledger.refresh()
+        source.masks.seen.refresh()
+        source.masks.tidy()
         totals = Totals(ledger, run.skip)
         counts = source.close(totals)
         names = (BACKGROUND, *(classes or (UNKNOWN,)))
@@ -131,12 +134,25 @@ def run(run: Run[Settings]) -> None:
                 totals.frames,
                 totals.uncertain["shots"],
             )
-        run.finish(counts=counts, results=results, wrote=run.dir / "masks", goes_on=totals.frames > 0)
+        run.finish(counts=counts, results=results, wrote=source.masks.masks, goes_on=totals.frames > 0)
+
+
+def refuse_archives(settings: SegmentSettings) -> None:
+    """Raises `UserError` for settings that need a file for each frame."""
+    if settings.store == "files":
+        return
+    for name, given in (("instances", settings.instances), ("reuse", settings.reuse)):
+        if given:
+            raise UserError(
+                f"segment.{name} works on masks in files of their own, not in archives",
+                where=f"segment.store={settings.store}",
+                remedy=f"give segment.store=files, or leave out segment.{name}",
+            )
 
 
 def _show(run: Run[Settings], masks: MaskSet, module: SegmenterModule, names: Sequence[str]) -> None:
     """Some frames with their masks and their attention, for W&B."""
-    from wsvs.lit.shown import attention_of, middle_frames
+    from wsvs.lit.media import attention_of, middle_frames
 
     if run.tracker is None:
         return

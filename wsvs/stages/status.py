@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from wsvs.core.shards import Shard, ShardRun
 from wsvs.engine.names import stage_names
 from wsvs.engine.run import Run
 from wsvs.engine.stage import Stage
+from wsvs.records.journal import count_items, records
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def row_of(stage: str, folder: Path, name: str) -> Row:
             stage,
             name,
             "finished",
-            f"{work['items']} of {work['items']}" if work else "",
+            f"{work['videos']} videos" if "videos" in work else f"{work['items']} of {work['items']}" if work else "",
             "" if skipped is None else str(skipped),
             "",
             f"took {duration(summary['seconds'])}",
@@ -93,6 +94,8 @@ def row_of(stage: str, folder: Path, name: str) -> Row:
         state = "stopped" if quiet is None else f"killed, last sign {duration(quiet)} ago"
     done, failed = count(folder / "done")
     seen, unreadable = count(folder / "seen" / "done")
+    if "videos" in work:
+        work |= _estimate(folder, work)
     if not work:
         return Row(stage, name, state, f"looked at {seen} videos" if seen else "", str(unreadable) if seen else "")
     since = max(time.time() - work["started"], 1e-9)
@@ -102,19 +105,35 @@ def row_of(stage: str, folder: Path, name: str) -> Row:
         stage,
         name,
         state,
-        f"{done} of {work['items']}",
+        f"{done} of {work.get('about', '')}{work['items']}",
         str(failed + unreadable),
         rate_text(rate * each, work["unit"]),
         duration((work["items"] - done) / rate) if rate and done < work["items"] else "",
     )
 
 
+def _estimate(folder: Path, work: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of pieces and of frames of a run whose videos are looked at on the way, by those that have been."""
+    looked = pieces = frames = 0
+    for path in (folder / "seen" / "done").glob("*.jsonl"):
+        for record in records(path):
+            looked, pieces, frames = looked + 1, pieces + (record.get("pieces") or 0), frames + record.get("frames", 0)
+    every, share = work["videos"], work["videos"] / max(looked, 1)
+    items = round(pieces * share)
+    known = {"items": items, "left": items - work["pieces"], "amount": frames * share}
+    return known | {"about": "about " if looked < every else ""}
+
+
 def count(folder: Path) -> tuple[int, int]:
-    """Number of finished items, and of those that failed, by the names of files in done/."""
+    """Number of finished items, and of those that failed, by the names of files in done/, or its journals."""
     done = failed = 0
-    for _, _, names in os.walk(folder):
+    for base, _, names in os.walk(folder):
         done += sum(name.endswith(".json") and not name.startswith(".") for name in names)
         failed += sum(name.endswith(".failed") and not name.startswith(".") for name in names)
+        for name in names:
+            if name.endswith(".jsonl"):
+                more = count_items(Path(base, name))
+                done, failed = done + more[0], failed + more[1]
     return done, failed
 
 

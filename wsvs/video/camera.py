@@ -1,34 +1,14 @@
-"""Camera motion in the optical flow, modelled as a plane seen by a moving camera, and the residual motion."""
+"""Camera motion in the optical flow, modelled as a plane seen by a moving camera."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
+
+from wsvs.video.jit import compiled
 
 _ROUNDS = 15  # iterations of reweighting
 _RIM = 0.12  # of half the longer side: superpixels this close to the border are initially assumed to be background
 _NOISE = 0.1  # px, minimum scale of the residuals, the accuracy of the flow
-
-
-def residual_motion(motion: np.ndarray, centres: np.ndarray, offsets: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(N, 2) mean motion of superpixels, px, minus the camera's motion, frame by frame.
-
-    Args:
-        motion: (N, 2) px.
-        centres: (N, 2) mean (row, column).
-        offsets: (T+1,) first superpixel of each frame.
-        shape: (H, W) of the frames.
-    """
-    left = np.empty(motion.shape)
-    for first, end in pairwise(offsets):
-        left[first:end] = motion[first:end] - camera_motion(motion[first:end], centres[first:end], shape)
-    return left
-
-
-def camera_motion(motion: np.ndarray, centres: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The motion of the plane of `camera_plane` at the centres, (K, 2) px."""
-    return plane_motion(camera_plane(motion, centres, shape), centres, shape)
 
 
 def plane_motion(plane: np.ndarray, centres: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -57,18 +37,10 @@ def camera_plane(motion: np.ndarray, centres: np.ndarray, shape: tuple[int, int]
     rim = inset < _RIM
     weight, trust = np.where(rim, 1.0, 0.1), np.where(rim, 1.0, 0.5)
     u, v = motion.T.astype(np.float64)
-    upper = np.triu_indices(8)
-    squares = across[:, upper[0]] * across[:, upper[1]] + down[:, upper[0]] * down[:, upper[1]]
-    products = np.concatenate([squares, across * u[:, None] + down * v[:, None]], axis=1)
-    plane, normal = np.zeros(8), np.empty((8, 8))
+    products, plane = _products(across, down, u, v), np.zeros(8)
     for step in range(_ROUNDS):
-        sums = np.einsum("n,nk->k", weight, products)  # unlike a matrix product, independent of the number of threads
-        normal[upper] = normal.T[upper] = sums[:-8]
-        plane = np.linalg.solve(normal + 1e-9 * np.eye(8), sums[-8:])
-        apart = u - np.einsum("ni,i->n", across, plane), v - np.einsum("ni,i->n", down, plane)
-        residual = np.hypot(*apart)
-        scale = max(_NOISE, 1.48 * float(np.median(residual)) * max(1.0, 3 - 0.4 * step))
-        weight = trust / (1 + (residual / scale) ** 2) ** 2
+        plane = np.linalg.solve(*_normal_equations(weight, products))
+        weight = trust * _agreement(across, down, u, v, plane, max(1.0, 3 - 0.4 * step))
     return plane
 
 
@@ -84,10 +56,61 @@ def camera_flow(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return flow
 
 
+@compiled
+def _products(across: np.ndarray, down: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """What the normal equations sum over superpixels: (K, 36 + 8), the upper triangle and the right-hand side."""
+    found = np.empty((len(u), 44))
+    for k in range(len(u)):
+        place = 0
+        for i in range(8):
+            for j in range(i, 8):
+                found[k, place] = across[k, i] * across[k, j] + down[k, i] * down[k, j]
+                place += 1
+            found[k, 36 + i] = across[k, i] * u[k] + down[k, i] * v[k]
+    return found
+
+
+@compiled
+def _normal_equations(weight: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted sums of the products as a matrix (8, 8), with a small ridge, and the right-hand side (8,)."""
+    sums = np.zeros(44)  # unlike a matrix product, independent of the number of threads
+    for k in range(len(weight)):
+        for place in range(44):
+            sums[place] += weight[k] * products[k, place]
+    matrix, place = np.empty((8, 8)), 0
+    for i in range(8):
+        for j in range(i, 8):
+            matrix[i, j] = matrix[j, i] = sums[place] + (1e-9 if i == j else 0.0)
+            place += 1
+    return matrix, sums[36:].copy()
+
+
+@compiled
+def _agreement(
+    across: np.ndarray, down: np.ndarray, u: np.ndarray, v: np.ndarray, plane: np.ndarray, patience: float
+) -> np.ndarray:
+    """Geman and McClure's weights of the motions (u, v) under a plane, (K,) in (0, 1].
+
+    Their scale is `patience` times the robust standard deviation of the distances from the plane.
+    """
+    apart = np.empty(len(u))
+    for k in range(len(u)):
+        right, below = u[k], v[k]
+        for i in range(8):
+            right -= across[k, i] * plane[i]
+            below -= down[k, i] * plane[i]
+        apart[k] = np.sqrt(right * right + below * below)
+    scale = max(_NOISE, 1.48 * np.median(apart) * patience)
+    return 1 / (1 + (apart / scale) ** 2) ** 2
+
+
 def _basis(centres: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Factors of the eight parameters in the motion to the right and down, (K, 8) each."""
     y, x = (centres - np.array(shape) / 2).T / (max(shape) / 2)
-    one, nothing = np.ones_like(x), np.zeros_like(x)
-    across = np.stack([one, x, y, nothing, nothing, nothing, x * x, x * y], axis=1)
-    down = np.stack([nothing, nothing, nothing, one, x, y, x * y, y * y], axis=1)
+    across, down = np.zeros((len(x), 8)), np.zeros((len(x), 8))
+    across[:, 0] = down[:, 3] = 1
+    across[:, 1] = down[:, 4] = x
+    across[:, 2] = down[:, 5] = y
+    across[:, 6], across[:, 7] = x * x, x * y
+    down[:, 6], down[:, 7] = x * y, y * y
     return across, down

@@ -12,12 +12,9 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, dijkstra
-from scipy.spatial import cKDTree
 
 from wsvs.core.otsu import otsu
-from wsvs.video.camera import residual_motion
+from wsvs.video.contrast_kernels import add_votes, by_cell, connected, path_lengths
 from wsvs.video.frame_graph import FrameGraph
 
 _SLOW = 0.15  # px for a frame of 400 px: minimum motion of a slow object
@@ -27,8 +24,8 @@ _SHARE = 1 / 3  # level of a slow object relative to its peak; about the same as
 _RIM = 1e-4  # minimum cost of a step, so that equal superpixels are ordered by their distance from the border
 _BLEND = 0.5  # decay per frame of the weight of motion carried over from neighbouring frames
 _LAB, _PLACE = 8.0, 60.0  # scales of similarity: in Lab, and in px for a frame of 400 px
-_NEIGHBOURS = 2  # nearest neighbours in each of the frames t -+ _REACH
-_REACH = (1, 4, 12)
+_REACH = (1, 4, 12)  # frames before and after, of which the two nearest superpixels vote
+_CELL = 0.15  # side of the cells in which neighbours are searched, in units of _PLACE; for speed only
 _TOP = 0.99  # quantile of the evidence that is surely the object ...
 _LEVEL = 0.65  # ... M = 0.5 at this fraction of it ...
 _SLOPE = 6  # ... and log(M / (1 - M)) grows with this power
@@ -50,14 +47,9 @@ def border_distance(
         (K,) float64 >= 0; at the border at most `start`.
     """
     change = np.linalg.norm(features[edges[:, 0]] - features[edges[:, 1]], axis=1) + _RIM
-    if start is None:
-        start = np.zeros(len(border))
-    outside = len(features)  # an additional node, where all paths start
-    one = np.concatenate([edges[:, 0], np.full(len(border), outside)])
-    other = np.concatenate([edges[:, 1], border])
-    length = np.concatenate([change, start + 1e-12])  # edges of length 0 would be missing in the sparse matrix
-    graph = csr_array((length, (one, other)), shape=(outside + 1, outside + 1))
-    return dijkstra(graph, directed=False, indices=outside)[:-1]
+    begin = np.full(len(features), np.inf)
+    begin[border] = 0.0 if start is None else start
+    return path_lengths(begin, edges, change)
 
 
 def evidence(
@@ -100,9 +92,7 @@ def own_levels(distance: np.ndarray, edges: np.ndarray, sizes: np.ndarray, level
         return levels
     up = distance > max(otsu(distance[below], sizes[below], flat=level), slowest)
     inner = edges[up[edges].all(axis=1)]
-    shape = (len(distance), len(distance))
-    links = csr_array((np.ones(len(inner)), (inner[:, 0], inner[:, 1])), shape=shape)
-    regions, region = connected_components(links, directed=False)
+    regions, region = connected(len(distance), inner)
     peaks = np.zeros(regions)
     np.maximum.at(peaks, region, distance)
     large = np.bincount(region, sizes * up, regions) >= _PART * sizes.sum()
@@ -156,24 +146,21 @@ def consensus(values: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> 
 
     Args:
         values: (N,).
-        features: (N, d), scaled so that a distance of 1 has the similarity exp(-0.5).
+        features: (N, d), scaled so that a distance of 1 has the similarity exp(-0.5); the first two are the place.
         offsets: (T+1,) first superpixel of each frame.
 
     Returns:
         (N,) float64.
     """
     spans = list(pairwise(offsets))
-    trees = [cKDTree(features[first:end]) for first, end in spans]
     total, weight = values.astype(np.float64), np.ones(len(values))
-    for t, (first, end) in enumerate(spans):
-        for other in (t + sign * step for step in _REACH for sign in (-1, 1)):
-            if not 0 <= other < len(spans):
-                continue
-            start, stop = spans[other]
-            distance, nearest = trees[other].query(features[first:end], k=range(1, min(_NEIGHBOURS, stop - start) + 1))
-            similarity = np.exp(-(distance**2) / 2)
-            total[first:end] += (similarity * values[start + nearest]).sum(axis=1)
-            weight[first:end] += similarity.sum(axis=1)
+    for other, (start, stop) in enumerate(spans):
+        order, begin, corner = by_cell(features[start:stop, :2], _CELL)
+        voters, votes = features[start:stop][order], values[start:stop][order].astype(np.float64)
+        for t in (other + sign * step for step in _REACH for sign in (-1, 1)):
+            if 0 <= t < len(spans):
+                part = slice(*spans[t])
+                add_votes(total[part], weight[part], features[part], voters, votes, begin, corner, _CELL)
     return total / weight
 
 
@@ -193,20 +180,8 @@ def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.nda
     """
     if graph.frames > 1 and not len(graph.moves):
         raise ValueError('motion="contrast" needs a graph of describe_frames with the same setting')
-    shape = graph.labels.shape[1:]
-    motions = (
-        []
-        if graph.frames == 1
-        else [
-            carried(
-                residual_motion(graph.moves[:, way], graph.centres, graph.offsets, shape),
-                graph.temporal,
-                graph.links,
-                graph.offsets,
-            )
-            for way in (0, 1)
-        ]
-    )
+    ways = range(graph.moves.shape[1]) if graph.frames > 1 else ()
+    motions = [carried(graph.moves[:, way], graph.temporal, graph.links, graph.offsets) for way in ways]
     lab = cv2.cvtColor(graph.colours[None] / np.float32(255), cv2.COLOR_RGB2LAB)[0].astype(np.float64)
     bounds = np.searchsorted(graph.spatial[:, 0], graph.offsets)
     found = np.ones(graph.nodes)
@@ -219,8 +194,8 @@ def contrast_term(graph: FrameGraph, *, saliency: float, floor: float) -> np.nda
             np.minimum(found[first:end], moves, out=found[first:end])
         if saliency:
             found[first:end] *= evidence(lab[first:end], edges, graph.labels[t], sizes) ** power
-    place = graph.centres * (400 / max(shape) / _PLACE)
-    x = consensus(found, np.concatenate([lab / _LAB, place], axis=1), graph.offsets)
+    place = graph.centres * (400 / max(graph.labels.shape[1:]) / _PLACE)
+    x = consensus(found, np.concatenate([place, lab / _LAB], axis=1), graph.offsets)
     order = np.argsort(x, kind="stable")
     top = np.interp(_TOP, np.cumsum(graph.sizes[order]) / graph.sizes.sum(), x[order])
     if top < _NOTHING or (not motions and not saliency):

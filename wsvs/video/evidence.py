@@ -13,7 +13,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from wsvs.video.camera import camera_flow, camera_plane, plane_motion
+from wsvs.video.camera import camera_flow, plane_motion
 from wsvs.video.superpixels import superpixel_means
 
 _BLUR, _BAND = 1.0, 8.0  # px: finer detail is noise, coarser brightness is light
@@ -40,7 +40,13 @@ def detail(frame: np.ndarray) -> np.ndarray:
 
 
 def own_motion(
-    before: np.ndarray, after: np.ndarray, flow: np.ndarray, labels: np.ndarray, centres: np.ndarray
+    before: np.ndarray,
+    after: np.ndarray,
+    flow: np.ndarray,
+    motion: np.ndarray,
+    plane: np.ndarray,
+    labels: np.ndarray,
+    centres: np.ndarray,
 ) -> np.ndarray:
     """Evidence that a superpixel moves differently from the camera, (K,) float32 >= 0.
 
@@ -50,12 +56,12 @@ def own_motion(
     Args:
         before, after: `detail` of two frames.
         flow: (H, W, 2) float32 px from one to the other.
+        motion: (K, 2) its means over the superpixels.
+        plane: The camera's motion, from their `camera_plane`.
         labels: (H, W) superpixels 0..K-1 of the first frame.
         centres: (K, 2) their centres, (row, column).
     """
     shape, count = labels.shape, len(centres)
-    motion = np.stack([superpixel_means(labels, flow[..., axis], count) for axis in (0, 1)], axis=1)
-    plane = camera_plane(motion, centres, shape)
     camera = camera_flow(plane, shape)
     there = np.empty((*shape, 2), np.float32)
     there[..., 0], there[..., 1] = np.arange(shape[1]), np.arange(shape[0])[:, None]
@@ -67,8 +73,9 @@ def own_motion(
     if not shown.any():
         return np.zeros(count, np.float32)
     noise = max(_NOISE, 1.4826 * float(np.median(np.abs(errors[1][shown][::_FEW])))) ** 2
-    share = superpixel_means(labels, shown, count)
-    camera_error, flow_error = (superpixel_means(labels, np.where(shown, error * error, 0), count) for error in errors)
+    squares = [np.where(shown, error * error, np.float32(0)) for error in errors]
+    maps = np.stack([*squares, shown.astype(np.float32)], axis=2)
+    camera_error, flow_error, share = superpixel_means(labels, maps, count).T
     better = np.log((camera_error + noise * share + 1e-12) / (flow_error + noise * share + 1e-12))
     apart = np.hypot(*(motion - plane_motion(plane, centres, shape)).T) * (400 / max(shape))
     found = np.maximum(better, 0) * np.minimum(apart, _FAR)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from wsvs.core.errors import UserError
+from wsvs.video.camera import camera_plane, plane_motion
 from wsvs.video.evidence import detail, own_motion
 from wsvs.video.flow import FLOWS, Flow
 from wsvs.video.graph import flow_percentage, spatial_edges, temporal_links
@@ -39,10 +40,11 @@ class FrameGraph:
         temporal: (E_t, 2) int32, sorted.
         phi_t: (E_t,) float64, share of the pixels that the flow connects.
         links: (E_t,) int32, number of those pixels.
-        inside: (N,) float32, ratio r of pixels inside motion boundaries; 0 in the last frame.
+        inside: (N,) float32, ratio r of pixels inside motion boundaries; 0 in the last frame. Empty, as is `psi`, if
+            `settings.motion` is "contrast", which does not use them.
         psi: (N,) float32, reliability of the flow; 1 in the last frame.
-        moves: (N, 2, 2) float32 px, mean motion to the next and from the previous frame, (right, down); empty
-            unless `settings.motion` is "contrast".
+        moves: (N, 2, 2) float32 px, mean motion to the next and from the previous frame, (right, down), relative to
+            the camera's (`wsvs.video.camera`); empty unless `settings.motion` is "contrast".
         own: (N,) float32, evidence of object motion (`wsvs.video.evidence`); 0 in the last frame.
         area: Rows and columns of the frames that `labels` covers (`wsvs.video.layout`).
         shape: (height, width) of the whole frames.
@@ -151,8 +153,9 @@ def describe_frames(
                     compactness=settings.compactness,
                     method=settings.superpixel_method,
                 )
-        moved = None if before is None else draft.connect(before, frame, labels, flow, settings)
-        draft.add(frame, labels, moved)
+        draft.add(frame, labels)
+        if before is not None:
+            draft.connect(before, frame, flow, settings)
         before = frame
     return draft.finish()
 
@@ -204,7 +207,7 @@ class _Draft:
     own: list[np.ndarray] = field(default_factory=list)
     area: Area = (slice(0), slice(0))
     shape: tuple[int, int] = (0, 0)
-    detail: np.ndarray | None = None  # of the frame added last
+    details: tuple[np.ndarray, np.ndarray] = (np.zeros((0, 0), np.float32),) * 2  # of the two frames added last
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -213,47 +216,45 @@ class _Draft:
         yield
         self.seconds[step] = self.seconds.get(step, 0.0) + perf_counter() - start
 
-    def add(self, frame: np.ndarray, labels: np.ndarray, moved: np.ndarray | None) -> None:
-        """Add a frame's superpixels, and the evidence of object motion from the previous frame to it."""
+    def add(self, frame: np.ndarray, labels: np.ndarray) -> None:
+        """Add a frame's superpixels."""
         with self.timed("statistics"):
             self.statistics.append(means(labels, frame))
         with self.timed("adjacency"):
             self.spatial.append(spatial_edges(labels))
         with self.timed("evidence"):
-            before, self.detail = self.detail, detail(frame)
-            if moved is not None:
-                assert before is not None
-                centres = self.statistics[-2].centre
-                self.own.append(own_motion(before, self.detail, moved, self.labels[-1], centres))
+            self.details = (self.details[1], detail(frame))
         short = len(self.statistics[-1].size) <= np.iinfo(np.int16).max
         self.labels.append(labels.astype(np.int16 if short else np.int32))
 
-    def connect(
-        self, before: np.ndarray, frame: np.ndarray, labels: np.ndarray, flow: Flow, settings: SegmentSettings
-    ) -> np.ndarray:
-        """Add the motion of the previous frame's superpixels, from the flow to this frame.
-
-        Returns the flow.
-        """
+    def connect(self, before: np.ndarray, frame: np.ndarray, flow: Flow, settings: SegmentSettings) -> None:
+        """Add the motion from the previous frame to the one added last."""
         with self.timed("flow"):
             moved = _checked(flow(before, frame), before)
         with self.timed("links"):
-            edges, links = temporal_links(self.labels[-1], labels, moved)
+            edges, links = temporal_links(self.labels[-2], self.labels[-1], moved)
             self.temporal.append(edges)
             self.links.append(links)
-        with self.timed("inside-outside"):
-            inside, magnitude = inside_map(
-                moved, grad=settings.grad, angle=settings.angle, cleanup=settings.cleanup, gain=settings.gain
-            )
-            count = len(self.statistics[-1].size)
-            self.inside.append(superpixel_means(self.labels[-1], inside, count))
-            self.psi.append(reliability(superpixel_means(self.labels[-1], magnitude, count)))
+        labels, statistics = self.labels[-2], self.statistics[-2]
+        with self.timed("moves"):
+            motion, plane = _motion(labels, statistics, moved)
+        with self.timed("evidence"):
+            self.own.append(own_motion(*self.details, moved, motion, plane, labels, statistics.centre))
         if settings.motion == "contrast":
             with self.timed("flow"):
                 came = -_checked(flow(frame, before), frame)
             with self.timed("moves"):
-                self.moves.append((_mean_motion(self.labels[-1], moved), _mean_motion(labels, came)))
-        return moved
+                later, camera = _motion(self.labels[-1], self.statistics[-1], came)
+                to = motion - plane_motion(plane, statistics.centre, labels.shape)
+                self.moves.append((to, later - plane_motion(camera, self.statistics[-1].centre, labels.shape)))
+            return
+        with self.timed("inside-outside"):
+            inside, magnitude = inside_map(
+                moved, grad=settings.grad, angle=settings.angle, cleanup=settings.cleanup, gain=settings.gain
+            )
+            ratio, change = superpixel_means(labels, np.stack([inside, magnitude], axis=2), len(statistics.size)).T
+            self.inside.append(ratio)
+            self.psi.append(reliability(change))
 
     def finish(self) -> FrameGraph:
         """Number the superpixels through the video."""
@@ -267,6 +268,7 @@ class _Draft:
         ]
         edges, links = np.concatenate(temporal), np.concatenate([np.zeros(0, np.int32), *self.links])
         last = np.zeros(counts[-1], np.float32)  # no flow leaves the last frame
+        ratios = not self.moves  # else the motion term is another one
         return FrameGraph(
             labels=np.stack(self.labels),
             offsets=offsets,
@@ -277,8 +279,8 @@ class _Draft:
             temporal=edges,
             phi_t=flow_percentage(edges, links, int(offsets[-1])),
             links=links,
-            inside=np.concatenate([*self.inside, last], dtype=np.float32),
-            psi=np.concatenate([*self.psi, last + 1], dtype=np.float32),
+            inside=np.concatenate([*self.inside, last] if ratios else [last[:0]], dtype=np.float32),
+            psi=np.concatenate([*self.psi, last + 1] if ratios else [last[:0]], dtype=np.float32),
             moves=self._moves(counts),
             own=np.concatenate([*self.own, last], dtype=np.float32),
             area=self.area,
@@ -291,11 +293,11 @@ class _Draft:
         if not self.moves:
             return np.zeros((0, 2, 2), np.float32)
         to, came = zip(*self.moves, strict=True)
-        return np.stack([np.concatenate([*to, came[-1]]), np.concatenate([to[0], *came])], axis=1)
+        ways = np.concatenate([*to, came[-1]]), np.concatenate([to[0], *came])
+        return np.stack(ways, axis=1).astype(np.float32)
 
 
-def _mean_motion(labels: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """(K, 2) float32 mean flow of superpixels, px."""
-    count = int(labels.max()) + 1
-    means = [superpixel_means(labels, flow[..., axis], count) for axis in (0, 1)]
-    return np.stack(means, axis=1).astype(np.float32)
+def _motion(labels: np.ndarray, statistics: Means, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean flow of superpixels, (K, 2) px, and the camera's part of it, a `camera_plane`."""
+    motion = superpixel_means(labels, flow, len(statistics.size))
+    return motion, camera_plane(motion, statistics.centre, labels.shape)

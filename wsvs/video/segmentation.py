@@ -140,6 +140,8 @@ def segment(
 def _motion(graph: FrameGraph, settings: SegmentSettings) -> np.ndarray:
     """M_i^t of the label 1, (N,) float64."""
     if settings.motion == "inside_outside":
+        if not len(graph.inside):
+            raise ValueError('motion="inside_outside" needs a graph of describe_frames with the same setting')
         rho = accumulate(graph.inside, graph.psi, graph.temporal, graph.links, graph.offsets)
         return motion_term(rho, graph.offsets, settings.floor_m)
     return contrast_term(graph, saliency=settings.saliency, floor=settings.floor_m)

@@ -112,19 +112,20 @@ def means(labels: np.ndarray, frame_rgb: np.ndarray) -> Means:
 
 
 def superpixel_means(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """Mean of a (H, W) map over each superpixel; A_i^t is aggregated in this way (section 3.2).
+    """Means of maps over each superpixel; A_i^t is aggregated in this way (section 3.2).
 
     Args:
         labels: (H, W) integers 0..count-1.
-        values: Anything that broadcasts to (H, W).
+        values: A map (H, W), or several (H, W, C).
         count: Number of superpixels K; one without pixels gets 0.
 
     Returns:
-        (K,) float64.
+        (K,) float64, or (K, C).
     """
-    values = np.broadcast_to(values, labels.shape)
     single = values.dtype in (np.float32, np.uint8, np.bool_)  # exact as float32, and half the memory
-    return _means(_plain(labels), np.ascontiguousarray(values, np.float32 if single else np.float64), count)
+    maps = np.ascontiguousarray(values, np.float32 if single else np.float64)
+    found = _means(_plain(labels), maps.reshape(*labels.shape, -1), count)
+    return found[:, 0] if values.ndim == 2 else found
 
 
 def _plain(labels: np.ndarray) -> np.ndarray:
@@ -150,11 +151,13 @@ def _sums(labels: np.ndarray, frame: np.ndarray, count: int) -> np.ndarray:
 
 @compiled
 def _means(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    total, size = np.zeros(count, np.float64), np.zeros(count, np.int64)
+    total, size = np.zeros((count, values.shape[2]), np.float64), np.zeros(count, np.int64)
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
-            total[labels[y, x]] += values[y, x]
+            for c in range(values.shape[2]):
+                total[labels[y, x], c] += values[y, x, c]
             size[labels[y, x]] += 1
     for k in range(count):
-        total[k] /= max(size[k], 1)
+        for c in range(values.shape[2]):
+            total[k, c] /= max(size[k], 1)
     return total

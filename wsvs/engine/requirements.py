@@ -1,17 +1,21 @@
-"""Check that the files and folders that a stage reads exist, before any slow import."""
+"""Check before any slow import that the packages, files and folders which a command needs are there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from wsvs.config.base import OnDisk, Section, path_of
 from wsvs.config.check import DEFAULT, source_of
+from wsvs.config.groups import WebRetrieve
 from wsvs.config.root import Settings
 from wsvs.core.errors import UserError
+from wsvs.core.extras import require
 from wsvs.core.files import expand_pattern
+from wsvs.engine.stage import Stage
 
 PATTERN = (
     "check the path: a folder, a file or a pattern such as 'DIR/*.mp4'; put quotes around a name with spaces, brackets "
@@ -44,6 +48,9 @@ def check_paths(settings: Settings, keys: Iterable[str], overrides: Sequence[str
                 source = source_of(key, overrides)
                 file = "" if source.startswith("the command line") or source == DEFAULT else f" ({source})"
                 remedy = PATTERN.format(key=key) if wanted.kind == "pattern" else f"check {key}"
+                if "://" in path:
+                    local = "FILE" if wanted.kind == "file" else "DIR"
+                    remedy = f"only files of this machine are read: copy it, and give {key}={local}"
                 if name == "labels" and Path(root := str(getattr(section, "root", "")), path).exists():
                     remedy = f"did you mean {Path(root, path)}?"
                 raise UserError(f"{wanted.what} not found", where=f"{key}={path}{file}", remedy=remedy)
@@ -60,3 +67,27 @@ def _is(path: str, wanted: OnDisk) -> bool:
         return Path(path).exists() or (wanted.kind == "pattern" and expand_pattern(Path(path)) is not None)
     except OSError:  # the name is too long, or the folder is not accessible: reading it reports that
         return True
+
+
+def check_extras(settings: Settings, stage: Stage[Any]) -> None:
+    """Raises `UserError` for the first missing package; settings that the stage does not read are ignored."""
+    read = {key.partition(".")[0] for key in stage.keys} | {"logger"}
+    for section, module, where in _asked(settings):
+        if section in read or stage.ranks == "one":  # it runs the other stages
+            require(module, where)
+
+
+def _asked(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """(section, module, setting that needs it)."""
+    for name in ("wandb", "tensorboard", "mlflow"):
+        if name in settings.logger:
+            yield "logger", name, f"logger={name}"
+    if isinstance(settings.retrieve, WebRetrieve):
+        yield "retrieve", "yt_dlp", f"retrieve={settings.retrieve.source}"
+    if settings.segment.solver == "maxflow":
+        yield "segment", "maxflow", "segment.solver=maxflow"
+    if settings.model.backbone.startswith("timm/"):
+        yield "model", "timm", f"model.backbone={settings.model.backbone}"
+    if settings.export.format == "onnx":
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            yield "export", package, "export.format=onnx"

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from wsvs.core.errors import UserError
-from wsvs.core.plugins import load_plugins
+from wsvs.engine.registry import load_plugins
 
 
 @pytest.fixture
