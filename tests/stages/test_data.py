@@ -70,13 +70,19 @@ def test_own_data_passes_over_what_cannot_be_used(wsvs, own):
 @pytest.mark.parametrize(
     ("backbone", "given", "told", "words"),
     [
-        ("squeezenet1_1", [], "these are SqueezeNet 1.1's weights, the model is VGG-16", ["experiment=small"]),
+        ("efficientnet_lite2", [], "these are EfficientNet-Lite2's weights, the model is VGG-16", ["experiment=small"]),
         ("squeezenet1_1", ["decoder.steps=9"], "these are Squeeze", ["decoder.steps=9", "model=squeezenet1_1"]),
-        ("squeezenet1_1", ["experiment=small"], None, ["experiment=small"]),
+        ("efficientnet_lite2", ["experiment=small"], None, ["experiment=small"]),
+        (
+            "squeezenet1_1",  # of a command written for an earlier version
+            ["experiment=small"],
+            "these are SqueezeNet 1.1's weights, the model is EfficientNet-Lite2",
+            ["experiment=small", "model=squeezenet1_1"],
+        ),
         (
             "resnet50v2",
             ["experiment=small"],
-            "these are ResNet-50 v2's weights, the model is SqueezeNet 1.1",
+            "these are ResNet-50 v2's weights, the model is EfficientNet-Lite2",
             ["experiment=small", "model=resnet50v2"],
         ),
     ],
@@ -225,7 +231,7 @@ def test_prepared_shots_are_segmented_and_scored(wsvs, own):
         for number in (1, 11):
             truth = np.zeros((64, 96), np.uint8)
             left = 2 * (number - 1)
-            truth[21:42, left : left + 21] = 255  # where films.pictures has its square
+            truth[21:42, left : left + 21] = 255  # the place of the square in the frames
             path = own / "yto" / "youtube_masks" / name / place / "labels" / f"{number:05d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(truth).save(path)

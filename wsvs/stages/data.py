@@ -28,7 +28,7 @@ from wsvs.video.reader import check, probe
 
 FEW_IMAGES, LONG = 100, 2000  # images; steps of the decoder
 DECODE_BUDGET = 10_000_000_000  # pixels of video that are decoded to find damage, about a minute on one core
-SMALL, SMALL_BACKBONE = "small", "squeezenet1_1"  # the experiment for few images, and its network
+SMALL, SMALL_BACKBONE = "small", "efficientnet_lite2"  # the experiment for few images, and its network
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,7 @@ def add_training(settings: Settings, said: Collection[str], report: Report) -> l
         Overrides for the next command: the model that the given weights belong to.
     """
     from wsvs.nets.backbones import build_backbone
+    from wsvs.nets.published import TITLES
     from wsvs.nets.timm_backbone import PREFIX as TIMM
     from wsvs.nets.weights import ForeignWeights, check_weights
 
@@ -213,7 +214,7 @@ def add_training(settings: Settings, said: Collection[str], report: Report) -> l
     if few and words != [f"experiment={SMALL}"]:
         report.notes.append(
             f"usable images: {usable}, with decoder.steps={settings.steps}: experiment={SMALL} has settings "
-            "for small data sets, with SqueezeNet's weights"
+            f"for small data sets, with the weights of {TITLES[SMALL_BACKBONE]}"
         )
     return words
 
