@@ -146,9 +146,9 @@ def test_masks_of_a_run_that_lists_them(tmp_path):
     touch(tmp_path, "masks/a.png", "wandb/b.png", "overlay/c/00000.png", "wandb/run/media.png")
     rows = [{"id": "wandb/b", "file": "wandb/b.JPG"}, {"id": "overlay/c", "file": "overlay/c.mp4", "frames": 2}]
     write_jsonl(tmp_path / "items.jsonl", [*rows, {"id": "masks/a", "file": "masks/a.gif"}])
-    films = {"overlay/c/00000": None, "overlay/c/00001": None}
+    frames = {"overlay/c/00000": None, "overlay/c/00001": None}
     found = masks_of(tmp_path)
-    assert (found.root, found.files) == (tmp_path, {"masks/a": "masks/a.gif", **films, "wandb/b": "wandb/b.JPG"})
+    assert (found.root, found.files) == (tmp_path, {"masks/a": "masks/a.gif", **frames, "wandb/b": "wandb/b.JPG"})
 
 
 def test_masks_of_other_folders(tmp_path):

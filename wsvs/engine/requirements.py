@@ -47,13 +47,17 @@ def check_paths(settings: Settings, keys: Iterable[str], overrides: Sequence[str
             if not _is(path, wanted) and not (later and Path(path).is_relative_to(later)):
                 source = source_of(key, overrides)
                 file = "" if source.startswith("the command line") or source == DEFAULT else f" ({source})"
-                remedy = PATTERN.format(key=key) if wanted.kind == "pattern" else f"check {key}"
-                if "://" in path:
-                    local = "FILE" if wanted.kind == "file" else "DIR"
-                    remedy = f"only files of this machine are read: copy it, and give {key}={local}"
-                if name == "labels" and Path(root := str(getattr(section, "root", "")), path).exists():
-                    remedy = f"did you mean {Path(root, path)}?"
+                remedy = _remedy(key, path, wanted, section)
                 raise UserError(f"{wanted.what} not found", where=f"{key}={path}{file}", remedy=remedy)
+
+
+def _remedy(key: str, path: str, wanted: OnDisk, section: Section) -> str:
+    if key.endswith(".labels") and Path(root := str(getattr(section, "root", "")), path).exists():
+        return f"did you mean {Path(root, path)}?"
+    if "://" in path:
+        copied = "FILE" if wanted.kind == "file" else "DIR"
+        return f"only files of this machine are read: copy it, and give {key}={copied}"
+    return PATTERN.format(key=key) if wanted.kind == "pattern" else f"check {key}"
 
 
 def _is(path: str, wanted: OnDisk) -> bool:
