@@ -5,16 +5,19 @@ python -m benchmarks.ablation --real DIR [--checkpoint FILE --classes person,dog
 DIR holds <name>.mp4, masks/<name>/*.png and, for the attention of a checkpoint, index.tsv (sequence, pascal_labels).
 Columns: mean J over frames and videos without attention; with attention over the videos whose classes are all among
 `--classes`, and beside it without attention on the same videos; CPU ms per frame without attention.
+
+Then what each change of the strongest settings is worth on each of `--folds` parts of the videos, and a
+cross-validation: the change that is best on the other parts, judged on each part in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.folds import Scores, cross_validate, gains
 from benchmarks.segment import experiment
 from wsvs.core.tables import read_tags
 from wsvs.metrics.video import jaccard
@@ -42,13 +46,15 @@ class Row:
     change: dict[str, Any]
     strongest: bool = True
     without: str | None = None  # function of `contrast` that hands its values on as they are
+    constants: Mapping[str, float] = field(default_factory=dict)  # of `contrast`
 
 
+STRONGEST = "strongest"
 ROWS = (
     Row("paper: inside-outside maps", {}, strongest=False),
     Row("+ adaptive gain", {"gain": "adaptive"}, strongest=False),
     Row("+ contrast instead", {"motion": "contrast"}, strongest=False),
-    Row("strongest", {}),
+    Row(STRONGEST, {}),
     Row("- colour contrast", {"saliency": 0.0}),
     Row("- motion carried over", {}, without="carried"),
     Row("- consensus", {}, without="consensus"),
@@ -58,16 +64,26 @@ ROWS = (
     Row("- temporal smoothness", {"alpha_t": 0.0}),
     Row("- weak smoothness: 500, 400", {"alpha_s": 500.0, "alpha_t": 400.0}),
     Row("- refined borders", {"refine": "none"}),
+    Row("colour contrast 0.2", {"saliency": 0.2}),
+    Row("colour contrast 0.8", {"saliency": 0.8}),
+    Row("colour models 0.5", {"lambda_c": 0.5}),
+    Row("colour models 2", {"lambda_c": 2.0}),
+    Row("re-estimated three times", {"reestimate": 3}),
+    Row("spatial smoothness 160", {"alpha_s": 160.0}),
+    Row("temporal smoothness 128", {"alpha_t": 128.0}),
+    Row("threshold at 0.5", {}, constants={"_LEVEL": 0.5}),
+    Row("threshold at 0.8", {}, constants={"_LEVEL": 0.8}),
+    Row("slope 3", {}, constants={"_SLOPE": 3}),
 )
 
 
 @contextmanager
 def variant(row: Row) -> Iterator[None]:
-    """Leave a function of the contrast term out."""
-    if row.without is None:
-        yield
-        return
-    with mock.patch.object(contrast, row.without, lambda values, *_: values):
+    """Leave a function of the contrast term out, or change its constants."""
+    changed: dict[str, Any] = dict(row.constants)
+    if row.without is not None:
+        changed[row.without] = lambda values, *_: values
+    with mock.patch.multiple(contrast, **changed) if changed else nullcontext():
         yield
 
 
@@ -129,6 +145,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="encoder for the attention")
     parser.add_argument("--classes", default="", help="classes that the encoder knows, separated by commas")
     parser.add_argument("--processes", type=int, default=2, help="default %(default)s")
+    parser.add_argument("--folds", type=int, default=3, help="of the cross-validation, default %(default)s")
     arguments = parser.parse_args()
     names = sorted(path.stem for path in arguments.real.glob("*.mp4"))
     if not names:
@@ -155,9 +172,30 @@ def main() -> None:
     each = Table("video", "motion", "full", title="strongest settings")
     for name in names:
         one = results[name]
-        with_attention = one.get(("strongest", True))
-        each.add_row(name, f"{one['strongest', False][0]:.3f}", f"{with_attention[0]:.3f}" if with_attention else "-")
+        with_attention = one.get((STRONGEST, True))
+        each.add_row(name, f"{one[STRONGEST, False][0]:.3f}", f"{with_attention[0]:.3f}" if with_attention else "-")
     console.print(each)
+    for title, full, chosen in (("motion", False, names), ("with attention", True, some)):
+        if len(chosen) >= 2 * arguments.folds:
+            rows = (row for row in ROWS if row.strongest)
+            scores = {row.name: {name: results[name][row.name, full][0] for name in chosen} for row in rows}
+            console.print(over_folds(title, scores, arguments.folds))
+
+
+def over_folds(title: str, scores: Scores, count: int) -> Table:
+    """Mean and spread over folds of what each change brings; in the caption, the cross-validation."""
+    table = Table("", "change of J", "sd over folds", *(f"fold {k}" for k in range(count)), title=title)
+    for name, change in gains(scores, STRONGEST, count).items():
+        if name != STRONGEST:
+            folds = (f"{one:+.3f}" for one in change)
+            table.add_row(name, f"{change.mean():+.3f}", f"{change.std(ddof=1):.3f}", *folds)
+    held_out = cross_validate(scores, count)
+    judged, fitted = np.mean([fold.score for fold in held_out]), np.mean(list(scores[STRONGEST].values()))
+    table.caption = (
+        f"J of the change chosen on the other folds: {judged:.3f} ({', '.join(fold.chosen for fold in held_out)}); "
+        f"of the strongest settings: {fitted:.3f}"
+    )
+    return table
 
 
 if __name__ == "__main__":
