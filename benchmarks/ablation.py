@@ -45,8 +45,12 @@ class Row:
     name: str
     change: dict[str, Any]
     strongest: bool = True
-    without: str | None = None  # function of `contrast` that hands its values on as they are
-    constants: Mapping[str, float] = field(default_factory=dict)  # of `contrast`
+    contrast: Mapping[str, Any] = field(default_factory=dict)  # names in the module of this term: what replaces them
+
+
+def unchanged(values: np.ndarray, *_: Any) -> np.ndarray:
+    """In place of a function that is left out."""
+    return values
 
 
 STRONGEST = "strongest"
@@ -56,8 +60,8 @@ ROWS = (
     Row("+ contrast instead", {"motion": "contrast"}, strongest=False),
     Row(STRONGEST, {}),
     Row("- colour contrast", {"saliency": 0.0}),
-    Row("- motion carried over", {}, without="carried"),
-    Row("- consensus", {}, without="consensus"),
+    Row("- motion carried over", {}, contrast={"carried": unchanged}),
+    Row("- consensus", {}, contrast={"consensus": unchanged}),
     Row("- colour models (C)", {"lambda_c": 0.0}),
     Row("- re-estimated colours", {"reestimate": 0}),
     Row("- spatial smoothness", {"alpha_s": 0.0}),
@@ -71,19 +75,16 @@ ROWS = (
     Row("re-estimated three times", {"reestimate": 3}),
     Row("spatial smoothness 160", {"alpha_s": 160.0}),
     Row("temporal smoothness 128", {"alpha_t": 128.0}),
-    Row("threshold at 0.5", {}, constants={"_LEVEL": 0.5}),
-    Row("threshold at 0.8", {}, constants={"_LEVEL": 0.8}),
-    Row("slope 3", {}, constants={"_SLOPE": 3}),
+    Row("threshold at 0.5", {}, contrast={"_LEVEL": 0.5}),
+    Row("threshold at 0.8", {}, contrast={"_LEVEL": 0.8}),
+    Row("slope 3", {}, contrast={"_SLOPE": 3}),
 )
 
 
 @contextmanager
 def variant(row: Row) -> Iterator[None]:
     """Leave a function of the contrast term out, or change its constants."""
-    changed: dict[str, Any] = dict(row.constants)
-    if row.without is not None:
-        changed[row.without] = lambda values, *_: values
-    with mock.patch.multiple(contrast, **changed) if changed else nullcontext():
+    with mock.patch.multiple(contrast, **row.contrast) if row.contrast else nullcontext():
         yield
 
 
