@@ -14,7 +14,7 @@ from wsvs.records.journal import JournalLedger
 from wsvs.records.ledger import Ledger
 from wsvs.records.predicted import Bad
 from wsvs.records.shots import Piece, SeenVideo
-from wsvs.records.spans import left_out, pieces, sound_spans, spans
+from wsvs.records.spans import left_out, piece_name, pieces, sound_spans, spans
 from wsvs.video.cuts import EDGE, find_cuts
 from wsvs.video.reader import probe, read_frames
 
@@ -123,7 +123,7 @@ def cut(video: Given, found: SeenVideo, max_frames: int) -> Iterator[Piece]:
         for piece in pieces(*span, max_frames)
     )
     for number, start, stop in numbered:
-        name = f"{video.id}_{start:06d}"
+        name = piece_name(video.id, start)
         gone = left_out(start, stop, found.odd or (), found.blank or ())
         yield Piece(
             id=name,

@@ -14,6 +14,7 @@ from wsvs.core.tars import File, Member
 from wsvs.records.journal import JournalLedger
 from wsvs.records.ledger import Ledger
 from wsvs.records.shots import Shot, Video
+from wsvs.records.spans import parse_piece, piece_name
 
 SHOTS = "shots.jsonl"
 TARS = "tars"  # of a segment run with store=shards
@@ -134,7 +135,8 @@ class TarSet(MaskSet):
 
     @property
     def has_frames(self) -> bool:
-        return any("jpg" in self._record(piece).get("index", ()) for piece in self.ledger.items())
+        indexes = (self._record(piece).get("index") for piece in self.ledger.items())
+        return "jpg" in next(filter(None, indexes), ())  # all pieces of a run have the same kinds of files
 
     def frame(self, name: str, number: int) -> Member:
         return self._member(name, number, "jpg")
@@ -152,7 +154,7 @@ class TarSet(MaskSet):
         return iter(sorted(found, key=PurePosixPath))
 
     def numbered(self, name: str) -> Mapping[int, Member]:
-        pieces = [f"{name}_{first:06d}" for first in self._starts.get(name, ())] if self.whole else [name]
+        pieces = [piece_name(name, first) for first in self._starts.get(name, ())] if self.whole else [name]
         records = [record for piece in pieces if "index" in (record := self._record(piece))]
         return {
             number: self._member(name, number, "png")
@@ -172,8 +174,8 @@ class TarSet(MaskSet):
         """{video: first frames of its pieces}, by the names of the pieces."""
         found: dict[str, list[int]] = {}
         for piece in self.ledger.items():
-            video, _, first = piece.rpartition("_")
-            found.setdefault(video, []).append(int(first))
+            video, first = parse_piece(piece)
+            found.setdefault(video, []).append(first)
         return {video: sorted(starts) for video, starts in found.items()}
 
     def _record(self, piece: str) -> Mapping[str, Any]:
@@ -184,7 +186,7 @@ class TarSet(MaskSet):
         if self.whole:
             starts = self._starts.get(name, ())
             place = bisect_right(starts, number)
-            piece = f"{name}_{starts[place - 1]:06d}" if place else ""
+            piece = piece_name(name, starts[place - 1]) if place else ""
         record = self._record(piece)
         return self._placed(record, kind, number - record.get("first", 0), f"{self.frame_name(name, number)}.{kind}")
 

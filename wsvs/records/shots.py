@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wsvs.records.row import Row
-from wsvs.records.spans import left_out, middle, pieces
+from wsvs.records.spans import left_out, middle, parse_piece, piece_name, pieces
 
 Numbers = Sequence[int]
 Spans = Sequence[Sequence[int]]
@@ -49,7 +49,7 @@ class Clip(Row):
         first = self.start + start
         return Shot.from_json(
             {
-                "shot": f"{self.clip}_{first:06d}",
+                "shot": piece_name(self.clip, first),
                 **known,
                 "start": first,
                 "stop": self.start + stop,
@@ -112,9 +112,10 @@ class Shot(Row):
 
     def cut(self, max_frames: int) -> Iterator[Shot]:
         """Shots of at most `max_frames` frames; each is named after its clip and first frame."""
+        clip = self.clip or parse_piece(self.shot)[0]
         whole = {key: value for key, value in self.to_json().items() if key not in ("odd", "blank")}
         for start, stop in pieces(self.start, self.stop, max_frames):
-            name = f"{self.clip}_{start:06d}"
+            name = piece_name(clip, start)
             gone = left_out(start, stop, self.odd, self.blank)
             yield Shot.from_json({**whole, "shot": name, "id": name, "start": start, "stop": stop, **gone})
 

@@ -7,6 +7,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 
+def piece_name(of: str, first: int) -> str:
+    """Name of the piece of a clip or a video that begins with a frame."""
+    return f"{of}_{first:06d}"
+
+
+def parse_piece(name: str) -> tuple[str, int]:
+    """What `piece_name` was given."""
+    of, _, first = name.rpartition("_")
+    return of, int(first)
+
+
 def pieces(start: int, stop: int, max_frames: int) -> list[tuple[int, int]]:
     """Cut [start, stop) into the fewest pieces of at most `max_frames`, of equal length up to one frame.
 
